@@ -1,0 +1,91 @@
+/* The pool: opening, checking out, running statements, resizing, closing. */
+#ifndef WEIRPOOL_POOL_H
+#define WEIRPOOL_POOL_H
+
+#include <weirpool/options.h>
+#include <weirpool/reactor.h>
+#include <weirpool/snapshot.h>
+#include <weirpool/statement.h>
+
+WEIR_BEGIN_DECLS
+
+typedef struct weir_pool weir_pool;
+
+/* A time-out that is left to the pool's option; -1 is "none". 0 is refused. */
+#define WEIR_TIMEOUT_DEFAULT INT64_MIN
+
+/*
+ * Makes a pool on the reactor and starts its connections. Any number of pools may share a reactor.
+ *   WEIR_PENDING  *out is the pool, usable at once; the operation completes when min_size connections are there or the
+ *                 first attempt has failed. Its code is an error only for what trying again cannot cure (a wrong
+ *                 password, a database that does not exist), or with the option `require`; then free the pool.
+ *   WEIR_OK       as the operation's success, at once (min_size 0)
+ *   otherwise     an error; no pool
+ * token: given back with the completion, and with each WEIR_EVENT_INIT.
+ */
+WEIR_API int weir_pool_open(weir_reactor *reactor, const weir_options *options, void *token, weir_pool **out,
+                            weir_op *op, weir_error *error);
+/*
+ * Refuses new callers, answers those who wait with WEIR_ECLOSED, closes idle connections, gives those who hold one
+ * `grace_ms` (WEIR_TIMEOUT_DEFAULT: close_timeout; -1: for ever; 0: none), then names them in a log line and cuts them
+ * off: their sessions are stale. Completes when no connection is left. WEIR_OK when that is at once; closing twice is
+ * no error, a second close with a shorter grace hastens the first.
+ */
+WEIR_API int weir_pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error);
+/* Closes without grace and frees. Sessions and operations of the pool end. NULL is accepted. No other call on the pool
+   may run at the same time or come later. In a forked child nothing that is shared is closed. */
+WEIR_API void weir_pool_free(weir_pool *pool);
+/* True once weir_pool_close has been called. */
+WEIR_API bool weir_pool_closed(const weir_pool *pool);
+
+/* New bounds while running: more are opened, surplus ones close as they come free. WEIR_EOPTION when min > max. */
+WEIR_API int weir_pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *error);
+/* Every connection made before this call is replaced as it comes free; lent ones are not touched. */
+WEIR_API int weir_pool_expire(weir_pool *pool, weir_error *error);
+/* Fills in *out, whose struct_size the caller has set. */
+WEIR_API int weir_pool_snapshot(weir_pool *pool, weir_snapshot *out, weir_error *error);
+/* The name of the pool (option `name`, or host:port/database). Borrowed. */
+WEIR_API const char *weir_pool_name(const weir_pool *pool);
+/* The URL without its password. Borrowed. */
+WEIR_API const char *weir_pool_url(const weir_pool *pool);
+/* "postgresql" or "sqlite". Static. */
+WEIR_API const char *weir_pool_database_system(const weir_pool *pool);
+WEIR_API weir_reactor *weir_pool_reactor(const weir_pool *pool);
+
+/* How a transaction begins. isolation: "read uncommitted", "read committed", "repeatable read", "serializable", with
+   spaces or underscores, or NULL for the database's default. */
+typedef struct weir_transaction {
+    const char *isolation;
+    bool readonly;
+    bool deferrable; /* PostgreSQL, with serializable and readonly */
+} weir_transaction;
+
+/* How to check out. Zero-initialised, with the two times set to WEIR_TIMEOUT_DEFAULT, it is a plain connection. */
+typedef struct weir_checkout {
+    size_t size;              /* sizeof(weir_checkout) */
+    int64_t checkout_timeout_ms;
+    int64_t session_timeout_ms; /* over the whole loan; WEIR_TIMEOUT_DEFAULT and -1: none */
+    bool transaction;           /* a session: each statement is in a transaction, begun when needed */
+    weir_transaction begin;     /* for `transaction` */
+    /* Who asks, for reports of holders; copied (the ends of longer ones). May be NULL, 0. */
+    const char *file, *function;
+    int line;
+} weir_checkout;
+WEIR_API void weir_checkout_init(weir_checkout *checkout);
+
+/*
+ * Asks for a connection. WEIR_OK: *session is there at once. WEIR_PENDING: it comes with the completion. Errors:
+ * WEIR_EQUEUEFULL, WEIR_ECLOSED, WEIR_ECONNECT (no live connection, and the next attempt is not yet due: retry_after_ms).
+ */
+WEIR_API int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session,
+                               weir_op *op, weir_error *error);
+/*
+ * Runs a statement on a connection of the pool's choice, in autocommit. timeout_ms bounds waiting and running together;
+ * WEIR_TIMEOUT_DEFAULT: checkout_timeout for the wait, command_timeout for the run. The statement is ref'd.
+ */
+WEIR_API int weir_pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token, weir_op *op,
+                               weir_error *error);
+
+WEIR_END_DECLS
+
+#endif

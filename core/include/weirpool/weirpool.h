@@ -1,0 +1,17 @@
+/* All of Weirpool's C interface. */
+#ifndef WEIRPOOL_WEIRPOOL_H
+#define WEIRPOOL_WEIRPOOL_H
+
+#include <weirpool/error.h>
+#include <weirpool/log.h>
+#include <weirpool/options.h>
+#include <weirpool/pool.h>
+#include <weirpool/reactor.h>
+#include <weirpool/result.h>
+#include <weirpool/session.h>
+#include <weirpool/snapshot.h>
+#include <weirpool/statement.h>
+#include <weirpool/value.h>
+#include <weirpool/version.h>
+
+#endif
