@@ -1,0 +1,67 @@
+/*
+ * Blocking callers: leader and followers. One thread at a time, the leader, sleeps in the poller and works for all;
+ * the others sleep on a semaphore of their own, which their operation's completion posts. A leader whose operation is
+ * complete hands over to the first follower. A semaphore, and not a condition variable, since a signal handler ends it.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "reactor/wait.h"
+
+static void promote(weir_reactor *reactor) {
+    weir__link *link = weir__list_front(&reactor->followers);
+    if (!reactor->leader && link) sem_post(&weir__container(link, weir__parked, link)->wake);
+}
+
+/* The lock is held before and after. False: a signal came. */
+static bool lead(weir_reactor *reactor, weir__parked *self, int64_t deadline) {
+    int timeout_ms = -1;
+    if (deadline != WEIR__NEVER) {
+        int64_t ms = (deadline - weir__reactor_now(reactor) + WEIR__MS - 1) / WEIR__MS;
+        timeout_ms = ms < 0 ? 0 : ms > 3600000 ? 3600000 : (int)ms;
+    }
+    reactor->leader = self;
+    weir__leave(reactor); /* also lets deferred work and graves happen */
+    int slept = weir__poller_sleep(&reactor->poller, timeout_ms);
+    pthread_mutex_lock(&reactor->lock);
+    reactor->leader = NULL;
+    weir__reactor_work(reactor);
+    return slept == 0;
+}
+
+static bool follow(weir_reactor *reactor, weir__parked *self, int64_t deadline) {
+    weir__list_push_back(&reactor->followers, &self->link);
+    weir__leave(reactor);
+    int rc;
+    if (deadline == WEIR__NEVER) {
+        rc = sem_wait(&self->wake);
+    } else {
+        struct timespec at = {.tv_sec = (time_t)(deadline / 1000000000), .tv_nsec = (long)(deadline % 1000000000)};
+        rc = sem_clockwait(&self->wake, CLOCK_MONOTONIC, &at);
+    }
+    bool interrupted = rc != 0 && errno == EINTR;
+    pthread_mutex_lock(&reactor->lock);
+    weir__list_remove(&self->link);
+    return !interrupted;
+}
+
+int weir__reactor_wait(weir_reactor *reactor, weir__op *op, int64_t deadline, weir_completion *out) {
+    weir__parked self;
+    if (op->parked) return WEIR_EBUSY;
+    weir__list_init(&self.link);
+    sem_init(&self.wake, 0, 0);
+    op->parked = &self;
+    int code = WEIR_PENDING;
+    while (code == WEIR_PENDING) {
+        if (op->state == WEIR__OP_DONE) code = WEIR_OK;
+        else if (!weir__list_empty(&reactor->done)) code = WEIR_EVENT;
+        else if (deadline != WEIR__NEVER && weir__reactor_now(reactor) >= deadline) code = WEIR_ETIMEOUT;
+        else if (!(reactor->leader ? follow(reactor, &self, deadline) : lead(reactor, &self, deadline)))
+            code = op->state == WEIR__OP_DONE ? WEIR_OK : WEIR_INTERRUPTED;
+    }
+    op->parked = NULL;
+    if (code == WEIR_OK) weir__op_take(op, out);
+    promote(reactor);
+    sem_destroy(&self.wake);
+    return code;
+}
