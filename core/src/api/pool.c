@@ -1,0 +1,140 @@
+/* The public pool: arguments are checked here, and the lock is taken. */
+#include "api/api.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+/* 100 years: a longer time-out is a mistake. */
+#define TIMEOUT_MAX_MS INT64_C(3153600000000)
+
+int weir__check_timeout(int64_t ms, const char *name, weir_error *error) {
+    if (ms == WEIR_TIMEOUT_DEFAULT || ms == -1 || (ms > 0 && ms <= TIMEOUT_MAX_MS)) return WEIR_OK;
+    if (!ms) return weir__fail(error, WEIR_EINVAL, "%s=0 would always fail: give a positive time, or none", name);
+    return weir__fail(error, WEIR_EINVAL, "%s=%lld ms is out of range: give a positive time, or none", name, (long long)ms);
+}
+
+int weir__forked(weir_error *error) {
+    return weir__fail(error, WEIR_EFORKED, "the pool was opened before this process was forked: open one in the child");
+}
+
+static int no_pool(weir_error *error) { return weir__fail(error, WEIR_EINVAL, "pool is NULL"); }
+
+static uint64_t seed(const void *salt) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_nsec * 1000003u ^ (uint64_t)now.tv_sec ^ (uint64_t)getpid() << 32 ^ (uint64_t)(uintptr_t)salt;
+}
+
+int weir_pool_open(weir_reactor *reactor, const weir_options *options, void *token, weir_pool **out, weir_op *op,
+                   weir_error *error) {
+    if (!reactor || !options || !out || !op)
+        return weir__fail(error, WEIR_EINVAL, "reactor, options, out and op are needed");
+    *out = NULL;
+    *op = 0;
+    weir_error own = WEIR_ERROR_INIT;
+    weir__config *config = weir__config_new(options, error ? error : &own);
+    if (!config) {
+        int code = error ? error->code : own.code;
+        weir_error_clear(&own);
+        return code;
+    }
+    const weir__driver *driver = weir__driver_find(config->scheme);
+    if (!driver) {
+        weir__config_free(config);
+        return weir__fail(error, WEIR_EOPTION, "no driver for this URL: use postgresql://… or sqlite://…");
+    }
+    return weir__pool_open(reactor, driver, config, seed(config), token, out, op, error);
+}
+
+int weir_pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error) {
+    if (!pool || !op) return weir__fail(error, WEIR_EINVAL, "pool and op are needed");
+    int code = grace_ms ? weir__check_timeout(grace_ms, "grace", error) : WEIR_OK;
+    if (code) return code;
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    code = weir__pool_close(pool, grace_ms, token, op, error);
+    weir__leave(pool->reactor);
+    return code;
+}
+
+void weir_pool_free(weir_pool *pool) {
+    if (pool) weir__pool_free(pool);
+}
+
+bool weir_pool_closed(const weir_pool *pool) {
+    if (!pool) return true;
+    weir_reactor *reactor = pool->reactor;
+    if (!weir__enter(reactor)) return true;
+    bool closed = pool->closing;
+    weir__leave(reactor);
+    return closed;
+}
+
+int weir_pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *error) {
+    if (!pool) return no_pool(error);
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    int code = pool->closing ? weir__fail(error, WEIR_ECLOSED, "pool %s: it is closed", weir_pool_name(pool))
+                             : weir__pool_resize(pool, min_size, max_size, error);
+    weir__leave(pool->reactor);
+    return code;
+}
+
+int weir_pool_expire(weir_pool *pool, weir_error *error) {
+    if (!pool) return no_pool(error);
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    int code = pool->closing ? weir__fail(error, WEIR_ECLOSED, "pool %s: it is closed", weir_pool_name(pool)) : WEIR_OK;
+    if (!code) weir__pool_expire(pool);
+    weir__leave(pool->reactor);
+    return code;
+}
+
+int weir_pool_snapshot(weir_pool *pool, weir_snapshot *out, weir_error *error) {
+    if (!pool || !out) return weir__fail(error, WEIR_EINVAL, "pool and out are needed");
+    if (out->struct_size != sizeof *out)
+        return weir__fail(error, WEIR_EINVAL, "struct_size is not sizeof(weir_snapshot): set it, and build against this version");
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    weir__pool_snapshot(pool, out);
+    weir__leave(pool->reactor);
+    return WEIR_OK;
+}
+
+const char *weir_pool_name(const weir_pool *pool) { return pool ? pool->config->options.name : NULL; }
+const char *weir_pool_url(const weir_pool *pool) { return pool ? pool->config->options.url : NULL; }
+const char *weir_pool_database_system(const weir_pool *pool) { return pool ? pool->config->scheme : NULL; }
+weir_reactor *weir_pool_reactor(const weir_pool *pool) { return pool ? pool->reactor : NULL; }
+
+void weir_checkout_init(weir_checkout *checkout) {
+    if (!checkout) return;
+    memset(checkout, 0, sizeof *checkout);
+    checkout->size = sizeof *checkout;
+    checkout->checkout_timeout_ms = checkout->session_timeout_ms = WEIR_TIMEOUT_DEFAULT;
+}
+
+int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session, weir_op *op,
+                      weir_error *error) {
+    if (!pool || !checkout || !session || !op)
+        return weir__fail(error, WEIR_EINVAL, "pool, checkout, session and op are needed");
+    if (checkout->size != sizeof *checkout)
+        return weir__fail(error, WEIR_EINVAL, "checkout was not made by weir_checkout_init of this version");
+    int code = weir__check_timeout(checkout->checkout_timeout_ms, "checkout_timeout", error);
+    if (!code) code = weir__check_timeout(checkout->session_timeout_ms, "timeout", error);
+    if (code) return code;
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    code = weir__pool_acquire(pool, checkout, token, session, op, error);
+    weir__leave(pool->reactor);
+    return code;
+}
+
+int weir_pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token, weir_op *op,
+                      weir_error *error) {
+    if (!pool || !statement || !op) return weir__fail(error, WEIR_EINVAL, "pool, statement and op are needed");
+    int code = weir__check_timeout(timeout_ms, "timeout", error);
+    if (!code) code = weir__statement_check(statement, error);
+    if (code) return code;
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    code = weir__pool_execute(pool, statement, timeout_ms, token, op, error);
+    weir__leave(pool->reactor);
+    return code;
+}

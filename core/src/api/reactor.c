@@ -1,0 +1,96 @@
+/* The public reactor. */
+#include "api/api.h"
+
+#include "base/error.h"
+#include "reactor/wait.h"
+
+int weir_reactor_new(weir_reactor **out, weir_error *error) {
+    if (!out) return weir__fail(error, WEIR_EINVAL, "out is NULL");
+    return weir__reactor_new(&weir__monotonic, out, error);
+}
+
+int weir_reactor_fd(const weir_reactor *reactor) { return reactor ? reactor->poller.fd : -1; }
+
+void weir_reactor_attach(weir_reactor *reactor) {
+    if (!reactor || !weir__enter(reactor)) return;
+    reactor->attached = true;
+    reactor->owner = pthread_self();
+    weir__leave(reactor);
+}
+
+int weir_reactor_dispatch(weir_reactor *reactor) {
+    if (!reactor) return WEIR_EINVAL;
+    if (!weir__enter(reactor)) return WEIR_EFORKED;
+    weir__reactor_work(reactor);
+    weir__leave(reactor);
+    return WEIR_OK;
+}
+
+bool weir_reactor_next(weir_reactor *reactor, weir_completion *out) {
+    if (!reactor || !out || !weir__enter(reactor)) return false;
+    bool taken = weir__reactor_take_next(reactor, out);
+    weir__leave(reactor);
+    return taken;
+}
+
+int weir_reactor_wait(weir_reactor *reactor, weir_op op, int64_t timeout_ms, weir_completion *out) {
+    if (!reactor || !out) return WEIR_EINVAL;
+    if (!weir__enter(reactor)) return WEIR_EFORKED;
+    weir__op *found = weir__op_find(reactor, op);
+    int code = WEIR_ESTALE;
+    if (found) code = weir__reactor_wait(reactor, found, weir__deadline(weir__reactor_now(reactor), timeout_ms), out);
+    weir__leave(reactor);
+    return code;
+}
+
+/* A grant that nobody takes goes back. */
+static void give_back(weir_session session) {
+    weir__slot *slot;
+    if (session.pool && weir__session_find(session, &slot, NULL) == WEIR_OK) weir__session_return(slot, false);
+}
+
+int weir_reactor_cancel(weir_reactor *reactor, weir_op op) {
+    if (!reactor) return WEIR_EINVAL;
+    if (!weir__enter(reactor)) return WEIR_EFORKED;
+    weir__op *found = weir__op_find(reactor, op);
+    int code = found ? WEIR_OK : WEIR_ESTALE;
+    if (found && found->parked) {
+        code = WEIR_EBUSY; /* a thread waits for it: its own to cancel */
+    } else if (found && found->state == WEIR__OP_DONE) {
+        weir_session session = found->completion.session;
+        weir__op_take(found, NULL);
+        give_back(session);
+    } else if (found) {
+        found->cancel(found);
+    }
+    weir__leave(reactor);
+    return code;
+}
+
+void weir_completion_discard(weir_completion *completion) {
+    if (!completion) return;
+    if (completion->session.pool) weir_session_release(completion->session);
+    weir_result_free(completion->result);
+    weir_error_free(completion->error);
+    completion->session = (weir_session){0};
+    completion->result = NULL;
+    completion->error = NULL;
+}
+
+bool weir_reactor_next_log(weir_reactor *reactor, weir_log_record *out) {
+    if (!reactor || !out || !weir__enter(reactor)) return false;
+    bool any = reactor->ring_count > 0;
+    if (any) {
+        *out = reactor->ring[reactor->ring_first];
+        reactor->ring_first = (reactor->ring_first + 1) % WEIR__LOG_LINES;
+        reactor->ring_count--;
+    }
+    weir__leave(reactor);
+    return any;
+}
+
+void weir_reactor_log_level(weir_reactor *reactor, weir_log_level level) {
+    if (!reactor || !weir__enter(reactor)) return;
+    reactor->log.level = level;
+    weir__leave(reactor);
+}

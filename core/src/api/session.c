@@ -1,0 +1,81 @@
+/* The public session: arguments are checked here, and the lock is taken. */
+#include "api/api.h"
+
+#include "base/error.h"
+
+/* Takes the lock and finds the slot; when that fails the lock is not held. */
+static int enter(weir_session session, weir__slot **slot, weir_error *error) {
+    if (!session.pool) return weir__fail(error, WEIR_EINVAL, "no session: it was never checked out");
+    if (!weir__enter(session.pool->reactor)) return weir__forked(error);
+    int code = weir__session_find(session, slot, error);
+    if (code) weir__leave(session.pool->reactor);
+    return code;
+}
+
+static int give_back(weir_session session, bool discard) {
+    weir__slot *slot;
+    int code = enter(session, &slot, NULL);
+    if (code) return code;
+    weir__session_return(slot, discard);
+    weir__leave(session.pool->reactor);
+    return WEIR_OK;
+}
+
+int weir_session_release(weir_session session) { return give_back(session, false); }
+int weir_session_discard(weir_session session) { return give_back(session, true); }
+
+int weir_session_execute(weir_session session, weir_statement *statement, int64_t timeout_ms, void *token, weir_op *op,
+                         weir_error *error) {
+    weir__slot *slot;
+    if (!statement || !op) return weir__fail(error, WEIR_EINVAL, "statement and op are needed");
+    int code = weir__check_timeout(timeout_ms, "timeout", error);
+    if (!code) code = weir__statement_check(statement, error);
+    if (!code) code = enter(session, &slot, error);
+    if (code) return code;
+    code = weir__session_execute(slot, statement, timeout_ms, token, op, error);
+    weir__leave(session.pool->reactor);
+    return code;
+}
+
+int weir_session_begin(weir_session session, const weir_transaction *begin, int *depth, weir_error *error) {
+    weir__slot *slot;
+    if (!depth) return weir__fail(error, WEIR_EINVAL, "depth is NULL");
+    int code = enter(session, &slot, error);
+    if (code) return code;
+    code = weir__session_begin(slot, begin, depth, error);
+    weir__leave(session.pool->reactor);
+    return code;
+}
+
+static int end(weir_session session, bool commit, int depth, void *token, weir_op *op, weir_error *error) {
+    weir__slot *slot;
+    if (!op) return weir__fail(error, WEIR_EINVAL, "op is NULL");
+    int code = enter(session, &slot, error);
+    if (code) return code;
+    code = weir__session_end(slot, commit, depth, token, op, error);
+    weir__leave(session.pool->reactor);
+    return code;
+}
+
+int weir_session_commit(weir_session session, int depth, void *token, weir_op *op, weir_error *error) {
+    return end(session, true, depth, token, op, error);
+}
+
+int weir_session_rollback(weir_session session, int depth, void *token, weir_op *op, weir_error *error) {
+    return end(session, false, depth, token, op, error);
+}
+
+int weir_session_inspect(weir_session session, weir_session_info *out, weir_error *error) {
+    weir__slot *slot;
+    if (!out) return weir__fail(error, WEIR_EINVAL, "out is NULL");
+    int code = enter(session, &slot, error);
+    if (code) return code;
+    out->depth = slot->depth;
+    out->in_transaction = slot->conn->tx != WEIR__TX_NONE;
+    out->failed = slot->conn->tx == WEIR__TX_FAILED;
+    out->busy = slot->task || slot->next;
+    out->backend = slot->conn->backend;
+    out->age_ms = (weir__reactor_now(slot->pool->reactor) - slot->lent_at) / WEIR__MS;
+    weir__leave(session.pool->reactor);
+    return WEIR_OK;
+}

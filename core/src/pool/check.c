@@ -1,0 +1,43 @@
+/* What must hold whenever the lock is free; for the simulation and the tests. */
+#include "pool/pool.h"
+
+static const char *check_counts(const weir_pool *pool) {
+    int counts[WEIR__SLOT_STATES] = {0}, idle = 0, waiting = 0;
+    for (size_t i = 0; i < pool->slot_count; i++) counts[pool->slots[i]->state]++;
+    for (int s = 0; s < WEIR__SLOT_STATES; s++)
+        if (counts[s] != pool->counts[s]) return "a state's count is not the number of slots in it";
+    for (const weir__link *l = pool->idle.next; l != &pool->idle; l = l->next) idle++;
+    if (idle != pool->counts[WEIR__IDLE]) return "the idle list is not the idle slots";
+    for (const weir__link *l = pool->waiters.next; l != &pool->waiters; l = l->next) waiting++;
+    if (waiting != pool->waiting) return "the number of waiters is not the length of the queue";
+    return NULL;
+}
+
+static const char *check_slot(const weir__slot *slot) {
+    bool lent = slot->state == WEIR__LENT || slot->state == WEIR__PREPARING;
+    if ((slot->loan != 0) != lent) return "a loan without a lent slot, or the reverse";
+    if ((slot->conn != NULL) != (slot->state != WEIR__EMPTY)) return "a connection without a slot, or the reverse";
+    if (slot->task && !slot->busy) return "a task without a request";
+    if (slot->busy && (slot->state == WEIR__IDLE || slot->state == WEIR__EMPTY)) return "an idle slot works";
+    if (slot->task && slot->state != WEIR__RUNNING && !lent) return "a task on a slot that nobody holds";
+    if (slot->state == WEIR__RUNNING && !slot->task) return "a running slot without a task";
+    if (slot->next && !(lent && slot->busy && !slot->task)) return "a task waits for nothing";
+    return NULL;
+}
+
+const char *weir__pool_check(const weir_pool *pool) {
+    const char *why = check_counts(pool);
+    for (size_t i = 0; !why && i < pool->slot_count; i++) why = check_slot(pool->slots[i]);
+    if (why) return why;
+    uint64_t ended = pool->stats.checkouts_granted + pool->stats.checkouts_timed_out + pool->stats.checkouts_cancelled +
+                     pool->stats.checkouts_refused;
+    if (pool->stats.checkouts_started != ended + (uint64_t)pool->waiting) return "a checkout is not accounted for";
+    if (pool->waiting && pool->counts[WEIR__IDLE]) return "somebody waits while a connection is idle";
+    if (pool->waiting && !weir__pool_total(pool) && !weir__timer_running(&pool->retry))
+        return "somebody waits, and nothing is on its way";
+    if (pool->closing && (pool->waiting || pool->counts[WEIR__IDLE])) return "a closing pool has waiters or idle connections";
+    int there = weir__pool_total(pool) - pool->counts[WEIR__CLOSING];
+    if (!pool->closing && !pool->failures && there < pool->min_size && !pool->counts[WEIR__CLOSING])
+        return "the floor is not kept";
+    return NULL;
+}

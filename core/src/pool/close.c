@@ -1,0 +1,85 @@
+/* Closing: nobody new, a grace for those who hold a connection, then the cut. */
+#include "pool/pool.h"
+
+#include "base/error.h"
+
+static void closed_error(const weir_pool *pool, weir_error *error) {
+    weir__fail(error, WEIR_ECLOSED, "pool %s: it is closed", weir_pool_name(pool));
+}
+
+static void close_slots(weir_pool *pool, unsigned states) {
+    weir_error why = WEIR_ERROR_INIT;
+    closed_error(pool, &why);
+    for (size_t i = 0; i < pool->slot_count; i++)
+        if (states & (1u << pool->slots[i]->state)) weir__slot_close(pool->slots[i], WEIR_ECLOSED, &why);
+    weir_error_clear(&why);
+}
+
+static void name_holders(weir_pool *pool) {
+    int64_t now = weir__reactor_now(pool->reactor);
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        const weir__slot *slot = pool->slots[i];
+        double age = (double)(now - slot->lent_at) / 1e9;
+        if (slot->state == WEIR__LENT && slot->function[0])
+            weir__logf(&pool->reactor->log, WEIR_LOG_WARNING,
+                       "pool %s: closed while %s (%s:%d) holds a connection, for %.1f s; it is cut off",
+                       weir_pool_name(pool), slot->function, slot->file, slot->line, age);
+        else if (slot->state == WEIR__LENT)
+            weir__logf(&pool->reactor->log, WEIR_LOG_WARNING,
+                       "pool %s: closed while session %llu holds a connection, for %.1f s; it is cut off",
+                       weir_pool_name(pool), (unsigned long long)slot->loan, age);
+        else if (slot->state == WEIR__RUNNING)
+            weir__logf(&pool->reactor->log, WEIR_LOG_WARNING,
+                       "pool %s: closed while a statement runs, for %.1f s; it is cut off", weir_pool_name(pool), age);
+    }
+}
+
+static void cut(weir_pool *pool) {
+    if (pool->cut) return;
+    pool->cut = true;
+    weir__timer_stop(&pool->reactor->wheel, &pool->grace);
+    name_holders(pool);
+    close_slots(pool, ~0u);
+    weir__pool_touch(pool);
+}
+
+void weir__pool_grace_over(weir__timer *timer) { cut(weir__container(timer, weir_pool, grace)); }
+
+static void begin_closing(weir_pool *pool) {
+    pool->closing = true;
+    weir__timer_stop(&pool->reactor->wheel, &pool->retry);
+    weir__timer_stop(&pool->reactor->wheel, &pool->reaper);
+    weir_error why = WEIR_ERROR_INIT;
+    closed_error(pool, &why);
+    weir__pool_refuse_waiters(pool, &why);
+    if (pool->opening) weir__op_fail(&pool->opening->op, &why);
+    pool->opening = NULL;
+    weir_error_clear(&why);
+    close_slots(pool, 1u << WEIR__IDLE | 1u << WEIR__CONNECTING | 1u << WEIR__PREPARING | 1u << WEIR__RESETTING);
+}
+
+void weir__closer_cancelled(weir__op *op) { weir__op_drop(op); }
+
+int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error) {
+    int64_t now = weir__reactor_now(pool->reactor);
+    if (grace_ms == WEIR_TIMEOUT_DEFAULT) grace_ms = pool->config->options.close_timeout_ms;
+    if (!pool->closing) begin_closing(pool);
+    int64_t at = weir__deadline(now, grace_ms);
+    if (!grace_ms) cut(pool);
+    else if (!pool->cut && (!weir__timer_running(&pool->grace) || at >> 20 < pool->grace.tick))
+        weir__reactor_start(pool->reactor, &pool->grace, at);
+    if (!weir__pool_total(pool)) return WEIR_OK;
+    weir__task *task = (weir__task *)weir__op_new(pool->reactor, WEIR_DONE_CLOSE, token, pool, weir__closer_cancelled, NULL);
+    if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation; the pool is closing all the same");
+    weir__list_push_back(&pool->closers, &task->op.link);
+    *op = task->op.completion.op;
+    weir__pool_touch(pool);
+    return WEIR_PENDING;
+}
+
+void weir__pool_check_closed(weir_pool *pool) {
+    if (!pool->closing || weir__pool_total(pool)) return;
+    weir__timer_stop(&pool->reactor->wheel, &pool->grace);
+    for (weir__link *link; (link = weir__list_front(&pool->closers));)
+        weir__op_complete(weir__container(link, weir__op, link), WEIR_OK);
+}

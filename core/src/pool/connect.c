@@ -1,0 +1,172 @@
+/* Making connections: the floor, the waiters' demand, the backoff with full jitter, what opening waits for. */
+#include "pool/pool.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+static weir__slot *empty_slot(weir_pool *pool) {
+    if (pool->counts[WEIR__EMPTY])
+        for (size_t i = 0; i < pool->slot_count; i++)
+            if (pool->slots[i]->state == WEIR__EMPTY) return pool->slots[i];
+    weir__slot **slots = weir__realloc(pool->slots, (pool->slot_count + 1) * sizeof *slots);
+    if (!slots) return NULL;
+    pool->slots = slots;
+    weir__slot *slot = weir__slot_new(pool, (uint32_t)pool->slot_count);
+    if (!slot) return NULL;
+    slots[pool->slot_count++] = slot;
+    pool->counts[WEIR__EMPTY]++;
+    return slot;
+}
+
+static bool begin_connect(weir_pool *pool, int64_t now) {
+    const weir_options *options = &pool->config->options;
+    weir__slot *slot = empty_slot(pool);
+    weir__conn *conn = slot ? pool->driver->create(pool->env, slot) : NULL;
+    if (!conn) return false;
+    slot->conn = conn;
+    slot->news = 0;
+    slot->busy = slot->cancelled = slot->discard = slot->established = false;
+    slot->generation = pool->generation;
+    slot->begun_at = now;
+    slot->expires_at = WEIR__NEVER;
+    slot->loan = slot->last_loan = 0;
+    weir__slot_move(slot, WEIR__CONNECTING);
+    pool->stats.connections_started++;
+    weir__reactor_start(pool->reactor, &slot->bound, weir__deadline(now, options->connect_timeout_ms));
+    pool->driver->connect(conn);
+    return true;
+}
+
+/* How many connections are wanted beyond those that are there or on their way. */
+static int wanted(const weir_pool *pool) {
+    const int *n = pool->counts;
+    int there = weir__pool_total(pool) - n[WEIR__CLOSING];
+    int coming = n[WEIR__CONNECTING] + n[WEIR__PREPARING] + n[WEIR__DRAINING] + n[WEIR__RESETTING];
+    int floor = pool->min_size - there, demand = pool->waiting - coming;
+    int want = floor > demand ? floor : demand;
+    int room = pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
+    return want < room ? want : room;
+}
+
+void weir__pool_grow(weir_pool *pool) {
+    if (pool->closing) return;
+    int want = wanted(pool);
+    if (want <= 0) return;
+    int64_t now = weir__reactor_now(pool->reactor);
+    if (pool->failures) { /* one attempt at a time until one succeeds */
+        if (pool->counts[WEIR__CONNECTING]) return;
+        if (now < pool->retry_at) {
+            if (!weir__timer_running(&pool->retry)) weir__reactor_start(pool->reactor, &pool->retry, pool->retry_at);
+            return;
+        }
+        want = 1;
+    }
+    while (want-- > 0 && begin_connect(pool, now)) {}
+}
+
+void weir__pool_retry(weir__timer *timer) { weir__pool_touch(weir__container(timer, weir_pool, retry)); }
+
+bool weir__pool_down(weir_pool *pool, weir_error *error) {
+    if (!pool->failures || weir__pool_live(pool) || pool->counts[WEIR__CONNECTING]) return false;
+    int64_t left = pool->retry_at - weir__reactor_now(pool->reactor);
+    if (left <= 0) return false;
+    weir__error_copy(error, &pool->last_error);
+    if (error) {
+        error->retry_after_ms = (left + WEIR__MS - 1) / WEIR__MS;
+        error->retryable = true;
+    }
+    return true;
+}
+
+/* The database is there, but says no, and will say so again. */
+static bool is_permanent(const weir_error *error) {
+    return error->code == WEIR_EOPTION || !strncmp(error->sqlstate, "28", 2) || !strcmp(error->sqlstate, "3D000");
+}
+
+static void finish_opening(weir_pool *pool, const weir_error *error) {
+    weir__task *task = pool->opening;
+    if (!task) return;
+    pool->opening = NULL;
+    if (error) weir__op_fail(&task->op, error);
+    else weir__op_complete(&task->op, WEIR_OK);
+}
+
+void weir__pool_check_open(weir_pool *pool) {
+    if (pool->opening && weir__pool_live(pool) - pool->counts[WEIR__PREPARING] >= pool->min_size)
+        finish_opening(pool, NULL);
+}
+
+static int64_t pause_after(weir_pool *pool) {
+    const weir_options *options = &pool->config->options;
+    int64_t most = options->retry_min_ms * WEIR__MS, cap = options->retry_max_ms * WEIR__MS;
+    for (int i = 1; i < pool->failures && most < cap; i++) most *= 2;
+    if (most > cap) most = cap;
+    return WEIR__MS + weir__random_below(&pool->rng, most);
+}
+
+void weir__slot_connect_failed(weir__slot *slot, weir_error *why) {
+    weir_pool *pool = slot->pool;
+    int64_t now = weir__reactor_now(pool->reactor);
+    pool->stats.connections_failed++;
+    if (slot->begun_at >= pool->failed_at) { /* else it belongs to a round that has been counted */
+        pool->failures++;
+        pool->failed_at = now + 1;
+        int64_t pause = pause_after(pool);
+        pool->retry_at = now + pause;
+        weir__logf(&pool->reactor->log, WEIR_LOG_WARNING, "pool %s: cannot connect (attempt %d, again in %lld ms): %s",
+                   weir_pool_name(pool), pool->failures, (long long)(pause / WEIR__MS),
+                   why->message ? why->message : weir_error_text(why->code));
+    }
+    weir__error_copy(&pool->last_error, why);
+    if (pool->last_error.retry_after_ms < 0) pool->last_error.retry_after_ms = (pool->retry_at - now) / WEIR__MS;
+    weir__slot_close(slot, why->code, why);
+    finish_opening(pool, is_permanent(why) || pool->config->options.require ? why : NULL);
+    weir_error down = WEIR_ERROR_INIT;
+    if (weir__pool_down(pool, &down)) weir__pool_refuse_waiters(pool, &down);
+    weir_error_clear(&down);
+}
+
+void weir__connect_overdue(weir__slot *slot) {
+    weir_error why = WEIR_ERROR_INIT;
+    weir__fail(&why, WEIR_ECONNECTTIMEOUT, "no connection within connect_timeout (%lld ms)",
+               (long long)slot->pool->config->options.connect_timeout_ms);
+    weir__slot_connect_failed(slot, &why);
+    weir_error_clear(&why);
+}
+
+static void lend_for_init(weir__slot *slot) {
+    weir_pool *pool = slot->pool;
+    weir__slot_move(slot, WEIR__PREPARING);
+    slot->loan = ++pool->loans;
+    slot->lent_at = weir__reactor_now(pool->reactor);
+    slot->file[0] = slot->function[0] = '\0';
+    weir_session session = {pool, slot->loan, slot->index};
+    if (weir__reactor_event(pool->reactor, WEIR_EVENT_INIT, pool->token, session, pool) == WEIR_OK) return;
+    weir_error why = WEIR_ERROR_INIT;
+    weir__fail(&why, WEIR_ENOMEM, "out of memory for a new connection's init");
+    weir__slot_close(slot, WEIR_ENOMEM, &why);
+    weir_error_clear(&why);
+}
+
+void weir__slot_connected(weir__slot *slot) {
+    weir_pool *pool = slot->pool;
+    int64_t now = weir__reactor_now(pool->reactor), life = pool->config->options.max_lifetime_ms;
+    weir__timer_stop(&pool->reactor->wheel, &slot->bound);
+    pool->stats.connections_created++;
+    weir__histogram_record(&pool->connect, now - slot->begun_at);
+    if (pool->failures) {
+        weir__logf(&pool->reactor->log, WEIR_LOG_INFO, "pool %s: connected again after %d failed attempts",
+                   weir_pool_name(pool), pool->failures);
+        pool->failures = 0;
+        weir_error_clear(&pool->last_error);
+    }
+    slot->established = true;
+    if (life > 0) {
+        slot->expires_at = weir__deadline(now, life) - weir__random_below(&pool->rng, life / 10 * WEIR__MS);
+        weir__pool_arm_reaper(pool, slot->expires_at);
+    }
+    if (pool->config->options.init_hook) lend_for_init(slot);
+    else weir__slot_ready(slot, now);
+}

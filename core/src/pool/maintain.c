@@ -1,0 +1,90 @@
+/* Keeping the pool in shape: lifetimes, idle connections, bounds, generations; and its numbers. */
+#include "pool/pool.h"
+
+#include "base/error.h"
+
+void weir__pool_arm_reaper(weir_pool *pool, int64_t at) {
+    if (weir__timer_running(&pool->reaper) && pool->reap_at <= at) return;
+    pool->reap_at = at;
+    weir__reactor_start(pool->reactor, &pool->reaper, at);
+}
+
+static int kept(const weir_pool *pool) { return weir__pool_total(pool) - pool->counts[WEIR__CLOSING]; }
+
+bool weir__slot_surplus(const weir__slot *slot, int64_t now) {
+    const weir_pool *pool = slot->pool;
+    int most = pool->max_size + (pool->waiting ? pool->config->options.max_overflow : 0);
+    return slot->generation != pool->generation || slot->expires_at <= now || kept(pool) > most;
+}
+
+/* The idle connections, the one that came back first in front of the others. */
+static weir__slot *longest_idle(weir_pool *pool) {
+    weir__link *link = pool->config->options.lifo ? pool->idle.prev : pool->idle.next;
+    return link == &pool->idle ? NULL : weir__container(link, weir__slot, link);
+}
+
+void weir__pool_reap(weir__timer *timer) {
+    weir_pool *pool = weir__container(timer, weir_pool, reaper);
+    int64_t now = weir__reactor_now(pool->reactor), next = WEIR__NEVER;
+    int64_t idle_ms = pool->config->options.idle_timeout_ms;
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        weir__slot *slot = pool->slots[i];
+        if (slot->state == WEIR__IDLE && slot->expires_at <= now) weir__slot_close(slot, WEIR_ESTALE, NULL);
+        else if (slot->state != WEIR__EMPTY && slot->expires_at > now && slot->expires_at < next) next = slot->expires_at;
+    }
+    for (weir__slot *slot; idle_ms > 0 && kept(pool) > pool->min_size && (slot = longest_idle(pool));) {
+        int64_t due = weir__deadline(slot->idle_since, idle_ms);
+        if (due > now) {
+            if (due < next) next = due;
+            break;
+        }
+        weir__slot_close(slot, WEIR_ESTALE, NULL);
+    }
+    if (next != WEIR__NEVER) weir__pool_arm_reaper(pool, next);
+    weir__pool_touch(pool);
+}
+
+int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *error) {
+    weir_options wanted = pool->config->options;
+    wanted.min_size = min_size;
+    wanted.max_size = max_size;
+    int code = weir_options_check(&wanted, error);
+    if (code) return code;
+    if (min_size > max_size)
+        return weir__fail(error, WEIR_EOPTION, "min_size=%d is above max_size=%d: lower min_size or raise max_size",
+                          min_size, max_size);
+    pool->min_size = min_size;
+    pool->max_size = max_size;
+    for (weir__slot *slot; kept(pool) > max_size && (slot = longest_idle(pool));)
+        weir__slot_close(slot, WEIR_ESTALE, NULL);
+    weir__pool_arm_reaper(pool, weir__reactor_now(pool->reactor));
+    weir__pool_touch(pool);
+    return WEIR_OK;
+}
+
+void weir__pool_expire(weir_pool *pool) {
+    pool->generation++;
+    for (weir__slot *slot; (slot = longest_idle(pool));) weir__slot_close(slot, WEIR_ESTALE, NULL);
+    weir__pool_touch(pool);
+}
+
+void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
+    const int *n = pool->counts;
+    out->idle = n[WEIR__IDLE];
+    out->active = n[WEIR__LENT] + n[WEIR__RUNNING];
+    out->connecting = n[WEIR__CONNECTING];
+    out->cleaning = n[WEIR__PREPARING] + n[WEIR__DRAINING] + n[WEIR__RESETTING] + n[WEIR__CLOSING];
+    out->size = out->idle + out->active + out->cleaning;
+    int over = kept(pool) - pool->max_size;
+    out->overflow = over > 0 ? over : 0;
+    out->waiting = pool->waiting;
+    out->min_size = pool->min_size;
+    out->max_size = pool->max_size;
+    out->max_overflow = pool->config->options.max_overflow;
+#define WEIR__COUNTER(name, text) out->name = pool->stats.name;
+    WEIR_COUNTERS(WEIR__COUNTER)
+#undef WEIR__COUNTER
+#define WEIR__LATENCY(name, text) weir__histogram_read(&pool->name, &out->name);
+    WEIR_LATENCIES(WEIR__LATENCY)
+#undef WEIR__LATENCY
+}

@@ -1,0 +1,113 @@
+/* Making a pool, and freeing it. */
+#include "pool/pool.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+static void opening_cancelled(weir__op *op) {
+    ((weir__task *)op)->pool->opening = NULL;
+    weir__op_drop(op);
+}
+
+static void destroy(weir_pool *pool) {
+    if (pool->env) pool->driver->env_close(pool->env);
+    for (size_t i = 0; i < pool->slot_count; i++) weir__slot_free(pool->slots[i]);
+    weir__free(pool->slots);
+    weir_error_clear(&pool->last_error);
+    weir__config_free(pool->config);
+    weir__free(pool);
+}
+
+static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir__config *config, uint64_t seed,
+                         void *token, weir_error *error) {
+    weir_pool *pool = weir__calloc(1, sizeof *pool);
+    if (!pool) {
+        weir__fail(error, WEIR_ENOMEM, "out of memory for a pool");
+        weir__config_free(config);
+        return NULL;
+    }
+    pool->reactor = reactor;
+    pool->config = config;
+    pool->driver = driver;
+    pool->token = token;
+    pool->rng.state = seed;
+    pool->min_size = config->options.min_size;
+    pool->max_size = config->options.max_size;
+    pool->last_error = (weir_error)WEIR_ERROR_INIT;
+    pool->settle.run = weir__pool_settle;
+    weir__list_init(&pool->settle.link);
+    weir__list_init(&pool->idle);
+    weir__list_init(&pool->news);
+    weir__list_init(&pool->waiters);
+    weir__list_init(&pool->closers);
+    weir__timer_init(&pool->retry, weir__pool_retry);
+    weir__timer_init(&pool->reaper, weir__pool_reap);
+    weir__timer_init(&pool->grace, weir__pool_grace_over);
+    pool->base = (weir__env){driver, config, &weir__pool_host, &reactor->clock, &reactor->log, reactor->mailbox};
+    pool->env = driver->env_open(&pool->base, error);
+    if (pool->env) return pool;
+    destroy(pool);
+    return NULL;
+}
+
+int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__config *config, uint64_t seed, void *token,
+                    weir_pool **out, weir_op *op, weir_error *error) {
+    weir_error own = WEIR_ERROR_INIT;
+    if (!error) error = &own;
+    weir_pool *pool = create(reactor, driver, config, seed, token, error);
+    if (!pool) {
+        int code = error->code ? error->code : WEIR_ENOMEM;
+        weir_error_clear(&own);
+        return code;
+    }
+    if (!weir__enter(reactor)) {
+        destroy(pool);
+        return weir__fail(error, WEIR_EFORKED, "the reactor was made before a fork: make one in the child");
+    }
+    int code = WEIR_OK;
+    if (pool->min_size) {
+        pool->opening = (weir__task *)weir__op_new(reactor, WEIR_DONE_OPEN, token, pool, opening_cancelled, NULL);
+        code = pool->opening ? WEIR_PENDING : weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    }
+    if (code <= 0) {
+        *out = pool;
+        if (pool->opening) {
+            pool->opening->pool = pool;
+            *op = pool->opening->op.completion.op;
+        }
+        weir__pool_grow(pool);
+        weir__pool_touch(pool);
+    }
+    weir__leave(reactor);
+    if (code > 0) destroy(pool);
+    weir_error_clear(&own);
+    return code;
+}
+
+void weir__pool_free(weir_pool *pool) {
+    weir_reactor *reactor = pool->reactor;
+    weir_op op = 0;
+    if (!weir__enter(reactor)) return; /* a forked child: what is shared stays open, in the parent's hands */
+    weir__pool_close(pool, 0, NULL, &op, NULL);
+    int64_t deadline = weir__reactor_now(reactor) + WEIR__CLEAN_BOUND;
+    for (;;) {
+        weir__reactor_work(reactor);
+        bool gone = !weir__pool_total(pool);
+        weir__leave(reactor); /* buries */
+        if (!weir__enter(reactor)) return;
+        if (gone || weir__reactor_now(reactor) > deadline) break;
+        weir__leave(reactor);
+        weir__poller_sleep(&reactor->poller, 10);
+        if (!weir__enter(reactor)) return;
+    }
+    bool gone = !weir__pool_total(pool);
+    weir__op *closer = op ? weir__op_find(reactor, op) : NULL;
+    if (closer && closer->state == WEIR__OP_PENDING) weir__op_drop(closer);
+    weir__reactor_forget(reactor, pool);
+    weir__timer_stop(&reactor->wheel, &pool->retry);
+    weir__timer_stop(&reactor->wheel, &pool->reaper);
+    weir__timer_stop(&reactor->wheel, &pool->grace);
+    weir__list_remove(&pool->settle.link);
+    weir__leave(reactor);
+    if (gone) destroy(pool); /* else a driver's thread still uses it: better leaked than freed under its feet */
+}

@@ -1,0 +1,67 @@
+/* A connection that is nobody's any more: drained, reset, then lent, kept or closed. */
+#include "pool/pool.h"
+
+#include <string.h>
+
+#include "base/error.h"
+
+static bool to_be_closed(const weir__slot *slot, int64_t now) {
+    return slot->pool->closing || slot->discard || weir__slot_surplus(slot, now);
+}
+
+static void close_quietly(weir__slot *slot) { weir__slot_close(slot, WEIR_ESTALE, NULL); }
+
+void weir__slot_ready(weir__slot *slot, int64_t now) {
+    weir_pool *pool = slot->pool;
+    weir__timer_stop(&pool->reactor->wheel, &slot->bound);
+    if (to_be_closed(slot, now)) {
+        close_quietly(slot);
+        return;
+    }
+    slot->idle_since = now;
+    weir__slot_move(slot, WEIR__IDLE);
+    if (pool->config->options.idle_timeout_ms > 0 && !weir__timer_running(&pool->reaper) &&
+        weir__pool_total(pool) > pool->min_size)
+        weir__pool_arm_reaper(pool, weir__deadline(now, pool->config->options.idle_timeout_ms));
+    if (pool->waiting || pool->opening) weir__pool_touch(pool);
+}
+
+void weir__slot_release(weir__slot *slot, int64_t now) {
+    weir_pool *pool = slot->pool;
+    if (slot->state == WEIR__RUNNING) {
+        weir__histogram_record(&pool->use, now - slot->lent_at);
+        pool->stats.returned++;
+    }
+    if (slot->busy) { /* its answer is nobody's: wait for it, and hasten it */
+        weir__slot_move(slot, WEIR__DRAINING);
+        weir__slot_abandon(slot, true);
+        return;
+    }
+    if (to_be_closed(slot, now)) {
+        close_quietly(slot);
+        return;
+    }
+    memset(&slot->request, 0, sizeof slot->request);
+    slot->busy = true; /* before the call: it may tell that it is done before it returns */
+    if (!pool->driver->reset(slot->conn, &slot->request)) {
+        slot->busy = false;
+        weir__slot_ready(slot, now);
+        return;
+    }
+    weir__slot_move(slot, WEIR__RESETTING);
+    weir__reactor_start(pool->reactor, &slot->bound, now + WEIR__CLEAN_BOUND);
+}
+
+void weir__slot_bound_fired(weir__timer *timer) {
+    weir__slot *slot = weir__container(timer, weir__slot, bound);
+    if (slot->state == WEIR__CONNECTING) {
+        weir__connect_overdue(slot);
+        return;
+    }
+    weir_error why = WEIR_ERROR_INIT;
+    weir__fail(&why, WEIR_ELOST, "pool %s: the server did not end a cancelled statement, or a reset, in time",
+               weir_pool_name(slot->pool));
+    weir__logf(&slot->pool->reactor->log, WEIR_LOG_WARNING, "%s", why.message ? why.message : "out of memory");
+    weir__slot_close(slot, WEIR_ELOST, &why);
+    weir_error_clear(&why);
+}

@@ -1,0 +1,196 @@
+/* What the holder of a connection does: statements, transactions, savepoints, the return. */
+#include "pool/pool.h"
+
+#include <string.h>
+
+#include "base/error.h"
+
+const char *weir__savepoint(int depth);
+
+#define EACH_DEPTH(S) \
+    S(11) S(12) S(13) S(14) S(15) S(16) S(17) S(18) S(21) S(22) S(23) S(24) S(25) S(26) S(27) S(28) \
+    S(31) S(32) S(33) S(34) S(35) S(36) S(37) S(38) S(41) S(42) S(43) S(44) S(45) S(46) S(47) S(48)
+#define RELEASE(n) "RELEASE SAVEPOINT weir_" #n,
+#define ROLLBACK_TO(n) "ROLLBACK TO SAVEPOINT weir_" #n,
+static const char *const releases[] = {EACH_DEPTH(RELEASE)};
+static const char *const rollbacks[] = {EACH_DEPTH(ROLLBACK_TO)};
+
+int weir__begin_text(weir_pool *pool, const weir_transaction *begin, const char **out, weir_error *error) {
+    static const struct {
+        const char *name;
+        weir__isolation isolation;
+    } known[] = {{"read uncommitted", WEIR__READ_UNCOMMITTED},
+                 {"read committed", WEIR__READ_COMMITTED},
+                 {"repeatable read", WEIR__REPEATABLE_READ},
+                 {"serializable", WEIR__SERIALIZABLE}};
+    weir__begin wanted = {WEIR__ISOLATION_DEFAULT, begin->readonly, begin->deferrable};
+    if (begin->isolation) {
+        char name[24] = "";
+        strncpy(name, begin->isolation, sizeof name - 1);
+        for (char *c = name; *c; c++) *c = *c == '_' ? ' ' : *c >= 'A' && *c <= 'Z' ? (char)(*c + 32) : *c;
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            if (!strcmp(name, known[i].name)) wanted.isolation = known[i].isolation;
+        if (wanted.isolation == WEIR__ISOLATION_DEFAULT)
+            return weir__fail(error, WEIR_EINVAL,
+                              "isolation=\"%.40s\": use one of \"read uncommitted\", \"read committed\", "
+                              "\"repeatable read\", \"serializable\"",
+                              begin->isolation);
+    }
+    *out = pool->driver->begin(pool->env, &wanted, error);
+    return *out ? WEIR_OK : error ? error->code : WEIR_ENOTSUP;
+}
+
+int weir__session_find(weir_session session, weir__slot **out, weir_error *error) {
+    weir_pool *pool = session.pool;
+    weir__slot *slot = session.slot < pool->slot_count ? pool->slots[session.slot] : NULL;
+    *out = slot;
+    if (slot && session.loan && slot->loan == session.loan) return WEIR_OK;
+    int code = slot && session.loan && slot->last_loan == session.loan ? slot->ended_code : WEIR_ESTALE;
+    if (code == WEIR_ESTALE)
+        return weir__fail(error, code, "the session has been returned to pool %s: check out another one",
+                          weir_pool_name(pool));
+    return weir__fail(error, code, "the session was ended by pool %s: %s", weir_pool_name(pool), weir_error_text(code));
+}
+
+/* Another operation is running, or about to. A request that only drains is not in the way. */
+static bool is_busy(const weir__slot *slot) { return slot->task || slot->next; }
+
+static int busy(const weir__slot *slot, weir_error *error) {
+    return weir__fail(error, WEIR_EBUSY,
+                      "another operation is running on this session of pool %s: await it first, or use a session each",
+                      weir_pool_name(slot->pool));
+}
+
+/* Runs it now, or when what drains has ended. */
+static int run_or_queue(weir__slot *slot, weir__task *task, int64_t now, weir_op *op) {
+    *op = task->op.completion.op;
+    if (!slot->busy) {
+        weir__slot_run(slot, task, now);
+        return WEIR_PENDING;
+    }
+    task->slot = slot;
+    slot->next = task;
+    task->run_deadline = weir__deadline(now, task->run_ms);
+    weir__reactor_start(slot->pool->reactor, &task->op.timer, task->run_deadline);
+    return WEIR_PENDING;
+}
+
+int weir__session_execute(weir__slot *slot, weir_statement *statement, int64_t timeout_ms, void *token, weir_op *op,
+                          weir_error *error) {
+    weir_pool *pool = slot->pool;
+    if (is_busy(slot)) return busy(slot, error);
+    int64_t now = weir__reactor_now(pool->reactor);
+    weir__task *task = weir__task_new(pool, WEIR_DONE_EXECUTE, token, now);
+    if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    if (slot->transaction && !slot->depth) slot->depth = 1;
+    task->statement = weir_statement_ref(statement);
+    task->run_ms = timeout_ms == WEIR_TIMEOUT_DEFAULT ? pool->config->options.command_timeout_ms : timeout_ms;
+    return run_or_queue(slot, task, now, op);
+}
+
+int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *depth, weir_error *error) {
+    static const weir_transaction plain = {0};
+    if (is_busy(slot)) return busy(slot, error);
+    bool options = begin && (begin->isolation || begin->readonly || begin->deferrable);
+    bool outermost = !slot->depth && !slot->transaction;
+    if (options && !outermost)
+        return weir__fail(error, WEIR_ETRANSACTION,
+                          "a transaction inside another is a savepoint and takes no isolation, readonly or deferrable: "
+                          "give them to the outermost one");
+    if (slot->depth + slot->transaction >= WEIR__DEPTH_MAX)
+        return weir__fail(error, WEIR_ETRANSACTION, "more than %d transactions in each other", WEIR__DEPTH_MAX);
+    if (outermost) {
+        int code = weir__begin_text(slot->pool, begin ? begin : &plain, &slot->begin, error);
+        if (code) return code;
+    } else if (!slot->depth) {
+        slot->depth = 1;
+    }
+    *depth = ++slot->depth;
+    return WEIR_OK;
+}
+
+static int end_now(weir__slot *slot, bool commit, weir_error *error) {
+    bool broken_off = slot->broken_off;
+    if (!--slot->depth) slot->broken_off = false;
+    if (broken_off && commit)
+        return weir__fail(error, WEIR_ETRANSACTION,
+                          "the transaction was ended by a statement of yours: leave COMMIT and ROLLBACK to the session");
+    return WEIR_OK;
+}
+
+int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, weir_op *op, weir_error *error) {
+    weir_pool *pool = slot->pool;
+    if (is_busy(slot)) return busy(slot, error);
+    if (!slot->depth && depth == 1 && slot->transaction) return WEIR_OK; /* nothing has been run */
+    if (depth != slot->depth || depth < 1)
+        return weir__fail(error, WEIR_ETRANSACTION, "the transaction of depth %d cannot end: the innermost one has %d",
+                          depth, slot->depth);
+    if (slot->sent < depth) return end_now(slot, commit, error);
+    int64_t now = weir__reactor_now(pool->reactor);
+    weir__task *task = weir__task_new(pool, WEIR_DONE_END, token, now);
+    if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    slot->depth = slot->sent = depth - 1;
+    task->run_ms = pool->config->options.command_timeout_ms;
+    if (depth == 1) {
+        task->command = commit ? "COMMIT" : "ROLLBACK";
+        task->commits = commit;
+    } else {
+        task->command = releases[depth - 2];
+        if (!commit) task->before = rollbacks[depth - 2];
+    }
+    return run_or_queue(slot, task, now, op);
+}
+
+void weir__session_sync(weir__slot *slot) {
+    if (slot->conn->tx != WEIR__TX_NONE || !slot->sent) return;
+    slot->sent = 0;
+    if (slot->transaction && slot->depth == 1) slot->depth = 0; /* the next statement begins anew */
+    else slot->broken_off = true;
+}
+
+static void cancel_task(weir__task *task) {
+    weir_error error = WEIR_ERROR_INIT;
+    weir__fail(&error, WEIR_ECANCELLED, "the session was given back while the operation ran");
+    weir_statement_unref(task->statement);
+    task->statement = NULL;
+    weir__op_fail(&task->op, &error);
+    weir_error_clear(&error);
+}
+
+void weir__session_return(weir__slot *slot, bool discard) {
+    int64_t now = weir__reactor_now(slot->pool->reactor);
+    if (slot->next) {
+        cancel_task(slot->next);
+        slot->next = NULL;
+    }
+    if (slot->task) {
+        weir__task *task = slot->task;
+        if (task->op.completion.kind == WEIR_DONE_EXECUTE) slot->pool->stats.queries_cancelled++;
+        slot->task = NULL;
+        cancel_task(task);
+    }
+    slot->discard |= discard;
+    weir__slot_end_loan(slot, WEIR_ESTALE, now);
+    weir__slot_release(slot, now);
+}
+
+void weir__session_expired(weir__timer *timer) {
+    weir__slot *slot = weir__container(timer, weir__slot, session_timer);
+    weir_pool *pool = slot->pool;
+    int64_t now = weir__reactor_now(pool->reactor);
+    weir_error why = WEIR_ERROR_INIT;
+    weir__fail(&why, WEIR_ESESSIONTIMEOUT, "pool %s: the session lasted longer than its timeout (%lld ms)",
+               weir_pool_name(pool), (long long)((now - slot->lent_at) / WEIR__MS));
+    weir__task *tasks[2] = {slot->task, slot->next};
+    slot->task = slot->next = NULL;
+    for (int i = 0; i < 2; i++) {
+        if (!tasks[i]) continue;
+        if (!i && tasks[i]->op.completion.kind == WEIR_DONE_EXECUTE) pool->stats.queries_timed_out++;
+        weir_statement_unref(tasks[i]->statement);
+        tasks[i]->statement = NULL;
+        weir__op_fail(&tasks[i]->op, &why);
+    }
+    weir_error_clear(&why);
+    weir__slot_end_loan(slot, WEIR_ESESSIONTIMEOUT, now);
+    weir__slot_release(slot, now);
+}

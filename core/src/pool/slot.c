@@ -1,0 +1,151 @@
+/* Slots: the table of legal moves, and the end of connections and loans. */
+#include "pool/pool.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+atomic_long weir__slot_faults;
+
+#define TO(state) (1u << WEIR__##state)
+static const unsigned legal[WEIR__SLOT_STATES] = {
+    [WEIR__EMPTY] = TO(CONNECTING),
+    [WEIR__CONNECTING] = TO(PREPARING) | TO(IDLE) | TO(CLOSING),
+    [WEIR__PREPARING] = TO(DRAINING) | TO(RESETTING) | TO(IDLE) | TO(CLOSING),
+    [WEIR__IDLE] = TO(LENT) | TO(RUNNING) | TO(CLOSING),
+    [WEIR__LENT] = TO(DRAINING) | TO(RESETTING) | TO(IDLE) | TO(CLOSING),
+    [WEIR__RUNNING] = TO(DRAINING) | TO(RESETTING) | TO(IDLE) | TO(CLOSING),
+    [WEIR__DRAINING] = TO(RESETTING) | TO(IDLE) | TO(CLOSING),
+    [WEIR__RESETTING] = TO(IDLE) | TO(CLOSING),
+    [WEIR__CLOSING] = TO(EMPTY),
+};
+
+const char *weir__slot_state_name(weir__slot_state state) {
+    static const char *const names[WEIR__SLOT_STATES] = {"empty",   "connecting", "preparing", "idle",   "lent",
+                                                         "running", "draining",   "resetting", "closing"};
+    return names[state];
+}
+
+void weir__slot_move(weir__slot *slot, weir__slot_state to) {
+    weir_pool *pool = slot->pool;
+    if (!(legal[slot->state] & (1u << to))) {
+        atomic_fetch_add(&weir__slot_faults, 1);
+        weir__logf(&pool->reactor->log, WEIR_LOG_ERROR, "pool %s: a connection went from %s to %s", weir_pool_name(pool),
+                   weir__slot_state_name(slot->state), weir__slot_state_name(to));
+    }
+    pool->counts[slot->state]--;
+    pool->counts[to]++;
+    if (slot->state == WEIR__IDLE) weir__list_remove(&slot->link);
+    slot->state = to;
+    if (to != WEIR__IDLE) return;
+    if (pool->config->options.lifo) weir__list_push_front(&pool->idle, &slot->link);
+    else weir__list_push_back(&pool->idle, &slot->link);
+}
+
+static void slot_ready_fd(weir__watch *watch, unsigned events) {
+    weir__slot *slot = weir__container(watch, weir__slot, watch);
+    unsigned ready = 0;
+    if (events & WEIR__POLL_READ) ready |= WEIR__READ;
+    if (events & WEIR__POLL_WRITE) ready |= WEIR__WRITE;
+    slot->pool->driver->ready(slot->conn, ready);
+}
+
+static void slot_tick(weir__timer *timer) {
+    weir__slot *slot = weir__container(timer, weir__slot, tick);
+    slot->pool->driver->tick(slot->conn);
+}
+
+static void bury(weir__grave *grave) {
+    weir__slot *slot = weir__container(grave, weir__slot, grave);
+    slot->pool->driver->free(slot->conn);
+}
+
+static void buried(weir__grave *grave) {
+    weir__slot *slot = weir__container(grave, weir__slot, grave);
+    slot->conn = NULL;
+    weir_statement_unref(slot->request.statement);
+    slot->request.statement = NULL;
+    slot->pool->stats.connections_closed += slot->established;
+    weir__slot_move(slot, WEIR__EMPTY);
+    weir__pool_touch(slot->pool);
+}
+
+weir__slot *weir__slot_new(weir_pool *pool, uint32_t index) {
+    weir__slot *slot = weir__calloc(1, sizeof *slot);
+    if (!slot) return NULL;
+    slot->pool = pool;
+    slot->index = index;
+    weir__list_init(&slot->news_link);
+    weir__list_init(&slot->link);
+    slot->watch.ready = slot_ready_fd;
+    weir__timer_init(&slot->tick, slot_tick);
+    weir__timer_init(&slot->bound, weir__slot_bound_fired);
+    weir__timer_init(&slot->session_timer, weir__session_expired);
+    weir__list_init(&slot->grave.link);
+    slot->grave.bury = bury;
+    slot->grave.buried = buried;
+    slot->lost = (weir_error)WEIR_ERROR_INIT;
+    return slot;
+}
+
+void weir__slot_free(weir__slot *slot) {
+    if (!slot) return;
+    weir_error_clear(&slot->lost);
+    weir__free(slot);
+}
+
+void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
+    weir_pool *pool = slot->pool;
+    if (!slot->loan) return;
+    weir__timer_stop(&pool->reactor->wheel, &slot->session_timer);
+    if (slot->state != WEIR__PREPARING) {
+        weir__histogram_record(&pool->use, now - slot->lent_at);
+        pool->stats.returned++;
+    }
+    slot->last_loan = slot->loan;
+    slot->ended_code = code;
+    slot->loan = 0;
+    slot->transaction = slot->broken_off = false;
+    slot->depth = slot->sent = 0;
+}
+
+/* The connection has gone while a task ran, or waited to run, on it. */
+static void fail_task(weir__task *task, const weir_error *why, bool was_sent) {
+    weir_pool *pool = task->pool;
+    weir_error unknown = WEIR_ERROR_INIT;
+    if (was_sent && task->op.completion.kind == WEIR_DONE_EXECUTE) pool->stats.queries_failed++;
+    if (was_sent && task->commits) {
+        weir__fail(&unknown, WEIR_EOUTCOME, "COMMIT was sent and not answered: %s",
+                   why->message ? why->message : weir_error_text(why->code));
+        why = &unknown;
+    }
+    weir_statement_unref(task->statement);
+    task->statement = NULL;
+    weir__op_fail(&task->op, why);
+    weir_error_clear(&unknown);
+}
+
+void weir__slot_close(weir__slot *slot, int code, const weir_error *why) {
+    weir_pool *pool = slot->pool;
+    if (slot->state == WEIR__CLOSING || slot->state == WEIR__EMPTY) return;
+    weir__task *running = slot->task, *next = slot->next;
+    slot->task = slot->next = NULL;
+    if (running) fail_task(running, why, true);
+    if (next) fail_task(next, why, false);
+    if (slot->state == WEIR__RUNNING) {
+        pool->stats.returned++;
+        weir__histogram_record(&pool->use, weir__reactor_now(pool->reactor) - slot->lent_at);
+    }
+    weir__slot_end_loan(slot, code, weir__reactor_now(pool->reactor));
+    weir__timer_stop(&pool->reactor->wheel, &slot->bound);
+    weir__timer_stop(&pool->reactor->wheel, &slot->tick);
+    slot->busy = slot->cancelled = false;
+    weir__slot_move(slot, WEIR__CLOSING);
+    pool->driver->stop(slot->conn);
+    weir__pool_touch(pool);
+}
+
+int weir__pool_total(const weir_pool *pool) { return (int)pool->slot_count - pool->counts[WEIR__EMPTY]; }
+
+int weir__pool_live(const weir_pool *pool) {
+    return weir__pool_total(pool) - pool->counts[WEIR__CONNECTING] - pool->counts[WEIR__CLOSING];
+}
