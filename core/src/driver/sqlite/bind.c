@@ -1,0 +1,99 @@
+/* Parameters: PostgreSQL's $1, $2 … mean the same in SQLite's texts, however often and in whatever order they
+ * come. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "driver/sqlite/sqlite.h"
+
+/* The number in "$12"; 0: it is not of that kind. */
+static int number_of(const char *name) {
+    int number = 0;
+    if (name[0] != '$' || !name[1]) return 0;
+    for (name++; *name; name++) {
+        if (*name < '0' || *name > '9' || number > 100000) return 0;
+        number = number * 10 + (*name - '0');
+    }
+    return number;
+}
+
+/* How many slots are named by number; -1 with *error set for a name that cannot be served. */
+static int count_dollars(weir__sqlite_statement *statement, weir_error *error) {
+    int dollars = 0;
+    for (int slot = 1; slot <= statement->slots; slot++) {
+        const char *name = weir__sqlite.bind_parameter_name(statement->handle, slot);
+        if (!name || name[0] == '?') continue;
+        if (number_of(name) == 0) {
+            weir__fail(error, WEIR_ENOTSUP, "the parameter %.40s has a name: write $1, $2 …, or ? by place",
+                       name);
+            return -1;
+        }
+        dollars++;
+    }
+    return dollars;
+}
+
+int weir__sqlite_describe(weir__sqlite_conn *conn, weir__sqlite_statement *statement, weir_error *error) {
+    (void)conn;
+    statement->slots = weir__sqlite.bind_parameter_count(statement->handle);
+    statement->wanted = (size_t)statement->slots;
+    int dollars = count_dollars(statement, error);
+    if (dollars < 0) return WEIR_ENOTSUP;
+    if (dollars == 0) return WEIR_OK;
+    if (dollars != statement->slots)
+        return weir__fail(error, WEIR_ENOTSUP,
+                          "parameters as $1 and as ? are mixed: use one kind in a statement");
+    statement->numbers = weir__malloc((size_t)dollars * sizeof(int));
+    if (!statement->numbers) return weir__fail(error, WEIR_ENOMEM, "out of memory");
+    statement->wanted = 0;
+    for (int slot = 0; slot < dollars; slot++) {
+        int number = number_of(weir__sqlite.bind_parameter_name(statement->handle, slot + 1));
+        statement->numbers[slot] = number;
+        if ((size_t)number > statement->wanted) statement->wanted = (size_t)number;
+    }
+    return WEIR_OK;
+}
+
+static int bind_value(sqlite3_stmt *handle, int slot, const weir_value *value) {
+    const char *data = "";
+    switch (value->type) {
+    case WEIR_TYPE_NULL:
+        return weir__sqlite.bind_null(handle, slot);
+    case WEIR_TYPE_BOOL:
+        return weir__sqlite.bind_int64(handle, slot, value->as.boolean);
+    case WEIR_TYPE_INT:
+        return weir__sqlite.bind_int64(handle, slot, value->as.integer);
+    case WEIR_TYPE_FLOAT:
+        return weir__sqlite.bind_double(handle, slot, value->as.real);
+    case WEIR_TYPE_NUMERIC:
+    case WEIR_TYPE_TEXT:
+        if (value->as.bytes.length) data = value->as.bytes.data;
+        return weir__sqlite.bind_text64(handle, slot, data, value->as.bytes.length, SQLITE_STATIC,
+                                        SQLITE_UTF8);
+    case WEIR_TYPE_BYTES: /* a NULL pointer would be bound as NULL */
+        if (value->as.bytes.length) data = value->as.bytes.data;
+        return weir__sqlite.bind_blob64(handle, slot, data, value->as.bytes.length, SQLITE_STATIC);
+    }
+    return SQLITE_MISUSE;
+}
+
+int weir__sqlite_bind(weir__sqlite_conn *conn, weir__sqlite_statement *statement, const weir_value *values,
+                      size_t count, weir_error *error) {
+    if (count != statement->wanted)
+        return weir__fail(error, WEIR_EVALUE, "the statement takes %zu parameter%s, but %zu %s given",
+                          statement->wanted, statement->wanted == 1 ? "" : "s", count,
+                          count == 1 ? "was" : "were");
+    for (int slot = 1; slot <= statement->slots; slot++) {
+        int number = statement->numbers ? statement->numbers[slot - 1] : slot;
+        int rc = bind_value(statement->handle, slot, &values[number - 1]);
+        if (rc != SQLITE_OK) return weir__sqlite_fail(conn, rc, NULL, error);
+    }
+    return WEIR_OK;
+}
+
+void weir__sqlite_unbind(weir__sqlite_statement *statement) {
+    if (!statement->handle) return;
+    weir__sqlite.reset(statement->handle); /* repeats the error of the run, which has been seen */
+    if (statement->slots > 0) weir__sqlite.clear_bindings(statement->handle);
+}

@@ -1,0 +1,236 @@
+/*
+ * Running requests. Everything here is the worker's.
+ *
+ * SQLite ends a transaction by itself when a statement in it is interrupted or meets an I/O error or a full
+ * disk. What came next would run in autocommit, behind the back of a borrower who believes in his
+ * transaction. So such a transaction is `aborted` here, as it would be in PostgreSQL: until it is rolled back
+ * everything else is refused.
+ */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/statement.h"
+#include "driver/sqlite/sqlite.h"
+
+static bool in_transaction(weir__sqlite_conn *conn) { return !weir__sqlite.get_autocommit(conn->db); }
+
+/* Steps to the end. result may be NULL: rows are only counted. */
+static int step_through(weir__sqlite_conn *conn, sqlite3_stmt *handle, weir_result *result, int64_t *rows,
+                        weir_error *error) {
+    bool first = true, room = true;
+    int rc;
+    *rows = 0;
+    do {
+        rc = weir__sqlite.step(handle);
+        if (rc != SQLITE_ROW && rc != SQLITE_DONE) return weir__sqlite_fail(conn, rc, NULL, error);
+        /* Not earlier: the first step prepares the statement anew when a table has got another column
+         * meanwhile. */
+        if (first && result) room = weir__sqlite_result_columns(result, handle);
+        first = false;
+        if (rc == SQLITE_ROW) ++*rows;
+        if (rc == SQLITE_ROW && result && room) room = weir__sqlite_result_row(result, handle);
+    } while (rc == SQLITE_ROW && room);
+    return room ? WEIR_OK : weir__fail(error, WEIR_ENOMEM, "out of memory");
+}
+
+static int64_t changes(weir__sqlite_conn *conn) {
+    return weir__sqlite.changes64 ? weir__sqlite.changes64(conn->db) : weir__sqlite.changes(conn->db);
+}
+
+/* For certain, cancelled or not: a transaction that stays open would hold its locks. */
+static void roll_back(weir__sqlite_conn *conn) {
+    conn->shielded = true;
+    for (int attempt = 0; attempt < 3 && in_transaction(conn);
+         attempt++) /* sqlite3_interrupt may hit the first */
+        weir__sqlite_ask(conn->db, "ROLLBACK", NULL, 0);
+    conn->shielded = false;
+}
+
+/* The answer to a statement in a transaction that an error has ended. False: there is no such transaction. */
+static bool answer_in_aborted(weir__sqlite_conn *conn, weir__sqlite_verb verb, int *code, weir_error *error) {
+    if (!conn->aborted) return false;
+    *code = WEIR_OK;
+    switch (verb) {
+    case WEIR__SQLITE_ROLLBACK:
+        conn->aborted = false;
+        return true;
+    case WEIR__SQLITE_ROLLBACK_TO: /* the outer transaction tells its next statement */
+        conn->forgiven = true;
+        return true;
+    case WEIR__SQLITE_COMMIT:
+        conn->aborted = false;
+        *code =
+            weir__fail(error, WEIR_EROLLEDBACK, "the transaction was rolled back by an earlier error in it");
+        return true;
+    case WEIR__SQLITE_RELEASE:
+        if (conn->forgiven) return true;
+        break;
+    case WEIR__SQLITE_OTHER:
+        break;
+    }
+    *code = weir__sqlite_report(
+        error, "25P02",
+        "current transaction is aborted, commands are ignored until end of transaction block");
+    return true;
+}
+
+/* One run of a prepared statement. *affected: -1 when it has no such number. */
+static int run_once(weir__sqlite_conn *conn, weir__sqlite_statement *statement, const weir_value *values,
+                    size_t count, weir_result *result, int64_t *affected, weir_error *error) {
+    weir__sqlite_verb verb = statement->shape.verb;
+    bool inside = in_transaction(conn);
+    int64_t rows = 0;
+    int code;
+    *affected = -1;
+    if (answer_in_aborted(conn, verb, &code, error)) return code;
+    conn->shielded = verb == WEIR__SQLITE_ROLLBACK;
+    if (weir__sqlite_interrupted(conn)) return weir__sqlite_report(error, "57014", "interrupted");
+    code = weir__sqlite_bind(conn, statement, values, count, error);
+    if (code == WEIR_OK && statement->handle) {
+        code = step_through(conn, statement->handle, result, &rows, error);
+        if (statement->shape.count == WEIR__SQLITE_CHANGES) {
+            *affected = changes(conn);
+        } else if (weir__sqlite.column_count(statement->handle) > 0) {
+            *affected = rows;
+        }
+    }
+    weir__sqlite_unbind(statement);
+    conn->shielded = false;
+    if (code == WEIR_OK) return code;
+    if (verb == WEIR__SQLITE_COMMIT) {
+        roll_back(conn); /* SQLite would let us try again: nobody will */
+    } else if (inside && !in_transaction(conn)) {
+        conn->aborted = verb != WEIR__SQLITE_ROLLBACK;
+    }
+    return code;
+}
+
+/* False: it could not be switched. */
+static bool query_only(weir__sqlite_conn *conn, bool on) {
+    bool dirty = conn->dirty;
+    conn->shielded = true;
+    int rc = weir__sqlite_ask(conn->db, on ? "PRAGMA query_only=ON" : "PRAGMA query_only=OFF", NULL, 0);
+    if (rc == SQLITE_OK) conn->query_only = on;
+    conn->shielded = false;
+    conn->dirty = dirty;
+    return rc == SQLITE_OK;
+}
+
+/* A text of the host's or of our own, of one or more statements without parameters. */
+static int run_command(weir__sqlite_conn *conn, const char *sql, weir_error *error) {
+    int code = WEIR_OK;
+    bool read = strcmp(sql, WEIR__SQLITE_BEGIN_READ) == 0;
+    for (const char *tail = sql; code == WEIR_OK && *tail; sql = tail) {
+        weir__sqlite_statement *statement;
+        int64_t affected;
+        code = weir__sqlite_get(conn, sql, strlen(sql), &statement, &tail, error);
+        if (code != WEIR_OK) break;
+        /* The transaction may have ended without the host's knowledge. */
+        bool idle = statement->shape.verb == WEIR__SQLITE_ROLLBACK && !in_transaction(conn) && !conn->aborted;
+        if (!idle) code = run_once(conn, statement, NULL, 0, NULL, &affected, error);
+        weir__sqlite_put(statement);
+    }
+    if (code == WEIR_OK && read && !query_only(conn, true)) {
+        code = weir__sqlite_report(error, "XX000", "the transaction cannot be made to read only");
+        roll_back(conn);
+    }
+    return code;
+}
+
+/* All sets or none: in a transaction of its own, unless one is open already. */
+static int run_sets(weir__sqlite_conn *conn, weir__sqlite_statement *prepared,
+                    const weir_statement *statement, int64_t *affected, weir_error *error) {
+    bool reads = ((weir__sqlite_env *)conn->base.env)->readonly || !prepared->handle ||
+                 weir__sqlite.stmt_readonly(prepared->handle);
+    bool own = !in_transaction(conn) && !conn->aborted && statement->sets > 1;
+    int code = own ? run_command(conn, reads ? "BEGIN" : "BEGIN IMMEDIATE", error) : WEIR_OK;
+    if (code != WEIR_OK) return code;
+    *affected = 0;
+    for (size_t set = 0; code == WEIR_OK && set < statement->sets; set++) {
+        int64_t now;
+        conn->set = set + 1;
+        code = run_once(conn, prepared, weir__statement_set(statement, set), statement->parameters, NULL,
+                        &now, error);
+        *affected = *affected < 0 || now < 0 ? -1 : *affected + now;
+    }
+    conn->set = 0;
+    if (!own) return code;
+    if (code == WEIR_OK) return run_command(conn, "COMMIT", error);
+    roll_back(conn);
+    conn->aborted = false;
+    return code;
+}
+
+static int run_prepared(weir__sqlite_conn *conn, weir__sqlite_statement *prepared,
+                        const weir_statement *statement, weir_result **out, weir_error *error) {
+    int64_t affected;
+    weir_result *result = weir__sqlite_result_new();
+    if (!result) return weir__fail(error, WEIR_ENOMEM, "out of memory");
+    int code = statement->many ? run_sets(conn, prepared, statement, &affected, error)
+                               : run_once(conn, prepared, weir__statement_set(statement, 0),
+                                          statement->parameters, result, &affected, error);
+    if (code != WEIR_OK) {
+        weir_result_free(result);
+        return code;
+    }
+    weir__sqlite_result_finish(result, &prepared->shape, affected);
+    *out = result;
+    return WEIR_OK;
+}
+
+static int run_statement(weir__sqlite_conn *conn, const weir_statement *statement, weir_result **out,
+                         weir_error *error) {
+    weir__sqlite_statement *prepared;
+    const char *tail;
+    if (weir__sqlite_interrupted(conn)) return weir__sqlite_report(error, "57014", "interrupted");
+    int code = weir__sqlite_get(conn, statement->sql, statement->sql_length, &prepared, &tail, error);
+    if (code != WEIR_OK) return code;
+    if (*tail) {
+        code = weir__fail(error, WEIR_ENOTSUP,
+                          "the text holds several statements: run each by a call of its own");
+    } else {
+        code = run_prepared(conn, prepared, statement, out, error);
+    }
+    weir__sqlite_put(prepared);
+    return code;
+}
+
+static void conclude(weir__sqlite_conn *conn, weir__sqlite_job *job) {
+    if (conn->query_only && !in_transaction(conn) && !conn->aborted) query_only(conn, false);
+    job->dirty = conn->dirty || (conn->query_only && !in_transaction(conn) && !conn->aborted);
+    job->tx = conn->aborted ? WEIR__TX_FAILED : in_transaction(conn) ? WEIR__TX_OPEN : WEIR__TX_NONE;
+}
+
+void weir__sqlite_run(weir__sqlite_conn *conn, weir__sqlite_job *job) {
+    const char *text = job->texts;
+    conn->forgiven = false;
+    job->code = WEIR_OK;
+    for (unsigned i = 0; job->code == WEIR_OK && i < job->before_count; i++, text += strlen(text) + 1)
+        job->code = run_command(conn, text, &job->error);
+    if (job->code == WEIR_OK && job->statement)
+        job->code = run_statement(conn, job->statement, &job->result, &job->error);
+    if (job->code == WEIR_OK && job->command) {
+        job->code = run_command(conn, text, &job->error);
+        job->rolled_back = job->code == WEIR_EROLLEDBACK;
+    }
+    if (job->code != WEIR_OK) {
+        weir_result_free(job->result);
+        job->result = NULL;
+    }
+    conclude(conn, job);
+}
+
+void weir__sqlite_run_reset(weir__sqlite_conn *conn, weir__sqlite_job *job) {
+    roll_back(conn);
+    conn->aborted = false;
+    conclude(conn, job);
+    job->code = WEIR_OK;
+    if (job->dirty)
+        job->code = weir__fail(
+            &job->error, WEIR_ELOST,
+            "the connection is replaced, since its borrower attached, set or made something in it");
+    else if (job->tx != WEIR__TX_NONE)
+        job->code = weir__fail(&job->error, WEIR_ELOST,
+                               "the connection is replaced, since it could not be rolled back");
+}
