@@ -92,8 +92,10 @@ bool weir__poller_collect(weir__poller *poller) {
         if (tag == &poller->timer_fd) {
             consume(poller->timer_fd);
         } else if (tag == &poller->wake_fd) {
-            atomic_store(&poller->woken, false); /* before the read: a later wake signals again */
+            /* First the read, then the mark: a wake between the two is swallowed, but what it is for has been written
+               before and is worked on after this. The other way round its signal would be read, and its mark stay. */
             consume(poller->wake_fd);
+            atomic_store(&poller->woken, false);
         } else {
             unsigned ready = 0;
             if (events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) ready |= WEIR__POLL_READ;

@@ -7,6 +7,9 @@
 #include "base/error.h"
 #include "base/fork.h"
 
+/* Batches of events in one go; what is left keeps the descriptor readable, and the timers are not starved meanwhile. */
+enum { ROUNDS = 16 };
+
 static void wake(void *reactor) { weir__poller_wake(&((weir_reactor *)reactor)->poller); }
 
 static void keep_line(void *arg, weir_log_level level, const char *line) {
@@ -130,12 +133,12 @@ void weir__reactor_start(weir_reactor *reactor, weir__timer *timer, int64_t at) 
 }
 
 void weir__reactor_work(weir_reactor *reactor) {
-    bool all;
-    do {
+    bool all = false;
+    for (int round = 0; !all && round < ROUNDS; round++) {
         all = weir__poller_collect(&reactor->poller);
         weir__mailbox_empty(reactor->mailbox);
         run_deferred(reactor);
-    } while (!all);
+    }
     reactor->dispatched_at = weir__reactor_now(reactor);
     weir__wheel_advance(&reactor->wheel, reactor->dispatched_at);
     run_deferred(reactor);

@@ -1,0 +1,141 @@
+"""A pool under load on SQLite, and its own numbers: checkouts, queries, two time-outs.
+
+Thirty-two tasks share four connections. Then a statement without an end meets its timeout, and a caller who finds all
+connections taken meets his. The program counts what it does; the pool's snapshot must say the same, or it exits with 1.
+
+    python examples/demo.py [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import collections
+import json
+import random
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import weirpool
+
+TASKS, ROUNDS, CONNECTIONS = 32, 40, 4
+ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
+
+Count = collections.Counter[str]
+
+
+async def shop(pool: weirpool.Pool, count: Count, seed: int) -> None:
+    """One customer: mostly looks at an account, now and then moves money in a transaction."""
+    choose = random.Random(seed)
+    for _ in range(ROUNDS):
+        one, other = choose.sample(range(1, 101), 2)
+        count["checkouts"] += 1
+        if choose.random() < 0.8:
+            count["queries"] += 1
+            await pool.fetchval("select balance from account where id = $1", one)
+        else:
+            async with pool.session() as session:
+                count["queries"] += 2
+                await session.execute("update account set balance = balance - 1 where id = $1", one)
+                await session.execute("update account set balance = balance + 1 where id = $1", other)
+
+
+async def too_slow(pool: weirpool.Pool, count: Count) -> None:
+    count.update(checkouts=1, queries=1)
+    try:
+        await pool.fetchval(ENDLESS, timeout=0.2)
+    except weirpool.CommandTimeout:
+        count["queries timed out"] += 1
+
+
+async def too_many(pool: weirpool.Pool, count: Count) -> None:
+    async with AsyncExitStack() as taken:
+        for _ in range(CONNECTIONS):
+            count["checkouts"] += 1
+            await taken.enter_async_context(pool.connection())
+        count["checkouts"] += 1
+        try:
+            async with pool.connection(checkout_timeout=0.1):
+                pass
+        except weirpool.CheckoutTimeout:
+            count["checkouts timed out"] += 1
+
+
+async def work(url: str) -> tuple[Count, dict, float, int]:
+    count: Count = collections.Counter()
+    async with weirpool.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS) as pool:
+        count.update(checkouts=2, queries=101)
+        await pool.execute("create table account (id integer primary key, balance integer not null)")
+        async with pool.session() as session:
+            for number in range(1, 101):
+                await session.execute("insert into account values ($1, 1000)", number)
+        begun = time.perf_counter()
+        await asyncio.gather(*(shop(pool, count, seed) for seed in range(TASKS)))
+        elapsed = time.perf_counter() - begun
+        await too_slow(pool, count)
+        await too_many(pool, count)
+        count.update(checkouts=1, queries=1)
+        total = await pool.fetchval("select sum(balance) from account")
+        return count, pool.snapshot(), elapsed, total
+
+
+def differences(count: Count, snapshot: dict) -> dict[str, tuple[int, int]]:
+    """What the program counted against what the pool says, where they differ."""
+    pairs = {
+        "checkouts": (count["checkouts"], snapshot["checkouts_started"]),
+        "checkouts timed out": (count["checkouts timed out"], snapshot["checkouts_timed_out"]),
+        "queries": (count["queries"], snapshot["queries_started"]),
+        "queries timed out": (count["queries timed out"], snapshot["queries_timed_out"]),
+    }
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:9.3f}"
+
+
+def show(count: Count, snapshot: dict, elapsed: float, total: int) -> None:
+    rate = TASKS * ROUNDS / elapsed
+    print(f"weirpool {weirpool.__version__}, SQLite {weirpool.sqlite_version()}, CPython {sys.version.split()[0]}")
+    print(f"{TASKS} tasks on {CONNECTIONS} connections: {TASKS * ROUNDS} jobs in {elapsed:.2f} s, {rate:,.0f} a second")
+    print(f"no money was lost: 100 accounts still hold {total:,}")
+    print()
+    print("                      the program      the pool")
+    rows = [
+        ("checkouts", count["checkouts"], snapshot["checkouts_started"]),
+        ("  timed out", count["checkouts timed out"], snapshot["checkouts_timed_out"]),
+        ("queries", count["queries"], snapshot["queries_started"]),
+        ("  timed out", count["queries timed out"], snapshot["queries_timed_out"]),
+    ]
+    for name, program, pool in rows:
+        print(f"{name:<20}{program:>13,}{pool:>14,}")
+    print()
+    print("milliseconds               p50       p90       p99       max     times")
+    for name, what in (("wait", "for a connection"), ("use", "of a connection"), ("query", ""), ("connect", "")):
+        latency = snapshot[name]
+        cells = " ".join(milliseconds(latency[column]) for column in ("p50", "p90", "p99", "max"))
+        print(f"{(name + ' ' + what).strip():<21}{cells} {latency['count']:>9,}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        count, snapshot, elapsed, total = asyncio.run(work(f"sqlite:///{Path(folder, 'demo.db')}"))
+    wrong = differences(count, snapshot)
+    if arguments.json:
+        program = {name.replace(" ", "_"): number for name, number in sorted(count.items())}
+        print(json.dumps({"program": program, "pool": snapshot, "seconds": elapsed, "equal": not wrong}, indent=2))
+    else:
+        show(count, snapshot, elapsed, total)
+    for name, (program, pool) in wrong.items():
+        print(f"{name}: the program counted {program}, the pool {pool}", file=sys.stderr)
+    return 1 if wrong or total != 100_000 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
