@@ -1,0 +1,108 @@
+/* One call into the core: what it holds, how it waits, and what it leaves to the host function. */
+#include "weir_lua.h"
+
+static void clear(weir_lua_call *call) {
+    if (call->op) weir_reactor_cancel(call->home->reactor, call->op);
+    weir_completion_discard(&call->done);
+    weir_error_clear(&call->error);
+    weir_statement_unref(call->statement);
+}
+
+int weir__lua_guard(lua_State *L, lua_CFunction body) {
+    weir_lua_call call = {.error = WEIR_ERROR_INIT};
+    /* what these three need is allocated before the call holds anything */
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    lua_pushcfunction(L, body);
+    lua_insert(L, 1);
+    lua_pushlightuserdata(L, &call);
+    lua_insert(L, 2);
+    int code = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+    clear(&call);
+    return code ? lua_error(L) : lua_gettop(L);
+}
+
+weir_lua_call *weir__lua_call(lua_State *L) { return lua_touserdata(L, 1); }
+
+/* A new connection that wants its init. The handle is made first: nothing may fail between the taking and the
+ * owning. */
+static bool take_event(lua_State *L, weir_lua_call *call) {
+    lua_pushvalue(L, call->host);
+    lua_pushliteral(L, "init");
+    weir_lua_session *handle = weir__lua_push_session(L, call->handle);
+    weir_completion done;
+    if (!weir_reactor_next(call->home->reactor, &done)) {
+        lua_pop(L, 3);
+        return false;
+    }
+    if (done.kind != WEIR_EVENT_INIT) {
+        weir_completion_discard(&done);
+        lua_pop(L, 3);
+        return true;
+    }
+    handle->session = done.session;
+    handle->out = true;
+    lua_call(L, 2, 0);
+    return true;
+}
+
+/* A function of Lua is run, so that the debug hook gets its turn that a signal handler has set (Ctrl-C in
+ * `lua`). */
+static void interrupted(lua_State *L, weir_lua_call *call) {
+    lua_pushvalue(L, call->host);
+    lua_pushliteral(L, "interrupt");
+    lua_call(L, 1, 0);
+}
+
+int weir__lua_wait(lua_State *L, weir_lua_call *call) {
+    for (;;) {
+        int code = weir_reactor_wait(call->home->reactor, call->op, -1, &call->done);
+        switch (code) {
+        case WEIR_OK:
+            call->op = 0;
+            return call->done.code;
+        case WEIR_EVENT:
+            take_event(L, call);
+            break;
+        case WEIR_INTERRUPTED:
+            interrupted(L, call);
+            break;
+        default:
+            if (code == WEIR_ESTALE) call->op = 0;
+            call->error.code = code;
+            return code;
+        }
+    }
+}
+
+int weir__lua_call_fail(lua_State *L, weir_lua_call *call) {
+    const weir_error *error = &call->error;
+    if (call->done.error) return weir__lua_push_failure(L, call->done.error);
+    if (error->code == WEIR_EINVAL || error->code == WEIR_EOPTION)
+        return weir__lua_misuse(L, "%s", error->message ? error->message : weir_error_text(error->code));
+    return weir__lua_push_failure(L, error);
+}
+
+static void report(lua_State *L, weir_lua_call *call, int level, const char *line) {
+    luaL_checkstack(L, 4, NULL);
+    lua_pushvalue(L, call->host);
+    lua_pushliteral(L, "log");
+    lua_pushinteger(L, level);
+    lua_pushstring(L, line);
+    lua_call(L, 3, 0);
+}
+
+void weir__lua_settle(lua_State *L, weir_lua_call *call) {
+    weir_lua_pool *home = call->home;
+    while (home->hooked && take_event(L, call)) {
+    }
+    weir_log_record record;
+    while (weir_reactor_next_log(home->reactor, &record)) report(L, call, record.level, record.line);
+    if (home->collected) {
+        unsigned count = home->collected;
+        home->collected = 0;
+        lua_pushfstring(L, "%d not returned before the collector found it; the last was taken at %s",
+                        (int)count, home->collected_at);
+        report(L, call, WEIR_LOG_WARNING, lua_tostring(L, -1));
+        lua_pop(L, 1);
+    }
+}

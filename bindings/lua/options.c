@@ -1,0 +1,140 @@
+/* Tables of options: of a pool, of a session, of a transaction. Misspelt names are misuse. */
+#include <string.h>
+
+#include "weir_lua.h"
+
+static bool flag(lua_State *L, const char *name) {
+    if (!lua_isboolean(L, -1))
+        weir__lua_misuse(L, "%s: true or false is wanted, not a %s", name, luaL_typename(L, -1));
+    return lua_toboolean(L, -1);
+}
+
+static const char *text(lua_State *L, const char *name) {
+    if (lua_type(L, -1) != LUA_TSTRING)
+        weir__lua_misuse(L, "%s: a string is wanted, not a %s", name, luaL_typename(L, -1));
+    const char *value = lua_tostring(L, -1);
+    if (strlen(value) != lua_rawlen(L, -1)) weir__lua_misuse(L, "%s: a NUL is not allowed in it", name);
+    return value;
+}
+
+/* One option of a transaction; false: there is none of that name. The value is on top. */
+static bool read_begin(lua_State *L, const char *name, weir_transaction *begin) {
+    if (strcmp(name, "isolation") == 0)
+        begin->isolation = text(L, name);
+    else if (strcmp(name, "readonly") == 0)
+        begin->readonly = flag(L, name);
+    else if (strcmp(name, "deferrable") == 0)
+        begin->deferrable = flag(L, name);
+    else
+        return false;
+    return true;
+}
+
+static bool read_times(lua_State *L, const char *name, weir_checkout *checkout) {
+    if (strcmp(name, "timeout") == 0)
+        checkout->session_timeout_ms = weir__lua_to_timeout(L, lua_gettop(L), name, false);
+    else if (strcmp(name, "checkout_timeout") == 0)
+        checkout->checkout_timeout_ms = weir__lua_to_timeout(L, lua_gettop(L), name, false);
+    else
+        return false;
+    return true;
+}
+
+void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, weir_transaction *begin) {
+    if (lua_isnoneornil(L, index)) return;
+    if (!lua_istable(L, index))
+        weir__lua_misuse(L, "a table of options is wanted, not a %s", luaL_typename(L, index));
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
+        if (!(checkout && read_times(L, name, checkout)) && !(begin && read_begin(L, name, begin)))
+            weir__lua_misuse(L, "there is no option %s here: %s%s%s", name,
+                             checkout ? "timeout, checkout_timeout" : "", checkout && begin ? ", " : "",
+                             begin ? "isolation, readonly, deferrable" : "");
+        lua_pop(L, 1);
+    }
+}
+
+static bool is_flag(const char *name) {
+    weir_option_info info;
+    for (size_t row = 0; weir_option_table(row, &info); row++) {
+        if (strcmp(info.name, name) == 0) return info.kind == WEIR_OPTION_FLAG;
+    }
+    return false;
+}
+
+/* The value on top as weir_options_set wants it: false is "none" for all that is no flag. */
+static weir_value option_value(lua_State *L, const char *name) {
+    weir_value value = {.type = WEIR_TYPE_NULL};
+    switch (lua_type(L, -1)) {
+    case LUA_TBOOLEAN:
+        if (lua_toboolean(L, -1) || is_flag(name)) {
+            value.type = WEIR_TYPE_BOOL;
+            value.as.boolean = lua_toboolean(L, -1);
+        }
+        break;
+    case LUA_TNUMBER:
+        value.type = WEIR_TYPE_INT;
+        if (!weir__lua_to_integer(L, -1, &value.as.integer)) {
+            value.type = WEIR_TYPE_FLOAT;
+            value.as.real = lua_tonumber(L, -1);
+        }
+        break;
+    case LUA_TSTRING:
+        value.type = WEIR_TYPE_TEXT;
+        value.as.bytes.data = text(L, name);
+        value.as.bytes.length = strlen(value.as.bytes.data);
+        break;
+    default:
+        if (!weir__lua_is_null(L, -1))
+            weir__lua_misuse(L, "%s: a %s cannot be the value of an option", name, luaL_typename(L, -1));
+    }
+    return value;
+}
+
+/* {application_name = "…"} as a vector in a userdata, which is left below the key and value that lua_next
+ * holds. */
+static const char *const *read_settings(lua_State *L) {
+    if (!lua_istable(L, -1))
+        weir__lua_misuse(L, "server_settings: a table is wanted, not a %s", luaL_typename(L, -1));
+    size_t count = 0;
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) count++;
+    const char **settings = lua_newuserdata(L, (2 * count + 1) * sizeof *settings);
+    size_t n = 0;
+    for (lua_pushnil(L); lua_next(L, -3); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING)
+            weir__lua_misuse(L, "server_settings: names and values are strings");
+        settings[n++] = lua_tostring(L, -2);
+        settings[n++] = text(L, "server_settings");
+    }
+    settings[n] = NULL;
+    lua_insert(L, -3);
+    return settings;
+}
+
+static void read_option(lua_State *L, const char *name, weir_options *out) {
+    if (strcmp(name, "url") == 0) {
+        out->url = text(L, name);
+    } else if (strcmp(name, "server_settings") == 0) {
+        out->server_settings = read_settings(L);
+    } else {
+        weir_value value = option_value(L, name);
+        weir_error error = WEIR_ERROR_INIT;
+        if (weir_options_set(out, name, &value, &error) != WEIR_OK) weir__lua_fail(L, &error);
+    }
+}
+
+void weir__lua_read_options(lua_State *L, int index, weir_options *out) {
+    weir_options_init(out);
+    if (!lua_istable(L, index))
+        weir__lua_misuse(L, "a table of options is wanted, not a %s", luaL_typename(L, index));
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        if (lua_type(L, -2) != LUA_TSTRING) weir__lua_misuse(L, "names of options are strings");
+        read_option(L, lua_tostring(L, -2), out);
+        lua_pop(L, 1);
+    }
+    if (!out->url) weir__lua_misuse(L, "url is missing: weirpool.open { url = \"sqlite:///file.db\" }");
+    weir_error error = WEIR_ERROR_INIT;
+    if (weir_options_check(out, &error) != WEIR_OK) weir__lua_fail(L, &error);
+}

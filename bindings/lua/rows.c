@@ -1,0 +1,200 @@
+/* Whole results, and the core's tables, as Lua's. */
+#include "weir_lua.h"
+
+static int bad_cell(lua_State *L, weir_result *result, size_t column, int code) {
+    lua_pushfstring(L, "column \"%s\": %s", weir_result_name(result, column), weir_error_text(code));
+    weir_error error = WEIR_ERROR_INIT;
+    error.code = code;
+    error.message = lua_tostring(L, -1); /* stays on the stack */
+    return weir__lua_push_failure(L, &error);
+}
+
+/* The cell on the stack: 0. When the database sent what its type does not allow, a failure there instead, of
+   so many values. */
+static int push_cell(lua_State *L, weir_result *result, size_t row, size_t column) {
+    weir_value value;
+    int code = weir_result_value(result, row, column, &value);
+    if (code != WEIR_OK) return bad_cell(L, result, column, code);
+    weir__lua_push_value(L, &value);
+    return 0;
+}
+
+/* A row by position and by name; of columns of the same name the last one has it. `names`: index of the first
+   name. Returns as push_cell. */
+static int push_row(lua_State *L, weir_result *result, size_t row, int names) {
+    int columns = (int)weir_result_columns(result);
+    lua_createtable(L, columns, columns);
+    int table = lua_gettop(L);
+    for (int column = 0; column < columns; column++) {
+        int failed = push_cell(L, result, row, (size_t)column);
+        if (failed) return failed;
+        lua_pushvalue(L, names + column);
+        lua_pushvalue(L, -2);
+        lua_rawset(L, table);
+        lua_rawseti(L, table, column + 1);
+    }
+    return 0;
+}
+
+/* The names are made Lua strings once a result, and stay on the stack. */
+static int push_names(lua_State *L, weir_result *result) {
+    size_t columns = weir_result_columns(result);
+    luaL_checkstack(L, (int)columns + LUA_MINSTACK, "too many columns");
+    for (size_t column = 0; column < columns; column++) lua_pushstring(L, weir_result_name(result, column));
+    return lua_gettop(L) - (int)columns + 1;
+}
+
+static void push_affected(lua_State *L, const weir_result *result) {
+    int64_t affected = weir_result_affected(result);
+    weir__lua_push_integer(L, affected < 0 ? 0 : affected);
+}
+
+/* rows.columns, rows.tag and rows.affected come from the metatable, so that pairs(rows) shows rows only. */
+static void set_about(lua_State *L, weir_result *result, int names) {
+    int columns = (int)weir_result_columns(result);
+    lua_createtable(L, 0, 1);
+    lua_createtable(L, 0, 3);
+    lua_createtable(L, columns, 0);
+    for (int column = 0; column < columns; column++) {
+        lua_pushvalue(L, names + column);
+        lua_rawseti(L, -2, column + 1);
+    }
+    lua_setfield(L, -2, "columns");
+    lua_pushstring(L, weir_result_tag(result));
+    lua_setfield(L, -2, "tag");
+    push_affected(L, result);
+    lua_setfield(L, -2, "affected");
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+}
+
+static int push_rows(lua_State *L, weir_result *result) {
+    size_t rows = weir_result_rows(result);
+    int names = push_names(L, result);
+    lua_createtable(L, (int)rows, 0);
+    int table = lua_gettop(L);
+    for (size_t row = 0; row < rows; row++) {
+        int failed = push_row(L, result, row, names);
+        if (failed) return failed;
+        lua_rawseti(L, table, (int)row + 1);
+    }
+    set_about(L, result, names);
+    return 1;
+}
+
+int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape shape) {
+    bool empty = !weir_result_rows(result) || !weir_result_columns(result);
+    int failed = 0;
+    switch (shape) {
+    case WEIR_LUA_EXECUTE:
+    case WEIR_LUA_EXECUTEMANY:
+        push_affected(L, result);
+        return 1;
+    case WEIR_LUA_FETCH:
+        return push_rows(L, result);
+    case WEIR_LUA_FETCHROW:
+        if (empty) break;
+        failed = push_row(L, result, 0, push_names(L, result));
+        return failed ? failed : 1;
+    case WEIR_LUA_FETCHVAL:
+        if (empty) break;
+        failed = push_cell(L, result, 0, 0);
+        return failed ? failed : 1;
+    }
+    lua_pushnil(L);
+    return 1;
+}
+
+static void set_integer(lua_State *L, const char *name, int64_t value) {
+    weir__lua_push_integer(L, value);
+    lua_setfield(L, -2, name);
+}
+
+static void set_number(lua_State *L, const char *name, double value) {
+    lua_pushnumber(L, value);
+    lua_setfield(L, -2, name);
+}
+
+static void set_flag(lua_State *L, const char *name, bool value) {
+    lua_pushboolean(L, value);
+    lua_setfield(L, -2, name);
+}
+
+static void set_text(lua_State *L, const char *name, const char *value) {
+    lua_pushstring(L, value); /* NULL: nil, so no field */
+    lua_setfield(L, -2, name);
+}
+
+static void set_latency(lua_State *L, const char *name, const weir_histogram *latency) {
+    lua_createtable(L, 0, 8);
+    set_integer(L, "count", (int64_t)latency->count);
+    set_number(L, "sum", latency->sum);
+    set_number(L, "max", latency->max);
+    set_number(L, "p50", latency->p50);
+    set_number(L, "p90", latency->p90);
+    set_number(L, "p99", latency->p99);
+    set_number(L, "p999", latency->p999);
+    lua_createtable(L, WEIR_HISTOGRAM_BUCKETS, 0);
+    for (int n = 0; n < WEIR_HISTOGRAM_BUCKETS; n++) {
+        weir__lua_push_integer(L, (int64_t)latency->buckets[n]);
+        lua_rawseti(L, -2, n + 1);
+    }
+    lua_setfield(L, -2, "buckets");
+    lua_setfield(L, -2, name);
+}
+
+void weir__lua_push_snapshot(lua_State *L, const weir_snapshot *snapshot) {
+    lua_createtable(L, 0, 32);
+    weir_metric_info info;
+    for (size_t row = 0; weir_metric_table(row, &info); row++) {
+        const void *field = (const char *)snapshot + info.offset;
+        if (info.kind == WEIR_METRIC_LATENCY)
+            set_latency(L, info.name, field);
+        else
+            set_integer(L, info.name, *(const int64_t *)field); /* a counter's sign is never reached */
+    }
+}
+
+void weir__lua_push_metric_info(lua_State *L, const weir_metric_info *info) {
+    static const char *const kinds[] = {"gauge", "counter", "latency"};
+    lua_createtable(L, 0, 3);
+    set_text(L, "name", info->name);
+    set_text(L, "kind", kinds[info->kind]);
+    set_text(L, "text", info->text);
+}
+
+void weir__lua_push_error_info(lua_State *L, const weir_error_info *info) {
+    lua_createtable(L, 0, 4);
+    set_integer(L, "code", info->code);
+    set_text(L, "sqlstate", info->sqlstate);
+    set_text(L, "name", info->name);
+    set_text(L, "parent", info->parent);
+}
+
+void weir__lua_push_option_info(lua_State *L, const weir_option_info *info) {
+    static const char *const kinds[] = {"count", "time", "flag", "text"};
+    lua_createtable(L, 0, 8);
+    set_text(L, "name", info->name);
+    set_text(L, "kind", kinds[info->kind]);
+    set_flag(L, "nullable", info->nullable);
+    if (info->initial.type != WEIR_TYPE_NULL) {
+        weir__lua_push_value(L, &info->initial);
+        lua_setfield(L, -2, "default");
+    }
+    if (info->kind == WEIR_OPTION_COUNT || info->kind == WEIR_OPTION_TIME) {
+        set_number(L, "least", info->least);
+        set_number(L, "most", info->most);
+    }
+    set_text(L, "choices", info->choices);
+    set_text(L, "text", info->text);
+}
+
+void weir__lua_push_session_info(lua_State *L, const weir_session_info *info) {
+    lua_createtable(L, 0, 6);
+    set_integer(L, "depth", info->depth);
+    set_flag(L, "in_transaction", info->in_transaction);
+    set_flag(L, "failed", info->failed);
+    set_flag(L, "busy", info->busy);
+    set_integer(L, "backend", info->backend);
+    set_number(L, "age", (double)info->age_ms / 1000);
+}

@@ -1,0 +1,136 @@
+/*
+ * Between the generated wrapper and the hand-written part of the Lua module.
+ *
+ * Lua holds two kinds of handles, full userdata: a pool with its reactor, and a session. All that may be left
+ * over when a Lua error leaves a function half-way hangs on a weir_lua_call, which weir__lua_guard clears in
+ * every case. A handle belongs to one lua_State (with its coroutines) and so to one thread at a time.
+ */
+#ifndef WEIR_LUA_H
+#define WEIR_LUA_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <weirpool/weirpool.h>
+
+#if LUA_VERSION_NUM < 502
+#define lua_rawlen lua_objlen
+#endif
+
+#define WEIR_LUA_WHERE_MAX 120 /* bytes of "file:line" kept with a session, the NUL included */
+
+typedef struct weir_lua_pool {
+    weir_reactor *reactor;                 /* one a pool */
+    weir_pool *pool;                       /* NULL before it is open, and once it has been collected */
+    bool hooked;                           /* has an init hook: events are to be looked for */
+    unsigned collected;                    /* sessions that the collector returned, not yet reported */
+    char collected_at[WEIR_LUA_WHERE_MAX]; /* … where the last of them was taken */
+} weir_lua_pool;
+
+typedef struct weir_lua_session {
+    weir_session session;
+    weir_lua_pool *home; /* kept in memory by the userdata's user value */
+    bool out;            /* not yet returned */
+    char where[WEIR_LUA_WHERE_MAX];
+} weir_lua_session;
+
+/* What one call into the core holds until it ends. */
+typedef struct weir_lua_call {
+    weir_lua_pool *home;
+    int handle; /* where the handle stands on the stack, and the host function */
+    int host;
+    weir_op op;
+    weir_statement *statement;
+    weir_completion done;
+    weir_error error;
+} weir_lua_call;
+
+/* ---- guard.c */
+/* Runs the body with a weir_lua_call before its arguments, then clears that, also when the body raised an
+ * error. */
+int weir__lua_guard(lua_State *L, lua_CFunction body);
+weir_lua_call *weir__lua_call(lua_State *L); /* in a body; the arguments begin at index 2 */
+/* Waits for the operation of the call and keeps its completion there. Calls the host function for events, so
+   it may raise. Returns the completion's code; the error is then in call->done.error or call->error. */
+int weir__lua_wait(lua_State *L, weir_lua_call *call);
+/* nil, err, sqlstate for what a call has failed with; raises an error instead when that was misuse. */
+int weir__lua_call_fail(lua_State *L, weir_lua_call *call);
+/* Hands events and log lines that have come up to the host function. */
+void weir__lua_settle(lua_State *L, weir_lua_call *call);
+
+/* ---- error.c */
+/* Pushes nil, an error object and its sqlstate (or nil); returns how many values these are. */
+int weir__lua_push_failure(lua_State *L, const weir_error *error);
+/* The same for an error of the caller's, which is cleared. Raises an error when it was misuse. */
+int weir__lua_fail(lua_State *L, weir_error *error);
+/* Raises an error, blamed on the line outside this package that made the call. Does not return. */
+int weir__lua_misuse(lua_State *L, const char *format, ...) WEIR_PRINTF(2, 3);
+/* The frame outside this package that made the call; false when there is none. "nSl" are filled in. */
+bool weir__lua_caller(lua_State *L, lua_Debug *out);
+/* The metatable of that name, made when it is wanted first: "error", "bytes", "numeric". */
+void weir__lua_push_metatable(lua_State *L, const char *name);
+int weir__lua_metatable(lua_State *L);
+int weir__lua_raise(lua_State *L); /* (message): a misuse that was found in Lua */
+int weir__lua_own(lua_State *L);   /* (function): code beside it is not the caller's */
+
+/* ---- value.c */
+/* A Lua integer; LuaJIT: a number up to 2^53, a decimal string above. */
+void weir__lua_push_integer(lua_State *L, int64_t value);
+/* False: not an integer, or too large. */
+bool weir__lua_to_integer(lua_State *L, int index, int64_t *out);
+/* The integer; raises an error when it is none, or is beyond ±most. */
+int64_t weir__lua_check_integer(lua_State *L, int index, const char *what, int64_t most);
+bool weir__lua_is_null(lua_State *L, int index); /* weirpool.null */
+void weir__lua_push_value(lua_State *L, const weir_value *value);
+/* Adds the parameter; raises an error for a value that cannot be one. `number`: for the message. */
+void weir__lua_add(lua_State *L, int index, weir_statement *statement, int number);
+/* Float seconds to milliseconds. nil: WEIR_TIMEOUT_DEFAULT; false, null: -1. Raises an error for anything
+ * else. */
+int64_t weir__lua_to_timeout(lua_State *L, int index, const char *what, bool zero);
+int weir__lua_null(lua_State *L);
+
+/* ---- rows.c */
+enum weir_lua_shape {
+    WEIR_LUA_EXECUTE,
+    WEIR_LUA_FETCH,
+    WEIR_LUA_FETCHROW,
+    WEIR_LUA_FETCHVAL,
+    WEIR_LUA_EXECUTEMANY
+};
+/* Pushes what the result is in that shape, and returns the number of values. */
+int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape shape);
+/* A table of the pool's numbers; of a row of the tables of errors and options. */
+void weir__lua_push_snapshot(lua_State *L, const weir_snapshot *snapshot);
+void weir__lua_push_error_info(lua_State *L, const weir_error_info *info);
+void weir__lua_push_option_info(lua_State *L, const weir_option_info *info);
+void weir__lua_push_metric_info(lua_State *L, const weir_metric_info *info);
+void weir__lua_push_session_info(lua_State *L, const weir_session_info *info);
+
+/* ---- handle.c */
+/* The handle at that index; raises an error when it is another thing, or (session) has been returned. */
+weir_lua_pool *weir__lua_to_pool(lua_State *L, int index);
+weir_lua_session *weir__lua_to_session(lua_State *L, int index);
+weir_lua_pool *weir__lua_push_pool(lua_State *L); /* a new one, all zero */
+void weir__lua_pool_free(weir_lua_pool *home);
+/* A new handle, without a session as yet, for the pool whose handle is at index `pool`, or whose session's
+ * is. */
+weir_lua_session *weir__lua_push_session(lua_State *L, int pool);
+/* (handle, discard): gives the session back. False when it was back already. */
+int weir__lua_session_return(lua_State *L);
+
+/* ---- options.c */
+/* Reads the table at that index, or nil. Strings are borrowed from the table. Raises an error for what it
+   does not know. `begin` NULL: no transaction, so no isolation either; `checkout` NULL: nothing else. */
+void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, weir_transaction *begin);
+/* As weir_pool_open wants it; raises an error for what it does not know. The settings are put in a new
+   userdata on the stack, whose strings, as all others, are borrowed from the table. */
+void weir__lua_read_options(lua_State *L, int index, weir_options *out);
+
+/* ---- calls.c: the functions that may wait */
+int weir__lua_open(lua_State *L);            /* (options, host, hooked) */
+int weir__lua_pool_close(lua_State *L);      /* (pool, host, grace) */
+int weir__lua_acquire(lua_State *L);         /* (pool, host, transaction, options) */
+int weir__lua_pool_execute(lua_State *L);    /* (pool, host, shape, statement, …) */
+int weir__lua_session_execute(lua_State *L); /* (session, host, shape, statement, …) */
+int weir__lua_session_end(lua_State *L);     /* (session, host, commit, depth) */
+
+#endif

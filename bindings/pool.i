@@ -1,0 +1,2 @@
+/* The concept "pool". */
+%include "weirpool/pool.h"

@@ -1,0 +1,2 @@
+/* The concept "session": a lent connection, with or without a transaction. */
+%include "weirpool/session.h"

@@ -1,0 +1,304 @@
+---@meta weirpool
+-- The types of the module, for language servers; nobody requires this file.
+--
+-- Three rules hold everywhere:
+--   * A failure at run time is `nil, err, sqlstate`: a weirpool.Error, and its SQLSTATE when the database gave one.
+--     `assert(…)` raises the error object, which reads well when it is printed.
+--   * Misuse is error(), blamed on the calling line: a wrong type, an unknown option, a session after its return.
+--   * Times are seconds, fractions allowed. `false` (or weirpool.null) switches a time-out off, nil leaves the default,
+--     and 0 is misuse: only close takes it, for no grace.
+--
+-- Values: NULL is weirpool.null in both directions (nil will do for a parameter), a boolean is a boolean, text and bytes
+-- are strings, a decimal (numeric) is a string that keeps all digits. A string is sent as text; weirpool.bytes(s) sends
+-- bytes, weirpool.numeric(s) a decimal. Lua 5.4: integers are integers with all 64 bits, floats are floats. LuaJIT: an
+-- integer up to 2^53 is a number, above it a string of digits, which goes back as weirpool.numeric(s); as parameters,
+-- numbers without a fraction up to 2^53, int64_t and uint64_t are integers, other numbers floats.
+
+---@class weirpool
+---@field version string weirpool's own, "0.1.0"
+---@field libpq_version integer of libpq, 150018
+---@field sqlite_version string of SQLite, "3.40.1"
+---@field null lightuserdata SQL's NULL: equal to ngx.null and cjson.null
+local weirpool = {}
+
+---@class weirpool.Options
+---@field url string "postgresql://user@host/database", "sqlite:///relative.db", "sqlite:////absolute.db", "sqlite://:memory:"
+---@field name? string in logs and metrics; by default host:port/database
+---@field min_size? integer 5: connections that the pool keeps open
+---@field max_size? integer 20: connections that it keeps at most
+---@field max_overflow? integer 0: further ones under load
+---@field max_waiting? integer|false false: callers that may wait for one
+---@field lifo? boolean true
+---@field pre_ping? boolean true
+---@field require? boolean false: opening fails when the database cannot be reached
+---@field max_lifetime? number|false 3600
+---@field idle_timeout? number|false 300
+---@field connect_timeout? number|false 10
+---@field checkout_timeout? number|false 30
+---@field command_timeout? number|false 30
+---@field lock_timeout? number|false 5
+---@field close_timeout? number|false 10
+---@field retry_min? number 0.1
+---@field retry_max? number 5
+---@field statement_cache_size? integer 100
+---@field sqlite_begin? "immediate"|"deferred"|"exclusive" "immediate"
+---@field server_settings? table<string, string> what each connection starts with
+---@field init? fun(connection: weirpool.Connection): any runs once on each new connection; when it raises or returns nil, err the connection is discarded
+---@field setup? fun(session: weirpool.Connection|weirpool.Session): any runs at each checkout, a statement of the pool's included; the same holds, and the caller gets what it raised or returned
+
+--- Opens a pool: `assert(weirpool.open { url = "sqlite:///demo.db", max_size = 4 })`, or just a URL.
+---@param options weirpool.Options|string
+---@return weirpool.Pool? pool
+---@return weirpool.Error? err
+---@return string? sqlstate
+function weirpool.open(options) end
+
+--- A parameter that is bytes, not text.
+---@param text string
+---@return weirpool.Bytes
+function weirpool.bytes(text) end
+
+--- A parameter that is a decimal, or an integer that LuaJIT has no number for: weirpool.numeric("0.10").
+---@param text string
+---@return weirpool.Numeric
+function weirpool.numeric(text) end
+
+--- Where the lines go that pools have to say: fn(level, line); false: nowhere; nil: warnings and errors to stderr, as at
+--- first. Lines are taken after each call.
+---@param fn? fun(level: "debug"|"info"|"warning"|"error", line: string)|false
+---@param level? "debug"|"info"|"warning"|"error" and above; "info" by default
+function weirpool.log(fn, level) end
+
+--- The options of open, as a list: name, kind ("count", "time", "flag", "text"), default, least, most, nullable, choices,
+--- text.
+---@return table[]
+function weirpool.options() end
+
+--- The fields of a snapshot, as a list: name, kind ("gauge", "counter", "latency"), text.
+---@return table[]
+function weirpool.metrics() end
+
+--- The upper bounds of a latency's buckets, in seconds; the last is infinite.
+---@return number[]
+function weirpool.buckets() end
+
+---@param value any
+---@return boolean # is it a weirpool.Error?
+function weirpool.is_error(value) end
+
+--- Makes weirpool use the SQLite that the shared object of that path is linked to (another binding's): two copies in one
+--- process lose each other's file locks. Before the first pool is opened.
+---@param path string
+---@return boolean done
+function weirpool.sqlite_adopt(path) end
+
+---@class weirpool.Bytes
+
+---@class weirpool.Numeric
+
+---@class weirpool.Error
+---@field class string "UniqueViolation"
+---@field message string
+---@field code integer the core's number
+---@field name string the core's name of it, "ESERVER"
+---@field retryable boolean the same call may succeed when it is made again
+---@field sqlstate? string "23505"
+---@field severity? string
+---@field detail? string
+---@field hint? string
+---@field position? integer in the statement, in characters from 1
+---@field schema? string
+---@field table? string
+---@field column? string
+---@field constraint? string
+---@field retry_after? number seconds until the pool tries again by itself
+local Error = {}
+
+--- Is it of that class or of one below it? `err:is("IntegrityError")`. Unknown names are misuse.
+---@param class string
+---@return boolean
+function Error:is(class) end
+
+--- The class above its own.
+---@return string?
+function Error:parent() end
+
+--- A statement: its text, with $1, $2 … for the parameters, or that with its own time-out: {"select …", timeout = 0.5}
+--- or {text = "select …", timeout = 0.5}.
+---@alias weirpool.Statement string|{ [1]: string?, text: string?, timeout: number|false|nil }
+
+--- A row, by name and by position: row.name, row[1]. Of columns with the same name the last one has it. NULL is
+--- weirpool.null, so every column is there.
+---@alias weirpool.Row table<string|integer, any>
+
+--- The rows of a fetch. What is beside the rows is in the metatable, so that pairs shows rows only.
+---@class weirpool.Rows
+---@field [integer] weirpool.Row
+---@field columns string[] the names, in order
+---@field tag string "SELECT 3"
+---@field affected integer
+
+--- What runs statements: a pool (each in autocommit, on whatever connection), a connection, a session.
+---@class weirpool.Executor
+local Executor = {}
+
+---@param statement weirpool.Statement
+---@param ... any
+---@return integer? affected rows inserted, updated, deleted or returned; 0 where there is no such number
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Executor:execute(statement, ...) end
+
+---@param statement weirpool.Statement
+---@param ... any
+---@return weirpool.Rows? rows
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Executor:fetch(statement, ...) end
+
+--- The first row. No row: nil, without an error.
+---@param statement weirpool.Statement
+---@param ... any
+---@return weirpool.Row? row
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Executor:fetchrow(statement, ...) end
+
+--- The first column of the first row: weirpool.null for NULL. No row: nil, without an error.
+---@param statement weirpool.Statement
+---@param ... any
+---@return any value
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Executor:fetchval(statement, ...) end
+
+--- Runs the statement once for each set of values, all in one transaction. A set that ends with nil has a field n.
+---@param statement weirpool.Statement
+---@param sets any[][]
+---@return integer? affected over all sets
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Executor:executemany(statement, sets) end
+
+---@class weirpool.CheckoutOptions
+---@field checkout_timeout? number|false how long to wait for a connection
+---@field timeout? number|false how long it may be kept
+
+---@class weirpool.BeginOptions
+---@field isolation? "read uncommitted"|"read committed"|"repeatable read"|"serializable"
+---@field readonly? boolean
+---@field deferrable? boolean
+
+---@class weirpool.SessionOptions: weirpool.CheckoutOptions, weirpool.BeginOptions
+
+---@class weirpool.Pool: weirpool.Executor
+---@field name string
+---@field url string without its password
+---@field database_system "postgresql"|"sqlite"
+local Pool = {}
+
+--- A connection in a transaction. Without a function: the session, which the caller closes (Lua 5.4: `local s <close> =
+--- assert(pool:session())`); it is rolled back unless commit was called. With one: commits when fn(session) returns,
+--- rolls back when it raises (which is raised on) or returns nil, err, and gives what fn returned.
+---@param options? weirpool.SessionOptions
+---@param fn? fun(session: weirpool.Session): ...
+---@return weirpool.Session? session
+---@return weirpool.Error? err
+---@return string? sqlstate
+---@overload fun(self, fn: fun(session: weirpool.Session): ...): ...
+function Pool:session(options, fn) end
+
+--- A connection in autocommit, likewise.
+---@param options? weirpool.CheckoutOptions
+---@param fn? fun(connection: weirpool.Connection): ...
+---@return weirpool.Connection? connection
+---@return weirpool.Error? err
+---@return string? sqlstate
+---@overload fun(self, fn: fun(connection: weirpool.Connection): ...): ...
+function Pool:connection(options, fn) end
+
+--- Refuses new callers, waits for those who hold a connection, then cuts them off. Twice is no error.
+---@param grace? number|false seconds; 0: none; false: for ever; nil: the option close_timeout
+---@return boolean? done
+---@return weirpool.Error? err
+function Pool:close(grace) end
+
+---@return boolean
+function Pool:closed() end
+
+---@param min_size integer
+---@param max_size integer
+---@return boolean? done
+---@return weirpool.Error? err
+function Pool:resize(min_size, max_size) end
+
+--- Every connection made before this is replaced as it comes free.
+---@return boolean? done
+---@return weirpool.Error? err
+function Pool:expire() end
+
+--- The pool's numbers, all of one instant; weirpool.metrics() says what they are. A latency is a table: count, sum, max,
+--- p50, p90, p99, p999 in seconds, and buckets.
+---@return table<string, any>? snapshot
+---@return weirpool.Error? err
+function Pool:snapshot() end
+
+--- A lent connection. When the collector finds one that was not given back it comes back at once, and that is logged.
+---@class weirpool.Connection: weirpool.Executor
+---@field pool weirpool.Pool
+---@field returned boolean
+local Connection = {}
+
+--- A transaction, or a savepoint where one is open (which takes no options). Without a function: a transaction with
+--- commit and rollback, rolled back at the end of its scope (Lua 5.4) or with the connection. With one: as in
+--- Pool:session, fn gets this connection.
+---@param options? weirpool.BeginOptions
+---@param fn? fun(connection: weirpool.Connection): ...
+---@return weirpool.Transaction? transaction
+---@return weirpool.Error? err
+---@return string? sqlstate
+---@overload fun(self, fn: fun(connection: weirpool.Connection): ...): ...
+function Connection:transaction(options, fn) end
+
+--- Gives it back; what is open is rolled back. Twice is no error.
+---@return true
+function Connection:close() end
+
+--- Gives it back to be closed.
+---@return true
+function Connection:discard() end
+
+---@return { depth: integer, in_transaction: boolean, failed: boolean, busy: boolean, backend: integer, age: number }? info
+---@return weirpool.Error? err
+function Connection:inspect() end
+
+---@class weirpool.Session: weirpool.Connection
+local Session = {}
+
+--- Ends the transaction; the next statement begins another.
+---@return boolean? done
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Session:commit() end
+
+---@return boolean? done
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Session:rollback() end
+
+---@class weirpool.Transaction
+---@field session weirpool.Connection
+---@field ended boolean?
+local Transaction = {}
+
+---@return boolean? done
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Transaction:commit() end
+
+---@return boolean? done
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Transaction:rollback() end
+
+return weirpool

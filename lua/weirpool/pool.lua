@@ -1,0 +1,214 @@
+--- The pool.
+local core = require "weirpool.core"
+local log = require "weirpool.log"
+local sessions = require "weirpool.session"
+
+local Connection, Session, wrap = sessions.Connection, sessions.Session, sessions.wrap
+local failed, failure = sessions.failed, sessions.failure
+local pool_execute = core.pool_execute
+local EXECUTE, FETCH, FETCHROW, FETCHVAL, EXECUTEMANY = 0, 1, 2, 3, 4
+
+local Pool = { __name = "weirpool.Pool" }
+Pool.__index = Pool
+
+--- Runs the hook of a new connection. Never raises.
+local function run_init(pool, init, handle)
+    local connection = wrap(Connection, pool, handle)
+    local ok, first, second = pcall(init, connection)
+    if ok and not failed(first, second) then
+        connection:close()
+        return
+    end
+    connection:discard()
+    log.emit(core.LOG_ERROR, pool.name .. ": init has failed: " .. tostring(ok and second or first))
+end
+
+--- The function that the core calls, on the caller's own coroutine, for what comes up while a call runs.
+--- Connections that want their init queue up behind the one that is at it: inits do not nest.
+local function new_host(pool, init)
+    local queue, first, last, running = {}, 1, 0, false
+    local function run()
+        while first <= last do
+            local handle = queue[first]
+            queue[first] = nil
+            first = first + 1
+            run_init(pool, init, handle)
+        end
+    end
+    return function(what, a, b)
+        if what == "log" then
+            log.emit(a, b)
+        elseif what == "init" then
+            last = last + 1
+            queue[last] = a
+            if not running then
+                running = true
+                local ok, err = pcall(run)
+                running = false
+                if not ok then
+                    error(err, 0)
+                end
+            end
+        end
+    end
+end
+
+local function hook(options, name)
+    local value = options[name]
+    options[name] = nil
+    if value ~= nil and type(value) ~= "function" then
+        core.misuse(name .. ": a function is wanted, not a " .. type(value))
+    end
+    return value
+end
+
+--- weirpool.open
+function Pool.open(options)
+    if type(options) == "string" then
+        options = { url = options }
+    elseif type(options) ~= "table" then
+        core.misuse("open: a table of options is wanted, or a URL, not a " .. type(options))
+    end
+    local rest = {}
+    for name, value in pairs(options) do
+        rest[name] = value
+    end
+    local init, setup = hook(rest, "init"), hook(rest, "setup")
+    local pool = setmetatable({ setup = setup, name = "new pool" }, Pool)
+    pool.host = new_host(pool, init)
+    local handle, err, state = core.open(rest, pool.host, init ~= nil)
+    if not handle then
+        return failure(err, state)
+    end
+    pool.handle = handle
+    pool.name = core.pool_name(handle)
+    pool.url = core.pool_url(handle)
+    pool.database_system = core.pool_database_system(handle)
+    log.adopt(pool)
+    return pool
+end
+
+--- What a connection's setup has made of it: the connection, or nothing.
+local function set_up(pool, session)
+    local ok, first, second, third = pcall(pool.setup, session)
+    if ok and not failed(first, second) then
+        return session
+    end
+    session:discard()
+    if not ok then
+        error(first, 0)
+    end
+    return failure(second, third)
+end
+
+local function check_out(pool, class, options)
+    local handle, err, state = core.pool_acquire(pool.handle, pool.host, class == Session, options)
+    if not handle then
+        return failure(err, state)
+    end
+    local session = wrap(class, pool, handle)
+    if pool.setup then
+        return set_up(pool, session)
+    end
+    return session
+end
+
+local function give_back(session, ok, ...)
+    session:close()
+    if not ok then
+        error((...), 0)
+    end
+    return ...
+end
+
+--- A statement of the pool's where each checkout has its setup.
+local function through_setup(pool, method, sql, ...)
+    local options = type(sql) == "table" and { checkout_timeout = sql.timeout } or nil
+    local connection, err, state = check_out(pool, Connection, options)
+    if not connection then
+        return failure(err, state)
+    end
+    return give_back(connection, pcall(connection[method], connection, sql, ...))
+end
+
+local function statement(method, shape)
+    return function(self, ...)
+        if self.setup then
+            return through_setup(self, method, ...)
+        end
+        return pool_execute(self.handle, self.host, shape, ...)
+    end
+end
+
+Pool.execute = statement("execute", EXECUTE)
+Pool.fetch = statement("fetch", FETCH)
+Pool.fetchrow = statement("fetchrow", FETCHROW)
+Pool.fetchval = statement("fetchval", FETCHVAL)
+Pool.executemany = statement("executemany", EXECUTEMANY)
+
+--- What became of the function of pool:session.
+local function conclude(session, ok, ...)
+    if not ok or failed(...) or session.returned then
+        return give_back(session, ok, ...)
+    end
+    local done, err, state = session:commit()
+    session:close()
+    if not done then
+        return failure(err, state)
+    end
+    return ...
+end
+
+function Pool:session(options, fn)
+    options, fn = sessions.arguments(options, fn)
+    local session, err, state = check_out(self, Session, options)
+    if not session then
+        return failure(err, state)
+    elseif not fn then
+        return session
+    end
+    return conclude(session, pcall(fn, session))
+end
+
+function Pool:connection(options, fn)
+    options, fn = sessions.arguments(options, fn)
+    local connection, err, state = check_out(self, Connection, options)
+    if not connection then
+        return failure(err, state)
+    elseif not fn then
+        return connection
+    end
+    return give_back(connection, pcall(fn, connection))
+end
+
+--- grace: seconds for those who hold a connection; false: for ever; nil: the option close_timeout.
+function Pool:close(grace)
+    return core.pool_close(self.handle, self.host, grace)
+end
+
+function Pool:closed()
+    return core.pool_closed(self.handle)
+end
+
+function Pool:resize(min_size, max_size)
+    return core.pool_resize(self.handle, min_size, max_size)
+end
+
+function Pool:expire()
+    return core.pool_expire(self.handle)
+end
+
+function Pool:snapshot()
+    core.reactor_dispatch(self.handle)
+    return core.pool_snapshot(self.handle)
+end
+
+function Pool:__close()
+    self:close()
+end
+
+function Pool:__tostring()
+    return "weirpool.Pool " .. self.name
+end
+
+return Pool

@@ -1,0 +1,172 @@
+--- What a pool lends: a connection in autocommit, or a session, whose statements are in a transaction.
+local core = require "weirpool.core"
+
+local session_execute, session_end = core.session_execute, core.session_end
+local EXECUTE, FETCH, FETCHROW, FETCHVAL, EXECUTEMANY = 0, 1, 2, 3, 4
+
+local Connection = { __name = "weirpool.Connection" }
+Connection.__index = Connection
+local Session = { __name = "weirpool.Session" }
+Session.__index = Session
+local Transaction = { __name = "weirpool.Transaction" }
+Transaction.__index = Transaction
+
+--- A failure as values. LuaJIT's assert raises its last argument, unless the second one is a string: so that
+--- is the error object, too.
+local function failure(err, state)
+    return nil, err, state
+end
+if _VERSION == "Lua 5.1" then
+    function failure(err, state)
+        return nil, err, state, err
+    end
+end
+
+--- (options, fn), (options), (fn), ()
+local function arguments(options, fn)
+    if type(options) == "function" and fn == nil then
+        return nil, options
+    end
+    if fn ~= nil and type(fn) ~= "function" then
+        core.misuse("a function is wanted, not a " .. type(fn))
+    end
+    return options, fn
+end
+
+--- nil and something: how a function says that it has failed.
+local function failed(first, second)
+    return first == nil and second ~= nil
+end
+
+function Connection:execute(...)
+    return session_execute(self.handle, self.host, EXECUTE, ...)
+end
+
+function Connection:fetch(...)
+    return session_execute(self.handle, self.host, FETCH, ...)
+end
+
+function Connection:fetchrow(...)
+    return session_execute(self.handle, self.host, FETCHROW, ...)
+end
+
+function Connection:fetchval(...)
+    return session_execute(self.handle, self.host, FETCHVAL, ...)
+end
+
+function Connection:executemany(...)
+    return session_execute(self.handle, self.host, EXECUTEMANY, ...)
+end
+
+--- Gives it back; what is open is rolled back. Any number of times.
+function Connection:close()
+    self.returned = true
+    core.session_return(self.handle, false)
+    return true
+end
+
+--- Gives it back to be closed, and replaced when the pool wants another.
+function Connection:discard()
+    self.returned = true
+    core.session_return(self.handle, true)
+    return true
+end
+
+--- A table: depth, in_transaction, failed, busy, backend (the server's process), age (seconds).
+function Connection:inspect()
+    return core.session_inspect(self.handle)
+end
+
+--- What became of the function in a transaction: commits or rolls back, and hands on.
+local function conclude(transaction, ok, ...)
+    if transaction.ended or transaction.session.returned then
+        if not ok then
+            error((...), 0)
+        end
+        return ...
+    end
+    if not ok then
+        transaction:rollback()
+        error((...), 0)
+    end
+    if failed(...) then
+        transaction:rollback()
+        return ...
+    end
+    local done, err, state = transaction:commit()
+    if not done then
+        return failure(err, state)
+    end
+    return ...
+end
+
+function Connection:transaction(options, fn)
+    options, fn = arguments(options, fn)
+    local depth, err, state = core.session_begin(self.handle, options)
+    if not depth then
+        return failure(err, state)
+    end
+    local transaction = setmetatable({ session = self, depth = depth }, Transaction)
+    if not fn then
+        return transaction
+    end
+    return conclude(transaction, pcall(fn, self))
+end
+
+function Connection:__close()
+    self:close()
+end
+
+function Connection:__tostring()
+    local state = self.returned and " (returned)" or ""
+    return ("%s of %s%s"):format(getmetatable(self).__name, self.pool.name, state)
+end
+
+for name, value in pairs(Connection) do
+    Session[name] = Session[name] or value
+end
+
+function Session:commit()
+    return session_end(self.handle, self.host, true, 1)
+end
+
+function Session:rollback()
+    return session_end(self.handle, self.host, false, 1)
+end
+
+local function finish(transaction, commit)
+    if transaction.ended then
+        core.misuse("the transaction has ended")
+    end
+    transaction.ended = true -- in every case, also when that fails
+    local session = transaction.session
+    return session_end(session.handle, session.host, commit, transaction.depth)
+end
+
+function Transaction:commit()
+    return finish(self, true)
+end
+
+function Transaction:rollback()
+    return finish(self, false)
+end
+
+function Transaction:__close()
+    if not self.ended and not self.session.returned then
+        finish(self, false)
+    end
+end
+
+--- A handle that the core has lent, as an object.
+local function wrap(class, pool, handle)
+    return setmetatable({ handle = handle, pool = pool, host = pool.host, returned = false }, class)
+end
+
+return {
+    Connection = Connection,
+    Session = Session,
+    wrap = wrap,
+    arguments = arguments,
+    failed = failed,
+    failure = failure,
+}

@@ -1,0 +1,43 @@
+-- Run by ladder.c: all that the module does, with one allocation of Lua's refused somewhere.
+local url = ...
+local weirpool = require "weirpool"
+weirpool.log(function() end, "debug")
+local pool = assert(weirpool.open { url = url, min_size = 1, max_size = 1 })
+assert(pool:execute("drop table if exists ladder"))
+assert(pool:execute("create table ladder (a integer unique, b text)"))
+
+local function work()
+    local options = { url = url, min_size = 1, max_size = 1, init = function() end, name = "other" }
+    local other = assert(weirpool.open(options))
+    assert(other:fetchval("select 1") == 1)
+    assert(other:close())
+    local sets = { { 1, "a" }, { 2, weirpool.null }, { n = 2, 3 } }
+    assert(pool:executemany("insert into ladder values ($1, $2)", sets))
+    assert(#assert(pool:fetch("select a, b from ladder where a < $1", 9)) == 3)
+    local none, err = pool:execute("insert into ladder values (1, 'x')")
+    assert(none == nil and err:is("IntegrityError") and tostring(err))
+    assert(pool:session({ isolation = "serializable", timeout = 10 }, function(session)
+        return session:transaction(function()
+            assert(session:inspect().depth == 2)
+            return session:execute({ "delete from ladder where b = $1", timeout = 5 }, "none")
+        end)
+    end))
+    assert(pool:session()) -- and forgotten
+    collectgarbage()
+    assert(pool:snapshot().max_size == 1)
+    assert(not pcall(pool.fetch, pool, "select $1", print))
+    assert(pool:execute("delete from ladder"))
+end
+
+_G.ladder()
+local ok, err = pcall(work)
+_G.whole()
+collectgarbage()
+collectgarbage()
+-- the one connection has come back, whatever has happened
+assert(pool:fetchval("select count(*) from ladder"))
+assert(pool:snapshot().active == 0)
+assert(pool:close())
+if not ok then
+    error(err, 0)
+end

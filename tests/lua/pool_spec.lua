@@ -1,0 +1,254 @@
+local support = require "support"
+local weirpool = require "weirpool"
+
+describe("the module", function()
+    it("has versions", function()
+        assert.matches("^%d+%.%d+%.%d+", weirpool.version)
+        assert.is_true(weirpool.libpq_version >= 140000)
+        assert.matches("^3%.", weirpool.sqlite_version)
+    end)
+
+    it("shows the options, the metrics and the bounds of their buckets", function()
+        local options = {}
+        for _, option in ipairs(weirpool.options()) do
+            options[option.name] = option
+        end
+        local size = options.max_size
+        assert.same({ 20, 1, 10000, "count" }, { size.default, size.least, size.most, size.kind })
+        assert.equal(30, options.command_timeout.default)
+        assert.is_true(options.command_timeout.nullable)
+        assert.equal("immediate|deferred|exclusive", options.sqlite_begin.choices)
+        assert.equal(false, options.require.default)
+        local names = {}
+        for _, metric in ipairs(weirpool.metrics()) do
+            names[metric.name] = metric.kind
+        end
+        assert.same({ "gauge", "counter", "latency" }, { names.size, names.checkouts_granted, names.query })
+        local bounds = weirpool.buckets()
+        assert.equal(10, #bounds)
+        assert.equal(0.001, bounds[1])
+        assert.equal(math.huge, bounds[10])
+    end)
+
+    it("leaves no global behind", function()
+        local output = support.run([[
+            local before = {}
+            for name in pairs(_G) do before[name] = true end
+            require "weirpool"
+            for name in pairs(_G) do if not before[name] then print(name) end end
+            print "end"]])
+        assert.equal("end\n", output)
+    end)
+end)
+
+support.each("a pool", function(db)
+    it("opens, works and closes", function()
+        local pool = assert(db.open { min_size = 1, name = "shop" })
+        assert.equal("shop", pool.name)
+        assert.equal(db.name, pool.database_system)
+        assert.matches("^" .. db.name, pool.url)
+        assert.matches("shop", tostring(pool))
+        assert.equal(0, assert(pool:execute("create table t (a integer, b text)")))
+        assert.equal(1, assert(pool:execute("insert into t values ($1, $2)", 1, "a")))
+        assert.equal(2, assert(pool:execute("insert into t values (2, 'b'), (3, 'c')")))
+        assert.equal(3, pool:fetchval("select count(*) from t"))
+        assert.equal("b", assert(pool:fetchrow("select a, b from t where a = $1", 2)).b)
+        assert.is_false(pool:closed())
+        assert.is_true(pool:close())
+        assert.is_true(pool:closed())
+        assert.is_true(pool:close())
+        local rows, err, state = pool:fetch("select 1")
+        assert.is_nil(rows)
+        assert.is_nil(state)
+        assert.equal("PoolClosed", err.class)
+        assert.is_true(err:is("InterfaceError"))
+        local session, why = pool:session()
+        assert.is_nil(session)
+        assert.equal("PoolClosed", why.class)
+    end)
+
+    it("counts", function()
+        local pool = assert(db.open())
+        assert.equal(1, pool:fetchval("select 1"))
+        local snapshot = assert(pool:snapshot())
+        assert.equal(1, snapshot.queries_succeeded)
+        assert.equal(1, snapshot.checkouts_granted)
+        assert.equal(2, snapshot.max_size)
+        assert.equal(1, snapshot.query.count)
+        assert.is_true(snapshot.query.sum > 0 and snapshot.query.max > 0 and snapshot.query.p50 > 0)
+        assert.equal(10, #snapshot.query.buckets)
+        if math.type then
+            assert.equal("integer", math.type(snapshot.size))
+        end
+        local session = assert(pool:session())
+        assert.equal(1, assert(pool:snapshot()).active)
+        assert.is_true(session:close())
+        assert.equal(0, assert(pool:snapshot()).active)
+    end)
+
+    it("is resized and expired", function()
+        local pool = assert(db.open { max_size = 1 })
+        assert.is_true(pool:resize(0, 2))
+        local one, two = assert(pool:connection()), assert(pool:connection())
+        assert.equal(1, one:fetchval("select 1"))
+        assert.equal(2, two:fetchval("select 2"))
+        one:close()
+        two:close()
+        local before = pool:snapshot().connections_created
+        assert.is_true(pool:expire())
+        assert.equal(1, pool:fetchval("select 1"))
+        assert.is_true(pool:snapshot().connections_created > before)
+    end)
+
+    it("limits waiting for a connection", function()
+        local pool = assert(db.open { max_size = 1, checkout_timeout = 0.05 })
+        local holder = assert(pool:connection())
+        local other, err = pool:session()
+        assert.is_nil(other)
+        assert.equal("CheckoutTimeout", err.class)
+        assert.is_true(err.retryable)
+        other, err = pool:connection { checkout_timeout = 0.01 }
+        assert.is_nil(other)
+        assert.is_true(err:is("PoolTimeout"))
+        assert.equal(1, holder:fetchval("select 1"))
+    end)
+
+    it("limits a statement", function()
+        local pool = assert(db.open { max_size = 1 })
+        local value, err, state = pool:fetchval { db.slow, timeout = 0.1 }
+        assert.is_nil(value)
+        assert.equal("CommandTimeout", err.class)
+        assert.is_nil(state)
+        assert.equal(1, pool:fetchval { "select 1", timeout = false })
+        assert.equal(1, pool:fetchval { "select 1", timeout = weirpool.null })
+        assert.equal(1, pool:fetchval { text = "select 1", timeout = 10 })
+        assert.equal(2, pool:fetchval({ text = "select $1 + 0" }, 2))
+        pool:connection(function(connection)
+            local none, problem = connection:fetch { db.slow, timeout = 0.1 }
+            assert.is_nil(none)
+            assert.equal("CommandTimeout", problem.class)
+        end)
+        assert.equal(2, pool:fetchval("select 2"))
+    end)
+
+    it("goes away with its last reference", function()
+        local gone = setmetatable({}, { __mode = "k" })
+        local pool = assert(db.open())
+        assert.equal(1, pool:fetchval("select 1"))
+        gone[pool] = true
+        local function count()
+            local n = 0
+            for _ in pairs(gone) do
+                n = n + 1
+            end
+            return n
+        end
+        local again = assert(weirpool.open { url = db.url, min_size = 0 })
+        gone[again] = true
+        assert.equal(1, again:fetchval("select 1"))
+        assert.equal(2, count())
+        again = nil -- luacheck: ignore 311
+        collectgarbage()
+        collectgarbage()
+        assert.equal(1, count())
+        assert.equal(1, pool:fetchval("select 1"))
+    end)
+
+    it("tells what it has to say", function()
+        local lines = {}
+        weirpool.log(function(level, line)
+            lines[#lines + 1] = level .. " " .. line
+            error("a function that fails must not matter")
+        end, "debug")
+        finally(function()
+            weirpool.log(false)
+        end)
+        local pool = assert(db.open { name = "talker" })
+        local holder = assert(pool:connection())
+        assert.is_true(pool:close(0)) -- cuts the holder off, and says so
+        assert.matches("warning .*pool_spec%.lua:%d+.*cut off", table.concat(lines, "\n"))
+        local value, err = holder:fetchval("select 1")
+        assert.is_nil(value)
+        assert.is_true(err:is("InterfaceError"))
+    end)
+
+    it("runs init for each new connection", function()
+        local seen = {}
+        local pool = assert(db.open { min_size = 2, max_size = 3, init = function(connection)
+            seen[#seen + 1] = assert(connection:fetchval("select 41 + $1", 1))
+        end })
+        local lent = {}
+        for n = 1, 3 do
+            lent[n] = assert(pool:connection())
+            assert.equal(n, lent[n]:fetchval("select $1 + 0", n))
+        end
+        assert.same({ 42, 42, 42 }, seen)
+    end)
+
+    if db.name == "sqlite" then
+        it("runs init after init, however many there are", function() -- nested, they would use up the C stack
+            local calls = 0
+            local pool = assert(db.open { min_size = 250, max_size = 250, init = function(connection)
+                calls = calls + assert(connection:fetchval("select 1"))
+            end })
+            assert.equal(250, calls)
+            assert.equal(250, pool:snapshot().idle)
+        end)
+    end
+
+    it("discards a connection whose init fails", function()
+        local lines, calls = {}, 0
+        weirpool.log(function(_, line)
+            lines[#lines + 1] = line
+        end, "error")
+        finally(function()
+            weirpool.log(false)
+        end)
+        local pool = assert(db.open { max_size = 1, retry_min = 0.01, checkout_timeout = 10, init = function()
+            calls = calls + 1
+            if calls == 1 then
+                error("not today")
+            elseif calls == 2 then
+                return nil, "nor now"
+            end
+        end })
+        assert.equal(1, pool:fetchval("select 1"))
+        assert.equal(3, calls)
+        local all = table.concat(lines, "\n")
+        assert.matches("not today", all)
+        assert.matches("nor now", all)
+    end)
+
+    it("runs setup at each checkout", function()
+        local calls, outcome = 0, nil
+        local pool = assert(db.open { max_size = 1, setup = function(session)
+            calls = calls + 1
+            assert(session:fetchval("select 1"))
+            if outcome then
+                return outcome()
+            end
+        end })
+        assert.equal(5, pool:fetchval("select $1 + 0", 5))
+        assert.equal(1, calls)
+        assert(pool:session(function(session)
+            return session:fetchval("select 1")
+        end))
+        assert.equal(2, calls)
+        assert.equal(7, pool:fetchval({ "select $1 + 0", timeout = 5 }, 7))
+        outcome = function()
+            return nil, "unfit"
+        end
+        local value, err = pool:fetchval("select 1")
+        assert.is_nil(value)
+        assert.equal("unfit", err)
+        outcome = function()
+            error("broken", 0)
+        end
+        assert.has_error(function()
+            pool:connection()
+        end, "broken")
+        outcome = nil
+        assert.equal(1, pool:fetchval("select 1"))
+        assert.equal(0, pool:snapshot().active)
+    end)
+end)

@@ -1,0 +1,167 @@
+local support = require "support"
+local weirpool = require "weirpool"
+local null = weirpool.null
+
+local function kind(value)
+    return math.type and math.type(value) or type(value)
+end
+
+support.each("values", function(db)
+    local pool
+    before_each(function()
+        pool = assert(db.open())
+        local t = db.types
+        local columns = ("n integer, i %s, r %s, t text, b %s"):format(t.integer, t.real, t.bytes)
+        assert(pool:execute("create table v (" .. columns .. ")"))
+    end)
+
+    local function stored(column, value)
+        assert(pool:execute("delete from v"))
+        assert.equal(1, assert(pool:execute("insert into v (" .. column .. ") values ($1)", value)))
+        return pool:fetchval("select " .. column .. " from v")
+    end
+
+    it("keeps integers", function()
+        for _, value in ipairs { 0, 1, -1, 2147483648, -9007199254740992 } do
+            local back = stored("i", value)
+            assert.equal(value, back)
+            assert.equal(kind(1), kind(back))
+        end
+    end)
+
+    it("keeps all 64 bits", function()
+        local huge = "9007199254740993" -- 2^53 + 1
+        if math.type then
+            assert.equal(9007199254740993, stored("i", 9007199254740993))
+            assert.equal(math.mininteger, stored("i", math.mininteger))
+            assert.equal(math.maxinteger, stored("i", math.maxinteger))
+        else
+            assert.equal(huge, stored("i", weirpool.numeric(huge)))
+            local wide = loadstring("return 9007199254740993LL, -9223372036854775807LL - 1, 5ULL")
+            local a, b, c = wide()
+            assert.equal(huge, stored("i", a))
+            assert.equal("-9223372036854775808", stored("i", b))
+            assert.equal(5, stored("i", c))
+        end
+    end)
+
+    it("keeps floats", function()
+        for _, value in ipairs { 0.5, -1.25e-300, 1e300, 0.1 } do
+            assert.equal(value, stored("r", value))
+        end
+        assert.equal(2.0, stored("r", 2.0))
+    end)
+
+    it("keeps text, with its zero bytes only as bytes", function()
+        assert.equal("", stored("t", ""))
+        assert.equal("Grüße ✓ 'x' $1", stored("t", "Grüße ✓ 'x' $1"))
+        local all = {}
+        for byte = 0, 255 do
+            all[#all + 1] = string.char(byte)
+        end
+        local text = table.concat(all)
+        assert.equal(text, stored("b", weirpool.bytes(text)))
+        assert.equal("", stored("b", weirpool.bytes("")))
+        assert.equal(text, tostring(weirpool.bytes(text)))
+        assert.equal(3, #weirpool.bytes("abc")[1])
+    end)
+
+    it("has null for NULL, and nil for no row", function()
+        assert.equal(null, stored("t", null))
+        assert.equal(null, stored("t", nil))
+        assert.equal(null, pool:fetchrow("select t from v").t)
+        local value, err = pool:fetchval("select t from v where 1 = 0")
+        assert.is_nil(value)
+        assert.is_nil(err)
+        local row, problem = pool:fetchrow("select t from v where 1 = 0")
+        assert.is_nil(row)
+        assert.is_nil(problem)
+        assert.same({}, pool:fetch("select t from v where 1 = 0"))
+    end)
+
+    it("counts parameters that end with nil", function()
+        assert.equal(1, assert(pool:execute("insert into v (n, t, r) values ($1, $2, $3)", 1, nil, nil)))
+        local row = assert(pool:fetchrow("select n, t, r from v"))
+        assert.equal(1, row.n)
+        assert.equal(null, row.t)
+        assert.equal(null, row[3])
+    end)
+
+    it("takes integers as digits", function()
+        assert.equal(7, stored("i", weirpool.numeric("7")))
+        assert.equal("-7", tostring(weirpool.numeric("-7")))
+    end)
+
+    it("takes booleans", function()
+        local value = assert(pool:fetchval("select count(*) from (select 1 as x) as one where $1", true))
+        assert.equal(1, value)
+    end)
+
+    it("gives rows by name and by position", function()
+        local sets = { { 1, "one" }, { 2, "two" }, { n = 2, 3 } }
+        assert(pool:executemany("insert into v (n, t) values ($1, $2)", sets))
+        local rows = assert(pool:fetch("select n, t from v order by n"))
+        assert.equal(3, #rows)
+        assert.equal("two", rows[2].t)
+        assert.equal("two", rows[2][2])
+        assert.equal(2, rows[2][1])
+        assert.equal(null, rows[3].t)
+        assert.same({ "n", "t" }, rows.columns)
+        assert.equal(3, rows.affected)
+        assert.equal("SELECT 3", rows.tag)
+        local seen = 0
+        for key in pairs(rows) do
+            assert.equal("number", type(key))
+            seen = seen + 1
+        end
+        assert.equal(3, seen)
+    end)
+
+    it("lets the last of the columns of one name have it", function()
+        local row = assert(pool:fetchrow("select 1 as a, 2 as a, 3 as b"))
+        assert.equal(2, row.a)
+        assert.same({ 1, 2, 3 }, { row[1], row[2], row[3] })
+    end)
+
+    it("gives many rows", function()
+        local sets = {}
+        for n = 1, 3000 do
+            sets[n] = { n, "text " .. n }
+        end
+        assert.equal(3000, assert(pool:executemany("insert into v (n, t) values ($1, $2)", sets)))
+        local rows = assert(pool:fetch("select n, t from v order by n"))
+        assert.equal(3000, #rows)
+        for n, row in ipairs(rows) do
+            assert.equal(n, row.n)
+            assert.equal("text " .. n, row[2])
+        end
+    end)
+
+    it("runs an executemany of nothing", function()
+        assert.equal(0, assert(pool:executemany("insert into v (n) values ($1)", {})))
+        assert.equal(0, pool:fetchval("select count(*) from v"))
+    end)
+
+    it("undoes an executemany that fails half-way", function()
+        assert(pool:execute("create unique index one on v (n)"))
+        local done, err = pool:executemany("insert into v (n) values ($1)", { { 1 }, { 2 }, { 1 } })
+        assert.is_nil(done)
+        assert.is_true(err:is("IntegrityError"))
+        assert.equal(0, pool:fetchval("select count(*) from v"))
+    end)
+
+    if db.name == "postgresql" then
+        it("has decimals as strings", function()
+            assert.equal("12.50", pool:fetchval("select 12.50::numeric"))
+            assert.equal("0.1000000000000000055", pool:fetchval("select $1::numeric",
+                weirpool.numeric("0.1000000000000000055")))
+            for _, text in ipairs { "-12.50", "NaN", "-0.001", "123456789012345678901234567890", "7" } do
+                assert.equal(text, pool:fetchval("select $1::numeric", weirpool.numeric(text)))
+            end
+        end)
+        it("has booleans", function()
+            assert.is_true(pool:fetchval("select true"))
+            assert.is_false(pool:fetchval("select $1::bool", false))
+        end)
+    end
+end)
