@@ -3,7 +3,8 @@ local weirpool = require "weirpool"
 
 local pool = assert(weirpool.open { url = "sqlite://", min_size = 1, max_size = 4 })
 assert(pool:execute("create table t (id integer primary key, name text)"))
-assert(pool:session(function(s) -- a transaction: committed when the function returns, rolled back when it raises
+-- a transaction: committed when the function returns, rolled back when it raises
+assert(pool:session(function(s)
    assert(s:execute("insert into t values ($1, $2)", 1, "weir"))
    assert(s:execute("insert into t values ($1, $2)", 2, "pool"))
    return true

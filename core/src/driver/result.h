@@ -14,7 +14,7 @@ struct weir_result {
     const weir__result_class *class_; /* named so for C++ and debuggers alike */
     size_t rows, columns;
     int64_t affected;
-    char tag[32];
+    char tag[48]; /* "CREATE TEXT SEARCH CONFIGURATION" is the longest */
 };
 
 #endif

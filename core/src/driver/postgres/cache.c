@@ -1,0 +1,168 @@
+#include "driver/postgres/cache.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "driver/postgres/value.h"
+
+/* ---- the table */
+
+bool weir__lru_init(weir__lru *lru, size_t limit) {
+    size_t size = 8;
+    *lru = (weir__lru){.limit = limit};
+    weir__list_init(&lru->order);
+    if (!limit) return true;
+    while (size < limit && size < 1024) size *= 2;
+    lru->buckets = weir__calloc(size, sizeof *lru->buckets);
+    lru->mask = size - 1;
+    return lru->buckets;
+}
+
+void weir__lru_free(weir__lru *lru) {
+    weir__free(lru->buckets);
+    lru->buckets = NULL;
+}
+
+weir__lru_node *weir__lru_find(weir__lru *lru, uint64_t hash, const char *text, size_t length) {
+    if (!lru->buckets) return NULL;
+    for (weir__lru_node *node = lru->buckets[hash & lru->mask]; node; node = node->chain) {
+        if (node->hash != hash || node->length != length || memcmp(node->text, text, length) != 0) continue;
+        if (lru->order.next != &node->order) {
+            weir__list_remove(&node->order);
+            weir__list_push_front(&lru->order, &node->order);
+        }
+        return node;
+    }
+    return NULL;
+}
+
+void weir__lru_insert(weir__lru *lru, weir__lru_node *node) {
+    weir__lru_node **bucket = &lru->buckets[node->hash & lru->mask];
+    node->chain = *bucket;
+    *bucket = node;
+    weir__list_push_front(&lru->order, &node->order);
+    lru->count++;
+}
+
+void weir__lru_remove(weir__lru *lru, weir__lru_node *node) {
+    weir__lru_node **at = &lru->buckets[node->hash & lru->mask];
+    while (*at != node) at = &(*at)->chain;
+    *at = node->chain;
+    weir__list_remove(&node->order);
+    lru->count--;
+}
+
+weir__lru_node *weir__lru_oldest(const weir__lru *lru) {
+    if (weir__list_empty(&lru->order)) return NULL;
+    return weir__container(lru->order.prev, weir__lru_node, order);
+}
+
+/* ---- shapes */
+
+static weir__shape *shape_of(weir__lru_node *node) {
+    return node ? weir__container(node, weir__shape, node) : NULL;
+}
+
+static weir__shape *shape_new(const char *text, size_t length, uint64_t hash, unsigned traits) {
+    weir__shape *shape = weir__calloc(1, sizeof *shape + length + 1);
+    if (!shape) return NULL;
+    memcpy(shape->text, text, length);
+    shape->references = 1;
+    shape->traits = traits;
+    shape->node.hash = hash;
+    shape->node.text = shape->text;
+    shape->node.length = length;
+    weir__list_init(&shape->node.order);
+    return shape;
+}
+
+void weir__shape_unref(weir__shape *shape) {
+    if (!shape || --shape->references > 0) return;
+    weir__free(shape->types);
+    weir__free(shape);
+}
+
+void weir__shape_forget(weir__lru *shapes, weir__shape *shape) {
+    if (!shape->cached) return;
+    shape->cached = false;
+    weir__lru_remove(shapes, &shape->node);
+    weir__shape_unref(shape);
+}
+
+static void shape_cache(weir__lru *shapes, weir__shape *shape) {
+    if (shape->node.length > WEIR__PG_TEXT_MAX) return;
+    while (shapes->count >= shapes->limit) weir__shape_forget(shapes, shape_of(weir__lru_oldest(shapes)));
+    shape->references++;
+    shape->cached = true;
+    weir__lru_insert(shapes, &shape->node);
+}
+
+void weir__shapes_clear(weir__lru *shapes) {
+    weir__lru_node *node;
+    while ((node = weir__lru_oldest(shapes))) weir__shape_forget(shapes, shape_of(node));
+}
+
+weir__shape *weir__shape_get(weir__lru *shapes, const weir_statement *statement, bool shared) {
+    weir__lru_node *node = weir__lru_find(shapes, statement->hash, statement->sql, statement->sql_length);
+    weir__shape *known = shape_of(node);
+    if (known && (shared || !known->typed)) {
+        known->references++;
+        return known;
+    }
+    unsigned traits = known ? known->traits : weir__pg_traits(statement->sql, statement->sql_length);
+    weir__shape *shape = shape_new(statement->sql, statement->sql_length, statement->hash, traits);
+    if (shape && !known) shape_cache(shapes, shape);
+    return shape;
+}
+
+static Oid type_at(const PGresult *described, size_t parameters, size_t i) {
+    return i < parameters ? PQparamtype(described, (int)i) : PQftype(described, (int)(i - parameters));
+}
+
+static bool shape_agrees(const weir__shape *shape, const PGresult *described) {
+    if (shape->parameters != (size_t)PQnparams(described) || shape->columns != (size_t)PQnfields(described))
+        return false;
+    for (size_t i = 0; i < shape->parameters + shape->columns; i++)
+        if (shape->types[i] != type_at(described, shape->parameters, i)) return false;
+    return true;
+}
+
+static bool shape_fill(weir__shape *shape, const PGresult *described) {
+    size_t parameters = (size_t)PQnparams(described), columns = (size_t)PQnfields(described);
+    Oid *types = weir__calloc(parameters + columns, sizeof *types);
+    if (!types) return false;
+    bool binary = true;
+    for (size_t i = 0; i < parameters + columns; i++) {
+        types[i] = type_at(described, parameters, i);
+        if (i >= parameters) binary = binary && weir__pg_has_binary(types[i]);
+    }
+    shape->types = types;
+    shape->parameters = parameters;
+    shape->columns = columns;
+    shape->binary = binary;
+    shape->typed = true;
+    return true;
+}
+
+bool weir__shape_learn(weir__lru *shapes, weir__shape **shape, const PGresult *described, bool shared) {
+    weir__shape *known = *shape;
+    if (known->typed && shape_agrees(known, described)) return true;
+    if (!known->typed && (shared || !known->cached)) return shape_fill(known, described);
+
+    /* Another connection has learnt other types, or this one's session gives the names another meaning. */
+    weir__shape *own = shape_new(known->text, known->node.length, known->node.hash, known->traits);
+    if (!own) return false;
+    if (!shape_fill(own, described)) {
+        weir__shape_unref(own);
+        return false;
+    }
+    if (shared) {
+        weir__shape_forget(shapes, known);
+        weir__lru_node *other = weir__lru_find(shapes, own->node.hash, own->text, own->node.length);
+        if (other) weir__shape_forget(shapes, shape_of(other));
+        shape_cache(shapes, own);
+    }
+    weir__shape_unref(known);
+    *shape = own;
+    return true;
+}

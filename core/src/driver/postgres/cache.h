@@ -1,0 +1,88 @@
+/* What is known of statements, by their text: hash tables that forget what was not used for longest. */
+#ifndef WEIR_DRIVER_POSTGRES_CACHE_H
+#define WEIR_DRIVER_POSTGRES_CACHE_H
+
+#include <libpq-fe.h>
+
+#include "base/list.h"
+#include "base/statement.h"
+
+/* ---- the table */
+
+typedef struct weir__lru_node {
+    weir__link order; /* the front was used last */
+    struct weir__lru_node *chain;
+    uint64_t hash;
+    const char *text; /* borrowed from whatever embeds the node */
+    size_t length;
+} weir__lru_node;
+
+typedef struct weir__lru {
+    weir__lru_node **buckets; /* NULL: holds nothing, ever */
+    size_t mask, count, limit;
+    weir__link order;
+} weir__lru;
+
+/* limit: nodes that it is meant for. False: out of memory. A limit of 0 takes no memory. */
+bool weir__lru_init(weir__lru *lru, size_t limit);
+void weir__lru_free(weir__lru *lru); /* it must be empty */
+/* The node of a text, which counts as used then; NULL when there is none. */
+weir__lru_node *weir__lru_find(weir__lru *lru, uint64_t hash, const char *text, size_t length);
+void weir__lru_insert(weir__lru *lru, weir__lru_node *node);
+void weir__lru_remove(weir__lru *lru, weir__lru_node *node);
+/* The node that was not used for longest; NULL when empty. */
+weir__lru_node *weir__lru_oldest(const weir__lru *lru);
+
+/* ---- what a text says of itself: classify.c */
+
+enum {
+    WEIR__TRAIT_DIRTY = 1, /* may leave something behind in the session */
+    WEIR__TRAIT_RETYPES =
+        2, /* may give names another meaning (search_path, role …), if only in the transaction */
+    WEIR__TRAIT_FORGETS = 4,   /* may take the prepared statements away */
+    WEIR__TRAIT_GUARD = 8,     /* speaks of statement_timeout */
+    WEIR__TRAIT_UNGUARDS = 16, /* may undo a SET statement_timeout of ours */
+    WEIR__TRAIT_COPY = 32,     /* COPY from or to the client */
+};
+/* On the safe side: a text that is not understood is dirty. */
+unsigned weir__pg_traits(const char *sql, size_t length);
+
+/* ---- shapes: what is known of a statement, shared by a pool's connections */
+
+#define WEIR__PG_SHAPES 1000              /* texts that a pool remembers */
+#define WEIR__PG_TEXT_MAX ((size_t)16384) /* a longer text is neither remembered nor kept prepared */
+
+/* Immutable once it is `typed`. Counted; all under the host's lock. */
+typedef struct weir__shape {
+    weir__lru_node node;
+    int references;
+    bool cached;     /* in the pool's table, which holds a reference */
+    bool typed;      /* what follows is known */
+    bool binary;     /* results are to come in binary form */
+    unsigned traits; /* WEIR__TRAIT_… */
+    size_t parameters, columns;
+    Oid *types; /* of the parameters, then of the columns */
+    char text[];
+} weir__shape;
+
+/* The text's shape with a reference of the caller's; `shared`: from the pool's table, and kept there. NULL:
+ * memory. */
+weir__shape *weir__shape_get(weir__lru *shapes, const weir_statement *statement, bool shared);
+/* Takes over what Describe tells. *shape may become another one: shapes that others rely on are not changed.
+   False: out of memory. */
+bool weir__shape_learn(weir__lru *shapes, weir__shape **shape, const PGresult *described, bool shared);
+/* Takes the shape out of the pool's table: what it says no longer holds. */
+void weir__shape_forget(weir__lru *shapes, weir__shape *shape);
+void weir__shape_unref(weir__shape *shape); /* NULL is accepted */
+void weir__shapes_clear(weir__lru *shapes);
+
+/* ---- prepared statements of one connection */
+
+typedef struct weir__prepared {
+    weir__lru_node node;
+    weir__link doomed;  /* once it is out of the cache */
+    weir__shape *shape; /* counted; NULL until it is in the cache */
+    char name[28];
+} weir__prepared;
+
+#endif

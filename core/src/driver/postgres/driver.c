@@ -1,0 +1,104 @@
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "driver/postgres/pg.h"
+#include "driver/version.h"
+
+int weir__postgres_version(void) { return PQlibVersion(); }
+
+static weir__conn *pg_create(weir__env *env, void *owner) {
+    weir__pgconn *c = weir__calloc(1, sizeof *c);
+    if (!c) return NULL;
+    c->base.env = env;
+    c->base.owner = owner;
+    c->own_fd = -1;
+    c->last_words = (weir_error)WEIR_ERROR_INIT;
+    c->op.error = (weir_error)WEIR_ERROR_INIT;
+    if (weir__pg_statements_init(c)) return &c->base;
+    weir__free(c);
+    return NULL;
+}
+
+static void pg_ready(weir__conn *conn, unsigned events) {
+    weir__pgconn *c = (weir__pgconn *)conn;
+    if (c->state == WEIR__PG_CONNECTING) {
+        weir__pg_connect_ready(c);
+    } else if (c->state == WEIR__PG_READY) {
+        weir__pg_query_ready(c, events);
+    }
+}
+
+/* No timer is ever armed. */
+static void pg_tick(weir__conn *conn) { (void)conn; }
+
+static bool pg_alive(weir__conn *conn) {
+    weir__pgconn *c = (weir__pgconn *)conn;
+    char byte;
+    if (c->state != WEIR__PG_READY || c->fatal) return false;
+    ssize_t got = recv(c->own_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+    return got > 0 && weir__pg_receive(c);
+}
+
+static void pg_stop(weir__conn *conn) {
+    weir__pgconn *c = (weir__pgconn *)conn;
+    const weir__host *host = conn->env->host;
+    weir__pg_unwatch(c);
+    host->arm(conn, WEIR__NEVER);
+    c->state = WEIR__PG_STOPPED;
+    weir__pg_resolve_abandon(c);
+    weir__pg_cancel_abandon(c);
+    weir__pg_op_drop(c);
+    weir__pg_statements_forget(c); /* here, because what it knows of them is shared, under the host's lock */
+    host->down(conn);
+}
+
+static void pg_free(weir__conn *conn) {
+    weir__pgconn *c = (weir__pgconn *)conn;
+    PQfinish(c->pg);
+    weir__pg_args_free(&c->args);
+    weir__lru_free(&c->statements);
+    weir_error_clear(&c->last_words);
+    weir__free(c);
+}
+
+#define BEGIN_FORMS(isolation)                                                                               \
+    {                                                                                                        \
+        {"BEGIN" isolation, "BEGIN" isolation " DEFERRABLE"}, {                                              \
+            "BEGIN" isolation " READ ONLY", "BEGIN" isolation " READ ONLY DEFERRABLE"                        \
+        }                                                                                                    \
+    }
+
+static const char *pg_begin(weir__env *env, const weir__begin *begin, weir_error *error) {
+    static const char *const forms[][2][2] = {
+        [WEIR__ISOLATION_DEFAULT] = BEGIN_FORMS(""),
+        [WEIR__READ_UNCOMMITTED] = BEGIN_FORMS(" ISOLATION LEVEL READ UNCOMMITTED"),
+        [WEIR__READ_COMMITTED] = BEGIN_FORMS(" ISOLATION LEVEL READ COMMITTED"),
+        [WEIR__REPEATABLE_READ] = BEGIN_FORMS(" ISOLATION LEVEL REPEATABLE READ"),
+        [WEIR__SERIALIZABLE] = BEGIN_FORMS(" ISOLATION LEVEL SERIALIZABLE"),
+    };
+    (void)env;
+    if ((unsigned)begin->isolation < sizeof forms / sizeof forms[0])
+        return forms[begin->isolation][begin->readonly][begin->deferrable];
+    weir__fail(error, WEIR_EINVAL, "no such isolation level: %d", (int)begin->isolation);
+    return NULL;
+}
+
+const weir__driver weir__postgres_driver = {
+    .name = "postgresql",
+    .env_open = weir__pg_env_open,
+    .env_close = weir__pg_env_close,
+    .create = pg_create,
+    .connect = weir__pg_connect,
+    .ready = pg_ready,
+    .tick = pg_tick,
+    .execute = weir__pg_execute,
+    .cancel = weir__pg_cancel,
+    .reset = weir__pg_reset,
+    .alive = pg_alive,
+    .stop = pg_stop,
+    .free = pg_free,
+    .begin = pg_begin,
+};

@@ -1,0 +1,286 @@
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "driver/postgres/value.h"
+
+#define BYTES_MAX ((size_t)(1 << 30) - 1)       /* the server's limit of a value … */
+#define MESSAGE_MAX ((size_t)(1 << 30) - 65536) /* … and, less some room for its frame, of a message */
+
+/* The parameter being encoded. */
+typedef struct place {
+    weir__pgargs *args;
+    const weir_statement *statement;
+    size_t set, index;
+    Oid type; /* 0: unknown */
+    weir_error *error;
+} place;
+
+static const char *type_text(Oid type, char *buffer, size_t size) {
+    static const struct {
+        Oid type;
+        const char *name;
+    } names[] = {
+        {WEIR__OID_BOOL, "boolean"},    {WEIR__OID_BYTEA, "bytea"},    {WEIR__OID_CHAR, "\"char\""},
+        {WEIR__OID_NAME, "name"},       {WEIR__OID_INT8, "bigint"},    {WEIR__OID_INT2, "smallint"},
+        {WEIR__OID_INT4, "integer"},    {WEIR__OID_TEXT, "text"},      {WEIR__OID_OID, "oid"},
+        {WEIR__OID_JSON, "json"},       {WEIR__OID_FLOAT4, "real"},    {WEIR__OID_FLOAT8, "double precision"},
+        {WEIR__OID_UNKNOWN, "text"},    {WEIR__OID_BPCHAR, "char(n)"}, {WEIR__OID_VARCHAR, "varchar"},
+        {WEIR__OID_NUMERIC, "numeric"}, {WEIR__OID_JSONB, "jsonb"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i].type == type) return names[i].name;
+    snprintf(buffer, size, "the type with oid %u", type);
+    return buffer;
+}
+
+/* "$2", and for an executemany "$2 of set 7". */
+static const char *place_text(const place *at, char *buffer, size_t size) {
+    if (at->statement->many) {
+        snprintf(buffer, size, "$%zu of set %zu", at->index + 1, at->set + 1);
+    } else {
+        snprintf(buffer, size, "$%zu", at->index + 1);
+    }
+    return buffer;
+}
+
+static int refuse_kind(const place *at, const weir_value *value, const char *wanted) {
+    char where[64], type[48];
+    return weir__fail(at->error, WEIR_EVALUE, "parameter %s: %s takes %s, not %s",
+                      place_text(at, where, sizeof where), type_text(at->type, type, sizeof type), wanted,
+                      weir_type_name(value->type));
+}
+
+static int refuse_value(const place *at, const char *value, const char *why) {
+    char where[64], type[48];
+    return weir__fail(at->error, WEIR_EVALUE, "parameter %s: %s %s %s", place_text(at, where, sizeof where),
+                      value, why, type_text(at->type, type, sizeof type));
+}
+
+static int refuse_text(const place *at, const char *why) {
+    char where[64];
+    return weir__fail(at->error, WEIR_EVALUE, "parameter %s: %s", place_text(at, where, sizeof where), why);
+}
+
+/* ---- putting */
+
+static int put(const place *at, const char *data, size_t length, int format) {
+    at->args->values[at->index] = data;
+    at->args->lengths[at->index] = (int)length;
+    at->args->formats[at->index] = format;
+    at->args->total += length;
+    return WEIR_OK;
+}
+
+static char *cell(const place *at) { return at->args->cells[at->index].bytes; }
+
+static int put_big_endian(const place *at, uint64_t bits, size_t size) {
+    char *bytes = cell(at);
+    for (size_t i = 0; i < size; i++) bytes[i] = (char)(unsigned char)(bits >> (8 * (size - 1 - i)));
+    return put(at, bytes, size, 1);
+}
+
+/* The statement's own bytes, behind which the NUL stands that libpq looks for in a text. */
+static int put_text(const place *at, const weir_value *value) {
+    const char *data = value->as.bytes.data;
+    size_t length = value->as.bytes.length;
+    if (length > BYTES_MAX) return refuse_text(at, "longer than 1 GiB - 1");
+    if (length && memchr(data, '\0', length))
+        return refuse_text(at, "a text with a NUL in it, which PostgreSQL cannot hold");
+    return put(at, data, length, 0);
+}
+
+static int put_hex(const place *at, const weir_value *value) {
+    static const char digits[] = "0123456789abcdef";
+    size_t length = value->as.bytes.length;
+    if (length > (BYTES_MAX - 2) / 2) return refuse_text(at, "longer than 512 MiB - 2, as text");
+    /* The room for all of the set's was made at once, so that it does not move. */
+    char *out = weir__buffer_reserve(&at->args->blob, 2 * length + 3);
+    if (!out) return weir__fail(at->error, WEIR_ENOMEM, "out of memory");
+    char *p = out;
+    *p++ = '\\';
+    *p++ = 'x';
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)value->as.bytes.data[i];
+        *p++ = digits[byte >> 4];
+        *p++ = digits[byte & 15];
+    }
+    *p = '\0';
+    return put(at, out, 2 * length + 2, 0);
+}
+
+/* As the text that the server's input function reads. */
+static int put_any(const place *at, const weir_value *value) {
+    switch (value->type) {
+    case WEIR_TYPE_NULL:
+        break;
+    case WEIR_TYPE_BOOL:
+        return put(at, value->as.boolean ? "true" : "false", value->as.boolean ? 4 : 5, 0);
+    case WEIR_TYPE_INT:
+        snprintf(cell(at), sizeof at->args->cells->bytes, "%" PRId64, value->as.integer);
+        return put(at, cell(at), strlen(cell(at)), 0);
+    case WEIR_TYPE_FLOAT:
+        weir__pg_print_double(value->as.real, cell(at));
+        return put(at, cell(at), strlen(cell(at)), 0);
+    case WEIR_TYPE_NUMERIC:
+    case WEIR_TYPE_TEXT:
+        return put_text(at, value);
+    case WEIR_TYPE_BYTES:
+        return put_hex(at, value);
+    }
+    return put(at, NULL, 0, 0);
+}
+
+/* ---- by type */
+
+static int put_integer(const place *at, const weir_value *value, int64_t least, int64_t most, size_t size) {
+    if (value->type == WEIR_TYPE_FLOAT)
+        return refuse_kind(at, value, "int (convert it, even when it is a whole number)");
+    if (value->type != WEIR_TYPE_INT) return refuse_kind(at, value, "int");
+    int64_t n = value->as.integer;
+    if (n < least || n > most) {
+        char text[32];
+        snprintf(text, sizeof text, "%" PRId64, n);
+        return refuse_value(at, text, "is out of range for");
+    }
+    return put_big_endian(at, (uint64_t)n, size);
+}
+
+static int put_real(const place *at, const weir_value *value) {
+    double real;
+    switch (value->type) {
+    case WEIR_TYPE_FLOAT:
+        real = value->as.real;
+        break;
+    case WEIR_TYPE_INT:
+        real = (double)value->as.integer;
+        break;
+    case WEIR_TYPE_NUMERIC:
+        return put_any(at, value);
+    default:
+        return refuse_kind(at, value, "float, int or numeric");
+    }
+    union {
+        double real;
+        float single;
+        uint64_t bits;
+        uint32_t half;
+    } as;
+    if (at->type == WEIR__OID_FLOAT8) {
+        as.real = real;
+        return put_big_endian(at, as.bits, 8);
+    }
+    as.single = (float)real;
+    if (isinf(as.single) && !isinf(real)) {
+        char text[40];
+        weir__pg_print_double(real, text);
+        return refuse_value(at, text, "is out of range for");
+    }
+    return put_big_endian(at, as.half, 4);
+}
+
+static int put_value(const place *at, const weir_value *value) {
+    if (value->type == WEIR_TYPE_NULL) return put(at, NULL, 0, 0);
+    switch (at->type) {
+    case WEIR__OID_BOOL:
+        if (value->type != WEIR_TYPE_BOOL) return refuse_kind(at, value, "bool");
+        return put_big_endian(at, value->as.boolean, 1);
+    case WEIR__OID_INT2:
+        return put_integer(at, value, INT16_MIN, INT16_MAX, 2);
+    case WEIR__OID_INT4:
+        return put_integer(at, value, INT32_MIN, INT32_MAX, 4);
+    case WEIR__OID_INT8:
+        return put_integer(at, value, INT64_MIN, INT64_MAX, 8);
+    case WEIR__OID_OID:
+        return put_integer(at, value, 0, UINT32_MAX, 4);
+    case WEIR__OID_FLOAT4:
+    case WEIR__OID_FLOAT8:
+        return put_real(at, value);
+    case WEIR__OID_NUMERIC:
+        if (value->type != WEIR_TYPE_NUMERIC && value->type != WEIR_TYPE_INT &&
+            value->type != WEIR_TYPE_FLOAT)
+            return refuse_kind(at, value, "numeric, int or float");
+        return put_any(at, value);
+    case WEIR__OID_TEXT:
+    case WEIR__OID_VARCHAR:
+    case WEIR__OID_BPCHAR:
+    case WEIR__OID_NAME:
+    case WEIR__OID_CHAR:
+    case WEIR__OID_UNKNOWN:
+    case WEIR__OID_JSON:
+    case WEIR__OID_JSONB:
+        if (value->type != WEIR_TYPE_TEXT) return refuse_kind(at, value, "text");
+        return put_text(at, value);
+    case WEIR__OID_BYTEA:
+        if (value->type != WEIR_TYPE_BYTES) return refuse_kind(at, value, "bytes");
+        if (value->as.bytes.length > BYTES_MAX) return refuse_text(at, "longer than 1 GiB - 1");
+        return put(at, value->as.bytes.data, value->as.bytes.length, 1);
+    default:
+        return put_any(at, value);
+    }
+}
+
+/* ---- a set */
+
+static bool grow(weir__pgargs *args, size_t count) {
+    if (count <= args->capacity) return true;
+    size_t capacity = args->capacity ? args->capacity : 8;
+    while (capacity < count) capacity *= 2;
+    weir__pg_args_free(args);
+    args->values = weir__calloc(capacity, sizeof *args->values);
+    args->lengths = weir__calloc(capacity, sizeof *args->lengths);
+    args->formats = weir__calloc(capacity, sizeof *args->formats);
+    args->cells = weir__calloc(capacity, sizeof *args->cells);
+    if (!args->values || !args->lengths || !args->formats || !args->cells) {
+        weir__pg_args_free(args);
+        return false;
+    }
+    args->capacity = capacity;
+    return true;
+}
+
+void weir__pg_args_free(weir__pgargs *args) {
+    weir__free(args->values);
+    weir__free(args->lengths);
+    weir__free(args->formats);
+    weir__free(args->cells);
+    weir__buffer_free(&args->blob);
+    *args = (weir__pgargs){.blob = WEIR__BUFFER_INIT};
+}
+
+/* Makes room for all bytes that go as hexadecimal text, so that the buffer does not move while they are
+ * written. */
+static bool make_blob(weir__pgargs *args, const weir_value *values, size_t count, const Oid *types) {
+    size_t room = 0;
+    for (size_t i = 0; i < count; i++)
+        if (values[i].type == WEIR_TYPE_BYTES && (!types || types[i] != WEIR__OID_BYTEA))
+            room += 2 * values[i].as.bytes.length + 3;
+    weir__buffer_free(&args->blob);
+    if (!room) return true;
+    bool there = weir__buffer_reserve(&args->blob, room);
+    weir__buffer_clear(&args->blob);
+    return there;
+}
+
+int weir__pg_encode(weir__pgargs *args, const weir_statement *statement, size_t set, const Oid *types,
+                    weir_error *error) {
+    size_t count = statement->parameters;
+    const weir_value *values = weir__statement_set(statement, set);
+    if (!grow(args, count) || !make_blob(args, values, count, types))
+        return weir__fail(error, WEIR_ENOMEM, "out of memory");
+    args->total = 0;
+    place at = {args, statement, set, 0, 0, error};
+    for (size_t i = 0; i < count; i++) {
+        at.index = i;
+        at.type = types ? types[i] : 0;
+        int code = put_value(&at, &values[i]);
+        if (code != WEIR_OK) return code;
+        if (args->total > MESSAGE_MAX)
+            return refuse_text(&at, "with this one, the set's values are longer than 1 GiB together");
+    }
+    return WEIR_OK;
+}

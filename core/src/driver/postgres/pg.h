@@ -1,0 +1,241 @@
+/*
+ * The PostgreSQL driver's inside: what its files share. Nothing outside of this folder includes it.
+ *
+ * All of it runs under the host's lock, but for the threads of resolve.c and cancel.c, which see only their
+ * own job, and weir__pg_free. A connection speaks libpq's pipeline mode from the moment it is connected to
+ * its end.
+ */
+#ifndef WEIR_DRIVER_POSTGRES_PG_H
+#define WEIR_DRIVER_POSTGRES_PG_H
+
+#include <libpq-fe.h>
+
+#include "driver/driver.h"
+#include "driver/postgres/cache.h"
+#include "driver/postgres/value.h"
+
+#define WEIR__PG_GUARD_MARGIN_MS 500 /* the server's own time limit is so much later than the client's */
+
+/* Keywords and values as PQconnectStartParams wants them; the texts are owned. */
+typedef struct weir__pgparams {
+    char **keywords, **values; /* each ended by NULL */
+    size_t count, capacity;
+} weir__pgparams;
+
+typedef struct weir__pgenv {
+    weir__env base;
+    weir__pgparams params; /* what the URL says; passwords are wiped when it is freed */
+    char *startup;         /* our share of the keyword `options`: "-c name=value …"; never NULL */
+    int64_t
+        guard_ms; /* statement_timeout of a fresh connection; 0: this pool sets none and never changes it */
+    weir__lru shapes; /* what is known of statements, by text */
+    bool warned;      /* of a connection over the network whose server is not verified */
+} weir__pgenv;
+
+/* A message that was sent and whose answer has not come; `left` of the same kind in a row. */
+typedef enum weir__pgstep_kind {
+    WEIR__STEP_SYNC,
+    WEIR__STEP_GUARD,      /* SET statement_timeout: the pool's own, its failure is nobody's error */
+    WEIR__STEP_DEALLOCATE, /* likewise */
+    WEIR__STEP_UNDO,       /* ROLLBACK before a second try, or of a reset */
+    WEIR__STEP_DISCARD,    /* DISCARD ALL of a reset */
+    WEIR__STEP_BEFORE,
+    WEIR__STEP_PARSE,
+    WEIR__STEP_DESCRIBE,
+    WEIR__STEP_EXECUTE,
+    WEIR__STEP_COMMAND,
+    WEIR__STEP_POISON, /* a message that fails for certain, so that the sets before it are undone */
+} weir__pgstep_kind;
+
+typedef struct weir__pgstep {
+    weir__pgstep_kind kind;
+    size_t left;
+} weir__pgstep;
+
+#define WEIR__PG_STEPS 16
+
+/* The request that runs, trip by trip: a trip ends when the answer to its last Sync has come. */
+typedef struct weir__pgop {
+    bool running;
+    bool resetting;
+    bool describing; /* this trip only asks for the types */
+    bool shared;     /* what is learnt of the statement is good for the whole pool */
+    bool tail_sent;  /* this trip's last Sync is on its way */
+    bool encoded;    /* the parameters of next_set are encoded already */
+    bool cancelled;  /* nothing more is to be sent */
+    bool retried;    /* this is the second try */
+    bool undo;       /* … which begins with a ROLLBACK */
+    bool believed;   /* the types were found out by an earlier request; a table may have changed since */
+    bool doubtful;   /* … which would explain why a value did not fit: ask again the next time */
+    bool stale;      /* it failed because what we knew of the statement no longer holds */
+    bool gone;       /* … namely because the server no longer knows the prepared statement */
+    bool commit_sent, command_answered, rolled_back;
+    weir__tx start_tx;
+    size_t sets, next_set;
+    weir__shape *shape;       /* counted */
+    weir__prepared *prepared; /* in the connection's cache; NULL: not prepared there */
+    weir__prepared *fresh;    /* owned, without a shape: being prepared by this request */
+    bool fresh_parsed;
+    weir__pgstep steps[WEIR__PG_STEPS];
+    unsigned step_first, step_count;
+    int64_t guard_sent;  /* what the SET statement_timeout on its way says */
+    weir_result *result; /* made before anything is sent, so that a success never lacks memory */
+    weir_error error;    /* the first; code 0: none so far */
+} weir__pgop;
+
+typedef enum weir__pgstate {
+    WEIR__PG_NEW,
+    WEIR__PG_RESOLVING,
+    WEIR__PG_CONNECTING,
+    WEIR__PG_READY,
+    WEIR__PG_DEAD, /* `lost` has been told */
+    WEIR__PG_STOPPED,
+} weir__pgstate;
+
+#define WEIR__PG_GUARD_UNKNOWN (-1)
+
+typedef struct weir__pgconn {
+    weir__conn base;
+    PGconn *pg;
+    weir__pgstate state;
+    int own_fd; /* a copy of libpq's descriptor, once connected; -1 before */
+    int watched_fd;
+    unsigned watched;                /* events; 0: not watched */
+    struct weir__pgresolve *resolve; /* the thread's job, while it runs */
+    struct weir__pgcancel *cancel;   /* likewise */
+    bool quarantined;                /* the request has ended, but its cancellation is still on its way */
+    weir__pgop op;
+    weir__pgargs args;
+    /* ---- the session */
+    weir__lru statements; /* the prepared ones */
+    weir__link doomed;    /* those that the server still has, and we do not want any more */
+    size_t doomed_count;
+    uint64_t next_number; /* of a prepared statement's name; never used twice */
+    bool dirty;           /* statements may have left something behind: the reset sends DISCARD ALL */
+    bool retyped; /* … or a SET LOCAL may give names another meaning: types are not shared with the pool */
+    bool guard_foreign; /* the borrower has set statement_timeout himself */
+    bool guard_in_tx;   /* our SET statement_timeout stands inside an open transaction, and falls with it */
+    int64_t guard_ms;   /* the statement_timeout that the server has now; 0 none, or WEIR__PG_GUARD_UNKNOWN */
+    bool fatal;         /* the server has said that it closes the connection … */
+    weir_error last_words; /* … and why */
+} weir__pgconn;
+
+static inline weir__pgenv *weir__pg_env(const weir__pgconn *c) { return (weir__pgenv *)c->base.env; }
+
+/* ---- env.c */
+weir__env *weir__pg_env_open(const weir__env *base, weir_error *error);
+void weir__pg_env_close(weir__env *env);
+/* Appends a pair; a later one of the same keyword wins. False: out of memory. */
+bool weir__pg_params_add(weir__pgparams *params, const char *keyword, const char *value);
+bool weir__pg_params_copy(weir__pgparams *to, const weir__pgparams *from);
+void weir__pg_params_free(weir__pgparams *params);
+/* What libpq makes of the parameters, the environment and the service file, before it connects (the password
+   is not told); free it with PQconninfoFree. NULL: out of memory. *refused (may be NULL): libpq's complaint,
+   to be freed, or NULL. */
+PQconninfoOption *weir__pg_effective(const weir__pgparams *params, char **refused);
+/* The value of a keyword there; NULL when it is absent or empty. */
+const char *weir__pg_effective_value(const PQconninfoOption *options, const char *keyword);
+
+/* ---- connect.c */
+void weir__pg_connect(weir__conn *conn);
+/* Goes on when the hosts' names are known: they replace those of *params, which is taken over. */
+void weir__pg_connect_start(weir__pgconn *c, weir__pgparams *params);
+void weir__pg_connect_ready(weir__pgconn *c);
+/* Watches the connection's socket for these events; 0 ends it. False: it has been lost for lack of memory. */
+bool weir__pg_watch(weir__pgconn *c, unsigned events);
+/* For good. */
+void weir__pg_unwatch(weir__pgconn *c);
+/* Tells the host that the connection is dead; what runs is answered first. *why is taken over. */
+void weir__pg_lose(weir__pgconn *c, weir_error *why);
+
+/* ---- resolve.c */
+typedef enum weir__pgresolution {
+    WEIR__PG_DIRECT,  /* nothing to look up */
+    WEIR__PG_STARTED, /* weir__pg_connect_start or weir__pg_lose follows, from a letter; *params is taken over
+                       */
+    WEIR__PG_NO_THREAD /* *error tells */
+} weir__pgresolution;
+weir__pgresolution weir__pg_resolve(weir__pgconn *c, const PQconninfoOption *effective,
+                                    weir__pgparams *params, weir_error *error);
+void weir__pg_resolve_abandon(weir__pgconn *c);
+/* Runs a detached thread that takes no signals. 0, or errno. */
+int weir__pg_thread(void *(*run)(void *), void *arg);
+
+/* ---- trip.c: sending. Each of these may find the connection lost: look at c->state afterwards */
+/* Sends what the request needs, from its beginning. */
+void weir__pg_trip_start(weir__pgconn *c);
+/* Sends more of it, if there is, and watches for what comes next. */
+void weir__pg_pump(weir__pgconn *c);
+/* Sends a command without parameters, or a Sync. False: libpq refuses, the connection is unusable. */
+bool weir__pg_send(weir__pgconn *c, const char *text, weir__pgstep_kind kind);
+bool weir__pg_send_sync(weir__pgconn *c);
+bool weir__pg_send_guard(weir__pgconn *c, int64_t guard_ms);
+/* libpq has refused to take a message: gives the connection up. */
+void weir__pg_send_failed(weir__pgconn *c);
+
+/* ---- query.c: a request's life, and receiving */
+void weir__pg_execute(weir__conn *conn, weir__request *request);
+void weir__pg_op_begin(weir__pgconn *c, weir__request *request);
+/* The request has ended: settles what is believed of the session, runs it again if that helps, tells `done`,
+   or lets the connection wait for its cancellation. */
+void weir__pg_op_end(weir__pgconn *c);
+/* Tells `done` with what op holds. */
+void weir__pg_op_tell(weir__pgconn *c);
+/* Frees what op holds, without telling anybody. */
+void weir__pg_op_drop(weir__pgconn *c);
+void weir__pg_query_ready(weir__pgconn *c, unsigned events);
+/* Takes in what has come. False: the server has ended the connection, or it is no longer in state READY. */
+bool weir__pg_receive(weir__pgconn *c);
+
+/* ---- prepared.c: a connection's statements */
+bool weir__pg_statements_init(weir__pgconn *c);
+/* The one of that text, which counts as used then; NULL: not prepared. */
+weir__prepared *weir__pg_statement_find(weir__pgconn *c, const weir_statement *statement);
+/* A fresh name, in no list; none ("") when the text is too long to be kept. NULL: out of memory. */
+weir__prepared *weir__pg_statement_new(weir__pgconn *c, const weir__shape *shape);
+/* Takes the prepared statement into the cache; the one that was not used for longest may have to go. */
+void weir__pg_statement_keep(weir__pgconn *c, weir__prepared *prepared, weir__shape *shape);
+/* Out of the cache if it is there, and on the list of those that the server is to forget. */
+void weir__pg_statement_doom(weir__pgconn *c, weir__prepared *prepared);
+/* Out of the cache, and freed: the server does not know it any more. */
+void weir__pg_statement_drop(weir__pgconn *c, weir__prepared *prepared);
+void weir__pg_doomed_free(weir__pgconn *c);
+/* The server has forgotten all of them, or the connection ends. */
+void weir__pg_statements_forget(weir__pgconn *c);
+
+/* ---- result.c */
+weir_result *weir__pg_result_new(void);
+/* Takes the rows over. */
+void weir__pg_result_set(weir_result *result, PGresult *rows);
+/* As new. */
+void weir__pg_result_reset(weir_result *result);
+/* For an executemany: adds its number of rows, takes its tag. */
+void weir__pg_result_add(weir_result *result, const PGresult *rows);
+
+/* ---- cancel.c */
+void weir__pg_cancel(weir__conn *conn);
+void weir__pg_cancel_abandon(weir__pgconn *c);
+
+/* ---- reset.c */
+bool weir__pg_reset(weir__conn *conn, weir__request *request);
+
+/* ---- error.c */
+int weir__pg_report(weir_error *error, const PGresult *result);
+/* Whether the server ends the connection with this report. */
+bool weir__pg_is_fatal(const PGresult *result);
+/* WEIR_ECONNECT from a failed attempt, the server's SQLSTATE included (the verbosity must be
+ * PQERRORS_VERBOSE). */
+void weir__pg_connect_error(weir_error *error, const PGconn *pg);
+/* WEIR_ELOST with libpq's text. */
+void weir__pg_lost_error(weir_error *error, const PGconn *pg);
+/* Turns a server's report into one of another code, which is retryable as its code says. */
+void weir__pg_recode(weir_error *error, int code);
+
+/* ---- library.c: functions that newer libraries have, found at run time; NULL when absent */
+typedef struct weir__pglibrary {
+    int (*send_pipeline_sync)(PGconn *); /* libpq 17: PQpipelineSync without its flush */
+    int (*ssl_pending)(const void *);    /* OpenSSL's, of the copy that libpq uses */
+} weir__pglibrary;
+const weir__pglibrary *weir__pg_library(void);
+
+#endif

@@ -1,0 +1,25 @@
+/* Making a connection fit for the next borrower, with as little as the last one makes necessary. */
+#include "driver/postgres/pg.h"
+
+/* DISCARD ALL stands no other command between two Syncs. */
+static bool send_reset(weir__pgconn *c, bool rollback, bool discard, bool guard) {
+    if (rollback && !(weir__pg_send(c, "ROLLBACK", WEIR__STEP_UNDO) && weir__pg_send_sync(c))) return false;
+    if (discard) return weir__pg_send(c, "DISCARD ALL", WEIR__STEP_DISCARD) && weir__pg_send_sync(c);
+    return !guard || (weir__pg_send_guard(c, weir__pg_env(c)->guard_ms) && weir__pg_send_sync(c));
+}
+
+bool weir__pg_reset(weir__conn *conn, weir__request *request) {
+    weir__pgconn *c = (weir__pgconn *)conn;
+    bool rollback = c->base.tx != WEIR__TX_NONE;
+    bool guard = c->guard_in_tx || c->guard_ms != weir__pg_env(c)->guard_ms;
+    if (!rollback && !c->dirty && !guard) return false;
+    weir__pg_op_begin(c, request);
+    c->op.resetting = c->op.tail_sent = true;
+    c->guard_in_tx = false;
+    if (send_reset(c, rollback, c->dirty, guard)) {
+        weir__pg_pump(c);
+    } else {
+        weir__pg_send_failed(c);
+    }
+    return true;
+}

@@ -1,0 +1,580 @@
+/*
+ * The PostgreSQL driver against a real server: what a session keeps: prepared statements, settings, time
+ * limits; cancelling, resetting, and losing the connection.
+ */
+#include "driver/postgres/pg.h"
+#include "pg_host.h"
+
+static lone l;
+static peer *const p = &l.peer;
+
+static void setup_lone(void) {
+    setup();
+    with_socket("");
+    open_lone(&l);
+}
+
+static void teardown_lone(void) {
+    close_lone(&l);
+    teardown();
+}
+
+static int transact(peer *q, const char *before, const char *sql, const char *command, int64_t timeout_ms) {
+    const char *const list[] = {before};
+    weir_statement *statement = sql ? statement_of(sql) : NULL;
+    weir__request wish = {.statement = statement,
+                          .command = command,
+                          .before = list,
+                          .before_count = before ? 1 : 0,
+                          .timeout_ms = timeout_ms};
+    int code = run_request(q, &wish);
+    weir_statement_unref(statement);
+    return code;
+}
+
+/* Runs SQL on another connection, as superuser, with this one's process id in place of the %d. */
+static void from_outside(const char *format) {
+    char sql[256];
+    snprintf(sql, sizeof sql, format, p->conn->backend);
+    free(pg_server_query(sql));
+}
+
+/* Waits until the number, asked for from outside, is the expected one. */
+static void wait_for_number(const char *format, long expected) {
+    char sql[256];
+    snprintf(sql, sizeof sql, format, p->conn->backend);
+    int64_t deadline = weir__now(&weir__monotonic) + PATIENCE;
+    while (pg_server_number(sql) != expected) ck_assert(weir__now(&weir__monotonic) < deadline);
+}
+
+#define IS_ACTIVE                                                                                            \
+    "SELECT count(*) FROM pg_stat_activity WHERE pid = %d AND state = 'active' AND query LIKE "              \
+    "'%%pg_sleep%%'"
+
+/* ---- prepared statements */
+
+#define COUNT_PREPARED "SELECT count(*)::int FROM pg_prepared_statements WHERE name LIKE 'weir\\_%'"
+
+START_TEST(a_second_connection_takes_one_trip) {
+    RUN(p, "CREATE TABLE t (n bigint, s text)");
+    weir_value n = int_value(1), s = text_value("x");
+    const char *sql = "INSERT INTO t VALUES ($1, $2) RETURNING n";
+    weir_statement *statement = statement_of(sql);
+    weir_statement_add(statement, &n);
+    weir_statement_add(statement, &s);
+    peer other;
+    connect_peer(&l.pool, &other);
+    peer *both[] = {p, &other};
+    for (int i = 0; i < 2; i++) {
+        weir__request wish = {.statement = statement, .timeout_ms = 30000};
+        start_request(both[i], &wish);
+        /* The first connection asks for the types, the second knows them. */
+        ck_assert_int_eq(((weir__pgconn *)both[i]->conn)->op.describing, i == 0);
+        WAIT_FOR(!both[i]->busy);
+        ck_assert_int_eq(both[i]->request.code, WEIR_OK);
+    }
+    weir_statement_unref(statement);
+    /* Types that were known are part of what is prepared. */
+    EXPECT(&other, "SELECT parameter_types::text FROM pg_prepared_statements WHERE statement LIKE 'INSERT%'",
+           "{bigint,text}");
+    stop_peer(&other);
+    RUN(p, "DROP TABLE t");
+}
+END_TEST
+
+START_TEST(the_cache_forgets_what_is_old) {
+    with_socket("");
+    options.statement_cache_size = 2;
+    lone small;
+    open_lone(&small);
+    peer *q = &small.peer;
+    for (int round = 0; round < 3; round++) {
+        EXPECT(q, "SELECT 1", "1");
+        EXPECT(q, "SELECT 2", "2");
+        EXPECT(q, "SELECT 3", "3");
+        EXPECT(q, "SELECT 3", "3");
+        /* This one, the one before, and the one that goes with the next request. */
+        EXPECT(q, COUNT_PREPARED, "3");
+        EXPECT(q, COUNT_PREPARED, "2");
+    }
+    EXPECT(q,
+           "SELECT string_agg(statement, ',' ORDER BY name) FROM pg_prepared_statements WHERE statement LIKE "
+           "'SELECT _'",
+           "SELECT 3");
+    /* In a transaction nothing is thrown away, so that it cannot fail for that. */
+    ck_assert_int_eq(transact(q, "BEGIN", "SELECT 11", NULL, 1000), WEIR_OK);
+    for (int i = 12; i < 30; i++) {
+        char sql[32];
+        snprintf(sql, sizeof sql, "SELECT %d", i);
+        RUN(q, sql);
+    }
+    ck_assert_int_eq(transact(q, NULL, NULL, "COMMIT", 1000), WEIR_OK);
+    EXPECT(q, COUNT_PREPARED, "3");
+    EXPECT(q, COUNT_PREPARED, "2");
+    ck_assert(!reset(q));
+    close_lone(&small);
+}
+END_TEST
+
+START_TEST(a_table_that_changes) {
+    RUN(p, "CREATE TABLE t (n int)");
+    RUN(p, "INSERT INTO t VALUES (7)");
+    EXPECT(p, "SELECT * FROM t", "7");
+    peer other;
+    connect_peer(&l.pool, &other);
+    EXPECT(&other, "SELECT * FROM t", "7");
+    RUN(p, "ALTER TABLE t ALTER n TYPE text USING 'seven'");
+    EXPECT(p, "SELECT * FROM t", "seven"); /* run again, unseen */
+    EXPECT(p, "SELECT * FROM t", "seven");
+    EXPECT(&other, "SELECT * FROM t", "seven");
+    /* Also when it is the first of a transaction … */
+    RUN(p, "ALTER TABLE t ADD m date DEFAULT '2024-02-29'");
+    ck_assert_int_eq(transact(p, "BEGIN", "SELECT * FROM t", NULL, 1000), WEIR_OK);
+    ck_assert_uint_eq(weir_result_columns(p->request.result), 2);
+    ck_assert_int_eq(p->conn->tx, WEIR__TX_OPEN);
+    ck_assert_int_eq(transact(p, NULL, NULL, "COMMIT", 1000), WEIR_OK);
+    /* … but not in the midst of one: that has failed. */
+    RUN(&other, "ALTER TABLE t DROP m");
+    ck_assert_int_eq(transact(p, "BEGIN", "SELECT 1", NULL, 1000), WEIR_OK);
+    FAILS(p, run(p, "SELECT * FROM t"), WEIR_ESERVER, "cached plan");
+    ck_assert_int_eq(p->conn->tx, WEIR__TX_FAILED);
+    ck_assert(reset(p));
+    EXPECT(p, "SELECT * FROM t", "seven");
+    stop_peer(&other);
+    RUN(p, "DROP TABLE t");
+}
+END_TEST
+
+START_TEST(parameters_that_change_their_type) {
+    RUN(p, "CREATE TABLE t (n int)");
+    const char *sql = "INSERT INTO t VALUES ($1)";
+    weir_value n = int_value(1), s = text_value("\"one\"");
+    peer second, third, fourth;
+    connect_peer(&l.pool, &second);
+    connect_peer(&l.pool, &third);
+    ck_assert_int_eq(run_values(p, sql, &n, NULL), WEIR_OK);
+    ck_assert_int_eq(run_values(&second, sql, &n, NULL), WEIR_OK);
+    RUN(p, "ALTER TABLE t ALTER n TYPE jsonb USING '1'");
+    /* The pool believes in an int. What the server refuses for that is run again, unseen; what the driver
+       refuses is refused once. */
+    FAILS(&third, run_values(&third, sql, &n, NULL), WEIR_EVALUE, "jsonb takes text");
+    ck_assert_msg(run_values(&third, sql, &s, NULL) == WEIR_OK, "%s", failure(&third));
+    FAILS(p, run_values(p, sql, &n, NULL), WEIR_EVALUE, "jsonb takes text");
+    ck_assert_msg(run_values(p, sql, &s, NULL) == WEIR_OK, "%s", failure(p));
+    FAILS(&second, run_values(&second, sql, &s, NULL), WEIR_EVALUE, "integer takes int");
+    ck_assert_msg(run_values(&second, sql, &s, NULL) == WEIR_OK, "%s", failure(&second));
+    connect_peer(&l.pool, &fourth);
+    ck_assert_msg(run_values(&fourth, sql, &s, NULL) == WEIR_OK, "%s", failure(&fourth));
+    EXPECT(p, "SELECT count(*) FROM t", "6");
+    stop_peer(&second);
+    stop_peer(&third);
+    stop_peer(&fourth);
+    RUN(p, "DROP TABLE t");
+}
+END_TEST
+
+START_TEST(statements_that_were_taken_away) {
+    EXPECT(p, "SELECT 1", "1");
+    RUN(p, "DEALLOCATE ALL");
+    EXPECT(p, "SELECT 1", "1");
+    EXPECT(p, COUNT_PREPARED, "2"); /* these two */
+    /* By a function, unseen. */
+    RUN(p, "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$");
+    EXPECT(p, "SELECT 1", "1");
+    RUN(p, "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$");
+    ck_assert_int_eq(transact(p, "BEGIN", "SELECT 1", "COMMIT", 1000), WEIR_OK);
+    ck_assert_str_eq(first_text(p), "1");
+    RUN(p, "DISCARD ALL");
+    EXPECT(p, "SELECT 1", "1");
+}
+END_TEST
+
+START_TEST(other_names_mean_other_tables) {
+    RUN(p, "CREATE SCHEMA other");
+    RUN(p, "CREATE TABLE t (n int)");
+    RUN(p, "CREATE TABLE other.t (n text)");
+    weir_value n = int_value(1), s = text_value("one");
+    ck_assert_int_eq(run_values(p, "INSERT INTO t VALUES ($1)", &n, NULL), WEIR_OK);
+    peer tenant;
+    connect_peer(&l.pool, &tenant);
+    RUN(&tenant, "SET search_path = other");
+    ck_assert_msg(run_values(&tenant, "INSERT INTO t VALUES ($1)", &s, NULL) == WEIR_OK, "%s",
+                  failure(&tenant));
+    /* … which is nobody else's business. */
+    ck_assert_int_eq(run_values(p, "INSERT INTO t VALUES ($1)", &n, NULL), WEIR_OK);
+    ck_assert(reset(&tenant));
+    ck_assert_int_eq(run_values(&tenant, "INSERT INTO t VALUES ($1)", &n, NULL), WEIR_OK);
+    ck_assert_int_eq(transact(&tenant, "BEGIN", "SET LOCAL search_path = other", NULL, 1000), WEIR_OK);
+    ck_assert_int_eq(run_values(&tenant, "INSERT INTO t VALUES ($1) RETURNING n", &s, NULL), WEIR_OK);
+    ck_assert_int_eq(transact(&tenant, NULL, NULL, "COMMIT", 1000), WEIR_OK);
+    ck_assert(!reset(&tenant));
+    stop_peer(&tenant);
+    RUN(p, "DROP TABLE t, other.t");
+    RUN(p, "DROP SCHEMA other");
+}
+END_TEST
+
+/* ---- resetting */
+
+START_TEST(reset_undoes_what_was_left) {
+    static const struct {
+        const char *sql, *look, *clean;
+    } cases[] = {
+        {"SET work_mem = '9MB'", "SHOW work_mem", "4MB"},
+        {"SELECT set_config('work_mem', '9MB', false)", "SHOW work_mem", "4MB"},
+        {"SET lock_timeout = 0", "SHOW lock_timeout", "5s"}, /* back to what the pool asks for */
+        {"SET statement_timeout = 0", "SHOW statement_timeout", "30500ms"},
+        {"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SHOW default_transaction_read_only", "off"},
+        {"CREATE TEMP TABLE left_behind (n int)", "SELECT to_regclass('left_behind') IS NULL", "true"},
+        {"SELECT 1 AS n INTO TEMPORARY left_behind", "SELECT to_regclass('left_behind') IS NULL", "true"},
+        {"CREATE TABLE pg_temp.left_behind (n int)", "SELECT to_regclass('left_behind') IS NULL", "true"},
+        {"SELECT pg_advisory_lock(1)", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", "0"},
+        {"SELECT pg_try_advisory_lock_shared(1)", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'",
+         "0"},
+        {"LISTEN here", "SELECT count(*) FROM pg_listening_channels()", "0"},
+        {"PREPARE mine AS SELECT 1", "SELECT count(*) FROM pg_prepared_statements WHERE name = 'mine'", "0"},
+        {"DECLARE c CURSOR WITH HOLD FOR SELECT 1", "SELECT count(*) FROM pg_cursors WHERE name = 'c'", "0"},
+        {"DO $$ BEGIN PERFORM set_config('work_mem', '9MB', false); END $$", "SHOW work_mem", "4MB"},
+        {"/* a */ -- b\n set work_mem to '9MB'", "SHOW work_mem", "4MB"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        RUN(p, cases[i].sql);
+        ck_assert_msg(reset(p), "%s", cases[i].sql);
+        RUN(p, cases[i].look);
+        ck_assert_msg(strcmp(first_text(p), cases[i].clean) == 0, "%s: %s", cases[i].sql, first_text(p));
+        ck_assert(!reset(p));
+    }
+}
+END_TEST
+
+START_TEST(reset_ends_transactions) {
+    RUN(p, "CREATE TABLE t (n int)");
+    ck_assert_int_eq(transact(p, "BEGIN", "INSERT INTO t VALUES (1)", NULL, 1000), WEIR_OK);
+    ck_assert(reset(p));
+    EXPECT(p, "SELECT count(*) FROM t", "0");
+    ck_assert_int_eq(transact(p, "BEGIN", "SELECT 1/0", NULL, 1000), WEIR_ESERVER);
+    ck_assert(reset(p));
+    /* … and both at once: a lock of the session's survives the ROLLBACK. */
+    ck_assert_int_eq(transact(p, "BEGIN", "SELECT pg_advisory_lock(1)", NULL, 1000), WEIR_OK);
+    ck_assert(reset(p));
+    EXPECT(p, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", "0");
+    RUN(p, "DROP TABLE t");
+    ck_assert(!reset(p));
+}
+END_TEST
+
+START_TEST(reset_has_nothing_to_do) {
+    static const char *const clean[] = {
+        "SELECT 1",
+        "CREATE TABLE clean (n int, temp float)",
+        "INSERT INTO clean VALUES (1, 20.5)",
+        "SELECT temp FROM clean",
+        "UPDATE clean SET temp = 21",
+        "WITH x AS (SELECT 1) SELECT * FROM x",
+        "(SELECT 1) UNION (SELECT 2)",
+        "VALUES (1)",
+        "EXPLAIN SELECT 1",
+        "SELECT pg_advisory_xact_lock(1)",
+        "SHOW statement_timeout",
+        "NOTIFY somebody",
+        "ALTER TABLE clean ADD k int",
+        "TRUNCATE clean",
+        "ANALYZE clean",
+        "DROP TABLE clean",
+        "-- nothing",
+    };
+    for (size_t i = 0; i < sizeof clean / sizeof clean[0]; i++) {
+        RUN(p, clean[i]);
+        ck_assert_msg(!reset(p), "%s", clean[i]);
+    }
+    ck_assert_int_eq(transact(p, "BEGIN", "SET LOCAL work_mem = '9MB'", "COMMIT", 1000), WEIR_OK);
+    ck_assert(!reset(p));
+}
+END_TEST
+
+START_TEST(texts_are_classified) {
+    static const struct {
+        const char *sql;
+        unsigned traits;
+    } cases[] = {
+        {"", 0},
+        {";;", 0},
+        {"SELECT '--', set_config('a.b', '', false)", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"Set Local x = 1", WEIR__TRAIT_RETYPES},
+        {"SET TRANSACTION READ ONLY", 0},
+        {"SET /* LOCAL */ x = 1", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"/* /* nested */ */ ROLLBACK", WEIR__TRAIT_UNGUARDS},
+        {"SELECT \"dblink_connect\"('x')", WEIR__TRAIT_DIRTY},
+        {"EXPLAIN ANALYZE CREATE TEMP TABLE x AS SELECT 1", WEIR__TRAIT_DIRTY},
+        {"COPY t TO STDOUT", WEIR__TRAIT_COPY},
+        {"COPY t TO PROGRAM 'x'", 0},
+        {"PREPARE TRANSACTION 'x'", 0},
+        {"EXECUTE x", WEIR__TRAIT_DIRTY},
+        {"CREATE /* x */ or replace LOCAL temp VIEW v AS SELECT 1", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"CREATE TABLE temp (temp int)", 0},
+        {"CREATE", 0},
+        {"FROBNICATE", WEIR__TRAIT_DIRTY},
+        {"DECLARE c CURSOR FOR SELECT 1", 0},
+        {"DEALLOCATE x", WEIR__TRAIT_DIRTY | WEIR__TRAIT_FORGETS},
+        {"/* unended", 0},
+        {"--", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        ck_assert_msg(weir__pg_traits(cases[i].sql, strlen(cases[i].sql)) == cases[i].traits, "%s",
+                      cases[i].sql);
+}
+END_TEST
+
+/* ---- the server's own time limit */
+
+START_TEST(the_guard_follows_the_request) {
+    /* 30,500 ms at first: enough for all that is not longer. */
+    ck_assert_int_eq(transact(p, NULL, "SHOW statement_timeout", NULL, 1000), WEIR_OK);
+    ck_assert_str_eq(first_text(p), "30500ms");
+    ck_assert(!reset(p));
+    ck_assert_int_eq(transact(p, NULL, "SHOW statement_timeout", NULL, 60000), WEIR_OK);
+    ck_assert_str_eq(first_text(p), "60500ms");
+    ck_assert_int_eq(transact(p, NULL, "SHOW statement_timeout", NULL, -1), WEIR_OK);
+    ck_assert_str_eq(first_text(p), "0");
+    ck_assert_int_eq(transact(p, NULL, "SHOW statement_timeout", NULL, 60000), WEIR_OK);
+    ck_assert_str_eq(first_text(p), "0"); /* allows it */
+    ck_assert(reset(p));
+    EXPECT(p, "SHOW statement_timeout", "30500ms");
+    ck_assert(!reset(p));
+}
+END_TEST
+
+START_TEST(the_guard_survives_rollbacks) {
+    ck_assert_int_eq(transact(p, "BEGIN", "SELECT 1", NULL, 1000), WEIR_OK);
+    ck_assert_int_eq(transact(p, "SAVEPOINT s", "SHOW statement_timeout", NULL, 60000), WEIR_OK);
+    ck_assert_str_eq(first_text(p), "60500ms");
+    ck_assert_int_eq(transact(p, NULL, NULL, "ROLLBACK TO s", 1000), WEIR_OK);
+    ck_assert_int_eq(transact(p, NULL, "SHOW statement_timeout", NULL, 60000), WEIR_OK);
+    ck_assert_str_eq(first_text(p), "60500ms"); /* set again */
+    ck_assert_int_eq(transact(p, NULL, NULL, "ROLLBACK", 1000), WEIR_OK);
+    ck_assert_int_eq(transact(p, NULL, "SHOW statement_timeout", NULL, 60000), WEIR_OK);
+    ck_assert_str_eq(first_text(p), "60500ms");
+    ck_assert_int_eq(transact(p, "BEGIN", "SELECT 1/0", NULL, 90000), WEIR_ESERVER);
+    ck_assert(reset(p));
+    EXPECT(p, "SHOW statement_timeout", "30500ms");
+    /* The borrower's own is left alone, until the reset. */
+    RUN(p, "SET statement_timeout = '5min'");
+    ck_assert_int_eq(transact(p, NULL, "SHOW statement_timeout", NULL, -1), WEIR_OK);
+    ck_assert_str_eq(first_text(p), "5min");
+    ck_assert(reset(p));
+    EXPECT(p, "SHOW statement_timeout", "30500ms");
+}
+END_TEST
+
+START_TEST(the_guard_fires) {
+    with_socket("");
+    options.command_timeout_ms = 1;
+    lone hasty;
+    open_lone(&hasty);
+    FAILS(&hasty.peer, transact(&hasty.peer, NULL, "SELECT pg_sleep(60)", NULL, 1), WEIR_ESERVER,
+          "statement timeout");
+    ck_assert_str_eq(hasty.peer.request.error->sqlstate, "57014");
+    close_lone(&hasty);
+}
+END_TEST
+
+/* ---- cancelling */
+
+static void start_sleep(peer *q) {
+    q->held = statement_of("SELECT pg_sleep(600)");
+    weir__request wish = {.statement = q->held, .timeout_ms = -1};
+    start_request(q, &wish);
+}
+
+START_TEST(cancels_hit_nobody_else) {
+    weir_statement *statement = statement_of("SELECT pg_sleep(600)");
+    weir__request wish = {.statement = statement, .timeout_ms = -1};
+    for (int round = 0; round < 20; round++) {
+        start_request(p, &wish);
+        /* At once, and also when it is known to run. */
+        if (round % 2) wait_for_number(IS_ACTIVE, 1);
+        driver->cancel(p->conn);
+        if (round % 2 == 0 && round) {
+            /* It may have come before the statement did; then somebody has to come again. */
+            int64_t soon = weir__now(&weir__monotonic) + 2000 * WEIR__MS;
+            while (p->busy && weir__now(&weir__monotonic) < soon) turn_once();
+            if (p->busy) from_outside("SELECT pg_cancel_backend(%d)");
+        }
+        WAIT_FOR(!p->busy);
+        ck_assert_msg(p->request.code == WEIR_ESERVER || p->request.code == WEIR_ECANCELLED, "%s",
+                      failure(p));
+        if (p->request.code == WEIR_ESERVER) ck_assert_str_eq(p->request.error->sqlstate, "57014");
+        for (int i = 0; i < 200; i++) EXPECT(p, "SELECT 'unharmed'", "unharmed");
+    }
+    weir_statement_unref(statement);
+    /* One that ends by itself before the cancellation comes: that must not find the next. */
+    weir_statement *quick = statement_of("SELECT 1");
+    wish = (weir__request){.statement = quick, .timeout_ms = -1};
+    for (int i = 0; i < 50; i++) {
+        start_request(p, &wish);
+        driver->cancel(p->conn);
+        WAIT_FOR(!p->busy);
+        EXPECT(p, "SELECT 'unharmed' FROM pg_sleep(0.01)", "unharmed");
+    }
+    weir_statement_unref(quick);
+}
+END_TEST
+
+START_TEST(many_cancels_at_once) {
+    peer sleepers[12];
+    for (int i = 0; i < 12; i++) connect_peer(&l.pool, &sleepers[i]);
+    for (int i = 0; i < 12; i++) start_sleep(&sleepers[i]);
+    int64_t deadline = weir__now(&weir__monotonic) + PATIENCE;
+    while (pg_server_number("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND "
+                            "state = 'active'") < 12) {
+        ck_assert(weir__now(&weir__monotonic) < deadline);
+        turn_once(); /* the types, and then the statement */
+    }
+    for (int i = 0; i < 12; i++) driver->cancel(sleepers[i].conn);
+    for (int i = 0; i < 12; i++) {
+        WAIT_FOR(!sleepers[i].busy);
+        ck_assert_str_eq(sleepers[i].request.error->sqlstate, "57014");
+    }
+    /* Stopped while the cancellation is on its way. */
+    weir_statement_unref(sleepers[0].held);
+    start_sleep(&sleepers[0]);
+    driver->cancel(sleepers[0].conn);
+    for (int i = 0; i < 12; i++) stop_peer(&sleepers[i]);
+}
+END_TEST
+
+START_TEST(cancelled_while_it_is_sent) {
+    RUN(p, "CREATE TABLE many (n int, t text)");
+    EXPECT(p, "SELECT count(*) FROM many", "0");
+    weir_statement *statement = statement_of("INSERT INTO many SELECT $1, $2 FROM pg_sleep(0.05)");
+    char text[2000];
+    memset(text, 'x', sizeof text);
+    for (int i = 0; i < 20000; i++) {
+        weir_value n = int_value(i), t = bytes_value(WEIR_TYPE_TEXT, text, sizeof text);
+        if (i) weir_statement_add_set(statement);
+        weir_statement_add(statement, &n);
+        weir_statement_add(statement, &t);
+    }
+    weir__request wish = {.statement = statement, .timeout_ms = -1};
+    start_request(p, &wish);
+    wait_for_number("SELECT 1 FROM pg_stat_activity WHERE pid = %d", 1);
+    for (int i = 0; i < 5 && p->busy; i++) turn_once();
+    ck_assert(p->busy);
+    ck_assert_uint_lt(((weir__pgconn *)p->conn)->op.next_set, 20000); /* no more than the socket takes */
+    driver->cancel(p->conn);
+    WAIT_FOR(!p->busy);
+    ck_assert_msg(p->request.code == WEIR_ECANCELLED || p->request.code == WEIR_ESERVER, "%s", failure(p));
+    weir_statement_unref(statement);
+    EXPECT(p, "SELECT count(*) FROM many", "0");
+    RUN(p, "DROP TABLE many");
+}
+END_TEST
+
+/* ---- losing the connection */
+
+START_TEST(terminated_in_a_query) {
+    start_sleep(p);
+    WAIT_FOR(!p->busy ||
+             pg_server_number("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' "
+                              "AND state = 'active'") == 1);
+    from_outside("SELECT pg_terminate_backend(%d)");
+    WAIT_FOR(p->lost);
+    ck_assert(!p->busy);
+    ck_assert_int_eq(p->request.code, WEIR_ELOST);
+    ck_assert_str_eq(p->request.error->sqlstate, "57P01");
+    ck_assert(p->request.error->retryable);
+    ck_assert_str_eq(p->why.sqlstate, "57P01");
+    ck_assert_int_eq(p->conn->tx, WEIR__TX_NONE);
+}
+END_TEST
+
+/* A COPY that was not seen coming: neither the connection nor the caller may hang. */
+static void copy_unseen(const char *sql) {
+    peer q;
+    connect_peer(&l.pool, &q);
+    FAILS(&q, run(&q, sql), WEIR_ENOTSUP, "not supported: use INSERT");
+    weir__lru *shapes = &((weir__pgenv *)l.pool.env)->shapes;
+    weir__lru_node *node = weir__lru_find(shapes, weir__statement_hash(sql, strlen(sql)), sql, strlen(sql));
+    ck_assert_ptr_nonnull(node);
+    weir__container(node, weir__shape, node)->traits = 0;
+    FAILS(&q, run(&q, sql), WEIR_ENOTSUP, "began a COPY");
+    ck_assert(q.lost);
+    ck_assert_int_eq(q.why.code, WEIR_ELOST);
+    stop_peer(&q);
+}
+
+START_TEST(a_copy_ends_the_connection) {
+    RUN(p, "CREATE TABLE t (n int)");
+    copy_unseen("COPY t FROM STDIN");
+    copy_unseen("COPY (SELECT generate_series(1, 100000)) TO STDOUT");
+    EXPECT(p, "SELECT count(*) FROM t", "0");
+    RUN(p, "DROP TABLE t");
+}
+END_TEST
+
+/* A trigger that sleeps when the transaction commits. */
+static void make_slow_commit(void) {
+    RUN(p, "CREATE TABLE slow (n int)");
+    RUN(p, "CREATE FUNCTION sleep_trigger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
+           "pg_sleep(600); RETURN NULL; END $$");
+    RUN(p, "CREATE CONSTRAINT TRIGGER slowly AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED FOR EACH ROW "
+           "EXECUTE FUNCTION sleep_trigger()");
+}
+
+START_TEST(lost_around_commit) {
+    make_slow_commit();
+    static const char *const begin[] = {"BEGIN"};
+    weir_statement *statement = statement_of("INSERT INTO slow VALUES (1)");
+    weir__request wish = {
+        .statement = statement, .before = begin, .before_count = 1, .command = "COMMIT", .timeout_ms = -1};
+    start_request(p, &wish);
+    int64_t deadline = weir__now(&weir__monotonic) + PATIENCE;
+    char sql[160];
+    snprintf(sql, sizeof sql,
+             "SELECT count(*) FROM pg_stat_activity WHERE pid = %d AND wait_event = 'PgSleep'",
+             p->conn->backend);
+    while (pg_server_number(sql) != 1) {
+        ck_assert(weir__now(&weir__monotonic) < deadline);
+        turn_once();
+    }
+    from_outside("SELECT pg_terminate_backend(%d)");
+    WAIT_FOR(p->lost);
+    ck_assert_msg(p->request.code == WEIR_EOUTCOME, "%s", failure(p));
+    ck_assert(!p->request.error->retryable);
+    weir_statement_unref(statement);
+    free(pg_server_query("DROP TABLE slow; DROP FUNCTION sleep_trigger"));
+}
+END_TEST
+
+static Suite *make_suite(void) {
+    Suite *suite = suite_create("postgres_session");
+    TCase *tcase = tcase_create("session");
+    tcase_set_timeout(tcase, 240);
+    tcase_add_checked_fixture(tcase, setup_lone, teardown_lone);
+    tcase_add_test(tcase, a_second_connection_takes_one_trip);
+    tcase_add_test(tcase, the_cache_forgets_what_is_old);
+    tcase_add_test(tcase, a_table_that_changes);
+    tcase_add_test(tcase, parameters_that_change_their_type);
+    tcase_add_test(tcase, statements_that_were_taken_away);
+    tcase_add_test(tcase, other_names_mean_other_tables);
+    tcase_add_test(tcase, reset_undoes_what_was_left);
+    tcase_add_test(tcase, reset_ends_transactions);
+    tcase_add_test(tcase, reset_has_nothing_to_do);
+    tcase_add_test(tcase, texts_are_classified);
+    tcase_add_test(tcase, the_guard_follows_the_request);
+    tcase_add_test(tcase, the_guard_survives_rollbacks);
+    tcase_add_test(tcase, the_guard_fires);
+    tcase_add_test(tcase, cancels_hit_nobody_else);
+    tcase_add_test(tcase, many_cancels_at_once);
+    tcase_add_test(tcase, cancelled_while_it_is_sent);
+    tcase_add_test(tcase, terminated_in_a_query);
+    tcase_add_test(tcase, a_copy_ends_the_connection);
+    tcase_add_test(tcase, lost_around_commit);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void) {
+    pg_server_start();
+    return run_suite(make_suite());
+}
