@@ -45,7 +45,9 @@ typedef struct weir_options {
     /* {name, value, name, value, …, NULL}: settings of the server that each connection starts with; NULL: none.
        application_name is "weirpool" unless it is given. */
     const char *const *server_settings;
-    bool init_hook;   /* each new connection is handed to the host first: WEIR_EVENT_INIT */
+    /* Each new connection is handed to the host first: WEIR_EVENT_INIT. Once a connection, and once more whenever what a
+       borrower had left behind could only be undone by a DISCARD ALL, which undoes what the init had set as well. */
+    bool init_hook;
     uint64_t given;   /* bit n: option n of the table was set by weir_options_set; not for callers */
 #define WEIR__COUNT(name, initial, least, most, nullable, text) int name;
 #define WEIR__TIME(name, initial, least, most, nullable, text) int64_t name##_ms;

@@ -81,12 +81,14 @@ WEIR_API bool weir_reactor_next(weir_reactor *reactor, weir_completion *out);
  *   WEIR_EVENT    there is something for weir_reactor_next: take it, then wait again
  *   WEIR_INTERRUPTED a signal handler has run; wait again or cancel it
  *   WEIR_ESTALE   no such operation
+ *   WEIR_EBUSY    another thread waits for it
  */
 WEIR_API int weir_reactor_wait(weir_reactor *reactor, weir_op op, int64_t timeout_ms, weir_completion *out);
 /*
  * Ends the interest in an operation: once this has returned no completion of it will be given out. A connection that was
  * just granted goes back; a statement that runs is cancelled in the background, and a session it ran on waits for that.
- * WEIR_OK, also when it was complete but not yet taken (its result is freed); WEIR_ESTALE when it was taken before.
+ * WEIR_OK, also when it was complete but not yet taken (its result is freed); WEIR_ESTALE when it was taken before;
+ * WEIR_EBUSY while another thread waits for it: cancelling is that thread's, after its wait.
  */
 WEIR_API int weir_reactor_cancel(weir_reactor *reactor, weir_op op);
 /* Takes the oldest log line; false when there is none. At most 256 are kept, the oldest are dropped first. */

@@ -12,12 +12,15 @@
 
 int weir__check_timeout(int64_t ms, const char *name, weir_error *error) {
     if (ms == WEIR_TIMEOUT_DEFAULT || ms == -1 || (ms > 0 && ms <= TIMEOUT_MAX_MS)) return WEIR_OK;
-    if (!ms) return weir__fail(error, WEIR_EINVAL, "%s=0 would always fail: give a positive time, or none", name);
-    return weir__fail(error, WEIR_EINVAL, "%s=%lld ms is out of range: give a positive time, or none", name, (long long)ms);
+    if (!ms)
+        return weir__fail(error, WEIR_EINVAL, "%s=0 would always fail: give a positive time, or none", name);
+    return weir__fail(error, WEIR_EINVAL, "%s=%lld ms is out of range: give a positive time, or none", name,
+                      (long long)ms);
 }
 
 int weir__forked(weir_error *error) {
-    return weir__fail(error, WEIR_EFORKED, "the pool was opened before this process was forked: open one in the child");
+    return weir__fail(error, WEIR_EFORKED,
+                      "the pool was opened before this process was forked: open one in the child");
 }
 
 static int no_pool(weir_error *error) { return weir__fail(error, WEIR_EINVAL, "pool is NULL"); }
@@ -25,11 +28,12 @@ static int no_pool(weir_error *error) { return weir__fail(error, WEIR_EINVAL, "p
 static uint64_t seed(const void *salt) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_nsec * 1000003u ^ (uint64_t)now.tv_sec ^ (uint64_t)getpid() << 32 ^ (uint64_t)(uintptr_t)salt;
+    return (uint64_t)now.tv_nsec * 1000003u ^ (uint64_t)now.tv_sec ^ (uint64_t)getpid() << 32 ^
+           (uint64_t)(uintptr_t)salt;
 }
 
-int weir_pool_open(weir_reactor *reactor, const weir_options *options, void *token, weir_pool **out, weir_op *op,
-                   weir_error *error) {
+int weir_pool_open(weir_reactor *reactor, const weir_options *options, void *token, weir_pool **out,
+                   weir_op *op, weir_error *error) {
     if (!reactor || !options || !out || !op)
         return weir__fail(error, WEIR_EINVAL, "reactor, options, out and op are needed");
     *out = NULL;
@@ -84,7 +88,8 @@ int weir_pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *er
 int weir_pool_expire(weir_pool *pool, weir_error *error) {
     if (!pool) return no_pool(error);
     if (!weir__enter(pool->reactor)) return weir__forked(error);
-    int code = pool->closing ? weir__fail(error, WEIR_ECLOSED, "pool %s: it is closed", weir_pool_name(pool)) : WEIR_OK;
+    int code = pool->closing ? weir__fail(error, WEIR_ECLOSED, "pool %s: it is closed", weir_pool_name(pool))
+                             : WEIR_OK;
     if (!code) weir__pool_expire(pool);
     weir__leave(pool->reactor);
     return code;
@@ -93,7 +98,8 @@ int weir_pool_expire(weir_pool *pool, weir_error *error) {
 int weir_pool_snapshot(weir_pool *pool, weir_snapshot *out, weir_error *error) {
     if (!pool || !out) return weir__fail(error, WEIR_EINVAL, "pool and out are needed");
     if (out->struct_size != sizeof *out)
-        return weir__fail(error, WEIR_EINVAL, "struct_size is not sizeof(weir_snapshot): set it, and build against this version");
+        return weir__fail(error, WEIR_EINVAL,
+                          "struct_size is not sizeof(weir_snapshot): set it, and build against this version");
     if (!weir__enter(pool->reactor)) return weir__forked(error);
     weir__pool_snapshot(pool, out);
     weir__leave(pool->reactor);
@@ -112,8 +118,8 @@ void weir_checkout_init(weir_checkout *checkout) {
     checkout->checkout_timeout_ms = checkout->session_timeout_ms = WEIR_TIMEOUT_DEFAULT;
 }
 
-int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session, weir_op *op,
-                      weir_error *error) {
+int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session,
+                      weir_op *op, weir_error *error) {
     if (!pool || !checkout || !session || !op)
         return weir__fail(error, WEIR_EINVAL, "pool, checkout, session and op are needed");
     if (checkout->size != sizeof *checkout)
@@ -127,9 +133,10 @@ int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *toke
     return code;
 }
 
-int weir_pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token, weir_op *op,
-                      weir_error *error) {
-    if (!pool || !statement || !op) return weir__fail(error, WEIR_EINVAL, "pool, statement and op are needed");
+int weir_pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token,
+                      weir_op *op, weir_error *error) {
+    if (!pool || !statement || !op)
+        return weir__fail(error, WEIR_EINVAL, "pool, statement and op are needed");
     int code = weir__check_timeout(timeout_ms, "timeout", error);
     if (!code) code = weir__statement_check(statement, error);
     if (code) return code;

@@ -38,7 +38,9 @@ int weir_reactor_wait(weir_reactor *reactor, weir_op op, int64_t timeout_ms, wei
     if (!weir__enter(reactor)) return WEIR_EFORKED;
     weir__op *found = weir__op_find(reactor, op);
     int code = WEIR_ESTALE;
-    if (found) code = weir__reactor_wait(reactor, found, weir__deadline(weir__reactor_now(reactor), timeout_ms), out);
+    if (found)
+        code =
+            weir__reactor_wait(reactor, found, weir__deadline(weir__reactor_now(reactor), timeout_ms), out);
     weir__leave(reactor);
     return code;
 }
@@ -46,7 +48,8 @@ int weir_reactor_wait(weir_reactor *reactor, weir_op op, int64_t timeout_ms, wei
 /* A grant that nobody takes goes back. */
 static void give_back(weir_session session) {
     weir__slot *slot;
-    if (session.pool && weir__session_find(session, &slot, NULL) == WEIR_OK) weir__session_return(slot, false);
+    if (session.pool && weir__session_find(session, &slot, NULL) == WEIR_OK)
+        weir__session_return(slot, false);
 }
 
 int weir_reactor_cancel(weir_reactor *reactor, weir_op op) {

@@ -24,8 +24,8 @@ static int give_back(weir_session session, bool discard) {
 int weir_session_release(weir_session session) { return give_back(session, false); }
 int weir_session_discard(weir_session session) { return give_back(session, true); }
 
-int weir_session_execute(weir_session session, weir_statement *statement, int64_t timeout_ms, void *token, weir_op *op,
-                         weir_error *error) {
+int weir_session_execute(weir_session session, weir_statement *statement, int64_t timeout_ms, void *token,
+                         weir_op *op, weir_error *error) {
     weir__slot *slot;
     if (!statement || !op) return weir__fail(error, WEIR_EINVAL, "statement and op are needed");
     int code = weir__check_timeout(timeout_ms, "timeout", error);

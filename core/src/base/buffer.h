@@ -11,7 +11,8 @@ typedef struct weir__buffer {
     bool broken;
 } weir__buffer;
 
-#define WEIR__BUFFER_INIT {NULL, 0, 0, false}
+#define WEIR__BUFFER_INIT                                                                                    \
+    { NULL, 0, 0, false }
 
 void weir__buffer_append(weir__buffer *buffer, const void *data, size_t length);
 void weir__buffer_text(weir__buffer *buffer, const char *text);

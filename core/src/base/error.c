@@ -11,7 +11,7 @@
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 static const weir_error_info error_rows[] = {
-#define ROW(suffix, value, cls, parent, retryable, text) [(value) - 1] = {WEIR_##suffix, NULL, #cls, #parent},
+#define ROW(suffix, value, cls, parent, retryable, text) [(value)-1] = {WEIR_##suffix, NULL, #cls, #parent},
     WEIR_ERRORS(ROW)
 #undef ROW
 };
@@ -20,7 +20,7 @@ static const struct {
     const char *name, *text;
     bool retryable;
 } error_traits[] = {
-#define ROW(suffix, value, cls, parent, retryable, text) [(value) - 1] = {#suffix, text, retryable},
+#define ROW(suffix, value, cls, parent, retryable, text) [(value)-1] = {#suffix, text, retryable},
     WEIR_ERRORS(ROW)
 #undef ROW
 };

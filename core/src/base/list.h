@@ -9,7 +9,7 @@ typedef struct weir__link {
     struct weir__link *next, *prev;
 } weir__link;
 
-#define weir__container(link, type, member) ((type *)((char *)(link) - offsetof(type, member)))
+#define weir__container(link, type, member) ((type *)((char *)(link)-offsetof(type, member)))
 
 static inline void weir__list_init(weir__link *list) { list->next = list->prev = list; }
 static inline bool weir__list_empty(const weir__link *list) { return list->next == list; }

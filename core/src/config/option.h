@@ -25,7 +25,8 @@ const weir__option *weir__option_find(const char *name);
 bool weir__option_chosen(const weir_options *options, const weir__option *option);
 /* The field of a TEXT option. */
 const char **weir__option_text(weir_options *options, const weir__option *option);
-/* A default minimum that the caller has not chosen gives way to a smaller maximum: max_size=3 alone has min_size 3. */
+/* A default minimum that the caller has not chosen gives way to a smaller maximum: max_size=3 alone has
+ * min_size 3. */
 void weir__options_settle(weir_options *options);
 /* WEIR_EOPTION unless the struct is of this library's version. */
 int weir__options_version(const weir_options *options, weir_error *error);

@@ -1,18 +1,19 @@
 /*
  * What a database driver is: a table of steps none of which blocks, and what it may ask of its host.
  *
- * A driver knows no pool, no reactor, no thread but its own helpers. Everything below is called with the host's lock
- * held, unless it says otherwise, so a driver needs no lock for its connections. A driver's calls to the host come from
- * inside such a call (`ready`, `tick`, `execute` …) or from a letter that the host delivers (helper threads post).
- * The host never calls back into the driver from inside a host call: it only notes what it was told, except that
- * `free` may follow a `down`, later and without the lock.
+ * A driver knows no pool, no reactor, no thread but its own helpers. Everything below is called with the
+ * host's lock held, unless it says otherwise, so a driver needs no lock for its connections. A driver's calls
+ * to the host come from inside such a call (`ready`, `tick`, `execute` …) or from a letter that the host
+ * delivers (helper threads post). The host never calls back into the driver from inside a host call: it only
+ * notes what it was told, except that `free` may follow a `down`, later and without the lock.
  *
  * The life of a connection:
  *
  *     create -> connect -> [connected] -> { execute -> [done] | reset -> [done] }* -> stop -> [down] -> free
  *                   \-> [lost]                    \-> cancel -> [done]
  *
- * [in brackets]: what the driver tells the host. After [lost] only `stop` is called. `stop` is legal at any time, once.
+ * [in brackets]: what the driver tells the host. After [lost] only `stop` is called. `stop` is legal at any
+ * time, once.
  */
 #ifndef WEIR_DRIVER_DRIVER_H
 #define WEIR_DRIVER_DRIVER_H
@@ -27,7 +28,7 @@
 #include "driver/result.h"
 
 typedef struct weir__driver weir__driver;
-typedef struct weir__env weir__env;   /* what the connections of one pool share; each driver embeds it first */
+typedef struct weir__env weir__env; /* what the connections of one pool share; each driver embeds it first */
 typedef struct weir__conn weir__conn; /* each driver embeds it first */
 
 enum { WEIR__READ = 1, WEIR__WRITE = 2 };
@@ -37,14 +38,18 @@ typedef struct weir__request {
     /* ---- the wish ---- */
     weir_statement *statement; /* what to run; NULL when there is only `command` */
     const char *command;       /* COMMIT, ROLLBACK, RELEASE … : text of the driver's own making, or NULL */
-    const char *const *before; /* `before_count` commands (BEGIN …, SAVEPOINT …) that run first, in the same round trip; */
-    unsigned before_count;     /* when one fails the rest is not run, and its error is the request's */
-    int64_t timeout_ms;        /* for the server's own guard (statement_timeout); -1 none. The host keeps the deadline */
+    const char *const
+        *before; /* `before_count` commands (BEGIN …, SAVEPOINT …) that run first, in the same round trip; */
+    unsigned before_count; /* when one fails the rest is not run, and its error is the request's */
+    int64_t
+        timeout_ms; /* for the server's own guard (statement_timeout); -1 none. The host keeps the deadline */
     /* ---- the outcome, set by the driver before `done` ---- */
-    int code;            /* WEIR_OK, or the error's code */
-    weir_result *result; /* the statement's, owned by whoever takes it; NULL on failure, and for a command alone */
-    weir_error *error;   /* owned by whoever takes it; NULL on success */
-    bool rolled_back;    /* `command` was COMMIT and the server answered ROLLBACK (code is WEIR_EROLLEDBACK then) */
+    int code; /* WEIR_OK, or the error's code */
+    weir_result
+        *result; /* the statement's, owned by whoever takes it; NULL on failure, and for a command alone */
+    weir_error *error; /* owned by whoever takes it; NULL on success */
+    bool rolled_back; /* `command` was COMMIT and the server answered ROLLBACK (code is WEIR_EROLLEDBACK then)
+                       */
 } weir__request;
 
 /* The state of a connection's transaction, as the database says it. */
@@ -64,18 +69,19 @@ typedef struct weir__begin {
 } weir__begin;
 
 typedef struct weir__host {
-    /* Watches fd for WEIR__READ | WEIR__WRITE, level-triggered; `ready` is called. 0 ends it: always do so before the
-       descriptor is closed or changed. One descriptor a connection. False: out of memory or of watches. */
+    /* Watches fd for WEIR__READ | WEIR__WRITE, level-triggered; `ready` is called. 0 ends it: always do so
+       before the descriptor is closed or changed. One descriptor a connection. False: out of memory or of
+       watches. */
     bool (*watch)(weir__conn *conn, int fd, unsigned events);
     /* `tick` is called once, at that time of the clock; WEIR__NEVER disarms. One timer a connection. */
     void (*arm)(weir__conn *conn, int64_t at);
     /* connect has succeeded. */
     void (*connected)(weir__conn *conn);
-    /* The connection is dead, or could not be made; *why is taken over. A request that was running has been told
-       `done` before (with WEIR_ELOST, WEIR_EOUTCOME …). */
+    /* The connection is dead, or could not be made; *why is taken over. A request that was running has been
+       told `done` before (with WEIR_ELOST, WEIR_EOUTCOME …). */
     void (*lost)(weir__conn *conn, weir_error *why);
-    /* The request that execute or reset was given has ended, and the connection can take another. After a `cancel` this
-       is told only when the cancellation cannot hit a later request any more. */
+    /* The request that execute or reset was given has ended, and the connection can take another. After a
+       `cancel` this is told only when the cancellation cannot hit a later request any more. */
     void (*done)(weir__conn *conn, weir__request *request);
     /* After stop: nothing of the connection is in use any more but its memory; free may be called. */
     void (*down)(weir__conn *conn);
@@ -86,50 +92,58 @@ struct weir__env {
     const weir__config *config; /* outlives the env */
     const weir__host *host;
     const weir__clock *clock;
-    const weir__log *log;   /* call weir__logf at will: lines are queued */
-    weir__mailbox *mailbox; /* where helper threads post their letters; letters are delivered under the host's lock */
+    const weir__log *log; /* call weir__logf at will: lines are queued */
+    weir__mailbox
+        *mailbox; /* where helper threads post their letters; letters are delivered under the host's lock */
 };
 
 struct weir__conn {
     weir__env *env;
-    void *owner;          /* the host's */
+    void *owner;            /* the host's */
     weir__request *request; /* what is running, or NULL; the driver sets and clears it (before `done`) */
-    weir__tx tx;          /* kept by the driver, right at every `done` */
-    int backend;          /* the server's process id, for people who look; 0 unknown */
+    weir__tx tx;            /* kept by the driver, right at every `done` */
+    bool wiped; /* the last reset has undone what was there at `baseline`, too: it wants to be set up again */
+    int backend; /* the server's process id, for people who look; 0 unknown */
 };
 
 struct weir__driver {
     const char *name; /* "postgresql": equals the URL's scheme */
 
-    /* Checks what only the driver knows (the URL's parameters), and makes what a pool's connections share. No network.
-       NULL with *error set: WEIR_EOPTION names the unknown parameter and the nearest known one. The driver allocates its
-       own struct with weir__env first, and fills in nothing but its own part: the host's fields are given in *base. */
+    /* Checks what only the driver knows (the URL's parameters), and makes what a pool's connections share. No
+       network. NULL with *error set: WEIR_EOPTION names the unknown parameter and the nearest known one. The
+       driver allocates its own struct with weir__env first, and fills in nothing but its own part: the host's
+       fields are given in *base. */
     weir__env *(*env_open)(const weir__env *base, weir_error *error);
     void (*env_close)(weir__env *env); /* no connection is left; not under the lock */
 
     weir__conn *(*create)(weir__env *env, void *owner); /* NULL: out of memory */
-    void (*connect)(weir__conn *conn);                  /* -> connected, or lost; may be told before it returns */
-    void (*ready)(weir__conn *conn, unsigned events);   /* the watched descriptor */
-    void (*tick)(weir__conn *conn);                     /* the armed time has come */
+    void (*connect)(weir__conn *conn); /* -> connected, or lost; may be told before it returns */
+    void (*ready)(weir__conn *conn, unsigned events); /* the watched descriptor */
+    void (*tick)(weir__conn *conn);                   /* the armed time has come */
 
-    /* -> done; may be told before it returns. The statement is ref'd by the driver if it needs it after `done`. */
+    /* -> done; may be told before it returns. The statement is ref'd by the driver if it needs it after
+     * `done`. */
     void (*execute)(weir__conn *conn, weir__request *request);
-    /* Ends the running request soon: it will be `done`, with whatever outcome. The host has its own bound, and calls
-       `stop` when it takes too long. Called at most once a request. */
+    /* Ends the running request soon: it will be `done`, with whatever outcome. The host has its own bound,
+       and calls `stop` when it takes too long. Called at most once a request. */
     void (*cancel)(weir__conn *conn);
-    /* Makes the connection fit for the next borrower: ends a transaction, undoes what statements left behind. False:
-       there was nothing to do. True: request will be `done`; when it failed the host stops the connection. */
+    /* Makes the connection fit for the next borrower: ends a transaction, undoes what statements left behind.
+       False: there was nothing to do. True: request will be `done`; when it failed the host stops the
+       connection. */
     bool (*reset)(weir__conn *conn, weir__request *request);
+    /* What the host has set up by statements so far, its init, is no longer something left behind. Nothing
+     * runs. */
+    void (*baseline)(weir__conn *conn);
     /* A look at the socket without a round trip; false: it is dead, and `lost` has not been told. */
     bool (*alive)(weir__conn *conn);
 
-    /* Begins the end: no more calls to `connected`, `lost`, `done` after it has returned; a running request is
-       abandoned without `done`. -> down, at once or later. */
+    /* Begins the end: no more calls to `connected`, `lost`, `done` after it has returned; a running request
+       is abandoned without `done`. -> down, at once or later. */
     void (*stop)(weir__conn *conn);
     void (*free)(weir__conn *conn); /* after down; not under the lock; may block shortly */
 
-    /* The text that begins a transaction ("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"): static, or the env's.
-       NULL with *error set (WEIR_ENOTSUP, WEIR_EINVAL). */
+    /* The text that begins a transaction ("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"): static, or the
+       env's. NULL with *error set (WEIR_ENOTSUP, WEIR_EINVAL). */
     const char *(*begin)(weir__env *env, const weir__begin *begin, weir_error *error);
 };
 

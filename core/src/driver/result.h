@@ -6,7 +6,8 @@
 
 typedef struct weir__result_class {
     const char *(*name)(const weir_result *result, size_t column);
-    int (*value)(weir_result *result, size_t row, size_t column, weir_value *out); /* in range: checked before */
+    int (*value)(weir_result *result, size_t row, size_t column,
+                 weir_value *out);     /* in range: checked before */
     void (*free)(weir_result *result); /* the whole of it */
 } weir__result_class;
 

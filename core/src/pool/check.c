@@ -16,7 +16,8 @@ static const char *check_counts(const weir_pool *pool) {
 static const char *check_slot(const weir__slot *slot) {
     bool lent = slot->state == WEIR__LENT || slot->state == WEIR__PREPARING;
     if ((slot->loan != 0) != lent) return "a loan without a lent slot, or the reverse";
-    if ((slot->conn != NULL) != (slot->state != WEIR__EMPTY)) return "a connection without a slot, or the reverse";
+    if ((slot->conn != NULL) != (slot->state != WEIR__EMPTY))
+        return "a connection without a slot, or the reverse";
     if (slot->task && !slot->busy) return "a task without a request";
     if (slot->busy && (slot->state == WEIR__IDLE || slot->state == WEIR__EMPTY)) return "an idle slot works";
     if (slot->task && slot->state != WEIR__RUNNING && !lent) return "a task on a slot that nobody holds";
@@ -29,15 +30,23 @@ const char *weir__pool_check(const weir_pool *pool) {
     const char *why = check_counts(pool);
     for (size_t i = 0; !why && i < pool->slot_count; i++) why = check_slot(pool->slots[i]);
     if (why) return why;
-    uint64_t ended = pool->stats.checkouts_granted + pool->stats.checkouts_timed_out + pool->stats.checkouts_cancelled +
-                     pool->stats.checkouts_refused;
-    if (pool->stats.checkouts_started != ended + (uint64_t)pool->waiting) return "a checkout is not accounted for";
+    uint64_t ended = pool->stats.checkouts_granted + pool->stats.checkouts_timed_out +
+                     pool->stats.checkouts_cancelled + pool->stats.checkouts_refused;
+    if (pool->stats.checkouts_started != ended + (uint64_t)pool->waiting)
+        return "a checkout is not accounted for";
     if (pool->waiting && pool->counts[WEIR__IDLE]) return "somebody waits while a connection is idle";
-    if (pool->waiting && !weir__pool_total(pool) && !weir__timer_running(&pool->retry))
-        return "somebody waits, and nothing is on its way";
-    if (pool->closing && (pool->waiting || pool->counts[WEIR__IDLE])) return "a closing pool has waiters or idle connections";
+    const int *n = pool->counts;
+    int coming =
+        n[WEIR__CONNECTING] + n[WEIR__PREPARING] + n[WEIR__DRAINING] + n[WEIR__RESETTING] + n[WEIR__CLOSING];
+    int room = pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
+    bool later = pool->failures
+                     ? n[WEIR__CONNECTING] + n[WEIR__PREPARING] || weir__timer_running(&pool->retry)
+                     : weir__timer_running(&pool->retry);
+    if (pool->waiting > coming && room > 0 && !later) return "somebody waits, and nothing is on its way";
+    if (pool->closing && (pool->waiting || pool->counts[WEIR__IDLE]))
+        return "a closing pool has waiters or idle connections";
     int there = weir__pool_total(pool) - pool->counts[WEIR__CLOSING];
-    if (!pool->closing && !pool->failures && there < pool->min_size && !pool->counts[WEIR__CLOSING])
+    if (!pool->closing && !pool->failures && there < pool->min_size && !n[WEIR__CLOSING] && !later)
         return "the floor is not kept";
     return NULL;
 }

@@ -6,7 +6,8 @@
 #include "base/error.h"
 
 weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *token, int64_t now) {
-    weir__task *task = (weir__task *)weir__op_new(pool->reactor, kind, token, pool, weir__task_cancelled, weir__task_expired);
+    weir__task *task = (weir__task *)weir__op_new(pool->reactor, kind, token, pool, weir__task_cancelled,
+                                                  weir__task_expired);
     if (!task) return NULL;
     task->pool = pool;
     task->started_at = now;
@@ -62,6 +63,7 @@ static weir_session lend(weir__slot *slot, int64_t now, int64_t session_ms) {
     weir__slot_move(slot, WEIR__LENT);
     slot->loan = ++pool->loans;
     slot->lent_at = now;
+    slot->in_use = true;
     if (session_ms > 0)
         weir__reactor_start(pool->reactor, &slot->session_timer, weir__deadline(now, session_ms));
     return (weir_session){pool, slot->loan, slot->index};
@@ -96,8 +98,8 @@ static void get_in_line(weir_pool *pool, weir__task *task, int64_t deadline) {
     weir__pool_touch(pool);
 }
 
-int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session, weir_op *op,
-                       weir_error *error) {
+int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session,
+                       weir_op *op, weir_error *error) {
     const char *begin = NULL;
     int code = checkout->transaction ? weir__begin_text(pool, &checkout->begin, &begin, error) : WEIR_OK;
     if (code) return code;
@@ -133,11 +135,12 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
 static void run_alone(weir__slot *slot, weir__task *task, int64_t now) {
     weir__slot_move(slot, WEIR__RUNNING);
     slot->lent_at = now;
+    slot->in_use = true;
     weir__slot_run(slot, task, now);
 }
 
-int weir__pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token, weir_op *op,
-                       weir_error *error) {
+int weir__pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token,
+                       weir_op *op, weir_error *error) {
     const weir_options *options = &pool->config->options;
     int64_t now = weir__reactor_now(pool->reactor);
     weir__slot *slot = NULL;
@@ -154,7 +157,8 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeo
         count_grant(pool, now, now);
         run_alone(slot, task, now);
     } else {
-        get_in_line(pool, task, given ? task->run_deadline : weir__deadline(now, options->checkout_timeout_ms));
+        get_in_line(pool, task,
+                    given ? task->run_deadline : weir__deadline(now, options->checkout_timeout_ms));
     }
     return WEIR_PENDING;
 }

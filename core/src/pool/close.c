@@ -30,7 +30,8 @@ static void name_holders(weir_pool *pool) {
                        weir_pool_name(pool), (unsigned long long)slot->loan, age);
         else if (slot->state == WEIR__RUNNING)
             weir__logf(&pool->reactor->log, WEIR_LOG_WARNING,
-                       "pool %s: closed while a statement runs, for %.1f s; it is cut off", weir_pool_name(pool), age);
+                       "pool %s: closed while a statement runs, for %.1f s; it is cut off",
+                       weir_pool_name(pool), age);
     }
 }
 
@@ -55,7 +56,8 @@ static void begin_closing(weir_pool *pool) {
     if (pool->opening) weir__op_fail(&pool->opening->op, &why);
     pool->opening = NULL;
     weir_error_clear(&why);
-    close_slots(pool, 1u << WEIR__IDLE | 1u << WEIR__CONNECTING | 1u << WEIR__PREPARING | 1u << WEIR__RESETTING);
+    close_slots(pool,
+                1u << WEIR__IDLE | 1u << WEIR__CONNECTING | 1u << WEIR__PREPARING | 1u << WEIR__RESETTING);
 }
 
 void weir__closer_cancelled(weir__op *op) { weir__op_drop(op); }
@@ -65,12 +67,16 @@ int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op
     if (grace_ms == WEIR_TIMEOUT_DEFAULT) grace_ms = pool->config->options.close_timeout_ms;
     if (!pool->closing) begin_closing(pool);
     int64_t at = weir__deadline(now, grace_ms);
-    if (!grace_ms) cut(pool);
+    if (!grace_ms)
+        cut(pool);
     else if (!pool->cut && (!weir__timer_running(&pool->grace) || at >> 20 < pool->grace.tick))
         weir__reactor_start(pool->reactor, &pool->grace, at);
     if (!weir__pool_total(pool)) return WEIR_OK;
-    weir__task *task = (weir__task *)weir__op_new(pool->reactor, WEIR_DONE_CLOSE, token, pool, weir__closer_cancelled, NULL);
-    if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation; the pool is closing all the same");
+    weir__task *task =
+        (weir__task *)weir__op_new(pool->reactor, WEIR_DONE_CLOSE, token, pool, weir__closer_cancelled, NULL);
+    if (!task)
+        return weir__fail(error, WEIR_ENOMEM,
+                          "out of memory for an operation; the pool is closing all the same");
     weir__list_push_back(&pool->closers, &task->op.link);
     *op = task->op.completion.op;
     weir__pool_touch(pool);

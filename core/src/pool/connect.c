@@ -1,4 +1,5 @@
-/* Making connections: the floor, the waiters' demand, the backoff with full jitter, what opening waits for. */
+/* Making connections: the floor, the waiters' demand, the backoff with full jitter, what opening waits for.
+ */
 #include "pool/pool.h"
 
 #include <string.h>
@@ -30,8 +31,9 @@ static bool begin_connect(weir_pool *pool, int64_t now) {
     slot->busy = slot->cancelled = slot->discard = slot->established = false;
     slot->generation = pool->generation;
     slot->begun_at = now;
+    slot->lent_at = 0;
     slot->expires_at = WEIR__NEVER;
-    slot->loan = slot->last_loan = 0;
+    slot->loan = 0;
     weir__slot_move(slot, WEIR__CONNECTING);
     pool->stats.connections_started++;
     weir__reactor_start(pool->reactor, &slot->bound, weir__deadline(now, options->connect_timeout_ms));
@@ -39,12 +41,15 @@ static bool begin_connect(weir_pool *pool, int64_t now) {
     return true;
 }
 
+/* `require` wants one to be tried although the pool need not keep any. */
+static int floor_of(const weir_pool *pool) { return pool->opening && !pool->min_size ? 1 : pool->min_size; }
+
 /* How many connections are wanted beyond those that are there or on their way. */
 static int wanted(const weir_pool *pool) {
     const int *n = pool->counts;
     int there = weir__pool_total(pool) - n[WEIR__CLOSING];
     int coming = n[WEIR__CONNECTING] + n[WEIR__PREPARING] + n[WEIR__DRAINING] + n[WEIR__RESETTING];
-    int floor = pool->min_size - there, demand = pool->waiting - coming;
+    int floor = floor_of(pool) - there, demand = pool->waiting - coming;
     int want = floor > demand ? floor : demand;
     int room = pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
     return want < room ? want : room;
@@ -56,14 +61,20 @@ void weir__pool_grow(weir_pool *pool) {
     if (want <= 0) return;
     int64_t now = weir__reactor_now(pool->reactor);
     if (pool->failures) { /* one attempt at a time until one succeeds */
-        if (pool->counts[WEIR__CONNECTING]) return;
+        if (pool->counts[WEIR__CONNECTING] + pool->counts[WEIR__PREPARING]) return;
         if (now < pool->retry_at) {
-            if (!weir__timer_running(&pool->retry)) weir__reactor_start(pool->reactor, &pool->retry, pool->retry_at);
+            if (!weir__timer_running(&pool->retry))
+                weir__reactor_start(pool->reactor, &pool->retry, pool->retry_at);
             return;
         }
         want = 1;
     }
-    while (want-- > 0 && begin_connect(pool, now)) {}
+    while (want-- > 0) {
+        if (begin_connect(pool, now)) continue;
+        weir__reactor_start(pool->reactor, &pool->retry,
+                            weir__deadline(now, pool->config->options.retry_min_ms));
+        return; /* no memory */
+    }
 }
 
 void weir__pool_retry(weir__timer *timer) { weir__pool_touch(weir__container(timer, weir_pool, retry)); }
@@ -82,19 +93,22 @@ bool weir__pool_down(weir_pool *pool, weir_error *error) {
 
 /* The database is there, but says no, and will say so again. */
 static bool is_permanent(const weir_error *error) {
-    return error->code == WEIR_EOPTION || !strncmp(error->sqlstate, "28", 2) || !strcmp(error->sqlstate, "3D000");
+    return error->code == WEIR_EOPTION || !strncmp(error->sqlstate, "28", 2) ||
+           !strcmp(error->sqlstate, "3D000");
 }
 
 static void finish_opening(weir_pool *pool, const weir_error *error) {
     weir__task *task = pool->opening;
     if (!task) return;
     pool->opening = NULL;
-    if (error) weir__op_fail(&task->op, error);
-    else weir__op_complete(&task->op, WEIR_OK);
+    if (error)
+        weir__op_fail(&task->op, error);
+    else
+        weir__op_complete(&task->op, WEIR_OK);
 }
 
 void weir__pool_check_open(weir_pool *pool) {
-    if (pool->opening && weir__pool_live(pool) - pool->counts[WEIR__PREPARING] >= pool->min_size)
+    if (pool->opening && weir__pool_live(pool) - pool->counts[WEIR__PREPARING] >= floor_of(pool))
         finish_opening(pool, NULL);
 }
 
@@ -109,18 +123,20 @@ static int64_t pause_after(weir_pool *pool) {
 void weir__slot_connect_failed(weir__slot *slot, weir_error *why) {
     weir_pool *pool = slot->pool;
     int64_t now = weir__reactor_now(pool->reactor);
-    pool->stats.connections_failed++;
+    pool->stats.connections_failed += !slot->established;
     if (slot->begun_at >= pool->failed_at) { /* else it belongs to a round that has been counted */
         pool->failures++;
         pool->failed_at = now + 1;
         int64_t pause = pause_after(pool);
         pool->retry_at = now + pause;
-        weir__logf(&pool->reactor->log, WEIR_LOG_WARNING, "pool %s: cannot connect (attempt %d, again in %lld ms): %s",
-                   weir_pool_name(pool), pool->failures, (long long)(pause / WEIR__MS),
+        weir__logf(&pool->reactor->log, WEIR_LOG_WARNING,
+                   "pool %s: cannot connect (attempt %d, again in %lld ms): %s", weir_pool_name(pool),
+                   pool->failures, (long long)(pause / WEIR__MS),
                    why->message ? why->message : weir_error_text(why->code));
     }
     weir__error_copy(&pool->last_error, why);
-    if (pool->last_error.retry_after_ms < 0) pool->last_error.retry_after_ms = (pool->retry_at - now) / WEIR__MS;
+    if (pool->last_error.retry_after_ms < 0)
+        pool->last_error.retry_after_ms = (pool->retry_at - now) / WEIR__MS;
     weir__slot_close(slot, why->code, why);
     finish_opening(pool, is_permanent(why) || pool->config->options.require ? why : NULL);
     weir_error down = WEIR_ERROR_INIT;
@@ -136,7 +152,7 @@ void weir__connect_overdue(weir__slot *slot) {
     weir_error_clear(&why);
 }
 
-static void lend_for_init(weir__slot *slot) {
+void weir__slot_prepare(weir__slot *slot) {
     weir_pool *pool = slot->pool;
     weir__slot_move(slot, WEIR__PREPARING);
     slot->loan = ++pool->loans;
@@ -146,8 +162,24 @@ static void lend_for_init(weir__slot *slot) {
     if (weir__reactor_event(pool->reactor, WEIR_EVENT_INIT, pool->token, session, pool) == WEIR_OK) return;
     weir_error why = WEIR_ERROR_INIT;
     weir__fail(&why, WEIR_ENOMEM, "out of memory for a new connection's init");
-    weir__slot_close(slot, WEIR_ENOMEM, &why);
+    weir__slot_connect_failed(slot, &why);
     weir_error_clear(&why);
+}
+
+void weir__slot_init_failed(weir__slot *slot) {
+    weir_error why = WEIR_ERROR_INIT;
+    weir__fail(&why, WEIR_ECONNECT, "the init of a new connection failed");
+    weir__slot_connect_failed(slot, &why);
+    weir_error_clear(&why);
+}
+
+void weir__pool_recovered(weir_pool *pool) {
+    if (!pool->failures) return;
+    weir__logf(&pool->reactor->log, WEIR_LOG_INFO, "pool %s: connected again after %d failed attempts",
+               weir_pool_name(pool), pool->failures);
+    pool->failures = 0;
+    weir_error_clear(&pool->last_error);
+    weir__pool_touch(pool); /* more than one at a time may be made again */
 }
 
 void weir__slot_connected(weir__slot *slot) {
@@ -156,17 +188,15 @@ void weir__slot_connected(weir__slot *slot) {
     weir__timer_stop(&pool->reactor->wheel, &slot->bound);
     pool->stats.connections_created++;
     weir__histogram_record(&pool->connect, now - slot->begun_at);
-    if (pool->failures) {
-        weir__logf(&pool->reactor->log, WEIR_LOG_INFO, "pool %s: connected again after %d failed attempts",
-                   weir_pool_name(pool), pool->failures);
-        pool->failures = 0;
-        weir_error_clear(&pool->last_error);
-    }
     slot->established = true;
     if (life > 0) {
         slot->expires_at = weir__deadline(now, life) - weir__random_below(&pool->rng, life / 10 * WEIR__MS);
         weir__pool_arm_reaper(pool, slot->expires_at);
     }
-    if (pool->config->options.init_hook) lend_for_init(slot);
-    else weir__slot_ready(slot, now);
+    if (pool->config->options.init_hook) {
+        weir__slot_prepare(slot);
+    } else {
+        weir__pool_recovered(pool);
+        weir__slot_ready(slot, now);
+    }
 }

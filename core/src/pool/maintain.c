@@ -29,8 +29,10 @@ void weir__pool_reap(weir__timer *timer) {
     int64_t idle_ms = pool->config->options.idle_timeout_ms;
     for (size_t i = 0; i < pool->slot_count; i++) {
         weir__slot *slot = pool->slots[i];
-        if (slot->state == WEIR__IDLE && slot->expires_at <= now) weir__slot_close(slot, WEIR_ESTALE, NULL);
-        else if (slot->state != WEIR__EMPTY && slot->expires_at > now && slot->expires_at < next) next = slot->expires_at;
+        if (slot->state == WEIR__IDLE && slot->expires_at <= now)
+            weir__slot_close(slot, WEIR_ESTALE, NULL);
+        else if (slot->state != WEIR__EMPTY && slot->expires_at > now && slot->expires_at < next)
+            next = slot->expires_at;
     }
     for (weir__slot *slot; idle_ms > 0 && kept(pool) > pool->min_size && (slot = longest_idle(pool));) {
         int64_t due = weir__deadline(slot->idle_since, idle_ms);
@@ -51,8 +53,9 @@ int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *e
     int code = weir_options_check(&wanted, error);
     if (code) return code;
     if (min_size > max_size)
-        return weir__fail(error, WEIR_EOPTION, "min_size=%d is above max_size=%d: lower min_size or raise max_size",
-                          min_size, max_size);
+        return weir__fail(error, WEIR_EOPTION,
+                          "min_size=%d is above max_size=%d: lower min_size or raise max_size", min_size,
+                          max_size);
     pool->min_size = min_size;
     pool->max_size = max_size;
     for (weir__slot *slot; kept(pool) > max_size && (slot = longest_idle(pool));)

@@ -18,8 +18,8 @@ static void destroy(weir_pool *pool) {
     weir__free(pool);
 }
 
-static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir__config *config, uint64_t seed,
-                         void *token, weir_error *error) {
+static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir__config *config,
+                         uint64_t seed, void *token, weir_error *error) {
     weir_pool *pool = weir__calloc(1, sizeof *pool);
     if (!pool) {
         weir__fail(error, WEIR_ENOMEM, "out of memory for a pool");
@@ -43,15 +43,16 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     weir__timer_init(&pool->retry, weir__pool_retry);
     weir__timer_init(&pool->reaper, weir__pool_reap);
     weir__timer_init(&pool->grace, weir__pool_grace_over);
-    pool->base = (weir__env){driver, config, &weir__pool_host, &reactor->clock, &reactor->log, reactor->mailbox};
+    pool->base =
+        (weir__env){driver, config, &weir__pool_host, &reactor->clock, &reactor->log, reactor->mailbox};
     pool->env = driver->env_open(&pool->base, error);
     if (pool->env) return pool;
     destroy(pool);
     return NULL;
 }
 
-int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__config *config, uint64_t seed, void *token,
-                    weir_pool **out, weir_op *op, weir_error *error) {
+int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__config *config, uint64_t seed,
+                    void *token, weir_pool **out, weir_op *op, weir_error *error) {
     weir_error own = WEIR_ERROR_INIT;
     if (!error) error = &own;
     weir_pool *pool = create(reactor, driver, config, seed, token, error);
@@ -62,12 +63,17 @@ int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__con
     }
     if (!weir__enter(reactor)) {
         destroy(pool);
-        return weir__fail(error, WEIR_EFORKED, "the reactor was made before a fork: make one in the child");
+        int code =
+            weir__fail(error, WEIR_EFORKED, "the reactor was made before a fork: make one in the child");
+        weir_error_clear(&own);
+        return code;
     }
     int code = WEIR_OK;
-    if (pool->min_size) {
-        pool->opening = (weir__task *)weir__op_new(reactor, WEIR_DONE_OPEN, token, pool, opening_cancelled, NULL);
-        code = pool->opening ? WEIR_PENDING : weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    if (pool->min_size || config->options.require) {
+        pool->opening =
+            (weir__task *)weir__op_new(reactor, WEIR_DONE_OPEN, token, pool, opening_cancelled, NULL);
+        code =
+            pool->opening ? WEIR_PENDING : weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
     }
     if (code <= 0) {
         *out = pool;
@@ -89,18 +95,18 @@ void weir__pool_free(weir_pool *pool) {
     weir_op op = 0;
     if (!weir__enter(reactor)) return; /* a forked child: what is shared stays open, in the parent's hands */
     weir__pool_close(pool, 0, NULL, &op, NULL);
-    int64_t deadline = weir__reactor_now(reactor) + WEIR__CLEAN_BOUND;
+    int64_t deadline = weir__now(&weir__monotonic) + WEIR__CLEAN_BOUND;
+    bool gone;
     for (;;) {
         weir__reactor_work(reactor);
-        bool gone = !weir__pool_total(pool);
         weir__leave(reactor); /* buries */
         if (!weir__enter(reactor)) return;
-        if (gone || weir__reactor_now(reactor) > deadline) break;
+        gone = !weir__pool_total(pool);
+        if (gone || weir__now(&weir__monotonic) > deadline) break;
         weir__leave(reactor);
         weir__poller_sleep(&reactor->poller, 10);
         if (!weir__enter(reactor)) return;
     }
-    bool gone = !weir__pool_total(pool);
     weir__op *closer = op ? weir__op_find(reactor, op) : NULL;
     if (closer && closer->state == WEIR__OP_PENDING) weir__op_drop(closer);
     weir__reactor_forget(reactor, pool);
@@ -109,5 +115,6 @@ void weir__pool_free(weir_pool *pool) {
     weir__timer_stop(&reactor->wheel, &pool->grace);
     weir__list_remove(&pool->settle.link);
     weir__leave(reactor);
-    if (gone) destroy(pool); /* else a driver's thread still uses it: better leaked than freed under its feet */
+    if (gone)
+        destroy(pool); /* else a driver's thread still uses it: better leaked than freed under its feet */
 }

@@ -1,9 +1,9 @@
 /*
  * The pool's inside. Everything here runs under the reactor's lock, unless it says otherwise.
  *
- * A slot is a place for one connection; it never moves and lives as long as its pool. Drivers tell news of their
- * connections (host.c); the news are noted in the slot and settled before the lock is left (settle.c), so that no
- * driver is called from inside its own call. A slot's state is changed by weir__slot_move alone.
+ * A slot is a place for one connection; it never moves and lives as long as its pool. Drivers tell news of
+ * their connections (host.c); the news are noted in the slot and settled before the lock is left (settle.c),
+ * so that no driver is called from inside its own call. A slot's state is changed by weir__slot_move alone.
  */
 #ifndef WEIR_POOL_POOL_H
 #define WEIR_POOL_POOL_H
@@ -20,8 +20,8 @@ typedef enum weir__slot_state {
     WEIR__CONNECTING, /* being made */
     WEIR__PREPARING,  /* lent to the host for its init */
     WEIR__IDLE,
-    WEIR__LENT,    /* a session holds it */
-    WEIR__RUNNING, /* a statement of the pool's own runs on it */
+    WEIR__LENT,     /* a session holds it */
+    WEIR__RUNNING,  /* a statement of the pool's own runs on it */
     WEIR__DRAINING, /* nobody holds it, but a request still runs: cancelled, or its caller is gone */
     WEIR__RESETTING,
     WEIR__CLOSING,
@@ -37,8 +37,12 @@ enum {
     WEIR__DEPTH_MAX = 32, /* a transaction and the savepoints in it */
     WEIR__SITE_BYTES = 48,
 };
-#define WEIR__CLEAN_BOUND (5000 * WEIR__MS) /* for a cancelled statement, or a reset, to end; then the connection is closed */
-#define WEIR__PING_AFTER (100 * WEIR__MS)   /* idle for so long, a connection is looked at before it is lent */
+#define WEIR__CLEAN_BOUND                                                                                    \
+    (5000 * WEIR__MS) /* for a cancelled statement, or a reset, to end; then the connection is closed */
+#define WEIR__PROVEN_AFTER                                                                                   \
+    (1000 * WEIR__MS) /* a connection lost before, and never used, counts as a failed attempt */
+#define WEIR__PING_AFTER (100 * WEIR__MS) /* idle for so long, a connection is looked at before it is lent   \
+                                           */
 
 typedef struct weir__slot weir__slot;
 typedef struct weir__task weir__task;
@@ -63,24 +67,28 @@ struct weir__slot {
     weir__task *task; /* whose answer it is; NULL: nobody's any more */
     weir__task *next; /* the session's next, waiting for a request that drains */
     int64_t sent_at;
-    const char *before[WEIR__DEPTH_MAX];
+    const char *before[WEIR__DEPTH_MAX + 2];
 
     unsigned generation; /* the pool's, when the connection was begun */
     int64_t begun_at;    /* the attempt to connect */
     int64_t expires_at;  /* max_lifetime, less jitter */
     int64_t idle_since;
     bool established; /* it was connected once */
-    bool discard;  /* close it when it comes back */
+    bool discard;     /* close it when it comes back */
 
     /* ---- the loan ---- */
-    uint64_t loan, last_loan; /* 0: none. last_loan has ended for ended_code, not by its holder */
+    uint64_t loan,
+        last_loan; /* 0: none. last_loan is the last that has ended not by its holder, but for ended_code */
     int ended_code;
     int64_t lent_at;
-    bool transaction; /* a session: begins by itself */
+    bool in_use;       /* since lent_at, by a session or a statement of the pool's callers */
+    bool transaction;  /* a session: begins by itself */
     const char *begin; /* the driver's text for it, or for the outermost transaction of a plain connection */
     int depth;         /* transactions and savepoints that the holder has open */
     int sent;          /* … of which so many are begun on the server */
     bool broken_off;   /* the transaction was ended by a statement of the holder's own */
+    const char
+        *owed[2]; /* the end of a transaction that has ended for the holder and was never sent: goes first */
     weir__timer session_timer;
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
     int line;
@@ -94,8 +102,8 @@ struct weir__task {
     int64_t started_at;
     /* execute */
     weir_statement *statement;
-    int64_t run_ms;        /* for the run; -1 none */
-    int64_t run_deadline;  /* absolute, when the caller bounded waiting and running together; else 0 */
+    int64_t run_ms;       /* for the run; -1 none */
+    int64_t run_deadline; /* absolute, when the caller bounded waiting and running together; else 0 */
     /* acquire */
     int64_t session_ms;
     bool transaction;
@@ -133,8 +141,8 @@ struct weir_pool {
     uint64_t loans;
 
     /* connecting */
-    int failures;          /* attempts that failed in a row */
-    int64_t failed_at;     /* attempts begun before it are of the same round */
+    int failures;      /* attempts that failed in a row */
+    int64_t failed_at; /* attempts begun before it are of the same round */
     int64_t retry_at;
     weir__timer retry;
     weir_error last_error;
@@ -156,8 +164,8 @@ struct weir_pool {
 };
 
 /* ---- slot.c ---- */
-/* The one place where a state changes. A move that is not in the table is a fault of the pool's own: it is logged, and
-   counted for the tests in weir__slot_faults. */
+/* The one place where a state changes. A move that is not in the table is a fault of the pool's own: it is
+   logged, and counted for the tests in weir__slot_faults. */
 void weir__slot_move(weir__slot *slot, weir__slot_state to);
 extern atomic_long weir__slot_faults;
 weir__slot *weir__slot_new(weir_pool *pool, uint32_t index);
@@ -167,6 +175,8 @@ const char *weir__slot_state_name(weir__slot_state state);
 void weir__slot_close(weir__slot *slot, int code, const weir_error *why);
 /* Ends the loan: its later use is answered with `code` (WEIR_ESTALE: returned by the holder). */
 void weir__slot_end_loan(weir__slot *slot, int code, int64_t now);
+/* The use is over: counts and measures it, once. */
+void weir__slot_end_use(weir__slot *slot, int64_t now);
 /* Counts in states that have a live connection, or will soon. */
 int weir__pool_live(const weir_pool *pool);  /* connected, and not closing */
 int weir__pool_total(const weir_pool *pool); /* all but EMPTY */
@@ -184,16 +194,22 @@ void weir__pool_grow(weir_pool *pool);
 void weir__slot_connected(weir__slot *slot);
 void weir__slot_connect_failed(weir__slot *slot, weir_error *why);
 void weir__connect_overdue(weir__slot *slot);
+/* A connection is fit for use, its init included: the backoff is over. */
+void weir__pool_recovered(weir_pool *pool);
+/* The host says so. */
+void weir__slot_init_failed(weir__slot *slot);
+/* Lends the connection to the host for its init: -> PREPARING. */
+void weir__slot_prepare(weir__slot *slot);
 /* True, with *error set: no connection lives, none is being made, and the next attempt is not due yet. */
 bool weir__pool_down(weir_pool *pool, weir_error *error);
 void weir__pool_retry(weir__timer *timer);
 void weir__pool_check_open(weir_pool *pool);
 
 /* ---- checkout.c ---- */
-int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session, weir_op *op,
-                       weir_error *error);
-int weir__pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token, weir_op *op,
-                       weir_error *error);
+int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session,
+                       weir_op *op, weir_error *error);
+int weir__pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token,
+                       weir_op *op, weir_error *error);
 /* NULL: out of memory. */
 weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *token, int64_t now);
 /* Frees the task without a completion, and its statement. */
@@ -224,15 +240,19 @@ void weir__slot_bound_fired(weir__timer *timer);
 
 /* ---- session.c ---- */
 int weir__session_find(weir_session session, weir__slot **out, weir_error *error);
-int weir__session_execute(weir__slot *slot, weir_statement *statement, int64_t timeout_ms, void *token, weir_op *op,
-                          weir_error *error);
+int weir__session_execute(weir__slot *slot, weir_statement *statement, int64_t timeout_ms, void *token,
+                          weir_op *op, weir_error *error);
 int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *depth, weir_error *error);
 int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, weir_op *op, weir_error *error);
 void weir__session_return(weir__slot *slot, bool discard);
 void weir__session_expired(weir__timer *timer);
 /* The driver's text for a beginning. WEIR_EINVAL names an isolation that there is not. */
 int weir__begin_text(weir_pool *pool, const weir_transaction *begin, const char **out, weir_error *error);
-/* The server's state after a request: notes a transaction that a statement has ended. */
+/* The task, an end of a transaction, will never be sent, and the transaction has ended for its holder: rolls
+ * back. */
+void weir__session_owe(weir__slot *slot, const weir__task *task);
+/* The server's state after a request: notes a transaction that a statement has ended, or an end that has not.
+ */
 void weir__session_sync(weir__slot *slot);
 
 /* ---- maintain.c ---- */
@@ -240,7 +260,8 @@ void weir__pool_arm_reaper(weir_pool *pool, int64_t at);
 void weir__pool_reap(weir__timer *timer);
 int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *error);
 void weir__pool_expire(weir_pool *pool);
-bool weir__slot_surplus(const weir__slot *slot, int64_t now); /* above what the pool may keep, or too old, or of an old generation */
+bool weir__slot_surplus(const weir__slot *slot,
+                        int64_t now); /* above what the pool may keep, or too old, or of an old generation */
 void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out);
 
 /* ---- close.c ---- */
@@ -250,8 +271,8 @@ void weir__pool_check_closed(weir_pool *pool);
 void weir__closer_cancelled(weir__op *op);
 
 /* ---- open.c ---- */
-int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__config *config, uint64_t seed, void *token,
-                    weir_pool **out, weir_op *op, weir_error *error);
+int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__config *config, uint64_t seed,
+                    void *token, weir_pool **out, weir_op *op, weir_error *error);
 void weir__pool_free(weir_pool *pool); /* not under the lock */
 
 /* ---- check.c ---- */

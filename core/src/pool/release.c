@@ -20,21 +20,26 @@ void weir__slot_ready(weir__slot *slot, int64_t now) {
     }
     slot->idle_since = now;
     weir__slot_move(slot, WEIR__IDLE);
-    if (pool->config->options.idle_timeout_ms > 0 && !weir__timer_running(&pool->reaper) &&
-        weir__pool_total(pool) > pool->min_size)
+    if (pool->config->options.idle_timeout_ms > 0 && weir__pool_total(pool) > pool->min_size)
         weir__pool_arm_reaper(pool, weir__deadline(now, pool->config->options.idle_timeout_ms));
     if (pool->waiting || pool->opening) weir__pool_touch(pool);
 }
 
 void weir__slot_release(weir__slot *slot, int64_t now) {
     weir_pool *pool = slot->pool;
-    if (slot->state == WEIR__RUNNING) {
-        weir__histogram_record(&pool->use, now - slot->lent_at);
-        pool->stats.returned++;
+    weir__slot_end_use(slot, now);
+    if (slot->state == WEIR__PREPARING) {
+        if (slot->discard) {
+            weir__slot_init_failed(slot);
+            return;
+        }
+        weir__pool_recovered(pool);
+        if (!slot->busy) pool->driver->baseline(slot->conn);
     }
-    if (slot->busy) { /* its answer is nobody's: wait for it, and hasten it */
+    if (slot->busy) { /* its answer is nobody's: wait for it, and hasten it, unless it is a COMMIT or its kind
+                       */
         weir__slot_move(slot, WEIR__DRAINING);
-        weir__slot_abandon(slot, true);
+        weir__slot_abandon(slot, slot->request.statement != NULL);
         return;
     }
     if (to_be_closed(slot, now)) {
@@ -61,7 +66,8 @@ void weir__slot_bound_fired(weir__timer *timer) {
     weir_error why = WEIR_ERROR_INIT;
     weir__fail(&why, WEIR_ELOST, "pool %s: the server did not end a cancelled statement, or a reset, in time",
                weir_pool_name(slot->pool));
-    weir__logf(&slot->pool->reactor->log, WEIR_LOG_WARNING, "%s", why.message ? why.message : "out of memory");
+    weir__logf(&slot->pool->reactor->log, WEIR_LOG_WARNING, "%s",
+               why.message ? why.message : "out of memory");
     weir__slot_close(slot, WEIR_ELOST, &why);
     weir_error_clear(&why);
 }

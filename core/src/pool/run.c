@@ -14,13 +14,16 @@ _Static_assert(sizeof savepoints / sizeof *savepoints >= WEIR__DEPTH_MAX - 1, "a
 
 const char *weir__savepoint(int depth) { return savepoints[depth - 2]; }
 
-/* What must be begun on the server before the holder's statement. */
+/* What must be begun on the server before the holder's statement. In a failed transaction the server will
+   refuse it: then it does not count as begun, and its end has nothing to send. */
 static void put_beginnings(weir__slot *slot, weir__request *request) {
-    while (slot->sent < slot->depth) {
-        slot->sent++;
-        slot->before[request->before_count++] = slot->sent == 1 ? slot->begin : weir__savepoint(slot->sent);
+    bool refused = slot->conn->tx == WEIR__TX_FAILED && !request->before_count;
+    int sent = slot->sent;
+    while (sent < slot->depth) {
+        sent++;
+        slot->before[request->before_count++] = sent == 1 ? slot->begin : weir__savepoint(sent);
     }
-    request->before = slot->before;
+    if (!refused) slot->sent = sent;
 }
 
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
@@ -30,13 +33,20 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     request->statement = task->statement; /* with its reference */
     task->statement = NULL;
     request->command = task->command;
+    for (int i = 0; i < 2; i++) {
+        if (slot->owed[i] && slot->conn->tx != WEIR__TX_NONE)
+            slot->before[request->before_count++] = slot->owed[i];
+        slot->owed[i] = NULL;
+    }
     if (task->before) slot->before[request->before_count++] = task->before;
     if (request->statement) put_beginnings(slot, request);
     request->before = slot->before;
     int64_t deadline = task->run_deadline ? task->run_deadline : weir__deadline(now, task->run_ms);
     request->timeout_ms = task->run_ms;
-    if (deadline != WEIR__NEVER) weir__reactor_start(pool->reactor, &task->op.timer, deadline);
-    else weir__timer_stop(&pool->reactor->wheel, &task->op.timer);
+    if (deadline != WEIR__NEVER)
+        weir__reactor_start(pool->reactor, &task->op.timer, deadline);
+    else
+        weir__timer_stop(&pool->reactor->wheel, &task->op.timer);
     task->slot = slot;
     slot->task = task;
     slot->busy = true;
@@ -48,7 +58,8 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
 
 /* A statement that the server's own guard ended counts as what it is: a time-out. */
 static void name_timeout(weir__task *task, weir__request *request, int64_t ran) {
-    if (request->code != WEIR_ESERVER || !request->error || strcmp(request->error->sqlstate, "57014") != 0) return;
+    if (request->code != WEIR_ESERVER || !request->error || strcmp(request->error->sqlstate, "57014") != 0)
+        return;
     if (task->run_ms < 0 || ran < task->run_ms * WEIR__MS) return;
     request->code = request->error->code = WEIR_ECOMMANDTIMEOUT;
     request->error->retryable = true;
@@ -71,9 +82,12 @@ void weir__slot_answer(weir__slot *slot, int64_t now) {
         name_timeout(task, request, now - slot->sent_at);
         if (query) {
             weir__histogram_record(&pool->query, now - slot->sent_at);
-            if (request->code == WEIR_OK) pool->stats.queries_succeeded++;
-            else if (request->code == WEIR_ECOMMANDTIMEOUT) pool->stats.queries_timed_out++;
-            else pool->stats.queries_failed++;
+            if (request->code == WEIR_OK)
+                pool->stats.queries_succeeded++;
+            else if (request->code == WEIR_ECOMMANDTIMEOUT)
+                pool->stats.queries_timed_out++;
+            else
+                pool->stats.queries_failed++;
         }
         task->op.completion.result = request->result;
         task->op.completion.error = request->error;
@@ -88,9 +102,7 @@ weir__task *weir__slot_abandon(weir__slot *slot, bool cancel) {
     weir__task *task = slot->task;
     slot->task = NULL;
     if (slot->state == WEIR__RUNNING) {
-        int64_t now = weir__reactor_now(pool->reactor);
-        weir__histogram_record(&pool->use, now - slot->lent_at);
-        pool->stats.returned++;
+        weir__slot_end_use(slot, weir__reactor_now(pool->reactor));
         weir__slot_move(slot, WEIR__DRAINING);
     }
     weir__reactor_start(pool->reactor, &slot->bound, weir__reactor_now(pool->reactor) + WEIR__CLEAN_BOUND);
@@ -125,12 +137,17 @@ void weir__task_expired(weir__timer *timer) {
         fail_with(task, WEIR_ECHECKOUTTIMEOUT, "no connection came free in time", ms);
     } else if (slot->next == task) {
         slot->next = NULL;
-        fail_with(task, WEIR_ECOMMANDTIMEOUT, "the session's previous statement was still being cancelled", ms);
+        weir__session_owe(slot, task);
+        fail_with(task, WEIR_ECOMMANDTIMEOUT, "the session's previous statement was still being cancelled",
+                  ms);
     } else {
         weir__slot_abandon(slot, true);
         if (task->op.completion.kind == WEIR_DONE_EXECUTE) task->pool->stats.queries_timed_out++;
-        if (task->commits) fail_with(task, WEIR_EOUTCOME, "COMMIT was sent and not answered in time", ms);
-        else fail_with(task, WEIR_ECOMMANDTIMEOUT, "the statement was not answered in time and is being cancelled", ms);
+        if (task->commits)
+            fail_with(task, WEIR_EOUTCOME, "COMMIT was sent and not answered in time", ms);
+        else
+            fail_with(task, WEIR_ECOMMANDTIMEOUT,
+                      "the statement was not answered in time and is being cancelled", ms);
     }
 }
 
@@ -142,6 +159,7 @@ void weir__task_cancelled(weir__op *op) {
         task->pool->stats.checkouts_cancelled++;
     } else if (slot->next == task) {
         slot->next = NULL;
+        weir__session_owe(slot, task);
     } else {
         bool query = op->completion.kind == WEIR_DONE_EXECUTE;
         weir__slot_abandon(slot, query); /* a COMMIT on its way is let finish */

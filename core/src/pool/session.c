@@ -7,9 +7,10 @@
 
 const char *weir__savepoint(int depth);
 
-#define EACH_DEPTH(S) \
-    S(11) S(12) S(13) S(14) S(15) S(16) S(17) S(18) S(21) S(22) S(23) S(24) S(25) S(26) S(27) S(28) \
-    S(31) S(32) S(33) S(34) S(35) S(36) S(37) S(38) S(41) S(42) S(43) S(44) S(45) S(46) S(47) S(48)
+#define EACH_DEPTH(S)                                                                                        \
+    S(11)                                                                                                    \
+    S(12) S(13) S(14) S(15) S(16) S(17) S(18) S(21) S(22) S(23) S(24) S(25) S(26) S(27) S(28) S(31) S(32)    \
+        S(33) S(34) S(35) S(36) S(37) S(38) S(41) S(42) S(43) S(44) S(45) S(46) S(47) S(48)
 #define RELEASE(n) "RELEASE SAVEPOINT weir_" #n,
 #define ROLLBACK_TO(n) "ROLLBACK TO SAVEPOINT weir_" #n,
 static const char *const releases[] = {EACH_DEPTH(RELEASE)};
@@ -49,16 +50,18 @@ int weir__session_find(weir_session session, weir__slot **out, weir_error *error
     if (code == WEIR_ESTALE)
         return weir__fail(error, code, "the session has been returned to pool %s: check out another one",
                           weir_pool_name(pool));
-    return weir__fail(error, code, "the session was ended by pool %s: %s", weir_pool_name(pool), weir_error_text(code));
+    return weir__fail(error, code, "the session was ended by pool %s: %s", weir_pool_name(pool),
+                      weir_error_text(code));
 }
 
 /* Another operation is running, or about to. A request that only drains is not in the way. */
 static bool is_busy(const weir__slot *slot) { return slot->task || slot->next; }
 
 static int busy(const weir__slot *slot, weir_error *error) {
-    return weir__fail(error, WEIR_EBUSY,
-                      "another operation is running on this session of pool %s: await it first, or use a session each",
-                      weir_pool_name(slot->pool));
+    return weir__fail(
+        error, WEIR_EBUSY,
+        "another operation is running on this session of pool %s: await it first, or use a session each",
+        weir_pool_name(slot->pool));
 }
 
 /* Runs it now, or when what drains has ended. */
@@ -75,8 +78,8 @@ static int run_or_queue(weir__slot *slot, weir__task *task, int64_t now, weir_op
     return WEIR_PENDING;
 }
 
-int weir__session_execute(weir__slot *slot, weir_statement *statement, int64_t timeout_ms, void *token, weir_op *op,
-                          weir_error *error) {
+int weir__session_execute(weir__slot *slot, weir_statement *statement, int64_t timeout_ms, void *token,
+                          weir_op *op, weir_error *error) {
     weir_pool *pool = slot->pool;
     if (is_busy(slot)) return busy(slot, error);
     int64_t now = weir__reactor_now(pool->reactor);
@@ -94,11 +97,13 @@ int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *de
     bool options = begin && (begin->isolation || begin->readonly || begin->deferrable);
     bool outermost = !slot->depth && !slot->transaction;
     if (options && !outermost)
-        return weir__fail(error, WEIR_ETRANSACTION,
-                          "a transaction inside another is a savepoint and takes no isolation, readonly or deferrable: "
-                          "give them to the outermost one");
+        return weir__fail(
+            error, WEIR_ETRANSACTION,
+            "a transaction inside another is a savepoint and takes no isolation, readonly or deferrable: "
+            "give them to the outermost one");
     if (slot->depth + slot->transaction >= WEIR__DEPTH_MAX)
-        return weir__fail(error, WEIR_ETRANSACTION, "more than %d transactions in each other", WEIR__DEPTH_MAX);
+        return weir__fail(error, WEIR_ETRANSACTION, "more than %d transactions in each other",
+                          WEIR__DEPTH_MAX);
     if (outermost) {
         int code = weir__begin_text(slot->pool, begin ? begin : &plain, &slot->begin, error);
         if (code) return code;
@@ -113,8 +118,9 @@ static int end_now(weir__slot *slot, bool commit, weir_error *error) {
     bool broken_off = slot->broken_off;
     if (!--slot->depth) slot->broken_off = false;
     if (broken_off && commit)
-        return weir__fail(error, WEIR_ETRANSACTION,
-                          "the transaction was ended by a statement of yours: leave COMMIT and ROLLBACK to the session");
+        return weir__fail(
+            error, WEIR_ETRANSACTION,
+            "the transaction was ended by a statement of yours: leave COMMIT and ROLLBACK to the session");
     return WEIR_OK;
 }
 
@@ -123,13 +129,15 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
     if (is_busy(slot)) return busy(slot, error);
     if (!slot->depth && depth == 1 && slot->transaction) return WEIR_OK; /* nothing has been run */
     if (depth != slot->depth || depth < 1)
-        return weir__fail(error, WEIR_ETRANSACTION, "the transaction of depth %d cannot end: the innermost one has %d",
-                          depth, slot->depth);
+        return weir__fail(error, WEIR_ETRANSACTION,
+                          "the transaction of depth %d cannot end: the innermost one has %d", depth,
+                          slot->depth);
     if (slot->sent < depth) return end_now(slot, commit, error);
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__task_new(pool, WEIR_DONE_END, token, now);
     if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
     slot->depth = slot->sent = depth - 1;
+    if (!slot->depth) slot->broken_off = false;
     task->run_ms = pool->config->options.command_timeout_ms;
     if (depth == 1) {
         task->command = commit ? "COMMIT" : "ROLLBACK";
@@ -141,16 +149,27 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
     return run_or_queue(slot, task, now, op);
 }
 
-void weir__session_sync(weir__slot *slot) {
-    if (slot->conn->tx != WEIR__TX_NONE || !slot->sent) return;
-    slot->sent = 0;
-    if (slot->transaction && slot->depth == 1) slot->depth = 0; /* the next statement begins anew */
-    else slot->broken_off = true;
+void weir__session_owe(weir__slot *slot, const weir__task *task) {
+    if (!task->command) return;
+    slot->owed[0] = slot->depth ? rollbacks[slot->depth - 1] : "ROLLBACK";
+    slot->owed[1] = slot->depth ? releases[slot->depth - 1] : NULL;
 }
 
-static void cancel_task(weir__task *task) {
+void weir__session_sync(weir__slot *slot) {
+    bool open = slot->conn->tx != WEIR__TX_NONE;
+    if (open && slot->request.command && !slot->sent) slot->owed[0] = "ROLLBACK";
+    if (open || !slot->sent) return;
+    slot->sent = 0;
+    if (slot->transaction && slot->depth == 1)
+        slot->depth = 0; /* the next statement begins anew */
+    else
+        slot->broken_off = true;
+}
+
+static void cancel_task(weir__task *task, bool was_sent) {
     weir_error error = WEIR_ERROR_INIT;
-    weir__fail(&error, WEIR_ECANCELLED, "the session was given back while the operation ran");
+    weir__fail(&error, was_sent && task->commits ? WEIR_EOUTCOME : WEIR_ECANCELLED,
+               "the session was given back while the operation ran");
     weir_statement_unref(task->statement);
     task->statement = NULL;
     weir__op_fail(&task->op, &error);
@@ -160,14 +179,14 @@ static void cancel_task(weir__task *task) {
 void weir__session_return(weir__slot *slot, bool discard) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
     if (slot->next) {
-        cancel_task(slot->next);
+        cancel_task(slot->next, false);
         slot->next = NULL;
     }
     if (slot->task) {
         weir__task *task = slot->task;
         if (task->op.completion.kind == WEIR_DONE_EXECUTE) slot->pool->stats.queries_cancelled++;
         slot->task = NULL;
-        cancel_task(task);
+        cancel_task(task, true);
     }
     slot->discard |= discard;
     weir__slot_end_loan(slot, WEIR_ESTALE, now);

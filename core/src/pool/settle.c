@@ -1,19 +1,26 @@
 /* What the drivers have told is acted upon here, before the lock is left. */
 #include "pool/pool.h"
 
-static void request_done(weir__slot *slot) {
+/* lost: the connection has gone with it and takes no more requests; it is closed next. */
+static void request_done(weir__slot *slot, bool lost) {
     weir__slot_state state = slot->state;
     int64_t now = weir__reactor_now(slot->pool->reactor);
     bool failed_reset = state == WEIR__RESETTING && slot->request.code != WEIR_OK;
     weir__slot_answer(slot, now);
+    if (lost) return;
     switch (state) {
     case WEIR__RUNNING:
-    case WEIR__DRAINING: weir__slot_release(slot, now); break;
+    case WEIR__DRAINING:
+        weir__slot_release(slot, now);
+        break;
     case WEIR__RESETTING:
         if (failed_reset) {
             weir_error why = WEIR_ERROR_INIT;
             why.code = WEIR_ELOST;
             weir__slot_close(slot, WEIR_ELOST, &why);
+        } else if (slot->conn->wiped && !slot->pool->closing && slot->pool->config->options.init_hook) {
+            weir__timer_stop(&slot->pool->reactor->wheel, &slot->bound);
+            weir__slot_prepare(slot); /* what init had set up is gone, too */
         } else {
             weir__slot_ready(slot, now);
         }
@@ -27,7 +34,8 @@ static void request_done(weir__slot *slot) {
             weir__slot_run(slot, next, now);
         }
         break;
-    default: break; /* it was closed meanwhile */
+    default:
+        break; /* it was closed meanwhile */
     }
 }
 
@@ -42,24 +50,36 @@ static void connection_lost(weir__slot *slot) {
         weir__logf(&pool->reactor->log, WEIR_LOG_WARNING, "pool %s: a connection was lost while %s: %s",
                    weir_pool_name(pool), weir__slot_state_name(slot->state),
                    why.message ? why.message : weir_error_text(why.code));
-        weir__slot_close(slot, WEIR_ELOST, &why);
+        /* A server that takes a connection and drops it at once is not to be called again without a pause. */
+        bool unused = slot->state == WEIR__IDLE && !slot->lent_at &&
+                      weir__reactor_now(pool->reactor) - slot->idle_since < WEIR__PROVEN_AFTER;
+        if (slot->state == WEIR__PREPARING || unused)
+            weir__slot_connect_failed(slot, &why);
+        else
+            weir__slot_close(slot, WEIR_ELOST, &why);
     }
     weir_error_clear(&why);
 }
 
-void weir__pool_settle(weir__deferred *deferred) {
-    weir_pool *pool = weir__container(deferred, weir_pool, settle);
+static void settle_news(weir_pool *pool) {
     for (weir__link *link; (link = weir__list_pop_front(&pool->news));) {
         weir__slot *slot = weir__container(link, weir__slot, news_link);
         unsigned news = slot->news;
         slot->news = 0;
         if (news & WEIR__NEWS_CONNECTED && slot->state == WEIR__CONNECTING) weir__slot_connected(slot);
-        if (news & WEIR__NEWS_DONE && slot->busy) request_done(slot);
+        if (news & WEIR__NEWS_DONE && slot->busy) request_done(slot, news & WEIR__NEWS_LOST);
         if (news & WEIR__NEWS_LOST) connection_lost(slot);
         if (news & WEIR__NEWS_DOWN) weir__bury(pool->reactor, &slot->grave);
     }
-    weir__pool_serve(pool);
-    weir__pool_grow(pool);
+}
+
+void weir__pool_settle(weir__deferred *deferred) {
+    weir_pool *pool = weir__container(deferred, weir_pool, settle);
+    do { /* a driver may answer at once what serving and growing ask of it */
+        settle_news(pool);
+        weir__pool_serve(pool);
+        weir__pool_grow(pool);
+    } while (!weir__list_empty(&pool->news));
     weir__pool_check_open(pool);
     weir__pool_check_closed(pool);
 }

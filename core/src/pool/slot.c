@@ -15,13 +15,13 @@ static const unsigned legal[WEIR__SLOT_STATES] = {
     [WEIR__LENT] = TO(DRAINING) | TO(RESETTING) | TO(IDLE) | TO(CLOSING),
     [WEIR__RUNNING] = TO(DRAINING) | TO(RESETTING) | TO(IDLE) | TO(CLOSING),
     [WEIR__DRAINING] = TO(RESETTING) | TO(IDLE) | TO(CLOSING),
-    [WEIR__RESETTING] = TO(IDLE) | TO(CLOSING),
+    [WEIR__RESETTING] = TO(PREPARING) | TO(IDLE) | TO(CLOSING),
     [WEIR__CLOSING] = TO(EMPTY),
 };
 
 const char *weir__slot_state_name(weir__slot_state state) {
-    static const char *const names[WEIR__SLOT_STATES] = {"empty",   "connecting", "preparing", "idle",   "lent",
-                                                         "running", "draining",   "resetting", "closing"};
+    static const char *const names[WEIR__SLOT_STATES] = {
+        "empty", "connecting", "preparing", "idle", "lent", "running", "draining", "resetting", "closing"};
     return names[state];
 }
 
@@ -29,16 +29,18 @@ void weir__slot_move(weir__slot *slot, weir__slot_state to) {
     weir_pool *pool = slot->pool;
     if (!(legal[slot->state] & (1u << to))) {
         atomic_fetch_add(&weir__slot_faults, 1);
-        weir__logf(&pool->reactor->log, WEIR_LOG_ERROR, "pool %s: a connection went from %s to %s", weir_pool_name(pool),
-                   weir__slot_state_name(slot->state), weir__slot_state_name(to));
+        weir__logf(&pool->reactor->log, WEIR_LOG_ERROR, "pool %s: a connection went from %s to %s",
+                   weir_pool_name(pool), weir__slot_state_name(slot->state), weir__slot_state_name(to));
     }
     pool->counts[slot->state]--;
     pool->counts[to]++;
     if (slot->state == WEIR__IDLE) weir__list_remove(&slot->link);
     slot->state = to;
     if (to != WEIR__IDLE) return;
-    if (pool->config->options.lifo) weir__list_push_front(&pool->idle, &slot->link);
-    else weir__list_push_back(&pool->idle, &slot->link);
+    if (pool->config->options.lifo)
+        weir__list_push_front(&pool->idle, &slot->link);
+    else
+        weir__list_push_back(&pool->idle, &slot->link);
 }
 
 static void slot_ready_fd(weir__watch *watch, unsigned events) {
@@ -52,6 +54,7 @@ static void slot_ready_fd(weir__watch *watch, unsigned events) {
 static void slot_tick(weir__timer *timer) {
     weir__slot *slot = weir__container(timer, weir__slot, tick);
     slot->pool->driver->tick(slot->conn);
+    weir__pool_settle(&slot->pool->settle); /* before another timer acts upon what is over already */
 }
 
 static void bury(weir__grave *grave) {
@@ -93,17 +96,24 @@ void weir__slot_free(weir__slot *slot) {
     weir__free(slot);
 }
 
+void weir__slot_end_use(weir__slot *slot, int64_t now) {
+    if (!slot->in_use) return;
+    slot->in_use = false;
+    slot->pool->stats.returned++;
+    weir__histogram_record(&slot->pool->use, now - slot->lent_at);
+}
+
 void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
     weir_pool *pool = slot->pool;
     if (!slot->loan) return;
     weir__timer_stop(&pool->reactor->wheel, &slot->session_timer);
-    if (slot->state != WEIR__PREPARING) {
-        weir__histogram_record(&pool->use, now - slot->lent_at);
-        pool->stats.returned++;
+    weir__slot_end_use(slot, now);
+    if (code != WEIR_ESTALE) {
+        slot->last_loan = slot->loan;
+        slot->ended_code = code;
     }
-    slot->last_loan = slot->loan;
-    slot->ended_code = code;
     slot->loan = 0;
+    slot->owed[0] = slot->owed[1] = NULL;
     slot->transaction = slot->broken_off = false;
     slot->depth = slot->sent = 0;
 }
@@ -124,6 +134,16 @@ static void fail_task(weir__task *task, const weir_error *why, bool was_sent) {
     weir_error_clear(&unknown);
 }
 
+/* An answer that has come, and that nobody has been given yet. */
+static void drop_answer(weir__slot *slot) {
+    if (!(slot->news & WEIR__NEWS_DONE)) return;
+    slot->news &= ~(unsigned)WEIR__NEWS_DONE;
+    weir_result_free(slot->request.result);
+    weir_error_free(slot->request.error);
+    slot->request.result = NULL;
+    slot->request.error = NULL;
+}
+
 void weir__slot_close(weir__slot *slot, int code, const weir_error *why) {
     weir_pool *pool = slot->pool;
     if (slot->state == WEIR__CLOSING || slot->state == WEIR__EMPTY) return;
@@ -131,14 +151,13 @@ void weir__slot_close(weir__slot *slot, int code, const weir_error *why) {
     slot->task = slot->next = NULL;
     if (running) fail_task(running, why, true);
     if (next) fail_task(next, why, false);
-    if (slot->state == WEIR__RUNNING) {
-        pool->stats.returned++;
-        weir__histogram_record(&pool->use, weir__reactor_now(pool->reactor) - slot->lent_at);
-    }
-    weir__slot_end_loan(slot, code, weir__reactor_now(pool->reactor));
+    int64_t now = weir__reactor_now(pool->reactor);
+    weir__slot_end_use(slot, now);
+    weir__slot_end_loan(slot, code, now);
     weir__timer_stop(&pool->reactor->wheel, &slot->bound);
     weir__timer_stop(&pool->reactor->wheel, &slot->tick);
     slot->busy = slot->cancelled = false;
+    drop_answer(slot);
     weir__slot_move(slot, WEIR__CLOSING);
     pool->driver->stop(slot->conn);
     weir__pool_touch(pool);

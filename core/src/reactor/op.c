@@ -1,4 +1,5 @@
-/* Operations: a table of blocks that never move, ids that are never used again, and the list of completions. */
+/* Operations: a table of blocks that never move, ids that are never used again, and the list of completions.
+ */
 #include "reactor/reactor.h"
 
 #include <string.h>
@@ -65,8 +66,10 @@ void weir__op_drop(weir__op *op) {
 
 static void wake_waiter(weir__op *op) {
     weir_reactor *reactor = op->reactor;
-    if (op->parked == reactor->leader) weir__poller_wake(&reactor->poller);
-    else sem_post(&op->parked->wake);
+    if (op->parked == reactor->leader)
+        weir__poller_wake(&reactor->poller);
+    else
+        sem_post(&op->parked->wake);
 }
 
 void weir__op_complete(weir__op *op, int code) {

@@ -1,7 +1,7 @@
 /*
- * The seam to the operating system: watching descriptors, one timer, one wake-up, all behind one pollable descriptor.
- * poller_epoll.c is epoll + timerfd + eventfd; a kqueue takes its place behind the same functions.
- * All but weir__poller_wake and weir__poller_sleep are called under the reactor's lock.
+ * The seam to the operating system: watching descriptors, one timer, one wake-up, all behind one pollable
+ * descriptor. poller_epoll.c is epoll + timerfd + eventfd; a kqueue takes its place behind the same
+ * functions. All but weir__poller_wake and weir__poller_sleep are called under the reactor's lock.
  */
 #ifndef WEIR_REACTOR_POLLER_H
 #define WEIR_REACTOR_POLLER_H
@@ -31,14 +31,15 @@ typedef struct weir__poller {
 
 int weir__poller_open(weir__poller *poller, weir_error *error); /* WEIR_EINTERNAL with the system's reason */
 void weir__poller_close(weir__poller *poller);
-/* events 0: no more. False: the system has no room; nothing has changed then. An event that has been collected for a
-   watch which is ended meanwhile is dropped. */
+/* events 0: no more. False: the system has no room; nothing has changed then. An event that has been
+   collected for a watch which is ended meanwhile is dropped. */
 bool weir__poller_watch(weir__poller *poller, weir__watch *watch, int fd, unsigned events);
 /* The descriptor becomes readable at that time of CLOCK_MONOTONIC (ns); INT64_MAX: never. */
 void weir__poller_arm(weir__poller *poller, int64_t at);
 /* Makes the descriptor readable until the next collect. Any thread, no lock. */
 void weir__poller_wake(weir__poller *poller);
-/* Collects what is ready, without waiting, and calls each watch's `ready`. False when the batch was full: call again. */
+/* Collects what is ready, without waiting, and calls each watch's `ready`. False when the batch was full:
+ * call again. */
 bool weir__poller_collect(weir__poller *poller);
 /* Sleeps until the descriptor is readable, at most timeout_ms (-1: for ever). No lock. -1: a signal came. */
 int weir__poller_sleep(const weir__poller *poller, int timeout_ms);

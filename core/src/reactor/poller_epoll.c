@@ -74,12 +74,14 @@ void weir__poller_arm(weir__poller *poller, int64_t at) {
 void weir__poller_wake(weir__poller *poller) {
     if (atomic_exchange(&poller->woken, true)) return;
     const uint64_t one = 1;
-    while (write(poller->wake_fd, &one, sizeof one) < 0 && errno == EINTR) {}
+    while (write(poller->wake_fd, &one, sizeof one) < 0 && errno == EINTR) {
+    }
 }
 
 static void consume(int fd) {
     uint64_t count;
-    while (read(fd, &count, sizeof count) < 0 && errno == EINTR) {}
+    while (read(fd, &count, sizeof count) < 0 && errno == EINTR) {
+    }
 }
 
 bool weir__poller_collect(weir__poller *poller) {
@@ -92,8 +94,9 @@ bool weir__poller_collect(weir__poller *poller) {
         if (tag == &poller->timer_fd) {
             consume(poller->timer_fd);
         } else if (tag == &poller->wake_fd) {
-            /* First the read, then the mark: a wake between the two is swallowed, but what it is for has been written
-               before and is worked on after this. The other way round its signal would be read, and its mark stay. */
+            /* First the read, then the mark: a wake between the two is swallowed, but what it is for has been
+               written before and is worked on after this. The other way round its signal would be read, and
+               its mark stay. */
             consume(poller->wake_fd);
             atomic_store(&poller->woken, false);
         } else {

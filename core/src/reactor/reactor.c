@@ -7,7 +7,8 @@
 #include "base/error.h"
 #include "base/fork.h"
 
-/* Batches of events in one go; what is left keeps the descriptor readable, and the timers are not starved meanwhile. */
+/* Batches of events in one go; what is left keeps the descriptor readable, and the timers are not starved
+ * meanwhile. */
 enum { ROUNDS = 16 };
 
 static void wake(void *reactor) { weir__poller_wake(&((weir_reactor *)reactor)->poller); }
@@ -58,7 +59,8 @@ int weir__reactor_new(const weir__clock *clock, weir_reactor **out, weir_error *
 }
 
 void weir_reactor_free(weir_reactor *reactor) {
-    if (!reactor || reactor->fork_stamp != weir__fork_count()) return; /* a child shares the parent's descriptors */
+    if (!reactor || reactor->fork_stamp != weir__fork_count())
+        return; /* a child shares the parent's descriptors */
     weir__mailbox_close(reactor->mailbox);
     weir__mailbox_unref(reactor->mailbox);
     weir_completion left;
@@ -84,7 +86,9 @@ void weir__defer(weir_reactor *reactor, weir__deferred *deferred) {
     if (!weir__list_linked(&deferred->link)) weir__list_push_back(&reactor->deferred, &deferred->link);
 }
 
-void weir__bury(weir_reactor *reactor, weir__grave *grave) { weir__list_push_back(&reactor->graves, &grave->link); }
+void weir__bury(weir_reactor *reactor, weir__grave *grave) {
+    weir__list_push_back(&reactor->graves, &grave->link);
+}
 
 static void run_deferred(weir_reactor *reactor) {
     for (weir__link *link; (link = weir__list_pop_front(&reactor->deferred));) {
@@ -100,7 +104,8 @@ static bool leave_once(weir_reactor *reactor, weir__link *graves) {
     weir__list_splice(graves, &reactor->graves);
     bool signal = reactor->signal && !(reactor->attached && pthread_equal(reactor->owner, pthread_self()));
     reactor->signal = false;
-    if (signal) weir__poller_wake(&reactor->poller); /* under the lock: the reactor cannot be freed meanwhile */
+    if (signal)
+        weir__poller_wake(&reactor->poller); /* under the lock: the reactor cannot be freed meanwhile */
     pthread_mutex_unlock(&reactor->lock);
     return !weir__list_empty(graves);
 }

@@ -1,8 +1,8 @@
 /*
  * The reactor's inside: the lock, operations and their completions, timers, deferred work, blocking waiters.
  *
- * A layer above it embeds weir__op in what it calls an operation, and is called back under the lock only through the
- * function pointers that it put into watches, timers, letters, deferred work and ops.
+ * A layer above it embeds weir__op in what it calls an operation, and is called back under the lock only
+ * through the function pointers that it put into watches, timers, letters, deferred work and ops.
  */
 #ifndef WEIR_REACTOR_REACTOR_H
 #define WEIR_REACTOR_REACTOR_H
@@ -38,7 +38,7 @@ typedef struct weir__parked {
 } weir__parked;
 
 typedef struct weir__op {
-    weir__link link; /* its owner's queue while pending, the reactor's done list after */
+    weir__link link;   /* its owner's queue while pending, the reactor's done list after */
     weir__timer timer; /* its deadline */
     weir_completion completion;
     weir__op_state state;
@@ -64,9 +64,9 @@ typedef struct weir__grave {
 
 struct weir_reactor {
     /*
-     * Guards everything below, and all the pools of this reactor with their slots and connections. Held for short:
-     * nothing under it blocks, no connection is closed under it, no code of the host runs under it. The mailbox has a
-     * lock of its own, taken inside this one and never the other way round.
+     * Guards everything below, and all the pools of this reactor with their slots and connections. Held for
+     * short: nothing under it blocks, no connection is closed under it, no code of the host runs under it.
+     * The mailbox has a lock of its own, taken inside this one and never the other way round.
      */
     pthread_mutex_t lock;
     unsigned fork_stamp;
@@ -111,12 +111,13 @@ void weir__reactor_start(weir_reactor *reactor, weir__timer *timer, int64_t at);
 void weir__reactor_work(weir_reactor *reactor);
 
 /*
- * A pending operation; NULL without memory. Its id is in completion.op. Zeroed but for the links and the timer, whose
- * function is `expired`. A token of NULL means that the caller will use weir_reactor_wait.
+ * A pending operation; NULL without memory. Its id is in completion.op. Zeroed but for the links and the
+ * timer, whose function is `expired`. A token of NULL means that the caller will use weir_reactor_wait.
  */
 weir__op *weir__op_new(weir_reactor *reactor, weir_completion_kind kind, void *token, const void *owner,
                        void (*cancel)(weir__op *op), void (*expired)(weir__timer *timer));
-/* Pending -> done. result, error and session have been put into op->completion, or are left empty. Sets the code. */
+/* Pending -> done. result, error and session have been put into op->completion, or are left empty. Sets the
+ * code. */
 void weir__op_complete(weir__op *op, int code);
 /* As complete, with a copy of an error. */
 void weir__op_fail(weir__op *op, const weir_error *error);
@@ -130,7 +131,8 @@ weir__op *weir__op_find(weir_reactor *reactor, weir_op id);
 /* Takes the completion of an operation that is done; out NULL: its result and error are freed. */
 void weir__op_take(weir__op *op, weir_completion *out);
 bool weir__reactor_take_next(weir_reactor *reactor, weir_completion *out);
-/* Drops the completions of an owner that is about to vanish. They have no session worth releasing any more. */
+/* Drops the completions of an owner that is about to vanish. They have no session worth releasing any more.
+ */
 void weir__reactor_forget(weir_reactor *reactor, const void *owner);
 
 #endif

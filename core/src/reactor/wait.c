@@ -1,7 +1,8 @@
 /*
- * Blocking callers: leader and followers. One thread at a time, the leader, sleeps in the poller and works for all;
- * the others sleep on a semaphore of their own, which their operation's completion posts. A leader whose operation is
- * complete hands over to the first follower. A semaphore, and not a condition variable, since a signal handler ends it.
+ * Blocking callers: leader and followers. One thread at a time, the leader, sleeps in the poller and works
+ * for all; the others sleep on a semaphore of their own, which their operation's completion posts. A leader
+ * whose operation is complete hands over to the first follower. A semaphore, and not a condition variable,
+ * since a signal handler ends it.
  */
 #include <errno.h>
 #include <time.h>
@@ -36,7 +37,8 @@ static bool follow(weir_reactor *reactor, weir__parked *self, int64_t deadline) 
     if (deadline == WEIR__NEVER) {
         rc = sem_wait(&self->wake);
     } else {
-        struct timespec at = {.tv_sec = (time_t)(deadline / 1000000000), .tv_nsec = (long)(deadline % 1000000000)};
+        struct timespec at = {.tv_sec = (time_t)(deadline / 1000000000),
+                              .tv_nsec = (long)(deadline % 1000000000)};
         rc = sem_clockwait(&self->wake, CLOCK_MONOTONIC, &at);
     }
     bool interrupted = rc != 0 && errno == EINTR;
@@ -53,9 +55,12 @@ int weir__reactor_wait(weir_reactor *reactor, weir__op *op, int64_t deadline, we
     op->parked = &self;
     int code = WEIR_PENDING;
     while (code == WEIR_PENDING) {
-        if (op->state == WEIR__OP_DONE) code = WEIR_OK;
-        else if (!weir__list_empty(&reactor->done)) code = WEIR_EVENT;
-        else if (deadline != WEIR__NEVER && weir__reactor_now(reactor) >= deadline) code = WEIR_ETIMEOUT;
+        if (op->state == WEIR__OP_DONE)
+            code = WEIR_OK;
+        else if (!weir__list_empty(&reactor->done))
+            code = WEIR_EVENT;
+        else if (deadline != WEIR__NEVER && weir__reactor_now(reactor) >= deadline)
+            code = WEIR_ETIMEOUT;
         else if (!(reactor->leader ? follow(reactor, &self, deadline) : lead(reactor, &self, deadline)))
             code = op->state == WEIR__OP_DONE ? WEIR_OK : WEIR_INTERRUPTED;
     }

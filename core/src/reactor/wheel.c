@@ -1,5 +1,5 @@
-/* The timer wheel. A timer stands on the level of the highest group of six bits in which its tick differs from the
-   wheel's own, so that all used slots of a level lie ahead of the wheel, in order. */
+/* The timer wheel. A timer stands on the level of the highest group of six bits in which its tick differs
+   from the wheel's own, so that all used slots of a level lie ahead of the wheel, in order. */
 #include "reactor/wheel.h"
 
 enum { TICK_SHIFT = 20, LEVEL_SHIFT = 6, SLOT_MASK = WEIR__WHEEL_SLOTS - 1 };
@@ -52,7 +52,8 @@ static bool first_slot(const weir__wheel *wheel, int *level, int *slot, int64_t 
         if (!wheel->used[l]) continue;
         int s = __builtin_ctzll(wheel->used[l]);
         int shift = l * LEVEL_SHIFT;
-        int64_t begin = ((wheel->tick >> (shift + LEVEL_SHIFT)) << (shift + LEVEL_SHIFT)) + ((int64_t)s << shift);
+        int64_t begin =
+            ((wheel->tick >> (shift + LEVEL_SHIFT)) << (shift + LEVEL_SHIFT)) + ((int64_t)s << shift);
         *level = l;
         *slot = s;
         *tick = begin > wheel->tick ? begin : wheel->tick;
@@ -80,8 +81,10 @@ void weir__wheel_advance(weir__wheel *wheel, int64_t now) {
             weir__container(link, weir__timer, link)->where = -1;
         for (weir__link *link; (link = weir__list_pop_front(&due));) {
             weir__timer *timer = weir__container(link, weir__timer, link);
-            if (timer->tick <= wheel->tick) timer->fire(timer);
-            else place(wheel, timer);
+            if (timer->tick <= wheel->tick)
+                timer->fire(timer);
+            else
+                place(wheel, timer);
         }
     }
     if (target > wheel->tick) wheel->tick = target;

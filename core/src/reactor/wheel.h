@@ -1,6 +1,7 @@
 /*
- * Timers: a hierarchical wheel of seven levels of 64 slots, the finest of 2^20 ns (about a millisecond). Starting and
- * stopping a timer take constant time however many there are; a timer is up to one tick late, never early.
+ * Timers: a hierarchical wheel of seven levels of 64 slots, the finest of 2^20 ns (about a millisecond).
+ * Starting and stopping a timer take constant time however many there are; a timer is up to one tick late,
+ * never early.
  */
 #ifndef WEIR_REACTOR_WHEEL_H
 #define WEIR_REACTOR_WHEEL_H
@@ -12,7 +13,8 @@ enum { WEIR__WHEEL_LEVELS = 7, WEIR__WHEEL_SLOTS = 64 };
 
 typedef struct weir__timer {
     weir__link link;
-    void (*fire)(struct weir__timer *timer); /* the timer is stopped then; it may be started again from inside */
+    void (*fire)(
+        struct weir__timer *timer); /* the timer is stopped then; it may be started again from inside */
     int64_t tick;
     short where; /* level * 64 + slot; -1: in no slot */
 } weir__timer;

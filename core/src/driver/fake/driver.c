@@ -381,6 +381,8 @@ static const char *begin(weir__env *env, const weir__begin *begin, weir_error *e
     return texts[begin->isolation][begin->readonly];
 }
 
+static void baseline(weir__conn *conn) { (void)conn; }
+
 const weir__driver weir__fake_driver = {
     .name = "fake",
     .env_open = env_open,
@@ -392,6 +394,7 @@ const weir__driver weir__fake_driver = {
     .execute = execute,
     .cancel = cancel,
     .reset = reset,
+    .baseline = baseline,
     .alive = alive,
     .stop = stop,
     .free = free_,

@@ -42,6 +42,13 @@ static bool pg_alive(weir__conn *conn) {
     return got > 0 && weir__pg_receive(c);
 }
 
+static void pg_baseline(weir__conn *conn) {
+    weir__pgconn *c = (weir__pgconn *)conn;
+    c->founded = c->founded || c->dirty;
+    c->dirty = false;
+    conn->wiped = false;
+}
+
 static void pg_stop(weir__conn *conn) {
     weir__pgconn *c = (weir__pgconn *)conn;
     const weir__host *host = conn->env->host;
@@ -97,6 +104,7 @@ const weir__driver weir__postgres_driver = {
     .execute = weir__pg_execute,
     .cancel = weir__pg_cancel,
     .reset = weir__pg_reset,
+    .baseline = pg_baseline,
     .alive = pg_alive,
     .stop = pg_stop,
     .free = pg_free,

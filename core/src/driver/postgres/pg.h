@@ -112,6 +112,7 @@ typedef struct weir__pgconn {
     size_t doomed_count;
     uint64_t next_number; /* of a prepared statement's name; never used twice */
     bool dirty;           /* statements may have left something behind: the reset sends DISCARD ALL */
+    bool founded; /* the host's own init has left something behind, which DISCARD ALL undoes as well */
     bool retyped; /* … or a SET LOCAL may give names another meaning: types are not shared with the pool */
     bool guard_foreign; /* the borrower has set statement_timeout himself */
     bool guard_in_tx;   /* our SET statement_timeout stands inside an open transaction, and falls with it */

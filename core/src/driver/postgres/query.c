@@ -245,6 +245,8 @@ static void take_command(weir__pgconn *c, PGresult *result) {
 
 static void take_discard(weir__pgconn *c) {
     weir__pg_statements_forget(c);
+    c->base.wiped = c->founded;
+    c->founded = false;
     c->dirty = c->retyped = c->guard_foreign = c->guard_in_tx = false;
     c->guard_ms = weir__pg_env(c)->guard_ms;
 }

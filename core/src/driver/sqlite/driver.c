@@ -215,6 +215,12 @@ static bool reset(weir__conn *base, weir__request *request) {
     return true;
 }
 
+/* The worker has nothing to do, so what is its own can be written here. */
+static void baseline(weir__conn *base) {
+    weir__sqlite_conn *conn = conn_of(base);
+    conn->dirty = conn->soiled = false;
+}
+
 static bool alive(weir__conn *conn) {
     (void)conn;
     return true;
@@ -256,6 +262,7 @@ const weir__driver weir__sqlite_driver = {
     .execute = execute,
     .cancel = cancel,
     .reset = reset,
+    .baseline = baseline,
     .alive = alive,
     .stop = stop,
     .free = free_,

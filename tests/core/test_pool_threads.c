@@ -1,0 +1,160 @@
+/* Eight threads on one pool, each blocking in weir_reactor_wait, on the real clock: for ThreadSanitizer, and
+   for lost wake-ups, which would let them stand still. */
+#include <check.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "config/config.h"
+#include "driver/fake/fake.h"
+#include "pool/pool.h"
+
+enum { THREADS = 8, TURNS = 300, CONNECTIONS = 3 };
+
+static weir_reactor *reactor;
+static weir_pool *pool;
+
+typedef struct worker {
+    pthread_t thread;
+    weir__rng rng;
+    int64_t nonce;
+    long done, cancelled, timed_out;
+    const char *fault;
+} worker;
+
+/* Waits for it, or gives it up after a while; WEIR_PENDING: given up. */
+static int wait_for(worker *w, weir_op op, weir_completion *out) {
+    int64_t patience = weir__random_below(&w->rng, 4) ? 20000 : weir__random_below(&w->rng, 3);
+    int code = weir_reactor_wait(reactor, op, patience, out);
+    if (code == WEIR_OK) return out->code;
+    if (code != WEIR_ETIMEOUT || patience == 20000) w->fault = "wait does not come back as it should";
+    if (weir_reactor_cancel(reactor, op) != WEIR_OK) w->fault = "a pending operation cannot be cancelled";
+    w->cancelled++;
+    return WEIR_PENDING;
+}
+
+static void run_one(worker *w, weir_session *session) {
+    static const int64_t timeouts[] = {WEIR_TIMEOUT_DEFAULT, -1, 1, 5};
+    bool slow = !weir__random_below(&w->rng, 8);
+    weir_statement *s = slow ? weir_statement_new("sleep 3", 7, NULL) : weir_statement_new("echo", 4, NULL);
+    int64_t timeout = timeouts[weir__random_below(&w->rng, 4)], nonce = ++w->nonce;
+    weir_value value = {.type = WEIR_TYPE_INT, .as.integer = nonce};
+    weir_completion out = {0};
+    weir_op op = 0;
+    weir_statement_add(s, &value);
+    int code = session ? weir_session_execute(*session, s, timeout, NULL, &op, NULL)
+                       : weir_pool_execute(pool, s, timeout, NULL, &op, NULL);
+    weir_statement_unref(s);
+    if (code != WEIR_PENDING) {
+        w->fault = "execute is not pending";
+        return;
+    }
+    code = wait_for(w, op, &out);
+    if (code == WEIR_OK) {
+        w->done++;
+        if (weir_result_value(out.result, 0, 0, &value) != WEIR_OK || value.as.integer != nonce)
+            w->fault = "an answer that belongs to another question";
+    } else if (code == WEIR_ECOMMANDTIMEOUT || code == WEIR_ECHECKOUTTIMEOUT) {
+        w->timed_out++;
+    } else if (code != WEIR_PENDING && !(session && code == WEIR_ESERVER)) { /* in a failed transaction */
+        w->fault = "a statement fails";
+    }
+    weir_completion_discard(&out);
+}
+
+static void use_a_session(worker *w) {
+    weir_checkout checkout;
+    weir_session session;
+    weir_completion out = {0};
+    weir_op op = 0;
+    weir_checkout_init(&checkout);
+    checkout.transaction = weir__random_below(&w->rng, 2);
+    int code = weir_pool_acquire(pool, &checkout, NULL, &session, &op, NULL);
+    if (code == WEIR_PENDING) {
+        code = wait_for(w, op, &out);
+        session = out.session;
+    }
+    if (code == WEIR_PENDING) return;
+    if (code != WEIR_OK) {
+        w->fault = "acquire fails";
+        return;
+    }
+    for (int64_t n = weir__random_below(&w->rng, 3); n > 0; n--) run_one(w, &session);
+    if (weir_session_release(session) != WEIR_OK) w->fault = "a session cannot be returned";
+    if (weir_session_release(session) != WEIR_ESTALE) w->fault = "a session can be returned twice";
+}
+
+static void *work(void *arg) {
+    worker *w = arg;
+    for (int i = 0; i < TURNS && !w->fault; i++) {
+        if (weir__random_below(&w->rng, 2))
+            use_a_session(w);
+        else
+            run_one(w, NULL);
+    }
+    return NULL;
+}
+
+static void open_pool(void) {
+    weir_options options;
+    weir_op op;
+    weir_completion out;
+    weir_options_init(&options);
+    options.url = "postgresql://user@host/db";
+    options.min_size = options.max_size = CONNECTIONS;
+    options.idle_timeout_ms = options.max_lifetime_ms = -1; /* the fake's list is for one thread */
+    weir__fake_start(3);
+    weir__fake.run_max_ns = weir__fake.reset_max_ns = weir__fake.cancel_max_ns = 2 * WEIR__MS;
+    weir__fake.reset_permille = 300;
+    ck_assert_int_eq(weir_reactor_new(&reactor, NULL), WEIR_OK);
+    weir__config *config = weir__config_new(&options, NULL);
+    int code = weir__pool_open(reactor, &weir__fake_driver, config, 1, NULL, &pool, &op, NULL);
+    ck_assert_int_eq(code, WEIR_PENDING);
+    ck_assert_int_eq(weir_reactor_wait(reactor, op, -1, &out), WEIR_OK);
+    ck_assert_int_eq(out.code, WEIR_OK);
+}
+
+START_TEST(eight_threads) {
+    static worker workers[THREADS];
+    long live = weir__alloc_live(), done = 0, cancelled = 0, timed_out = 0;
+    open_pool();
+    for (int i = 0; i < THREADS; i++) {
+        workers[i] = (worker){.rng = {(uint64_t)i + 1}, .nonce = (int64_t)i << 32};
+        ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        struct timespec at;
+        clock_gettime(CLOCK_REALTIME, &at);
+        at.tv_sec += 100;
+        ck_assert_msg(pthread_timedjoin_np(workers[i].thread, NULL, &at) == 0, "the threads stand still");
+        ck_assert_msg(!workers[i].fault, "%s", workers[i].fault);
+        done += workers[i].done;
+        cancelled += workers[i].cancelled;
+        timed_out += workers[i].timed_out;
+    }
+    ck_assert_int_gt(done, THREADS * TURNS / 4);
+    ck_assert_int_gt(cancelled, 10);
+    ck_assert_int_gt(timed_out, 10);
+    ck_assert(weir__enter(reactor));
+    ck_assert_ptr_null(weir__pool_check(pool));
+    ck_assert_int_eq(weir__fake.violations, 0);
+    weir__leave(reactor);
+    weir_pool_free(pool);
+    weir_reactor_free(reactor);
+    ck_assert_int_eq(weir__alloc_live(), live);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("pool_threads");
+    TCase *tc = tcase_create("pool_threads");
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, eight_threads);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,780 @@
+/* What is done with a connection: loans, statements, transactions, time-outs, cancellation, loss. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "support_pool.h"
+
+static weir_options options;
+static weir_error error;
+
+static void set_up(void) {
+    rig_start(7);
+    options = rig_options();
+    options.min_size = 1;
+    options.max_size = 2;
+    error = (weir_error)WEIR_ERROR_INIT;
+}
+static void tear_down(void) {
+    weir_error_clear(&error);
+    rig_done();
+}
+
+static weir_session ready(void) {
+    rig_ready(&options);
+    return lend();
+}
+
+static weir_checkout in_transaction(const char *isolation, bool readonly) {
+    weir_checkout checkout;
+    weir_checkout_init(&checkout);
+    checkout.transaction = true;
+    checkout.begin.isolation = isolation;
+    checkout.begin.readonly = readonly;
+    return checkout;
+}
+
+static int try_execute(weir_session session) {
+    weir_op op;
+    weir_statement *s = weir_statement_new("x", 1, NULL);
+    int code = weir_session_execute(session, s, -1, NULL, &op, &error);
+    weir_statement_unref(s);
+    return code;
+}
+
+static int begin(weir_session session) {
+    int depth = -1;
+    int code = weir_session_begin(session, NULL, &depth, &error);
+    return code == WEIR_OK ? depth : -code;
+}
+
+/* Ends a transaction, as far as the clock must go for it; its code. */
+static int end(weir_session session, bool commit, int depth) {
+    weir_op op = 0;
+    int code = commit ? weir_session_commit(session, depth, NULL, &op, &error)
+                      : weir_session_rollback(session, depth, NULL, &op, &error);
+    if (code != WEIR_PENDING) return code;
+    code = outcome(op, NULL);
+    for (int ms = 0; code == WEIR_PENDING && ms < 100000; ms++) {
+        rig_advance(1);
+        code = outcome(op, NULL);
+    }
+    return code;
+}
+
+static weir_session_info info_of(weir_session session) {
+    weir_session_info info;
+    ck_assert_int_eq(weir_session_inspect(session, &info, NULL), WEIR_OK);
+    return info;
+}
+
+/* ---- loans ---- */
+
+START_TEST(a_loan_ends_once) {
+    weir_session s = ready();
+    ck_assert_int_eq(weir_session_release(s), WEIR_OK);
+    ck_assert_int_eq(weir_session_release(s), WEIR_ESTALE);
+    ck_assert_int_eq(weir_session_discard(s), WEIR_ESTALE);
+    ck_assert_int_eq(try_execute(s), WEIR_ESTALE);
+    ck_assert_ptr_nonnull(strstr(error.message, "has been returned"));
+    ck_assert_int_eq(begin(s), -WEIR_ESTALE);
+    ck_assert_int_eq(end(s, true, 1), WEIR_ESTALE);
+    ck_assert_int_eq(end(s, false, 1), WEIR_ESTALE);
+    weir_session next = lend(); /* the same connection, lent again: the old handle does not reach it */
+    ck_assert_uint_eq(next.slot, s.slot);
+    ck_assert_int_eq(weir_session_release(s), WEIR_ESTALE);
+    ck_assert_int_eq(try_execute(s), WEIR_ESTALE);
+    ck_assert_int_eq(run_sql(next, "select 1"), WEIR_OK);
+    ck_assert_int_eq(weir_session_release((weir_session){rig.pool, next.loan, 99}), WEIR_ESTALE);
+    ck_assert_int_eq(weir_session_release((weir_session){.pool = rig.pool}), WEIR_ESTALE);
+    ck_assert_uint_eq(snapshot().returned, 1);
+}
+END_TEST
+
+START_TEST(discarding) {
+    weir_session s = ready();
+    ck_assert_int_eq(weir_session_discard(s), WEIR_OK);
+    ck_assert_int_eq(weir__fake.stopped, 1);
+    ck_assert_int_eq(weir_session_release(s), WEIR_ESTALE);
+    ck_assert_int_eq(in_state(WEIR__IDLE), 1); /* replaced: the floor */
+    ck_assert_int_eq(weir__fake.created, 2);
+    s = lend();
+    weir_op op = submit(s, "hang", -1);
+    ck_assert_int_eq(weir_session_discard(s), WEIR_OK);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ECANCELLED);
+    rig_advance(10);
+    ck_assert_int_eq(in_state(WEIR__IDLE), 1);
+    ck_assert_int_eq(weir__fake.created, 3);
+}
+END_TEST
+
+START_TEST(one_operation_at_a_time) {
+    weir_session s = ready();
+    ck_assert_int_eq(begin(s), 1);
+    weir_op op = submit(s, "sleep 10", -1);
+    ck_assert(info_of(s).busy);
+    ck_assert_int_eq(try_execute(s), WEIR_EBUSY);
+    ck_assert_int_eq(begin(s), -WEIR_EBUSY);
+    ck_assert_int_eq(end(s, true, 1), WEIR_EBUSY);
+    ck_assert_int_eq(end(s, false, 1), WEIR_EBUSY);
+    rig_advance(12);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+    ck_assert(!info_of(s).busy);
+    ck_assert_int_eq(end(s, true, 1), WEIR_OK);
+}
+END_TEST
+
+START_TEST(a_session_is_described) {
+    weir_session s = ready();
+    rig_advance(1500);
+    weir_session_info info = info_of(s);
+    ck_assert_int_eq(info.age_ms, 1500);
+    ck_assert_int_eq(info.backend, 1);
+    ck_assert(info.depth == 0 && !info.in_transaction && !info.failed && !info.busy);
+    ck_assert_int_eq(begin(s), 1);
+    info = info_of(s);
+    ck_assert(info.depth == 1 && !info.in_transaction); /* about to be */
+    run_sql(s, "select 1");
+    ck_assert(info_of(s).in_transaction && !info_of(s).failed);
+    run_sql(s, "fail 23505");
+    ck_assert(info_of(s).in_transaction && info_of(s).failed);
+}
+END_TEST
+
+/* ---- transactions: what is sent, and when ---- */
+
+START_TEST(a_transaction_begins_with_its_first_statement) {
+    weir_session s = ready();
+    ck_assert_int_eq(begin(s), 1);
+    ck_assert_str_eq(transcript(), "");
+    ck_assert_int_eq(run_sql(s, "select 1"), WEIR_OK);
+    ck_assert_str_eq(transcript(), "BEGIN; select 1\n");
+    ck_assert_int_eq(run_sql(s, "select 2"), WEIR_OK);
+    ck_assert_str_eq(transcript(), "select 2\n");
+    ck_assert_int_eq(end(s, true, 1), WEIR_OK);
+    ck_assert_str_eq(transcript(), "COMMIT\n");
+    ck_assert_int_eq(run_sql(s, "select 3"), WEIR_OK); /* and back in autocommit */
+    ck_assert_str_eq(transcript(), "select 3\n");
+    ck_assert_int_eq(begin(s), 1);
+    ck_assert_int_eq(run_sql(s, "select 4"), WEIR_OK);
+    ck_assert_int_eq(end(s, false, 1), WEIR_OK);
+    ck_assert_str_eq(transcript(), "BEGIN; select 4\nROLLBACK\n");
+}
+END_TEST
+
+START_TEST(nothing_sent_nothing_to_end) {
+    weir_session s = ready();
+    for (int commit = 0; commit < 2; commit++) {
+        ck_assert_int_eq(begin(s), 1);
+        ck_assert_int_eq(begin(s), 2);
+        ck_assert_int_eq(end(s, commit, 2), WEIR_OK);
+        ck_assert_int_eq(end(s, commit, 1), WEIR_OK);
+    }
+    ck_assert_str_eq(transcript(), "");
+    ck_assert_int_eq(begin(s), 1);
+    run_sql(s, "select 1");
+    ck_assert_int_eq(begin(s), 2); /* sent: the outer one; not sent: the inner one */
+    ck_assert_int_eq(end(s, true, 2), WEIR_OK);
+    ck_assert_int_eq(end(s, true, 1), WEIR_OK);
+    ck_assert_str_eq(transcript(), "BEGIN; select 1\nCOMMIT\n");
+}
+END_TEST
+
+START_TEST(savepoints) {
+    weir_session s = ready();
+    ck_assert_int_eq(begin(s), 1);
+    ck_assert_int_eq(begin(s), 2);
+    ck_assert_int_eq(begin(s), 3);
+    ck_assert_int_eq(run_sql(s, "select 1"), WEIR_OK);
+    ck_assert_str_eq(transcript(), "BEGIN; SAVEPOINT weir_11; SAVEPOINT weir_12; select 1\n");
+    ck_assert_int_eq(end(s, true, 3), WEIR_OK);
+    ck_assert_str_eq(transcript(), "RELEASE SAVEPOINT weir_12\n");
+    ck_assert_int_eq(run_sql(s, "fail 23505"), WEIR_ESERVER);
+    ck_assert_int_eq(run_sql(s, "select 2"), WEIR_ESERVER); /* 25P02 */
+    ck_assert_str_eq(transcript(), "fail 23505\nselect 2\n");
+    ck_assert_int_eq(end(s, false, 2), WEIR_OK);
+    ck_assert_str_eq(transcript(), "ROLLBACK TO SAVEPOINT weir_11; RELEASE SAVEPOINT weir_11\n");
+    ck_assert_int_eq(run_sql(s, "select 3"), WEIR_OK); /* the outer one is as it was */
+    ck_assert_int_eq(begin(s), 2);
+    ck_assert_int_eq(run_sql(s, "select 4"), WEIR_OK);
+    ck_assert_str_eq(transcript(), "select 3\nSAVEPOINT weir_11; select 4\n");
+    ck_assert_int_eq(end(s, true, 2), WEIR_OK);
+    run_sql(s, "fail 23505");
+    ck_assert_int_eq(begin(s),
+                     2); /* in a failed transaction there is no savepoint to be had, nor to be ended */
+    ck_assert_int_eq(run_sql(s, "select 5"), WEIR_ESERVER);
+    transcript();
+    ck_assert_int_eq(end(s, false, 2), WEIR_OK);
+    ck_assert_str_eq(transcript(), "");
+    ck_assert_int_eq(end(s, true, 1), WEIR_EROLLEDBACK);
+}
+END_TEST
+
+START_TEST(the_innermost_one_ends_first) {
+    weir_session s = ready();
+    ck_assert_int_eq(end(s, true, 1), WEIR_ETRANSACTION);
+    ck_assert_int_eq(end(s, false, 0), WEIR_ETRANSACTION);
+    begin(s);
+    begin(s);
+    ck_assert_int_eq(end(s, true, 1), WEIR_ETRANSACTION);
+    ck_assert_int_eq(end(s, false, 3), WEIR_ETRANSACTION);
+    ck_assert_int_eq(info_of(s).depth, 2);
+    for (int depth = 3; depth <= WEIR__DEPTH_MAX; depth++) ck_assert_int_eq(begin(s), depth);
+    ck_assert_int_eq(begin(s), -WEIR_ETRANSACTION);
+    ck_assert_int_eq(run_sql(s, "select 1"), WEIR_OK); /* all of them in one go */
+    const char *sent = transcript();
+    ck_assert_ptr_nonnull(strstr(sent, "BEGIN; SAVEPOINT weir_11; "));
+    ck_assert_ptr_nonnull(strstr(sent, "SAVEPOINT weir_47; select 1\n"));
+    for (int depth = WEIR__DEPTH_MAX; depth > 0; depth--) ck_assert_int_eq(end(s, depth % 2, depth), WEIR_OK);
+    sent = transcript();
+    ck_assert_ptr_nonnull(strstr(sent, "ROLLBACK TO SAVEPOINT weir_47; RELEASE SAVEPOINT weir_47\n"));
+    ck_assert_int_eq(weir__fake.commits, 1);
+}
+END_TEST
+
+START_TEST(how_a_transaction_begins) {
+    static const struct {
+        const char *isolation;
+        bool readonly;
+        const char *text;
+    } cases[] = {{NULL, true, "BEGIN READ ONLY"},
+                 {"serializable", false, "BEGIN ISOLATION LEVEL SERIALIZABLE"},
+                 {"Repeatable_Read", false, "BEGIN ISOLATION LEVEL REPEATABLE READ"},
+                 {"READ COMMITTED", true, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"},
+                 {"read uncommitted", false, "BEGIN ISOLATION LEVEL READ UNCOMMITTED"}};
+    weir_session s = ready();
+    int depth;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        weir_transaction how = {.isolation = cases[i].isolation, .readonly = cases[i].readonly};
+        ck_assert_int_eq(weir_session_begin(s, &how, &depth, NULL), WEIR_OK);
+        ck_assert_int_eq(weir_session_begin(s, &how, &depth, &error), WEIR_ETRANSACTION); /* a savepoint */
+        run_sql(s, "x");
+        end(s, true, 1);
+        const char *sent = transcript();
+        ck_assert_uint_eq(strcspn(sent, ";"), strlen(cases[i].text));
+        ck_assert_int_eq(strncmp(sent, cases[i].text, strlen(cases[i].text)), 0);
+    }
+    const char *const bad[] = {"", "snapshot", "serializable ", "repeatable read and quite a lot more"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        weir_transaction how = {.isolation = bad[i]};
+        ck_assert_int_eq(weir_session_begin(s, &how, &depth, &error), WEIR_EINVAL);
+        ck_assert_ptr_nonnull(strstr(error.message, "use one of"));
+    }
+    ck_assert_int_eq(info_of(s).depth, 0);
+}
+END_TEST
+
+START_TEST(a_session_that_is_a_transaction) {
+    rig_ready(&options);
+    weir_checkout checkout = in_transaction("serializable", false);
+    weir_session s = lend_as(&checkout);
+    ck_assert_int_eq(end(s, true, 1), WEIR_OK); /* unused, it costs nothing */
+    ck_assert_str_eq(transcript(), "");
+    ck_assert_int_eq(run_sql(s, "select 1"), WEIR_OK);
+    ck_assert_int_eq(info_of(s).depth, 1);
+    ck_assert_int_eq(end(s, true, 1), WEIR_OK);
+    ck_assert_int_eq(run_sql(s, "select 2"), WEIR_OK); /* the next statement begins the next one */
+    ck_assert_int_eq(end(s, false, 1), WEIR_OK);
+    ck_assert_int_eq(begin(s), 2);
+    ck_assert_int_eq(run_sql(s, "select 3"), WEIR_OK);
+    ck_assert_int_eq(end(s, true, 2), WEIR_OK);
+    ck_assert_str_eq(transcript(), "BEGIN ISOLATION LEVEL SERIALIZABLE; select 1\nCOMMIT\n"
+                                   "BEGIN ISOLATION LEVEL SERIALIZABLE; select 2\nROLLBACK\n"
+                                   "BEGIN ISOLATION LEVEL SERIALIZABLE; SAVEPOINT weir_11; select 3\n"
+                                   "RELEASE SAVEPOINT weir_11\n");
+    for (int depth = 2; depth < WEIR__DEPTH_MAX; depth++) ck_assert_int_eq(begin(s), depth);
+    ck_assert_int_eq(weir_session_release(s), WEIR_OK);
+    ck_assert_int_eq(weir__fake.resets, 1);                 /* it was open: the reset ends it */
+    ck_assert_int_eq(run_sql(lend(), "select 4"), WEIR_OK); /* the next borrower has none of it */
+    ck_assert_str_eq(transcript(), "select 4\n");
+}
+END_TEST
+
+START_TEST(commit_is_answered_by_rollback) {
+    weir_session s = ready();
+    begin(s);
+    run_sql(s, "fail 23505");
+    ck_assert_int_eq(end(s, true, 1), WEIR_EROLLEDBACK);
+    ck_assert_int_eq(info_of(s).depth, 0);
+    ck_assert(!info_of(s).in_transaction);
+    begin(s);
+    run_sql(s, "select 1");
+    weir__fake_next_run(WEIR__FAKE_ROLLED_BACK, NULL, 0); /* the server has its own reasons */
+    ck_assert_int_eq(end(s, true, 1), WEIR_EROLLEDBACK);
+    begin(s);
+    run_sql(s, "fail 23505");
+    ck_assert_int_eq(end(s, false, 1), WEIR_OK);
+}
+END_TEST
+
+/* A statement of the holder's own ends the transaction: the fake knows none that does, so the test plays the
+   server. */
+static void break_off(weir_session s) {
+    weir_op op = submit(s, "sleep 5", -1);
+    ck_assert(weir__enter(rig.reactor));
+    weir__conn *conn = slot_of(s)->conn;
+    weir__request *request = conn->request;
+    conn->tx = WEIR__TX_NONE;
+    rig.clock.now += 5 * WEIR__MS;
+    weir__fake_driver.tick(conn);
+    ck_assert_ptr_null(conn->request);
+    ck_assert_int_eq(request->code, WEIR_OK);
+    conn->tx = WEIR__TX_NONE;
+    weir__leave(rig.reactor);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+}
+
+START_TEST(a_transaction_broken_off) {
+    weir_session s = ready();
+    begin(s);
+    begin(s);
+    run_sql(s, "select 1");
+    break_off(s);
+    ck_assert_int_eq(info_of(s).depth, 2);
+    ck_assert_int_eq(end(s, true, 2), WEIR_ETRANSACTION); /* he must hear of it */
+    ck_assert_ptr_nonnull(strstr(error.message, "ended by a statement of yours"));
+    ck_assert_int_eq(end(s, false, 1), WEIR_OK);
+    begin(s); /* the next transaction is a new one */
+    ck_assert_int_eq(end(s, true, 1), WEIR_OK);
+    begin(s);
+    run_sql(s, "select 2");
+    break_off(s);
+    run_sql(s, "select 3"); /* in a transaction, as he wanted it: begun anew */
+    transcript();
+    ck_assert_int_eq(end(s, true, 1), WEIR_OK);
+    ck_assert_str_eq(transcript(), "COMMIT\n");
+    begin(s); /* and nothing of it is left behind */
+    ck_assert_int_eq(end(s, true, 1), WEIR_OK);
+    weir_session_release(s);
+    weir_checkout checkout = in_transaction(NULL, false);
+    s = lend_as(&checkout);
+    run_sql(s, "select 4");
+    break_off(s);
+    ck_assert_int_eq(info_of(s).depth, 0);
+    transcript();
+    run_sql(s, "select 5");
+    ck_assert_str_eq(transcript(), "BEGIN; select 5\n");
+}
+END_TEST
+
+/* ---- statements, time-outs, cancellation ---- */
+
+START_TEST(statements_on_the_pool) {
+    rig_ready(&options);
+    weir_statement *s = weir_statement_new("select $1", 9, NULL);
+    weir_statement_add(s, &(weir_value){.type = WEIR_TYPE_INT, .as.integer = 4711});
+    int token;
+    weir_op op = 0;
+    ck_assert_int_eq(weir_pool_execute(rig.pool, s, WEIR_TIMEOUT_DEFAULT, &token, &op, NULL), WEIR_PENDING);
+    weir_statement_unref(s);
+    weir_completion c;
+    weir_value value;
+    ck_assert(weir_reactor_next(rig.reactor, &c));
+    ck_assert(c.kind == WEIR_DONE_EXECUTE && c.code == WEIR_OK && c.op == op && c.token == &token);
+    ck_assert_int_eq(weir_result_value(c.result, 0, 0, &value), WEIR_OK);
+    ck_assert_int_eq(value.as.integer, 4711);
+    weir_completion_discard(&c);
+    ck_assert_int_eq(outcome(submit_to_pool("fail 40001", -1), NULL), WEIR_ESERVER);
+    ck_assert_int_eq(outcome(submit_to_pool("lose", -1), NULL), WEIR_ELOST);
+    rig_advance(5);
+    ck_assert_str_eq(transcript(), "select $1\nfail 40001\nlose\n");
+    weir_snapshot now = snapshot();
+    ck_assert_uint_eq(now.checkouts_granted, 3);
+    ck_assert_uint_eq(now.returned, 3);
+    ck_assert_uint_eq(now.queries_succeeded, 1);
+    ck_assert_uint_eq(now.queries_failed, 2);
+}
+END_TEST
+
+/* One bound over waiting and running, or each its own. */
+START_TEST(time_for_a_statement_on_the_pool) {
+    options.max_size = 1;
+    options.checkout_timeout_ms = 50;
+    options.command_timeout_ms = 40;
+    rig_ready(&options);
+    weir_session held = lend();
+    weir_op bounded = submit_to_pool("hang", 60);
+    weir_op by_options = submit_to_pool("hang", WEIR_TIMEOUT_DEFAULT);
+    weir_op late = submit_to_pool("select 1", WEIR_TIMEOUT_DEFAULT);
+    rig_advance(30);
+    weir_session_release(held); /* `bounded` runs for what is left: 30 ms */
+    rig_advance(28);
+    ck_assert_int_eq(outcome(late, NULL), WEIR_ECHECKOUTTIMEOUT);
+    ck_assert_int_eq(outcome(by_options, NULL), WEIR_ECHECKOUTTIMEOUT);
+    ck_assert_int_eq(outcome(bounded, NULL), WEIR_PENDING);
+    rig_advance(4);
+    ck_assert_int_eq(outcome(bounded, NULL), WEIR_ECOMMANDTIMEOUT);
+    by_options = submit_to_pool("hang", WEIR_TIMEOUT_DEFAULT);
+    rig_advance(39);
+    ck_assert_int_eq(outcome(by_options, NULL), WEIR_PENDING);
+    rig_advance(3);
+    ck_assert_int_eq(outcome(by_options, NULL), WEIR_ECOMMANDTIMEOUT);
+    ck_assert_int_eq(weir__fake.cancelled, 2);
+}
+END_TEST
+
+/* The caller has its answer at the deadline; the connection is in nobody's hands until the cancel is over. */
+START_TEST(a_time_out_is_answered_at_once) {
+    weir__fake.cancel_min_ns = weir__fake.cancel_max_ns = 500 * WEIR__MS;
+    options.max_size = 1;
+    weir_session s = ready();
+    weir_op op = submit(s, "hang", 20);
+    rig_advance(19);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_PENDING);
+    rig_advance(3);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ECOMMANDTIMEOUT);
+    ck_assert_int_eq(weir__fake.cancelled, 1);
+    weir_op next = submit(s, "select 1", -1); /* behind what drains */
+    ck_assert(info_of(s).busy);
+    ck_assert_int_eq(try_execute(s), WEIR_EBUSY);
+    rig_advance(450);
+    ck_assert_int_eq(outcome(next, NULL), WEIR_PENDING);
+    rig_advance(60);
+    ck_assert_int_eq(outcome(next, NULL), WEIR_OK);
+    ck_assert_str_eq(transcript(), "hang\nselect 1\n");
+    op = submit(s, "hang", 20);
+    rig_advance(22);
+    weir_session_release(s); /* back, but not lent to the next one before the cancel is over */
+    ck_assert_int_eq(in_state(WEIR__DRAINING), 1);
+    weir_op waiter = queue();
+    rig_advance(450);
+    ck_assert_int_eq(outcome(waiter, NULL), WEIR_PENDING);
+    rig_advance(60);
+    ck_assert_int_eq(outcome(waiter, &s), WEIR_OK);
+    ck_assert_int_eq(weir__fake.created, 1);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ECOMMANDTIMEOUT);
+    ck_assert_uint_eq(snapshot().queries_timed_out, 2);
+}
+END_TEST
+
+START_TEST(the_servers_own_guard_is_a_time_out) {
+    weir_session s = ready();
+    weir__fake_next_run(WEIR__FAKE_FAIL, "57014", 20 * WEIR__MS);
+    weir_op op = submit(s, "select 1", 20);
+    rig.clock.now += 20 * WEIR__MS; /* the answer and the deadline meet: either way it is a time-out */
+    rig_advance(2);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ECOMMANDTIMEOUT);
+    ck_assert_uint_eq(snapshot().queries_timed_out, 1);
+    weir__fake_next_run(WEIR__FAKE_FAIL, "57014", 5 * WEIR__MS); /* somebody else's cancel is not */
+    ck_assert_int_eq(run_sql(s, "select 2"), WEIR_ESERVER);
+}
+END_TEST
+
+START_TEST(cancelling_a_statement) {
+    weir_session s = ready();
+    weir__fake.cancel_min_ns = weir__fake.cancel_max_ns = 10 * WEIR__MS;
+    weir_op running = submit(s, "hang", -1);
+    ck_assert_int_eq(weir_reactor_cancel(rig.reactor, running), WEIR_OK);
+    ck_assert_int_eq(weir__fake.cancelled, 1);
+    weir_op queued = submit(s, "select 1", -1);
+    ck_assert_int_eq(weir_reactor_cancel(rig.reactor, queued), WEIR_OK); /* never sent */
+    weir_op next = submit(s, "select 2", -1);
+    rig_advance(12);
+    ck_assert_int_eq(outcome(next, NULL), WEIR_OK);
+    ck_assert_str_eq(transcript(), "hang\nselect 2\n");
+    weir_op alone = submit_to_pool("hang", -1);
+    rig_advance(1);
+    ck_assert_int_eq(weir_reactor_cancel(rig.reactor, alone), WEIR_OK);
+    rig_advance(12);
+    ck_assert_int_eq(in_state(WEIR__IDLE), 1);
+    ck_assert_uint_eq(snapshot().queries_cancelled, 2);
+    weir_completion c;
+    ck_assert(!weir_reactor_next(rig.reactor, &c));
+}
+END_TEST
+
+START_TEST(returned_while_it_runs) {
+    weir_session s = ready();
+    weir__fake.cancel_min_ns = weir__fake.cancel_max_ns = 10 * WEIR__MS;
+    begin(s);
+    weir_op running = submit(s, "hang", -1);
+    ck_assert_int_eq(weir_session_release(s), WEIR_OK);
+    ck_assert_int_eq(outcome(running, NULL), WEIR_ECANCELLED);
+    ck_assert_int_eq(in_state(WEIR__DRAINING), 1);
+    rig_advance(12);
+    ck_assert_int_eq(in_state(WEIR__IDLE), 1);
+    ck_assert_int_eq(weir__fake.resets, 1);
+    s = lend();
+    running = submit(s, "hang", 5);
+    rig_advance(7);
+    weir_op queued = submit(s, "select 1", -1);
+    weir_session_release(s);
+    ck_assert_int_eq(outcome(running, NULL), WEIR_ECOMMANDTIMEOUT);
+    ck_assert_int_eq(outcome(queued, NULL), WEIR_ECANCELLED);
+    ck_assert_int_eq(weir__fake.cancelled, 2); /* one cancel is enough */
+}
+END_TEST
+
+/* A cancel that the server ignores: at the bound the connection is closed, and replaced. */
+START_TEST(the_bound_of_cleaning) {
+    weir__fake.cancel_ignored_permille = 1000;
+    weir_session s = ready();
+    weir_op op = submit(s, "hang", 10);
+    rig_advance(12);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ECOMMANDTIMEOUT);
+    if (_i == 0) weir_session_release(s);
+    rig_advance(4980);
+    ck_assert_int_eq(weir__fake.created, 1);
+    rig_advance(40);
+    ck_assert_int_eq(weir__fake.created, 2);
+    ck_assert_int_eq(in_state(WEIR__IDLE), 1);
+    ck_assert(logged("did not end a cancelled statement, or a reset, in time"));
+    ck_assert_int_eq(weir_session_release(s), _i == 0 ? WEIR_ESTALE : WEIR_ELOST);
+}
+END_TEST
+
+START_TEST(a_reset_that_fails) {
+    weir__fake.reset_permille = 1000;
+    weir_session s = ready();
+    weir_session_release(s);
+    ck_assert_int_eq(in_state(WEIR__IDLE), 1);
+    ck_assert_int_eq(weir__fake.created, 1);
+    weir__fake.reset_fail_permille = 1000;
+    weir_session_release(lend());
+    ck_assert_int_eq(weir__fake.created, 2); /* closed, and replaced */
+    weir__fake.reset_fail_permille = 0;
+    weir__fake.reset_min_ns = weir__fake.reset_max_ns = 6000 * WEIR__MS;
+    weir_session_release(lend());
+    ck_assert_int_eq(in_state(WEIR__RESETTING), 1);
+    rig_advance(5002);
+    ck_assert_int_eq(weir__fake.created, 3); /* a reset has its bound, too */
+}
+END_TEST
+
+START_TEST(a_session_times_out) {
+    rig_ready(&options);
+    weir_checkout checkout = in_transaction(NULL, false);
+    checkout.session_timeout_ms = 100;
+    weir_session s = lend_as(&checkout);
+    run_sql(s, "select 1");
+    rig_advance(50);
+    weir_op op = submit(s, "hang", -1);
+    rig_advance(48);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_PENDING);
+    rig_advance(4);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ESESSIONTIMEOUT);
+    ck_assert_int_eq(try_execute(s), WEIR_ESESSIONTIMEOUT);
+    ck_assert_int_eq(weir_session_release(s), WEIR_ESESSIONTIMEOUT);
+    ck_assert_int_eq(in_state(WEIR__IDLE), 1);
+    s = lend(); /* the next loan has no such bound */
+    rig_advance(1000);
+    ck_assert_int_eq(run_sql(s, "select 1"), WEIR_OK);
+}
+END_TEST
+
+/* ---- loss ---- */
+
+START_TEST(lost_in_a_session) {
+    weir_session s = ready();
+    begin(s);
+    weir_op op = submit(s, "sleep 50", -1);
+    ck_assert(weir__fake_kill(slot_of(s)->conn));
+    rig_advance(3);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ELOST);
+    ck_assert_int_eq(weir__fake.created, 2); /* its place is taken already, and still: */
+    ck_assert_int_eq(try_execute(s), WEIR_ELOST);
+    ck_assert(error.retryable);
+    ck_assert_int_eq(begin(s), -WEIR_ELOST);
+    ck_assert_int_eq(weir_session_release(s), WEIR_ELOST);
+    weir_session_release(lend());
+    ck_assert_int_eq(try_execute(s), WEIR_ELOST);
+    weir_snapshot now = snapshot();
+    ck_assert_uint_eq(now.connections_lost, 1);
+    ck_assert_uint_eq(now.queries_failed, 1);
+    ck_assert_uint_eq(now.returned, 2);
+}
+END_TEST
+
+START_TEST(lost_between_statements) {
+    weir_session s = ready();
+    ck_assert(weir__fake_kill(slot_of(s)->conn));
+    rig_advance(3);
+    ck_assert_int_eq(try_execute(s), WEIR_ELOST);
+    ck_assert(logged("lost while lent"));
+}
+END_TEST
+
+START_TEST(the_outcome_of_a_commit_is_unknown) {
+    weir_session s = ready();
+    weir_op op;
+    begin(s);
+    run_sql(s, "select 1");
+    weir__fake_next_run(WEIR__FAKE_LOSE, NULL, 0);
+    ck_assert_int_eq(end(s, true, 1), WEIR_EOUTCOME);
+    rig_advance(5);
+    s = lend(); /* the same by time */
+    begin(s);
+    run_sql(s, "select 1");
+    weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0); /* until command_timeout */
+    ck_assert_int_eq(end(s, true, 1), WEIR_EOUTCOME);
+    ck_assert_int_eq(info_of(s).depth, 0);
+    begin(s); /* by the holder's own going away */
+    run_sql(s, "select 1");
+    weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0);
+    ck_assert_int_eq(weir_session_commit(s, 1, NULL, &op, NULL), WEIR_PENDING);
+    weir_session_release(s);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_EOUTCOME);
+}
+END_TEST
+
+/* A COMMIT whose caller goes away is on its way: it is let finish, and the session waits for it. */
+START_TEST(a_cancelled_commit_finishes) {
+    weir_session s = ready();
+    weir_op op;
+    begin(s);
+    run_sql(s, "select 1");
+    weir__fake_next_run(WEIR__FAKE_OK, NULL, 50 * WEIR__MS);
+    ck_assert_int_eq(weir_session_commit(s, 1, NULL, &op, NULL), WEIR_PENDING);
+    ck_assert_int_eq(weir_reactor_cancel(rig.reactor, op), WEIR_OK);
+    if (_i)
+        weir_session_release(s);
+    else
+        op = submit(s, "select 2", -1);
+    rig_advance(45);
+    ck_assert_int_eq(weir__fake.commits, 0);
+    rig_advance(8);
+    ck_assert_int_eq(weir__fake.commits, 1);
+    ck_assert_int_eq(weir__fake.cancelled, 0);
+    if (!_i)
+        ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+    else
+        ck_assert_int_eq(in_state(WEIR__IDLE), 1);
+}
+END_TEST
+
+/* The end of a transaction that waits for a statement to drain and is given up: the transaction is over for
+   its holder, so what he does next must not run in it. */
+START_TEST(an_end_that_was_never_sent) {
+    weir__fake.cancel_min_ns = weir__fake.cancel_max_ns = 50 * WEIR__MS;
+    weir_session s = ready();
+    weir_op op, next;
+    begin(s);
+    run_sql(s, "select 1");
+    if (_i == 1) {
+        begin(s);
+        run_sql(s, "select 2");
+    }
+    op = submit(s, "hang", 5);
+    rig_advance(7);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ECOMMANDTIMEOUT);
+    ck_assert_int_eq(weir_session_commit(s, _i == 1 ? 2 : 1, NULL, &op, NULL), WEIR_PENDING);
+    ck_assert_int_eq(weir_reactor_cancel(rig.reactor, op), WEIR_OK);
+    transcript();
+    if (_i == 2) begin(s);
+    next = submit(s, "select 3", -1);
+    rig_advance(60);
+    ck_assert_int_eq(outcome(next, NULL), WEIR_OK);
+    static const char *const sent[] = {
+        "ROLLBACK; select 3\n",
+        "ROLLBACK TO SAVEPOINT weir_11; RELEASE SAVEPOINT weir_11; select 3\n",
+        "ROLLBACK; BEGIN; select 3\n",
+    };
+    ck_assert_str_eq(transcript(), sent[_i]);
+    ck_assert_int_eq(info_of(s).in_transaction, _i > 0);
+    if (_i) ck_assert_int_eq(end(s, true, 1), WEIR_OK);
+    ck_assert_int_eq(weir__fake.commits, _i > 0);
+}
+END_TEST
+
+START_TEST(an_end_that_waits_too_long) {
+    weir__fake.cancel_min_ns = weir__fake.cancel_max_ns = 500 * WEIR__MS;
+    options.command_timeout_ms = 20;
+    weir_session s = ready();
+    weir_op op;
+    begin(s);
+    op = submit(s, "hang", 5);
+    rig_advance(7);
+    ck_assert_int_eq(weir_session_rollback(s, 1, NULL, &op, NULL), WEIR_PENDING);
+    rig_advance(22);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ECOMMANDTIMEOUT);
+    transcript();
+    op = submit(s, "select 1", -1);
+    rig_advance(600);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+    ck_assert_str_eq(transcript(), "ROLLBACK; select 1\n");
+}
+END_TEST
+
+/* ---- memory ---- */
+
+/* The next operation needs memory. */
+static void use_up_operations(void) {
+    ck_assert(weir__enter(rig.reactor));
+    while (!weir__list_empty(&rig.reactor->free_ops))
+        ck_assert_ptr_nonnull(weir__op_new(rig.reactor, WEIR_DONE_CLOSE, NULL, NULL, NULL, NULL));
+    weir__leave(rig.reactor);
+}
+
+/* A failed call changes nothing: the same one, made again, does what the first should have done. */
+START_TEST(calls_without_memory) {
+    weir_session s = ready();
+    weir_statement *statement = weir_statement_new("select 1", 8, NULL);
+    weir_op op, filler;
+    ck_assert_int_eq(begin(s), 1);
+    use_up_operations();
+    for (long k = 1; k <= 2; k++) {
+        weir__alloc_fail_at(k, false);
+        ck_assert_int_eq(weir_session_execute(s, statement, -1, NULL, &op, NULL), WEIR_ENOMEM);
+        weir__alloc_fail_at(0, false);
+        ck_assert_ptr_null(rig_fault());
+    }
+    ck_assert_int_eq(run_sql(s, "select 1"), WEIR_OK);
+    ck_assert_str_eq(transcript(), "BEGIN; select 1\n");
+    use_up_operations();
+    weir__alloc_fail_at(1, true);
+    ck_assert_int_eq(weir_session_commit(s, 1, NULL, &filler, NULL), WEIR_ENOMEM);
+    weir__alloc_fail_at(0, false);
+    ck_assert_int_eq(info_of(s).depth, 1);
+    ck_assert_int_eq(end(s, true, 1), WEIR_OK);
+    weir__alloc_fail_at(1, false); /* for the answer: the statement fails, the session lives */
+    ck_assert_int_eq(weir_session_execute(s, statement, -1, NULL, &op, NULL), WEIR_PENDING);
+    weir__alloc_fail_at(0, false);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ENOMEM);
+    ck_assert_int_eq(run_sql(s, "select 2"), WEIR_OK);
+    weir_statement_unref(statement);
+}
+END_TEST
+
+int main(void) {
+    const TTest *const tests[] = {a_loan_ends_once,
+                                  discarding,
+                                  one_operation_at_a_time,
+                                  a_session_is_described,
+                                  a_transaction_begins_with_its_first_statement,
+                                  nothing_sent_nothing_to_end,
+                                  savepoints,
+                                  the_innermost_one_ends_first,
+                                  how_a_transaction_begins,
+                                  a_session_that_is_a_transaction,
+                                  commit_is_answered_by_rollback,
+                                  a_transaction_broken_off,
+                                  statements_on_the_pool,
+                                  time_for_a_statement_on_the_pool,
+                                  a_time_out_is_answered_at_once,
+                                  the_servers_own_guard_is_a_time_out,
+                                  cancelling_a_statement,
+                                  returned_while_it_runs,
+                                  a_reset_that_fails,
+                                  a_session_times_out,
+                                  lost_in_a_session,
+                                  lost_between_statements,
+                                  the_outcome_of_a_commit_is_unknown,
+                                  an_end_that_waits_too_long,
+                                  calls_without_memory};
+    Suite *suite = suite_create("session");
+    TCase *tc = tcase_create("session");
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tc, tests[i]);
+    tcase_add_loop_test(tc, the_bound_of_cleaning, 0, 2);
+    tcase_add_loop_test(tc, a_cancelled_commit_finishes, 0, 2);
+    tcase_add_loop_test(tc, an_end_that_was_never_sent, 0, 3);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

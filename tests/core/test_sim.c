@@ -1,0 +1,104 @@
+/*
+ * Thousands of seeded schedules of everything that can happen to a pool; see support_sim.h.
+ *     WEIR_SIM_SEEDS=100000 test_sim     that many
+ *     WEIR_SIM_SEED=4711 test_sim        this one, step by step on stdout
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support_sim.h"
+
+enum { SEEDS = 10000, STARVED_SEEDS = 1000, PLANTED_SEEDS = 40 };
+
+static long seeds(long otherwise) {
+    const char *text = getenv("WEIR_SIM_SEEDS");
+    return text ? strtol(text, NULL, 10) : otherwise;
+}
+
+static void run_many(long count, bool starve) {
+    sim_report report, sum = {0};
+    for (long seed = 1; seed <= count; seed++) {
+        sim_run(&(sim_plan){.seed = (uint64_t)seed, .starve = starve}, &report);
+        if (report.fault[0])
+            ck_abort_msg("seed %ld: %s (again, with its trace: WEIR_SIM_SEED=%s%ld)", seed, report.fault,
+                         starve ? "starve:" : "", seed);
+        sum.granted += report.granted;
+        sum.completions += report.completions;
+        sum.cancelled += report.cancelled;
+        sum.lost += report.lost;
+        sum.starved += report.starved;
+    }
+    /* a simulation in which nothing happens would find nothing */
+    ck_assert_int_gt(sum.granted, count * 5);
+    ck_assert_int_gt(sum.completions, count * 20);
+    ck_assert_int_gt(sum.cancelled, count * 2);
+    ck_assert_int_gt(sum.lost, count / 2);
+    ck_assert(!starve || sum.starved > count * 10);
+}
+
+START_TEST(schedules) { run_many(seeds(SEEDS), false); }
+END_TEST
+
+START_TEST(schedules_without_memory) { run_many(seeds(STARVED_SEEDS), true); }
+END_TEST
+
+START_TEST(a_seed_replays) {
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        sim_report first, second;
+        sim_run(&(sim_plan){.seed = seed}, &first);
+        sim_run(&(sim_plan){.seed = seed}, &second);
+        ck_assert_uint_eq(first.hash, second.hash);
+        sim_run(&(sim_plan){.seed = seed + 1000000}, &second);
+        ck_assert_uint_ne(first.hash, second.hash);
+    }
+}
+END_TEST
+
+/* The invariants are worth something only if they find a fault that is there: every lost wake-up is found, at
+   its very step, and the seed that found it finds it again. */
+START_TEST(a_planted_fault_is_found) {
+    int planted = 0;
+    for (uint64_t seed = 1; seed <= PLANTED_SEEDS; seed++) {
+        sim_report first, second;
+        sim_run(&(sim_plan){.seed = seed, .lose_wake = true}, &first);
+        ck_assert_msg(first.planted == (first.fault[0] != 0), "seed %d: %s", (int)seed, first.fault);
+        if (!first.planted) continue;
+        planted++;
+        ck_assert_ptr_nonnull(strstr(first.fault, "somebody waits while a connection is idle"));
+        sim_run(&(sim_plan){.seed = seed, .lose_wake = true}, &second);
+        ck_assert_str_eq(first.fault, second.fault);
+        ck_assert_uint_eq(first.hash, second.hash);
+    }
+    ck_assert_int_gt(planted, PLANTED_SEEDS / 4);
+}
+END_TEST
+
+static int replay(const char *text) {
+    bool starve = strncmp(text, "starve:", 7) == 0, planted = strncmp(text, "plant:", 6) == 0;
+    sim_report report;
+    const char *number = strchr(text, ':');
+    uint64_t seed = strtoull(number ? number + 1 : text, NULL, 10);
+    sim_run(&(sim_plan){.seed = seed, .starve = starve, .lose_wake = planted, .print = true}, &report);
+    printf("hash %016llx: %s\n", (unsigned long long)report.hash,
+           report.fault[0] ? report.fault : "nothing found");
+    return report.fault[0] ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(void) {
+    if (getenv("WEIR_SIM_SEED")) return replay(getenv("WEIR_SIM_SEED"));
+    Suite *suite = suite_create("sim");
+    TCase *tc = tcase_create("sim");
+    tcase_set_timeout(tc, 3600);
+    tcase_add_test(tc, a_seed_replays);
+    tcase_add_test(tc, a_planted_fault_is_found);
+    tcase_add_test(tc, schedules);
+    tcase_add_test(tc, schedules_without_memory);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
