@@ -1,0 +1,440 @@
+/*
+ * Operation: the awaitable of one call, with the whole protocol of a coroutine.
+ *
+ *     NEW -> (first send: submitted) -> PENDING -> (answered by drain) -> DONE -> (next send: taken) ->
+ * FINISHED a checkout, when the pool has a setup hook: \-> SETUP -/
+ *
+ * What the core can answer at once is answered by the first send, without a turn of the event loop. Otherwise
+ * a future of the loop is yielded, as an asyncio.Future yields itself, and drain resolves it; what it was
+ * waiting for lies in the operation. throw() and close() end the interest in the answer, also in one that has
+ * come but was not yet taken, so that a cancellation is never lost and neither is a connection.
+ */
+#include "weir_py.h"
+
+/* ---- the end of an operation ---- */
+
+void weir__py_answered(OperationObject *operation, weir_completion *completion) {
+    operation->outcome = *completion;
+    operation->state = WEIR__PY_DONE;
+    weir__py_settle(&operation->call, completion);
+    if (!operation->future) return;
+    PyObject *answer = PyObject_CallMethodOneArg(operation->future, weir__py.set_result, Py_None);
+    if (!answer) PyErr_Clear(); /* cancelled: the task is on its way here to throw */
+    Py_XDECREF(answer);
+}
+
+static void finish(OperationObject *operation) {
+    operation->state = WEIR__PY_FINISHED;
+    weir__py_call_clear(&operation->call);
+    Py_CLEAR(operation->future);
+    Py_CLEAR(operation->setup);
+    Py_CLEAR(operation->prepared);
+}
+
+/* The answer that has come is not wanted. */
+static void drop_outcome(OperationObject *operation) {
+    if (!operation->call.pool->engine->pool)
+        operation->outcome.session = (weir_session){0}; /* it went with its pool */
+    weir_completion_discard(&operation->outcome);
+    operation->outcome = (weir_completion){0};
+}
+
+void weir__py_abandon(OperationObject *operation) {
+    weir__py_state state = operation->state;
+    weir__py_call *call = &operation->call;
+    if (state == WEIR__PY_FINISHED) return;
+    Py_INCREF((PyObject *)operation);
+    PoolObject *pool = (PoolObject *)Py_NewRef((PyObject *)call->pool);
+    EngineObject *engine = pool->engine;
+    if (state == WEIR__PY_PENDING) {
+        if (engine->reactor) weir_reactor_cancel(engine->reactor, operation->op);
+        weir__py_unpend(engine, operation);
+    }
+    if (state == WEIR__PY_DONE)
+        drop_outcome(operation);
+    else if (call->release && call->session)
+        weir__py_release(call->session, false);
+    if (operation->prepared) weir__py_release(operation->prepared, true);
+    bool opening = state != WEIR__PY_NEW && call->kind == WEIR__PY_OPEN;
+    finish(operation);
+    if (opening)
+        weir__py_engine_shut(engine);
+    else if (state != WEIR__PY_NEW)
+        weir__py_drain(engine); /* it may have made room for others */
+    Py_DECREF((PyObject *)pool);
+    Py_DECREF((PyObject *)operation);
+}
+
+/* ---- send ---- */
+
+static PySendResult give_up(OperationObject *operation) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    weir__py_abandon(operation);
+    PyErr_Restore(type, value, traceback);
+    return PYGEN_ERROR;
+}
+
+static PyObject *take(OperationObject *operation) {
+    weir_completion outcome = operation->outcome;
+    weir__py_call call = operation->call;
+    operation->outcome = (weir_completion){0};
+    operation->call.pool = NULL;
+    operation->call.session = NULL;
+    operation->call.statement = NULL;
+    finish(operation);
+    PyObject *answer = weir__py_take(&call, &outcome);
+    weir__py_call_clear(&call);
+    return answer;
+}
+
+/* What is left of a checkout when a step of the setup hook has ended with that result. */
+static PySendResult after_setup(OperationObject *operation, PySendResult result, PyObject **out) {
+    if (result == PYGEN_NEXT) return result;
+    if (result == PYGEN_ERROR) return give_up(operation);
+    Py_XDECREF(*out);
+    *out = Py_NewRef((PyObject *)operation->prepared);
+    finish(operation);
+    return PYGEN_RETURN;
+}
+
+/* Calls the pool's setup hook with the session that was just granted, and awaits what it gives. */
+static PySendResult begin_setup(OperationObject *operation, PyObject *session, PyObject **out) {
+    PoolObject *pool = ((SessionObject *)session)->pool;
+    operation->state = WEIR__PY_SETUP;
+    operation->call.pool = (PoolObject *)Py_NewRef((PyObject *)pool);
+    operation->prepared = (SessionObject *)session;
+    PyObject *given = PyObject_CallOneArg(pool->setup, session);
+    if (!given) return give_up(operation);
+    PyAsyncMethods *async = Py_TYPE(given)->tp_as_async;
+    if (async && async->am_await)
+        operation->setup = async->am_await(given);
+    else
+        PyErr_Format(PyExc_TypeError,
+                     "the setup hook of an asynchronous pool must be a coroutine function; it gave %s",
+                     Py_TYPE(given)->tp_name);
+    Py_DECREF(given);
+    if (!operation->setup) return give_up(operation);
+    return after_setup(operation, PyIter_Send(operation->setup, Py_None, out), out);
+}
+
+static PySendResult take_and_return(OperationObject *operation, PyObject **out) {
+    bool prepare = operation->call.kind == WEIR__PY_ACQUIRE && operation->call.pool->setup;
+    PyObject *answer = take(operation);
+    if (!answer) return PYGEN_ERROR;
+    if (prepare) return begin_setup(operation, answer, out);
+    *out = answer;
+    return PYGEN_RETURN;
+}
+
+/* Makes the reactor and watches it, for the operation that opens a pool. */
+static int prepare_open(PoolObject *pool) {
+    if (pool->begun) {
+        PyErr_SetString(PyExc_RuntimeError, "this pool has been opened before; make a new one");
+        return -1;
+    }
+    pool->begun = true;
+    PyObject *get = weir__py_lazy(&weir__py.running_loop, "asyncio", "get_running_loop");
+    PyObject *loop = get ? PyObject_CallNoArgs(get) : NULL;
+    if (!loop) return -1;
+    int rc = weir__py_engine_open(pool->engine, loop);
+    Py_DECREF(loop);
+    return rc;
+}
+
+/* A pool that cannot be asked to close any more: its loop has been closed, or it was never opened. */
+static bool closes_at_once(PoolObject *pool) {
+    EngineObject *engine = pool->engine;
+    if (!engine->reactor || engine->doomed) return true;
+    if (engine->forks != weir__py_forks()) return false;
+    PyObject *answer = PyObject_CallMethodNoArgs(engine->loop, weir__py.is_closed);
+    bool closed = answer == Py_True;
+    if (!answer) PyErr_Clear();
+    Py_XDECREF(answer);
+    return closed;
+}
+
+/* Submits: the operation is PENDING or DONE afterwards. -1 with an exception. */
+static int start(OperationObject *operation) {
+    weir__py_call *call = &operation->call;
+    PoolObject *pool = call->pool;
+    weir_error error = WEIR_ERROR_INIT;
+    if (call->kind == WEIR__PY_CLOSE && closes_at_once(pool)) {
+        weir__py_engine_shut(pool->engine);
+        operation->state = WEIR__PY_DONE;
+        return 0;
+    }
+    if (call->kind == WEIR__PY_OPEN ? prepare_open(pool) < 0 : weir__py_check(pool) < 0) return -1;
+    int rc = weir__py_submit(call, operation, &operation->op, &operation->outcome, &error);
+    if (rc == WEIR_PENDING) {
+        operation->state = WEIR__PY_PENDING;
+        weir__py_pend(pool->engine, operation);
+    } else {
+        operation->state = WEIR__PY_DONE;
+        operation->outcome.code = rc;
+        weir__py_settle(call, &operation->outcome);
+    }
+    if (rc > WEIR_OK && !call->quiet) weir__py_raise(&error);
+    weir_error_clear(&error);
+    weir__py_drain(pool->engine);
+    if (call->kind == WEIR__PY_OPEN || call->kind == WEIR__PY_CLOSE) weir__py_drain_logs(pool->engine);
+    if (rc <= WEIR_OK || call->quiet) return 0;
+    if (call->kind == WEIR__PY_OPEN) weir__py_engine_shut(pool->engine);
+    return -1;
+}
+
+static int make_future(OperationObject *operation) {
+    PyObject *future = PyObject_CallMethodNoArgs(operation->call.pool->engine->loop, weir__py.create_future);
+    if (!future) return -1;
+    Py_XSETREF(operation->future, future);
+    return PyObject_SetAttr(future, weir__py._asyncio_future_blocking, Py_True);
+}
+
+static PySendResult first_send(OperationObject *operation, PyObject *argument, PyObject **out) {
+    if (argument && argument != Py_None) {
+        PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
+        return PYGEN_ERROR;
+    }
+    if (start(operation) < 0) return give_up(operation);
+    if (operation->state == WEIR__PY_DONE) return take_and_return(operation, out);
+    if (make_future(operation) < 0) return give_up(operation);
+    *out = Py_NewRef(operation->future);
+    return PYGEN_NEXT;
+}
+
+static PySendResult operation_send(PyObject *self, PyObject *argument, PyObject **out) {
+    OperationObject *operation = (OperationObject *)self;
+    *out = NULL;
+    switch (operation->state) {
+    case WEIR__PY_NEW:
+        return first_send(operation, argument, out);
+    case WEIR__PY_PENDING:
+        PyErr_SetString(PyExc_RuntimeError, "this operation is being awaited already");
+        return PYGEN_ERROR;
+    case WEIR__PY_DONE:
+        return take_and_return(operation, out);
+    case WEIR__PY_SETUP:
+        return after_setup(operation, PyIter_Send(operation->setup, argument, out), out);
+    case WEIR__PY_FINISHED:
+        break;
+    }
+    PyErr_Format(PyExc_RuntimeError, "cannot reuse already awaited %s()",
+                 weir__py_kind_name(operation->call.kind));
+    return PYGEN_ERROR;
+}
+
+/* A result as an iterator gives it: the value of StopIteration. */
+static PyObject *stop_iteration(PyObject *value) {
+    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value); /* by call: value may be a tuple */
+    Py_DECREF(value);
+    if (stop) PyErr_SetObject(PyExc_StopIteration, stop);
+    Py_XDECREF(stop);
+    return NULL;
+}
+
+static PyObject *operation_send_method(PyObject *self, PyObject *argument) {
+    PyObject *value;
+    PySendResult result = operation_send(self, argument, &value);
+    return result == PYGEN_RETURN ? stop_iteration(value) : value;
+}
+
+static PyObject *operation_next(PyObject *self) { return operation_send_method(self, Py_None); }
+
+/* ---- throw, close ---- */
+
+/* Sets the exception that throw() was given. */
+static void set_thrown(PyObject *type, PyObject *value, PyObject *traceback) {
+    if (PyExceptionInstance_Check(type)) {
+        PyErr_SetObject((PyObject *)Py_TYPE(type), type);
+        return;
+    }
+    if (!PyExceptionClass_Check(type)) {
+        PyErr_Format(PyExc_TypeError,
+                     "exceptions must be classes or instances deriving from BaseException, not %s",
+                     Py_TYPE(type)->tp_name);
+        return;
+    }
+    PyErr_Restore(Py_NewRef(type), Py_XNewRef(value), traceback == Py_None ? NULL : Py_XNewRef(traceback));
+}
+
+/* throw() while the setup hook is awaited: it gets the exception first. */
+static PyObject *throw_into_setup(OperationObject *operation, PyObject *arguments) {
+    PyObject *method = PyObject_GetAttrString(operation->setup, "throw");
+    PyObject *out = method ? PyObject_CallObject(method, arguments) : NULL;
+    Py_XDECREF(method);
+    PySendResult result = out ? PYGEN_NEXT : PYGEN_ERROR;
+    if (!out && PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        PyErr_Clear();
+        result = PYGEN_RETURN;
+    }
+    result = after_setup(operation, result, &out);
+    return result == PYGEN_RETURN ? stop_iteration(out) : out;
+}
+
+static PyObject *operation_throw(PyObject *self, PyObject *arguments) {
+    OperationObject *operation = (OperationObject *)self;
+    PyObject *type, *value = NULL, *traceback = NULL;
+    if (!PyArg_ParseTuple(arguments, "O|OO:throw", &type, &value, &traceback)) return NULL;
+    if (operation->state == WEIR__PY_SETUP) return throw_into_setup(operation, arguments);
+    weir__py_abandon(operation); /* a finished one: as a coroutine, it raises what it is given */
+    set_thrown(type, value, traceback);
+    return NULL;
+}
+
+static PyObject *operation_close(PyObject *self, PyObject *unused) {
+    (void)unused;
+    OperationObject *operation = (OperationObject *)self;
+    PyObject *answer =
+        operation->setup ? PyObject_CallMethod(operation->setup, "close", NULL) : Py_NewRef(Py_None);
+    weir__py_abandon(operation);
+    return answer;
+}
+
+/* ---- the type ---- */
+
+PyObject *weir__py_operation(weir__py_call *call) {
+    OperationObject *operation = PyObject_GC_New(OperationObject, weir__py.operation);
+    if (!operation) {
+        weir__py_call_clear(call);
+        return NULL;
+    }
+    memset((char *)operation + sizeof(PyObject), 0, sizeof *operation - sizeof(PyObject));
+    operation->call = *call;
+    PyObject_GC_Track(operation);
+    return (PyObject *)operation;
+}
+
+int weir__py_operation_traverse(PyObject *self, visitproc visit, void *arg) {
+    OperationObject *operation = (OperationObject *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(operation->future);
+    Py_VISIT(operation->setup);
+    Py_VISIT(operation->prepared);
+    return weir__py_call_visit(&operation->call, visit, arg);
+}
+
+int weir__py_operation_clear(PyObject *self) {
+    weir__py_abandon((OperationObject *)self);
+    return 0;
+}
+
+PyObject *weir__py_operation_name(OperationObject *operation) {
+    weir__py_call *call = &operation->call;
+    const char *method = weir__py_kind_name(call->kind);
+    if (call->kind == WEIR__PY_OPEN || !call->pool) return PyUnicode_FromString(method);
+    PyObject *owner = call->session ? (PyObject *)call->session : (PyObject *)call->pool;
+    if (call->kind == WEIR__PY_ACQUIRE && !call->checkout->how.transaction) method = "connection";
+    const char *type = strrchr(Py_TYPE(owner)->tp_name, '.');
+    return PyUnicode_FromFormat("%s.%s", type ? type + 1 : Py_TYPE(owner)->tp_name, method);
+}
+
+static void operation_finalize(PyObject *self) {
+    OperationObject *operation = (OperationObject *)self;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (operation->state == WEIR__PY_NEW) {
+        PyObject *name = weir__py_operation_name(operation);
+        if (!name || PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "%U() was never awaited", name) < 0)
+            PyErr_WriteUnraisable(self);
+        Py_XDECREF(name);
+    }
+    weir__py_abandon(operation);
+    PyErr_Restore(type, value, traceback);
+}
+
+bool weir__py_operation_end(OperationObject *operation) {
+    PyObject *self = (PyObject *)operation;
+    if (operation->state != WEIR__PY_FINISHED && PyObject_CallFinalizerFromDealloc(self) < 0) return false;
+    PyObject_GC_UnTrack(self);
+    return true;
+}
+
+static void operation_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    if (!weir__py_operation_end((OperationObject *)self)) return;
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *operation_name(PyObject *self, void *unused) {
+    (void)unused;
+    return weir__py_operation_name((OperationObject *)self);
+}
+
+static PyObject *operation_await(PyObject *self, void *unused) {
+    (void)unused;
+    PyObject *future = ((OperationObject *)self)->future;
+    return Py_NewRef(future ? future : Py_None);
+}
+
+static PyObject *operation_running(PyObject *self, void *unused) {
+    (void)self, (void)unused;
+    Py_RETURN_FALSE;
+}
+
+static PyObject *operation_none(PyObject *self, void *unused) {
+    (void)self, (void)unused;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef operation_methods[] = {
+    {"send", operation_send_method, METH_O, "send($self, value, /)\n--\n\nAs of a coroutine."},
+    {"throw", operation_throw, METH_VARARGS,
+     "throw(type[, value[, traceback]])\n\nAs of a coroutine; the operation is cancelled in the background."},
+    {"close", operation_close, METH_NOARGS,
+     "close($self, /)\n--\n\nAs of a coroutine; the operation is cancelled in the background."},
+    {0}};
+static PyGetSetDef operation_fields[] = {{"__name__", operation_name, NULL, NULL, NULL},
+                                         {"__qualname__", operation_name, NULL, NULL, NULL},
+                                         {"cr_await", operation_await, NULL, "As of a coroutine.", NULL},
+                                         {"cr_frame", operation_none, NULL, "None.", NULL},
+                                         {"cr_running", operation_running, NULL, "False.", NULL},
+                                         {0}};
+static PyType_Slot operation_slots[] = {
+    {Py_tp_doc,
+     "What the methods of an asynchronous pool give: to be awaited, once. Nothing is sent before."},
+    {Py_tp_traverse, weir__py_operation_traverse},
+    {Py_tp_clear, weir__py_operation_clear},
+    {Py_tp_finalize, operation_finalize},
+    {Py_tp_dealloc, operation_dealloc},
+    {Py_tp_methods, operation_methods},
+    {Py_tp_getset, operation_fields},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, operation_next},
+    {Py_am_await, PyObject_SelfIter},
+    {Py_am_send, operation_send},
+    {0, NULL}};
+static PyType_Spec operation_spec = {"weirpool._core.Operation", sizeof(OperationObject), 0,
+                                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+                                         Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                                     operation_slots};
+
+/* ---- the awaitable that is done ---- */
+
+static PySendResult ready_send(PyObject *self, PyObject *argument, PyObject **out) {
+    (void)self, (void)argument;
+    *out = Py_NewRef(Py_None);
+    return PYGEN_RETURN;
+}
+
+static PyObject *ready_next(PyObject *self) {
+    (void)self;
+    PyErr_SetNone(PyExc_StopIteration);
+    return NULL;
+}
+
+static PyType_Slot ready_slots[] = {{Py_tp_doc, "An awaitable that gives None at once. Internal."},
+                                    {Py_tp_iter, PyObject_SelfIter},
+                                    {Py_tp_iternext, ready_next},
+                                    {Py_am_await, PyObject_SelfIter},
+                                    {Py_am_send, ready_send},
+                                    {0, NULL}};
+static PyType_Spec ready_spec = {
+    "weirpool._core.Ready", sizeof(PyObject), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, ready_slots};
+
+int weir__py_operation_types(PyObject *module) {
+    if (!(weir__py.operation = weir__py_type(module, &operation_spec, NULL))) return -1;
+    if (!(weir__py.ready = weir__py_type(module, &ready_spec, NULL))) return -1;
+    return (weir__py.done = PyObject_New(PyObject, weir__py.ready)) ? 0 : -1;
+}

@@ -1,0 +1,77 @@
+/*
+ * Python's side of the interface. What runs once in a while crosses through here: versions, tables, a pool's cold
+ * methods. What is hot (statements, awaitables, sessions, records) is hand-written C in the same module, whose objects
+ * the typemaps below unwrap; so everything is left out but what is named.
+ */
+%header %{
+#include "weir_py.h"
+%}
+%init %{
+  if (weir__py_add_types(m) < 0) return -1; /* SWIG 4.4 and later: this is the Py_mod_exec function */
+%}
+
+%rename("$ignore", %$isclass) "";
+%rename("$ignore", %$isfunction) "";
+%rename("$ignore", %$isvariable) "";
+%rename("$ignore", %$isenumitem) "";
+%rename("$ignore", %$isconstant) "";
+%feature("docstring") weir_libpq_version "libpq_version()\n--\n\nThe version of the libpq in use, as 150018."
+%feature("docstring") weir_sqlite_version "sqlite_version()\n--\n\nThe version of the SQLite in use, as \"3.40.1\"."
+%rename(version) weir_version;
+%rename(libpq_version) weir_libpq_version;
+%rename(sqlite_version) weir_sqlite_version;
+%rename(sqlite_adopt) weir_sqlite_adopt;
+%rename(error_table) weir_error_table;
+%rename(error_text) weir_error_text;
+%rename(sqlstate_class) weir_sqlstate_class;
+%rename(option_table) weir_option_table;
+%rename(metric_table) weir_metric_table;
+%rename(histogram_bound) weir_histogram_bound;
+%rename(pool_resize) weir_pool_resize;
+%rename(pool_expire) weir_pool_expire;
+%rename(pool_snapshot) weir_pool_snapshot;
+%rename(pool_name) weir_pool_name;
+%rename(pool_url) weir_pool_url;
+%rename(pool_database_system) weir_pool_database_system;
+
+/* A Pool or SyncPool, open; what the call has set going is taken afterwards. */
+%typemap(in) weir_pool *pool, const weir_pool *pool {
+  $1 = weir__py_pool_handle($input);
+  if (!$1) SWIG_fail;
+}
+%typemap(argout) weir_pool *pool "weir__py_pool_after($input);"
+
+/* A failure becomes the exception of its code. */
+%typemap(in, numinputs=0) weir_error *error (weir_error error = WEIR_ERROR_INIT) "$1 = &error;"
+%typemap(argout) weir_error *error {
+  if (result != WEIR_OK) {
+    Py_CLEAR($result);
+    weir__py_raise($1);
+    SWIG_fail;
+  }
+}
+%typemap(out) int weir_pool_resize, int weir_pool_expire "$result = Py_NewRef(Py_None);"
+
+/* Tables: a row as a tuple, None past the end. */
+%typemap(out) bool "$result = NULL; if (!$1) $result = Py_NewRef(Py_None);"
+%typemap(in, numinputs=0) weir_error_info *out (weir_error_info row) "$1 = &row;"
+%typemap(argout) weir_error_info *out {
+  if (!$result) $result = Py_BuildValue("(izss)", $1->code, $1->sqlstate, $1->name, $1->parent);
+}
+%typemap(in, numinputs=0) weir_option_info *out (weir_option_info row) "$1 = &row;"
+%typemap(argout) weir_option_info *out {
+  if (!$result) $result = weir__py_option_row($1);
+}
+%typemap(in, numinputs=0) weir_metric_info *out (weir_metric_info row) "$1 = &row;"
+%typemap(argout) weir_metric_info *out {
+  if (!$result) $result = Py_BuildValue("(sis)", $1->name, (int)$1->kind, $1->text);
+}
+
+%typemap(out) int weir_pool_snapshot "$result = NULL;"
+%typemap(in, numinputs=0) weir_snapshot *out (weir_snapshot snapshot) {
+  snapshot.struct_size = sizeof snapshot;
+  $1 = &snapshot;
+}
+%typemap(argout) weir_snapshot *out {
+  if (result == WEIR_OK && !($result = weir__py_snapshot($1))) SWIG_fail;
+}

@@ -1,0 +1,220 @@
+"""Writes the parts of python/weirpool that repeat the core's tables: types of options, errors and metrics.
+
+stubs.py [--check]: with the built package on PYTHONPATH. --check writes nothing and fails when a file is out of date.
+"""
+
+import pathlib
+import sys
+
+from weirpool import _core
+
+PACKAGE = pathlib.Path(__file__).parents[2] / "python" / "weirpool"
+HEADER = "# Written by bindings/python/stubs.py from the core's tables.\n"
+PEP249 = [
+    ("InterfaceError", "Error"),
+    ("DatabaseError", "Error"),
+    ("DataError", "DatabaseError"),
+    ("OperationalError", "DatabaseError"),
+    ("IntegrityError", "DatabaseError"),
+    ("InternalError", "DatabaseError"),
+    ("ProgrammingError", "DatabaseError"),
+    ("NotSupportedError", "DatabaseError"),
+]
+ALSO = {"OutOfMemory": "MemoryError", "ArgumentError": "ValueError", "PoolTimeout": "TimeoutError"}
+OPTION_TYPES = ["int", "float", "bool", "str"]
+
+POOL = """
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Literal
+
+from . import _core
+from ._core import Connection, SyncConnection
+from ._types import Snapshot
+
+class _Managed:
+    @property
+    def name(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def database_system(self) -> str: ...
+    @property
+    def min_size(self) -> int: ...
+    @property
+    def max_size(self) -> int: ...
+    def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None: ...
+    def expire(self) -> None: ...
+    def snapshot(self) -> Snapshot: ...
+
+class Pool(_Managed, _core.Pool): ...
+
+class SyncPool(_Managed, _core.SyncPool):
+    def __enter__(self) -> SyncPool: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+"""
+
+FUNCTION = """
+def {function}(
+    url: str,
+    *,
+    init: Callable[[{connection}], {answer}] | None = None,
+    setup: Callable[[{connection}], {answer}] | None = None,
+    server_settings: dict[str, str] | None = None,
+{options}
+) -> {pool}: ...
+"""
+
+ERRORS = """
+import builtins
+
+class Warning(Exception): ...
+
+class Error(Exception):
+    message: str
+    sqlstate: str | None
+    retryable: bool
+    severity: str | None
+    detail: str | None
+    hint: str | None
+    position: int | None
+    schema: str | None
+    table: str | None
+    column: str | None
+    constraint: str | None
+    retry_after: float | None
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        sqlstate: str | None = None,
+        retryable: bool | None = None,
+        severity: str | None = None,
+        detail: str | None = None,
+        hint: str | None = None,
+        position: int | None = None,
+        schema: str | None = None,
+        table: str | None = None,
+        column: str | None = None,
+        constraint: str | None = None,
+        retry_after: float | None = None,
+    ) -> None: ...
+
+"""
+
+TYPES = '''
+"""The shapes of the dicts that the package gives."""
+
+from typing import Optional, TypedDict
+
+
+class Latency(TypedDict):
+    """A distribution of durations, in seconds."""
+
+    count: int
+    sum: float
+    max: float
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+    buckets: dict[float, int]
+    """How many lie above the bound before and at most at this one."""
+
+
+class SessionInfo(TypedDict):
+    """The state of a loan."""
+
+    depth: int
+    """Transactions and savepoints that are open."""
+    in_transaction: bool
+    failed: bool
+    """The transaction can only be rolled back."""
+    busy: bool
+    """An operation runs."""
+    backend: Optional[int]
+    """The server's process id; None for SQLite."""
+    age: float
+    """Seconds since it was lent."""
+
+
+class Snapshot(TypedDict):
+    """The pool's numbers, all read at one instant."""
+
+'''
+
+
+def rows(table):
+    row = 0
+    while (entry := table(row)) is not None:
+        yield entry
+        row += 1
+
+
+def option(name, kind, nullable, initial, _least, _most, choices, _text):
+    type_name = OPTION_TYPES[kind]
+    if choices:
+        type_name = "Literal[" + ", ".join(f'"{choice}"' for choice in choices.split("|")) + "]"
+    type_name += " | None" if nullable or initial is None else ""
+    default = '"' + initial + '"' if isinstance(initial, str) else repr(initial)
+    return f"    {name}: {type_name} = {default},"
+
+
+def pool_stub():
+    options = "\n".join(option(*row) for row in rows(_core.option_table))
+    text = HEADER + POOL.lstrip("\n")
+    text += FUNCTION.format(
+        function="create_pool",
+        connection="Connection",
+        answer="Awaitable[object]",
+        options=options,
+        pool="Pool",
+    )
+    text += FUNCTION.format(
+        function="create_pool_sync",
+        connection="SyncConnection",
+        answer="object",
+        options=options,
+        pool="SyncPool",
+    ).lstrip("\n")
+    return text
+
+
+def error_stub():
+    classes = dict(PEP249)
+    for _, _, name, parent in rows(_core.error_table):
+        classes.setdefault(name, parent)
+    lines = []
+    for name, parent in classes.items():
+        also = f", builtins.{ALSO[name]}" if name in ALSO else ""
+        lines.append(f"class {name}({parent}{also}): ...")
+    names = "".join(f"    {name!r},\n".replace("'", '"') for name in ["Error", "Warning", *classes])
+    return HEADER + ERRORS.lstrip("\n") + "\n".join(lines) + f"\n\n__all__ = [\n{names}]\n"
+
+
+def type_module():
+    kinds = ["int", "int", "Latency"]
+    lines = []
+    for name, kind, text in rows(_core.metric_table):
+        lines.append(f'    {name}: {kinds[kind]}\n    """{text[0].upper()}{text[1:]}."""')
+    return HEADER + TYPES.lstrip("\n") + "\n".join(lines) + "\n"
+
+
+def main(arguments):
+    files = {"_pool.pyi": pool_stub(), "errors.pyi": error_stub(), "_types.py": type_module()}
+    stale = []
+    for name, text in files.items():
+        path = PACKAGE / name
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(name)
+        if "--check" not in arguments:
+            path.write_text(text, encoding="utf-8")
+    if stale and "--check" in arguments:
+        sys.exit("out of date, run bindings/python/stubs.py: " + ", ".join(stale))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,347 @@
+/* Values between Python and the core's union: parameters, cells, options, times, snapshots. */
+#include "weir_py.h"
+
+#include <math.h>
+
+#define A_YEAR 31536000.0 /* seconds: the longest time-out that makes sense to anybody */
+
+static PyObject *decimal_type(void) { return weir__py_lazy(&weir__py.decimal, "decimal", "Decimal"); }
+
+static PyObject *from_numeric(const weir_value *value) {
+    PyObject *type = decimal_type();
+    if (!type) return NULL;
+    PyObject *text = PyUnicode_DecodeASCII(value->as.bytes.data, (Py_ssize_t)value->as.bytes.length, NULL);
+    if (!text) return NULL;
+    PyObject *number = PyObject_CallOneArg(type, text);
+    Py_DECREF(text);
+    return number;
+}
+
+PyObject *weir__py_from_value(const weir_value *value) {
+    switch (value->type) {
+    case WEIR_TYPE_NULL:
+        return Py_NewRef(Py_None);
+    case WEIR_TYPE_BOOL:
+        return PyBool_FromLong(value->as.boolean);
+    case WEIR_TYPE_INT:
+        return PyLong_FromLongLong(value->as.integer);
+    case WEIR_TYPE_FLOAT:
+        return PyFloat_FromDouble(value->as.real);
+    case WEIR_TYPE_NUMERIC:
+        return from_numeric(value);
+    case WEIR_TYPE_TEXT:
+        return PyUnicode_DecodeUTF8(value->as.bytes.data, (Py_ssize_t)value->as.bytes.length, NULL);
+    case WEIR_TYPE_BYTES:
+        return PyBytes_FromStringAndSize(value->as.bytes.data, (Py_ssize_t)value->as.bytes.length);
+    }
+    return weir__py_fail(WEIR_EVALUE, "a value of the unknown kind %d", (int)value->type);
+}
+
+/* ---- parameters ---- */
+
+/* Replaces the exception that is set by an ArgumentError with its text. Always -1. */
+static int refuse(Py_ssize_t number, const char *what) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (type && !PyErr_GivenExceptionMatches(type, PyExc_ValueError) &&
+        !PyErr_GivenExceptionMatches(type, PyExc_TypeError) &&
+        !PyErr_GivenExceptionMatches(type, PyExc_BufferError)) {
+        PyErr_Restore(type, value, traceback);
+        return -1;
+    }
+    weir__py_fail(WEIR_EINVAL, "parameter $%zd %s", number, what);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    return -1;
+}
+
+static void add_bytes(weir_statement *statement, weir_type type, const char *data, Py_ssize_t length) {
+    weir_value value = {.type = type, .as.bytes = {data, (size_t)length}};
+    weir_statement_add(statement, &value);
+}
+
+static int add_text(weir_statement *statement, Py_ssize_t number, weir_type type, PyObject *object) {
+    Py_ssize_t length;
+    const char *data = PyUnicode_AsUTF8AndSize(object, &length);
+    if (!data) return refuse(number, "is text that has no UTF-8 form (a lone surrogate)");
+    add_bytes(statement, type, data, length);
+    return 0;
+}
+
+/* An int of more than 64 bits, or a Decimal: its text. */
+static int add_number(weir_statement *statement, Py_ssize_t number, PyObject *object) {
+    PyObject *text = PyLong_Check(object) ? PyLong_Type.tp_repr(object) : PyObject_Str(object);
+    if (!text) return refuse(number, "is a number of too many digits");
+    int rc = add_text(statement, number, WEIR_TYPE_NUMERIC, text);
+    Py_DECREF(text);
+    return rc;
+}
+
+static int add_int(weir_statement *statement, Py_ssize_t number, PyObject *object) {
+    int overflow;
+    weir_value value = {.type = WEIR_TYPE_INT, .as.integer = PyLong_AsLongLongAndOverflow(object, &overflow)};
+    if (overflow) return add_number(statement, number, object);
+    if (value.as.integer == -1 && PyErr_Occurred()) return -1;
+    weir_statement_add(statement, &value);
+    return 0;
+}
+
+static int add_buffer(weir_statement *statement, Py_ssize_t number, PyObject *object) {
+    Py_buffer view;
+    if (PyObject_GetBuffer(object, &view, PyBUF_SIMPLE) == 0) {
+        add_bytes(statement, WEIR_TYPE_BYTES, view.buf, view.len);
+        PyBuffer_Release(&view);
+        return 0;
+    }
+    PyErr_Clear(); /* not contiguous: a copy is */
+    PyObject *copy = PyBytes_FromObject(object);
+    if (!copy) return refuse(number, "is a buffer that cannot be read");
+    add_bytes(statement, WEIR_TYPE_BYTES, PyBytes_AS_STRING(copy), PyBytes_GET_SIZE(copy));
+    Py_DECREF(copy);
+    return 0;
+}
+
+static int add_other(weir_statement *statement, Py_ssize_t number, PyObject *object) {
+    PyObject *type = decimal_type();
+    int is_decimal = type ? PyObject_IsInstance(object, type) : -1;
+    if (is_decimal < 0) return -1;
+    if (is_decimal) return add_number(statement, number, object);
+    weir__py_fail(
+        WEIR_EINVAL,
+        "parameter $%zd is of type %s, which cannot be sent; None, bool, int, float, Decimal, str, bytes, "
+        "bytearray and memoryview can",
+        number, Py_TYPE(object)->tp_name);
+    return -1;
+}
+
+static int add(weir_statement *statement, Py_ssize_t number, PyObject *object) {
+    weir_value value = {.type = WEIR_TYPE_NULL};
+    if (PyUnicode_Check(object)) return add_text(statement, number, WEIR_TYPE_TEXT, object);
+    if (PyBool_Check(object)) {
+        value.type = WEIR_TYPE_BOOL;
+        value.as.boolean = object == Py_True;
+    } else if (PyLong_Check(object)) {
+        return add_int(statement, number, object);
+    } else if (PyFloat_Check(object)) {
+        value.type = WEIR_TYPE_FLOAT;
+        value.as.real = PyFloat_AS_DOUBLE(object);
+    } else if (PyBytes_Check(object)) {
+        add_bytes(statement, WEIR_TYPE_BYTES, PyBytes_AS_STRING(object), PyBytes_GET_SIZE(object));
+        return 0;
+    } else if (PyByteArray_Check(object) || PyMemoryView_Check(object)) {
+        return add_buffer(statement, number, object);
+    } else if (object != Py_None) {
+        return add_other(statement, number, object);
+    }
+    weir_statement_add(statement, &value);
+    return 0;
+}
+
+static weir_statement *begin_statement(PyObject *sql) {
+    if (!PyUnicode_Check(sql)) {
+        weir__py_fail(WEIR_EINVAL, "the statement must be a str, not %s", Py_TYPE(sql)->tp_name);
+        return NULL;
+    }
+    Py_ssize_t length;
+    const char *data = PyUnicode_AsUTF8AndSize(sql, &length);
+    if (!data) {
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeError)) return NULL;
+        PyErr_Clear();
+        weir__py_fail(WEIR_EINVAL, "the statement has no UTF-8 form (a lone surrogate)");
+        return NULL;
+    }
+    weir_error error = WEIR_ERROR_INIT;
+    weir_statement *statement = weir_statement_new(data, (size_t)length, &error);
+    if (!statement) weir__py_raise(&error);
+    return statement;
+}
+
+weir_statement *weir__py_statement(PyObject *sql, PyObject *const *arguments, Py_ssize_t count) {
+    weir_statement *statement = begin_statement(sql);
+    for (Py_ssize_t i = 0; statement && i < count; i++) {
+        if (add(statement, i + 1, arguments[i]) == 0) continue;
+        weir_statement_unref(statement);
+        return NULL;
+    }
+    return statement;
+}
+
+static int add_set(weir_statement *statement, PyObject *item) {
+    if (PyUnicode_Check(item) || PyBytes_Check(item) || PyByteArray_Check(item)) {
+        weir__py_fail(WEIR_EINVAL, "each set of parameters must be a sequence of values, not %s",
+                      Py_TYPE(item)->tp_name);
+        return -1;
+    }
+    PyObject *set = PySequence_Fast(item, "");
+    if (!set) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError)) return -1;
+        PyErr_Clear();
+        weir__py_fail(WEIR_EINVAL, "each set of parameters must be a sequence of values, not %s",
+                      Py_TYPE(item)->tp_name);
+        return -1;
+    }
+    weir_statement_add_set(statement);
+    int rc = 0;
+    for (Py_ssize_t i = 0; rc == 0 && i < PySequence_Fast_GET_SIZE(set); i++) {
+        PyObject *value = Py_NewRef(PySequence_Fast_GET_ITEM(set, i));
+        rc = add(statement, i + 1, value);
+        Py_DECREF(value);
+    }
+    Py_DECREF(set);
+    return rc;
+}
+
+weir_statement *weir__py_statement_many(PyObject *sql, PyObject *sets) {
+    PyObject *iterator = PyObject_GetIter(sets);
+    if (!iterator) return NULL;
+    weir_statement *statement = begin_statement(sql);
+    weir_statement_no_sets(statement);
+    PyObject *item;
+    while (statement && (item = PyIter_Next(iterator))) {
+        int rc = add_set(statement, item);
+        Py_DECREF(item);
+        if (rc < 0) break;
+    }
+    Py_DECREF(iterator);
+    if (!PyErr_Occurred()) return statement;
+    weir_statement_unref(statement);
+    return NULL;
+}
+
+/* ---- times, options ---- */
+
+int weir__py_milliseconds(const char *name, PyObject *seconds, bool zero, int64_t *out) {
+    if (!seconds || seconds == Py_None) {
+        *out = seconds ? -1 : WEIR_TIMEOUT_DEFAULT;
+        return 0;
+    }
+    double given = PyBool_Check(seconds) ? NAN : PyFloat_AsDouble(seconds);
+    if (given == -1.0 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_OverflowError))
+            return -1;
+        PyErr_Clear();
+        given = NAN;
+    }
+    if (given > 0.0 && given <= A_YEAR) {
+        *out = (int64_t)ceil(given * 1000.0);
+        return 0;
+    }
+    if (zero && given == 0.0) {
+        *out = 0;
+        return 0;
+    }
+    weir__py_fail(WEIR_EINVAL, "%s must be seconds, a number %s 0 and at most a year, or None, not %R", name,
+                  zero ? "from" : "above", seconds);
+    return -1;
+}
+
+const char *weir__py_text(const char *what, PyObject *object) {
+    if (!PyUnicode_Check(object)) {
+        weir__py_fail(WEIR_EOPTION, "%s must be a str, not %s", what, Py_TYPE(object)->tp_name);
+        return NULL;
+    }
+    Py_ssize_t length;
+    const char *data = PyUnicode_AsUTF8AndSize(object, &length);
+    if (!data && !PyErr_ExceptionMatches(PyExc_UnicodeError)) return NULL;
+    if (data && strlen(data) == (size_t)length) return data;
+    PyErr_Clear();
+    weir__py_fail(WEIR_EOPTION, "%s has a character in it that cannot be sent (NUL, or a lone surrogate)",
+                  what);
+    return NULL;
+}
+
+int weir__py_option_value(const char *name, PyObject *object, weir_value *out) {
+    *out = (weir_value){.type = WEIR_TYPE_NULL};
+    if (object == Py_None) return 0;
+    if (PyBool_Check(object)) {
+        out->type = WEIR_TYPE_BOOL;
+        out->as.boolean = object == Py_True;
+    } else if (PyLong_Check(object)) {
+        int overflow;
+        out->type = WEIR_TYPE_INT;
+        out->as.integer = PyLong_AsLongLongAndOverflow(object, &overflow);
+        if (overflow)
+            out->as.integer = overflow > 0 ? INT64_MAX : INT64_MIN; /* beyond every limit, as it is */
+    } else if (PyFloat_Check(object)) {
+        out->type = WEIR_TYPE_FLOAT;
+        out->as.real = PyFloat_AS_DOUBLE(object);
+    } else if (PyUnicode_Check(object)) {
+        out->type = WEIR_TYPE_TEXT;
+        out->as.bytes.data = weir__py_text(name, object);
+        if (!out->as.bytes.data) return -1;
+        out->as.bytes.length = strlen(out->as.bytes.data);
+    } else {
+        weir__py_fail(WEIR_EOPTION, "%s cannot be of type %s", name, Py_TYPE(object)->tp_name);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- snapshots ---- */
+
+/* Puts value, a new reference or NULL with an exception, into the dict. */
+static int put(PyObject *dict, const char *key, PyObject *value) {
+    if (!value) return -1;
+    int rc = PyDict_SetItemString(dict, key, value);
+    Py_DECREF(value);
+    return rc;
+}
+
+static PyObject *buckets_of(const weir_histogram *histogram) {
+    PyObject *dict = PyDict_New();
+    for (size_t i = 0; dict && i < WEIR_HISTOGRAM_BUCKETS; i++) {
+        PyObject *bound = PyFloat_FromDouble(weir_histogram_bound(i));
+        PyObject *count = PyLong_FromUnsignedLongLong(histogram->buckets[i]);
+        if (!bound || !count || PyDict_SetItem(dict, bound, count) < 0) Py_CLEAR(dict);
+        Py_XDECREF(bound);
+        Py_XDECREF(count);
+    }
+    return dict;
+}
+
+static PyObject *latency_of(const weir_histogram *histogram) {
+    PyObject *dict = PyDict_New();
+    if (!dict) return NULL;
+    if (put(dict, "count", PyLong_FromUnsignedLongLong(histogram->count)) == 0 &&
+        put(dict, "sum", PyFloat_FromDouble(histogram->sum)) == 0 &&
+        put(dict, "max", PyFloat_FromDouble(histogram->max)) == 0 &&
+        put(dict, "p50", PyFloat_FromDouble(histogram->p50)) == 0 &&
+        put(dict, "p90", PyFloat_FromDouble(histogram->p90)) == 0 &&
+        put(dict, "p99", PyFloat_FromDouble(histogram->p99)) == 0 &&
+        put(dict, "p999", PyFloat_FromDouble(histogram->p999)) == 0 &&
+        put(dict, "buckets", buckets_of(histogram)) == 0)
+        return dict;
+    Py_DECREF(dict);
+    return NULL;
+}
+
+static PyObject *metric_of(const weir_snapshot *snapshot, const weir_metric_info *info) {
+    const char *field = (const char *)snapshot + info->offset;
+    switch (info->kind) {
+    case WEIR_METRIC_GAUGE:
+        return PyLong_FromLongLong(*(const int64_t *)field);
+    case WEIR_METRIC_COUNTER:
+        return PyLong_FromUnsignedLongLong(*(const uint64_t *)field);
+    case WEIR_METRIC_LATENCY:
+        return latency_of((const weir_histogram *)field);
+    }
+    return weir__py_fail(WEIR_EINTERNAL, "a metric of the unknown kind %d", (int)info->kind);
+}
+
+PyObject *weir__py_snapshot(const weir_snapshot *snapshot) {
+    PyObject *dict = PyDict_New();
+    weir_metric_info info;
+    for (size_t row = 0; dict && weir_metric_table(row, &info); row++)
+        if (put(dict, info.name, metric_of(snapshot, &info)) < 0) Py_CLEAR(dict);
+    return dict;
+}
+
+/* ---- the table of options ---- */
+
+PyObject *weir__py_option_row(const weir_option_info *info) {
+    PyObject *initial = weir__py_from_value(&info->initial);
+    if (!initial) return NULL;
+    return Py_BuildValue("(siNNddzs)", info->name, (int)info->kind, PyBool_FromLong(info->nullable), initial,
+                         info->least, info->most, info->choices, info->text);
+}

@@ -1,0 +1,314 @@
+/*
+ * The hand-written half of weirpool._core: what awaitables, sessions, records and pools share.
+ *
+ * One interpreter, with its lock: everything here runs with the GIL held unless a comment says otherwise, and
+ * keeps its state in static variables. No host code runs inside a call of the core; completions are taken by
+ * weir__py_drain, after each call of our own and when the reactor's descriptor is readable.
+ */
+#ifndef WEIR_PY_H
+#define WEIR_PY_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stddef.h>
+#include <structmember.h>
+#include <weirpool/weirpool.h>
+
+typedef struct EngineObject EngineObject;
+typedef struct PoolObject PoolObject;
+typedef struct SessionObject SessionObject;
+typedef struct OperationObject OperationObject;
+typedef struct CheckoutObject CheckoutObject;
+
+/* ---- module.c: names and helpers ---- */
+
+#define WEIR__PY_NAMES(X)                                                                                    \
+    X(timeout)                                                                                               \
+    X(column)                                                                                                \
+    X(isolation)                                                                                             \
+    X(readonly)                                                                                              \
+    X(deferrable)                                                                                            \
+    X(checkout_timeout)                                                                                      \
+    X(grace)                                                                                                 \
+    X(create_future)                                                                                         \
+    X(set_result)                                                                                            \
+    X(_asyncio_future_blocking)                                                                              \
+    X(is_closed)                                                                                             \
+    X(add_reader)                                                                                            \
+    X(remove_reader)                                                                                         \
+    X(call_soon_threadsafe)
+
+typedef struct weir__py_globals {
+#define WEIR__PY_FIELD(name) PyObject *name;
+    WEIR__PY_NAMES(WEIR__PY_FIELD) /* interned strings */
+#undef WEIR__PY_FIELD
+    PyObject *running_loop; /* asyncio.get_running_loop, once it was needed */
+    PyObject *decimal;      /* decimal.Decimal, once it was needed */
+    PyTypeObject *engine, *pool, *sync_pool, *operation, *checkout, *sync_checkout, *transaction,
+        *sync_transaction;
+    PyTypeObject *connection, *session, *sync_connection, *sync_session, *record, *columns, *ready;
+    PyObject *done; /* the awaitable that gives None at once */
+} weir__py_globals;
+extern weir__py_globals weir__py;
+
+/* Makes a type and puts it into the module: a new reference, or NULL with an exception. */
+PyTypeObject *weir__py_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base);
+/* Adds the types to the module; called by the generated wrapper. -1 with an exception. */
+int weir__py_add_types(PyObject *module);
+/* Forks of this process since the module was loaded. */
+unsigned weir__py_forks(void);
+/* A module's attribute, imported when first wanted and kept in *slot. Borrowed; NULL with an exception. */
+PyObject *weir__py_lazy(PyObject **slot, const char *module, const char *name);
+/*
+ * The keyword arguments of a fast call: for each of `count` interned names its value (borrowed) or NULL is
+ * put into values[]. -1 with a TypeError for another name.
+ */
+int weir__py_keywords(const char *function, PyObject *const *arguments, PyObject *kwnames,
+                      PyObject *const names[], PyObject *values[], int count);
+
+/* ---- errors.c ---- */
+
+/* The exception object of a core's error. NULL with another exception. */
+PyObject *weir__py_exception(const weir_error *error);
+/* Raises the exception of a core's error and clears the error. */
+void weir__py_raise(weir_error *error);
+/* Raises the exception of a code with a text of our own, or with the code's when format is NULL. Always NULL.
+ */
+PyObject *weir__py_fail(int code, const char *format, ...);
+
+/* ---- values.c ---- */
+
+/* A new reference, or NULL with an exception. */
+PyObject *weir__py_from_value(const weir_value *value);
+/* SQL text and parameters; many: each item of arguments[0] is one set. NULL with an exception. */
+weir_statement *weir__py_statement(PyObject *sql, PyObject *const *arguments, Py_ssize_t count);
+weir_statement *weir__py_statement_many(PyObject *sql, PyObject *sets);
+/*
+ * Seconds as milliseconds, rounded up: NULL (not given) gives WEIR_TIMEOUT_DEFAULT, None -1. zero: 0 is
+ * allowed. -1 with an exception, 0 otherwise.
+ */
+int weir__py_milliseconds(const char *name, PyObject *seconds, bool zero, int64_t *out);
+/* The value of an option, borrowed from the object, which must stay alive. -1 with an exception. */
+int weir__py_option_value(const char *name, PyObject *object, weir_value *out);
+/* UTF-8 without a NUL inside, borrowed from the object; NULL with an exception that says what it is. */
+const char *weir__py_text(const char *what, PyObject *object);
+/* The dict of a snapshot. NULL with an exception. */
+PyObject *weir__py_snapshot(const weir_snapshot *snapshot);
+/* A row of the table of options as a tuple. NULL with an exception. */
+PyObject *weir__py_option_row(const weir_option_info *info);
+
+/* ---- record.c ---- */
+
+int weir__py_record_types(PyObject *module);
+/* All rows as a list of Record; a row as a Record. NULL with an exception. */
+PyObject *weir__py_records(weir_result *result);
+PyObject *weir__py_record(weir_result *result, size_t row);
+
+/* ---- call.c: what asynchronous and blocking calls have in common ---- */
+
+typedef enum weir__py_kind {
+    WEIR__PY_EXECUTE,
+    WEIR__PY_EXECUTEMANY,
+    WEIR__PY_FETCH,
+    WEIR__PY_FETCHROW,
+    WEIR__PY_FETCHVAL,
+    WEIR__PY_ACQUIRE,
+    WEIR__PY_COMMIT,
+    WEIR__PY_ROLLBACK,
+    WEIR__PY_OPEN,
+    WEIR__PY_CLOSE,
+} weir__py_kind;
+
+/* One call of the core that may have to wait. */
+typedef struct weir__py_call {
+    weir__py_kind kind;
+    bool release;     /* COMMIT, ROLLBACK: the session goes back when it has been answered */
+    bool quiet;       /* ROLLBACK: it runs for another exception's sake; its own failure is not raised */
+    PoolObject *pool; /* owned */
+    SessionObject *session;    /* owned; NULL when the pool itself is meant */
+    weir_statement *statement; /* owned, or NULL */
+    int64_t timeout_ms;        /* a statement's; CLOSE: the grace */
+    Py_ssize_t column;         /* FETCHVAL */
+    int depth;                 /* COMMIT, ROLLBACK */
+    CheckoutObject *checkout;  /* ACQUIRE: borrowed; it outlives the call */
+} weir__py_call;
+
+void weir__py_call_clear(weir__py_call *call);
+int weir__py_call_visit(weir__py_call *call, visitproc visit, void *arg);
+/*
+ * Makes the call to the core: its code; WEIR_OK fills in what a completion would bring. May be run without
+ * the GIL when the kind is not OPEN.
+ */
+int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completion *out, weir_error *error);
+/* What has to follow the end of an operation before anyone is told: giving a session back. */
+void weir__py_settle(weir__py_call *call, weir_completion *completion);
+/* The Python object that the caller gets, or NULL with the exception; the completion is used up. */
+PyObject *weir__py_take(weir__py_call *call, weir_completion *completion);
+/* The statement's call, from the arguments of execute() and its family. -1 with an exception. */
+int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session, PyObject *const *arguments,
+                   Py_ssize_t count, PyObject *kwnames);
+/* "fetch" */
+const char *weir__py_kind_name(weir__py_kind kind);
+
+/* ---- engine.c: a reactor with one pool, and the event loop that watches it ---- */
+
+struct EngineObject {
+    PyObject_HEAD weir_reactor *reactor; /* NULL before the pool was opened and after it was freed */
+    weir_pool *pool;
+    PyObject *loop;           /* asyncio's; NULL in a blocking pool */
+    unsigned long thread;     /* the loop's */
+    unsigned forks;           /* weir__py_forks when it was made */
+    bool watching;            /* the loop has the descriptor */
+    bool draining;            /* completions are being handed out further up the stack */
+    bool doomed;              /* the loop has been asked to shut it */
+    OperationObject *pending; /* submitted and not answered; the list owns a reference of each */
+    PoolObject *owner;        /* borrowed; NULL once the Python pool has gone */
+};
+int weir__py_engine_types(PyObject *module);
+EngineObject *weir__py_engine(PoolObject *owner);
+/* Makes the reactor; loop: the event loop that will watch it (a new reference is taken), or NULL. -1 with an
+ * exception. */
+int weir__py_engine_open(EngineObject *engine, PyObject *loop);
+/* Takes completions, unless the thread is not the loop's. Any exception that is set stays set. */
+void weir__py_drain(EngineObject *engine);
+/* Hands log lines to logging. May run any Python code; an exception that is set stays set. */
+void weir__py_drain_logs(EngineObject *engine);
+/* Blocking pools: runs the init hook of new connections. -1 with an exception (KeyboardInterrupt and its like
+ * only). */
+int weir__py_events(EngineObject *engine);
+/* The operation is, or is no longer, among those that wait for an answer. */
+void weir__py_pend(EngineObject *engine, OperationObject *operation);
+void weir__py_unpend(EngineObject *engine, OperationObject *operation);
+/* The loop no longer watches the descriptor. */
+void weir__py_unwatch(EngineObject *engine);
+/* Frees pool and reactor, at once or in the loop's thread; operations that are pending end as WEIR_ECLOSED.
+ */
+void weir__py_engine_shut(EngineObject *engine);
+/* Is the pool open, not inherited through a fork, and (asynchronous) the running loop its own? -1 with the
+ * exception. */
+int weir__py_check(PoolObject *pool);
+/* Submits and waits without the GIL; the result as weir__py_take gives it. The call is cleared. */
+PyObject *weir__py_run(weir__py_call *call);
+
+/* ---- operation.c: the awaitables ---- */
+
+typedef enum weir__py_state {
+    WEIR__PY_NEW,
+    WEIR__PY_PENDING,
+    WEIR__PY_DONE,
+    WEIR__PY_SETUP, /* a checkout that was granted: the pool's setup hook is being awaited */
+    WEIR__PY_FINISHED,
+} weir__py_state;
+
+struct OperationObject {
+    PyObject_HEAD weir__py_state state;
+    weir_op op;
+    weir__py_call call;
+    weir_completion outcome; /* in state DONE */
+    PyObject *future;        /* in state PENDING, and after: what the task waits for */
+    PyObject *setup;         /* in state SETUP: what the hook gave to be awaited */
+    SessionObject *prepared; /* in state SETUP: whom it is for */
+    OperationObject *previous, *next;
+};
+int weir__py_operation_types(PyObject *module);
+/* A new awaitable that owns what *call owns (which is cleared, on failure too). */
+PyObject *weir__py_operation(weir__py_call *call);
+/* The core has answered: called by drain, which has taken it off the list. */
+void weir__py_answered(OperationObject *operation, weir_completion *completion);
+/* Nobody wants the answer any more. */
+void weir__py_abandon(OperationObject *operation);
+int weir__py_operation_traverse(PyObject *self, visitproc visit, void *arg);
+int weir__py_operation_clear(PyObject *self);
+/* "Pool.fetch": a new reference, or NULL with an exception. */
+PyObject *weir__py_operation_name(OperationObject *operation);
+/* What dealloc does before the memory goes. False: a finalizer has brought it back to life. */
+bool weir__py_operation_end(OperationObject *operation);
+
+/* ---- checkout.c: pool.session(), pool.connection(), connection.transaction() ---- */
+
+struct CheckoutObject {
+    OperationObject operation; /* entering, and later leaving */
+    int phase;                 /* 0: not entered yet, 1: inside, 2: left */
+    weir_checkout how;
+    SessionObject *lent;        /* whom it was lent to; of a transaction: whose it is. Owned */
+    int depth;                  /* of a transaction */
+    PyObject *isolation, *code; /* own the text that `how` points at */
+};
+/*
+ * Begins the leaving of a checkout or transaction: *call is what has to be waited for, or empty (kind
+ * ignored, pool NULL) when nothing has. -1 with an exception.
+ */
+int weir__py_leave(CheckoutObject *checkout, bool failed, weir__py_call *call);
+int weir__py_enter_transaction(CheckoutObject *checkout);
+int weir__py_enter_once(CheckoutObject *checkout);
+int weir__py_checkout_traverse(PyObject *self, visitproc visit, void *arg);
+int weir__py_checkout_clear(PyObject *self);
+void weir__py_checkout_dealloc(PyObject *self);
+int weir__py_checkout_types(PyObject *module);
+/* The context managers; whether they are to be awaited is the pool's matter. NULL with an exception. */
+PyObject *weir__py_checkout(PoolObject *pool, bool transaction, PyObject *const *arguments, Py_ssize_t count,
+                            PyObject *kwnames);
+PyObject *weir__py_transaction(SessionObject *session, PyObject *const *arguments, Py_ssize_t count,
+                               PyObject *kwnames);
+
+/* ---- session.c ---- */
+
+/* The docstrings of the statement methods, which pools and connections have alike. */
+#define WEIR__PY_DOC_TIMEOUT                                                                                 \
+    "timeout: seconds; None is without limit, omitted is the pool's command_timeout. CommandTimeout when "   \
+    "it passes.\n"                                                                                           \
+    "Parameters ($1, $2 ...): None, bool, int, float, Decimal, str, bytes, bytearray, memoryview."
+#define WEIR__PY_DOC_EXECUTE                                                                                 \
+    "execute($self, sql, /, *args, timeout=...)\n--\n\n"                                                     \
+    "Runs a statement and gives its command tag: \"INSERT 0 1\".\n\n" WEIR__PY_DOC_TIMEOUT
+#define WEIR__PY_DOC_EXECUTEMANY                                                                             \
+    "executemany($self, sql, sets, /, *, timeout=...)\n--\n\n"                                               \
+    "Runs a statement once for each set of parameters, all in one transaction, and gives the number of "     \
+    "rows that were\n"                                                                                       \
+    "inserted, updated or deleted over all sets. sets: an iterable of sequences.\n\n" WEIR__PY_DOC_TIMEOUT
+#define WEIR__PY_DOC_FETCH                                                                                   \
+    "fetch($self, sql, /, *args, timeout=...)\n--\n\n"                                                       \
+    "Runs a statement and gives all its rows, a list of Record.\n\n" WEIR__PY_DOC_TIMEOUT
+#define WEIR__PY_DOC_FETCHROW                                                                                \
+    "fetchrow($self, sql, /, *args, timeout=...)\n--\n\n"                                                    \
+    "Runs a statement and gives its first row, or None when there is none.\n\n" WEIR__PY_DOC_TIMEOUT
+#define WEIR__PY_DOC_FETCHVAL                                                                                \
+    "fetchval($self, sql, /, *args, column=0, timeout=...)\n--\n\n"                                          \
+    "Runs a statement and gives one value of its first row, or None when there is no "                       \
+    "row.\n\n" WEIR__PY_DOC_TIMEOUT
+
+struct SessionObject {
+    PyObject_HEAD PoolObject *pool;
+    weir_session handle;
+    bool returned; /* given back by us: no ResourceWarning */
+    PyObject *weak;
+};
+int weir__py_session_types(PyObject *module);
+/* The Python object of a loan; on failure the loan is given back. */
+SessionObject *weir__py_session(PoolObject *pool, weir_session handle, bool transaction);
+/* Gives the loan back, or closes the connection; nothing happens when that has been done before. */
+void weir__py_release(SessionObject *session, bool discard);
+
+/* ---- sync.c: the blocking forms ---- */
+
+int weir__py_sync_types(PyObject *module);
+
+/* ---- pool.c ---- */
+
+struct PoolObject {
+    PyObject_HEAD EngineObject *engine;
+    bool sync;              /* blocking */
+    bool begun;             /* somebody has begun to open it */
+    bool closed;            /* close has ended, or opening has failed */
+    PyObject *init, *setup; /* the hooks, or NULL */
+    weir_options options;
+    PyObject *kept; /* a list that owns the text that the options point at */
+    const char **settings;
+    PyObject *weak;
+};
+int weir__py_pool_types(PyObject *module);
+/* The core's pool of a Python Pool; NULL with an exception. The wrapper's typemaps use both. */
+weir_pool *weir__py_pool_handle(PyObject *object);
+void weir__py_pool_after(PyObject *object);
+
+#endif

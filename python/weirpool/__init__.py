@@ -1,0 +1,121 @@
+"""Weirpool: a database connection pool with a C core, for PostgreSQL and SQLite.
+
+async with weirpool.create_pool("postgresql://app@db/app", max_size=10) as pool:
+    rows = await pool.fetch("select * from t where id = $1", 7)
+    async with pool.session() as session:  # commits, or rolls back on an exception
+        await session.execute("update t set a = $1", 8)
+
+with weirpool.create_pool_sync("sqlite:///demo.db") as pool:
+    rows = pool.fetch("select * from t")
+"""
+
+from collections.abc import Coroutine as _Coroutine
+from decimal import Decimal as _Decimal
+from typing import TypeAlias as _TypeAlias
+from typing import Union as _Union
+
+from . import _core, errors
+from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
+from ._pool import Pool, SyncPool, create_pool, create_pool_sync
+from ._types import Latency, SessionInfo, Snapshot
+from .errors import (
+    ArgumentError,
+    CheckoutTimeout,
+    CommandTimeout,
+    ConnectError,
+    ConnectionLost,
+    ConnectTimeout,
+    DatabaseError,
+    DataError,
+    Error,
+    ForkedError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    LockTimeout,
+    NotSupportedError,
+    OperationalError,
+    OptionError,
+    OutcomeUnknown,
+    PoolClosed,
+    PoolTimeout,
+    ProgrammingError,
+    SessionBusy,
+    SessionClosed,
+    SessionTimeout,
+    TooManyWaiting,
+    TransactionError,
+    TransactionRolledBack,
+    WrongLoop,
+)
+
+__version__ = _core.version()
+
+Value: _TypeAlias = _Union[None, bool, int, float, _Decimal, str, bytes]
+"""What a cell of a row can be."""
+Parameter: _TypeAlias = _Union[None, bool, int, float, _Decimal, str, bytes, bytearray, memoryview]
+"""What can be given for $1, $2 …"""
+
+__all__ = [
+    "ArgumentError",
+    "CheckoutTimeout",
+    "CommandTimeout",
+    "ConnectError",
+    "ConnectTimeout",
+    "Connection",
+    "ConnectionLost",
+    "DataError",
+    "DatabaseError",
+    "Error",
+    "ForkedError",
+    "IntegrityError",
+    "InterfaceError",
+    "InternalError",
+    "Latency",
+    "LockTimeout",
+    "NotSupportedError",
+    "OperationalError",
+    "OptionError",
+    "OutcomeUnknown",
+    "Parameter",
+    "Pool",
+    "PoolClosed",
+    "PoolTimeout",
+    "ProgrammingError",
+    "Record",
+    "Session",
+    "SessionBusy",
+    "SessionClosed",
+    "SessionInfo",
+    "SessionTimeout",
+    "Snapshot",
+    "SyncConnection",
+    "SyncPool",
+    "SyncSession",
+    "TooManyWaiting",
+    "TransactionError",
+    "TransactionRolledBack",
+    "Value",
+    "WrongLoop",
+    "create_pool",
+    "create_pool_sync",
+    "errors",
+    "libpq_version",
+    "sqlite_version",
+]
+
+
+def _adopt_sqlite() -> None:
+    """Uses the copy of SQLite that Python's sqlite3 has: two in one process lose each other's file locks."""
+    try:
+        import _sqlite3
+    except ImportError:
+        return
+    path = getattr(_sqlite3, "__file__", None)
+    if path:
+        _core.sqlite_adopt(path)
+
+
+# asyncio.create_task() and its like want a coroutine, and this is what they look at.
+_Coroutine.register(_core.Operation)
+_adopt_sqlite()

@@ -1,0 +1,73 @@
+"""What the C code has Python do: hooks of the user, and log lines."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
+    from . import Connection, Pool, SyncConnection, SyncPool
+
+logger = logging.getLogger("weirpool")
+# The event loop keeps only weak references to its tasks.
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def log(level: int, line: str) -> None:
+    logger.log(level, line)
+
+
+def wants_debug() -> bool:
+    return logger.isEnabledFor(logging.DEBUG)
+
+
+def start_init(
+    loop: asyncio.AbstractEventLoop, init: Callable[[Connection], Awaitable[object]], connection: Connection
+) -> None:
+    """A new connection of an asynchronous pool: its init hook runs as a task."""
+    task = loop.create_task(_init(init, connection))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def _init(init: Callable[[Connection], Awaitable[object]], connection: Connection) -> None:
+    try:
+        await init(connection)
+    except Exception:
+        connection.discard()
+        logger.exception("the init hook has failed; its connection is closed")
+    except BaseException:
+        connection.discard()
+        raise
+    else:
+        connection.release()
+
+
+def run_init(init: Callable[[SyncConnection], object], connection: SyncConnection) -> None:
+    """A new connection of a blocking pool."""
+    try:
+        init(connection)
+    except Exception:
+        connection.discard()
+        logger.exception("the init hook has failed; its connection is closed")
+    except BaseException:
+        connection.discard()
+        raise
+    else:
+        connection.release()
+
+
+async def through(pool: Pool, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A statement of a pool with a setup hook: it runs on a connection that was checked out."""
+    checkout = {"checkout_timeout": kwargs["timeout"]} if "timeout" in kwargs else {}
+    async with pool.connection(**checkout) as connection:
+        return await getattr(connection, method)(*args, **kwargs)
+
+
+def through_sync(pool: SyncPool, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    checkout = {"checkout_timeout": kwargs["timeout"]} if "timeout" in kwargs else {}
+    with pool.connection(**checkout) as connection:
+        return getattr(connection, method)(*args, **kwargs)

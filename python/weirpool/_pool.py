@@ -1,0 +1,171 @@
+"""Opening pools, and their methods that nobody calls often. The others are in the C module."""
+
+import inspect
+
+from . import _core
+
+
+class _Managed:
+    """What asynchronous and blocking pools have alike."""
+
+    __slots__ = ()
+
+    @property
+    def name(self):
+        """The option `name`, or host:port/database."""
+        return _core.pool_name(self)
+
+    @property
+    def url(self):
+        """The URL without its password."""
+        return _core.pool_url(self)
+
+    @property
+    def database_system(self):
+        """ "postgresql" or "sqlite"."""
+        return _core.pool_database_system(self)
+
+    @property
+    def min_size(self):
+        """Connections that the pool keeps open."""
+        return _core.pool_snapshot(self)["min_size"]
+
+    @property
+    def max_size(self):
+        """Connections that the pool keeps at most, without max_overflow."""
+        return _core.pool_snapshot(self)["max_size"]
+
+    def resize(self, *, min_size=None, max_size=None):
+        """Sets new bounds while the pool runs; one that is omitted stays as it is.
+
+        More connections are opened at once, surplus ones close as they come free. OptionError when min_size is above
+        max_size.
+        """
+        if min_size is None:
+            min_size = self.min_size
+        if max_size is None:
+            max_size = self.max_size
+        _core.pool_resize(self, min_size, max_size)
+
+    def expire(self):
+        """Has every connection made before this call replaced as it comes free; lent ones are not touched.
+
+        For after a failover, or when credentials have changed.
+        """
+        _core.pool_expire(self)
+
+    def snapshot(self):
+        """The pool's numbers, all read at one instant, as a dict: gauges, counters and latencies (seconds)."""
+        return _core.pool_snapshot(self)
+
+    def __repr__(self):
+        kind = type(self).__name__
+        if self.closed:
+            return f"<{kind} closed>"
+        try:
+            numbers = _core.pool_snapshot(self)
+            return f"<{kind} {self.name} size={numbers['size']} idle={numbers['idle']} waiting={numbers['waiting']}>"
+        except InterfaceError:
+            return f"<{kind} not open>"
+
+
+class Pool(_Managed, _core.Pool):
+    """A pool for asyncio and uvloop, made by create_pool().
+
+    It belongs to the event loop in which it was opened; in another one, every call raises WrongLoop. Statements that
+    are run on the pool itself are independent of each other, in autocommit, each on a connection of the pool's choice.
+    """
+
+    __slots__ = ()
+
+
+class SyncPool(_Managed, _core.SyncPool):
+    """A pool whose calls block, made by create_pool_sync(); any number of threads may use it.
+
+    Statements that are run on the pool itself are independent of each other, in autocommit.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+
+def create_pool(url, *, init=None, setup=None, server_settings=None, **options):
+    return Pool(url, options, server_settings, init, setup)
+
+
+def create_pool_sync(url, *, init=None, setup=None, server_settings=None, **options):
+    pool = SyncPool(url, options, server_settings, init, setup)
+    pool._open()
+    return pool
+
+
+_DOC = """{title}
+
+{how}
+
+url: postgresql://user:password@host:port/database, sqlite:///file.db (sqlite:////absolute/file.db), or :memory:.
+init: {kind} that gets each new connection before anyone else does, and again whenever what a borrower left behind
+    could only be undone together with what init had set; when it fails the connection is closed.
+setup: {kind} that gets the session at each checkout; when it fails the connection is closed and its exception
+    is raised. pool.fetch() and its like then check a connection out for each statement.
+server_settings: a dict of settings that each connection starts with, such as {{"search_path": "app"}}.
+
+Options; an option given here beats the same one in the URL's query. Times are in seconds, and None is without limit:
+
+{options}
+
+OptionError for an unknown or impossible option. Opening fails only for what trying again cannot cure (InvalidPassword
+and its like), or, with require=True, when the database cannot be reached."""
+_KINDS = {0: int, 1: float, 2: bool, 3: str}
+
+
+def _option_rows():
+    row = 0
+    while (entry := _core.option_table(row)) is not None:
+        yield entry
+        row += 1
+
+
+def _option_line(name, kind, nullable, initial, least, most, choices, text):
+    if kind in (0, 1):
+        text += f" ({least:g} to {most:g}{', or None' if nullable else ''})"
+    elif choices:
+        text += f" ({choices.replace('|', ', ')})"
+    return f"{name}: {text}; default {initial!r}"
+
+
+def _describe(function, result, title, how, kind):
+    """Gives the function the signature and the docstring that the core's table of options makes."""
+    parameter, only = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
+    signature = [parameter("url", parameter.POSITIONAL_OR_KEYWORD)]
+    signature += [parameter(name, only, default=None) for name in ("init", "setup", "server_settings")]
+    lines = []
+    for row in _option_rows():
+        signature.append(parameter(row[0], only, default=row[3]))
+        lines.append(_option_line(*row))
+    function.__signature__ = inspect.Signature(signature)
+    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, options="\n".join(lines))
+
+
+_describe(
+    create_pool,
+    Pool,
+    "Makes a pool of connections for asyncio or uvloop.",
+    "`async with create_pool(…) as pool` opens and closes it; `pool = await create_pool(…)` opens it, and\n"
+    "`await pool.close()` is yours.",
+    "a coroutine function",
+)
+_describe(
+    create_pool_sync,
+    SyncPool,
+    "Makes a pool of connections whose calls block, and opens it.",
+    "`with create_pool_sync(…) as pool` closes it; otherwise `pool.close()` is yours.",
+    "a function",
+)
+
+from .errors import InterfaceError  # noqa: E402 - made from the core's table

@@ -1,0 +1,84 @@
+# Written by bindings/python/stubs.py from the core's tables.
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Literal
+
+from . import _core
+from ._core import Connection, SyncConnection
+from ._types import Snapshot
+
+class _Managed:
+    @property
+    def name(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def database_system(self) -> str: ...
+    @property
+    def min_size(self) -> int: ...
+    @property
+    def max_size(self) -> int: ...
+    def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None: ...
+    def expire(self) -> None: ...
+    def snapshot(self) -> Snapshot: ...
+
+class Pool(_Managed, _core.Pool): ...
+
+class SyncPool(_Managed, _core.SyncPool):
+    def __enter__(self) -> SyncPool: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+def create_pool(
+    url: str,
+    *,
+    init: Callable[[Connection], Awaitable[object]] | None = None,
+    setup: Callable[[Connection], Awaitable[object]] | None = None,
+    server_settings: dict[str, str] | None = None,
+    min_size: int = 5,
+    max_size: int = 20,
+    max_overflow: int = 0,
+    max_waiting: int | None = None,
+    lifo: bool = True,
+    pre_ping: bool = True,
+    require: bool = False,
+    max_lifetime: float | None = 3600.0,
+    idle_timeout: float | None = 300.0,
+    connect_timeout: float | None = 10.0,
+    checkout_timeout: float | None = 30.0,
+    command_timeout: float | None = 30.0,
+    lock_timeout: float | None = 5.0,
+    close_timeout: float | None = 10.0,
+    retry_min: float = 0.1,
+    retry_max: float = 5.0,
+    statement_cache_size: int = 100,
+    sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
+    name: str | None = None,
+) -> Pool: ...
+def create_pool_sync(
+    url: str,
+    *,
+    init: Callable[[SyncConnection], object] | None = None,
+    setup: Callable[[SyncConnection], object] | None = None,
+    server_settings: dict[str, str] | None = None,
+    min_size: int = 5,
+    max_size: int = 20,
+    max_overflow: int = 0,
+    max_waiting: int | None = None,
+    lifo: bool = True,
+    pre_ping: bool = True,
+    require: bool = False,
+    max_lifetime: float | None = 3600.0,
+    idle_timeout: float | None = 300.0,
+    connect_timeout: float | None = 10.0,
+    checkout_timeout: float | None = 30.0,
+    command_timeout: float | None = 30.0,
+    lock_timeout: float | None = 5.0,
+    close_timeout: float | None = 10.0,
+    retry_min: float = 0.1,
+    retry_max: float = 5.0,
+    statement_cache_size: int = 100,
+    sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
+    name: str | None = None,
+) -> SyncPool: ...

@@ -1,0 +1,99 @@
+# Written by bindings/python/stubs.py from the core's tables.
+"""The shapes of the dicts that the package gives."""
+
+from typing import Optional, TypedDict
+
+
+class Latency(TypedDict):
+    """A distribution of durations, in seconds."""
+
+    count: int
+    sum: float
+    max: float
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+    buckets: dict[float, int]
+    """How many lie above the bound before and at most at this one."""
+
+
+class SessionInfo(TypedDict):
+    """The state of a loan."""
+
+    depth: int
+    """Transactions and savepoints that are open."""
+    in_transaction: bool
+    failed: bool
+    """The transaction can only be rolled back."""
+    busy: bool
+    """An operation runs."""
+    backend: Optional[int]
+    """The server's process id; None for SQLite."""
+    age: float
+    """Seconds since it was lent."""
+
+
+class Snapshot(TypedDict):
+    """The pool's numbers, all read at one instant."""
+
+    size: int
+    """Connections open, in use and idle."""
+    idle: int
+    """Connections ready to be lent."""
+    active: int
+    """Connections lent, or running a statement of the pool's own callers."""
+    connecting: int
+    """Connections being made."""
+    cleaning: int
+    """Connections being reset, cancelled, set up or closed."""
+    overflow: int
+    """Connections above max_size."""
+    waiting: int
+    """Callers waiting for a connection."""
+    min_size: int
+    """Connections that the pool keeps open."""
+    max_size: int
+    """Connections that the pool keeps at most."""
+    max_overflow: int
+    """Further connections under load."""
+    checkouts_started: int
+    """Requests for a connection."""
+    checkouts_granted: int
+    """Requests that got one."""
+    checkouts_timed_out: int
+    """Requests that waited longer than checkout_timeout."""
+    checkouts_cancelled: int
+    """Requests that were cancelled while they waited."""
+    checkouts_refused: int
+    """Requests refused: queue full, database down, pool closed."""
+    returned: int
+    """Connections given back."""
+    connections_started: int
+    """Attempts to connect."""
+    connections_created: int
+    """Attempts that succeeded."""
+    connections_failed: int
+    """Attempts that failed."""
+    connections_closed: int
+    """Connections closed, for whatever reason."""
+    connections_lost: int
+    """Connections that died by themselves."""
+    queries_started: int
+    """Statements sent."""
+    queries_succeeded: int
+    """Statements that succeeded."""
+    queries_failed: int
+    """Statements that failed."""
+    queries_timed_out: int
+    """Statements that took longer than their timeout."""
+    queries_cancelled: int
+    """Statements whose caller went away."""
+    wait: Latency
+    """From the request for a connection to its grant."""
+    use: Latency
+    """From the grant of a connection to its return."""
+    connect: Latency
+    """From the start of an attempt to connect to its success."""
+    query: Latency
+    """From the sending of a statement to its answer."""

@@ -1,0 +1,164 @@
+"""The exceptions of Weirpool, made from the core's own table.
+
+The tree is that of PEP 249 (`Warning`; `Error` > `InterfaceError`, `DatabaseError` > `DataError`,
+`OperationalError`, `IntegrityError`, `InternalError`, `ProgrammingError`, `NotSupportedError`). Below it stand
+Weirpool's own classes (`CheckoutTimeout`, `PoolClosed` …) and one for each SQLSTATE of PostgreSQL
+(`UniqueViolation` …), which SQLite's errors use, too. A SQLSTATE without a class of its own is raised as the class of
+PEP 249 that its first two characters stand for.
+"""
+
+from . import _core
+
+__all__ = ["Error", "Warning"]
+
+
+class Warning(Exception):  # noqa: A001 - PEP 249 names it so
+    """Of PEP 249. Weirpool raises none."""
+
+
+class Error(Exception):
+    """The base of all exceptions of Weirpool.
+
+    What the database did not give is None.
+    """
+
+    message = ""
+    """What went wrong, without the details."""
+    sqlstate = None
+    """Five characters, such as "23505"."""
+    retryable = False
+    """The same call may succeed when it is made again."""
+    severity = None
+    detail = None
+    hint = None
+    position = None
+    """Where in the statement's text, in characters from 1."""
+    schema = None
+    table = None
+    column = None
+    constraint = None
+    retry_after = None
+    """The pool tries again by itself in so many seconds."""
+
+    def __init__(
+        self,
+        message="",
+        *,
+        sqlstate=None,
+        retryable=None,
+        severity=None,
+        detail=None,
+        hint=None,
+        position=None,
+        schema=None,
+        table=None,
+        column=None,
+        constraint=None,
+        retry_after=None,
+    ):
+        super().__init__(message)
+        fields = dict(locals())
+        for name in ("self", "__class__"):
+            del fields[name]
+        for name, value in fields.items():
+            if value is not None:
+                setattr(self, name, value)
+
+    def __str__(self):
+        text = self.message
+        if self.detail is not None:
+            text += "\nDETAIL: " + self.detail
+        if self.hint is not None:
+            text += "\nHINT: " + self.hint
+        return text
+
+
+# Python's own classes, for those who catch these.
+_ALSO = {"OutOfMemory": MemoryError, "ArgumentError": ValueError, "PoolTimeout": TimeoutError}
+_PEP249 = {
+    "InterfaceError": ("Error", "Wrong use of Weirpool, rather than something about the database."),
+    "DatabaseError": ("Error", "The database reported an error."),
+    "DataError": ("DatabaseError", "A value cannot be processed: out of range, division by zero …"),
+    "OperationalError": (
+        "DatabaseError",
+        "Something about the database's operation: lost connections, limits …",
+    ),
+    "IntegrityError": ("DatabaseError", "A constraint was violated."),
+    "InternalError": ("DatabaseError", "The database, or Weirpool itself, is in an unexpected state."),
+    "ProgrammingError": ("DatabaseError", "The statement is wrong: its syntax, names that do not exist …"),
+    "NotSupportedError": ("DatabaseError", "The database does not support this."),
+}
+
+
+def _rows():
+    row = 0
+    while (entry := _core.error_table(row)) is not None:
+        yield entry
+        row += 1
+
+
+def _make_class(name, parent, doc):
+    bases = (globals()[parent],)
+    if name in _ALSO:
+        bases += (_ALSO[name],)
+    made = globals()[name] = type(name, bases, {"__module__": __name__, "__doc__": doc})
+    __all__.append(name)
+    return made
+
+
+def _make_classes():
+    for name, (parent, doc) in _PEP249.items():
+        _make_class(name, parent, doc)
+    by_code, by_sqlstate = {}, {}
+    for code, sqlstate, name, parent in _rows():
+        if sqlstate is None:
+            text = _core.error_text(code)
+            by_code[code] = globals().get(name) or _make_class(name, parent, text[0].upper() + text[1:] + ".")
+        else:
+            by_sqlstate[sqlstate] = globals().get(name) or _make_class(name, parent, f"SQLSTATE {sqlstate}.")
+    return by_code, by_sqlstate
+
+
+_BY_CODE, _BY_SQLSTATE = _make_classes()
+
+
+def _class_of(code, sqlstate):
+    general = _BY_CODE.get(code, Error)
+    if sqlstate is None:
+        return general
+    exact = _BY_SQLSTATE.get(sqlstate)
+    if exact is None:
+        exact = globals()[_core.sqlstate_class(sqlstate)]
+    return exact if issubclass(exact, general) else general
+
+
+def _make(
+    code,
+    message,
+    sqlstate,
+    retryable,
+    severity,
+    detail,
+    hint,
+    position,
+    schema,
+    table,
+    column,
+    constraint,
+    retry_after,
+):
+    """The exception of an error of the core, which calls this."""
+    return _class_of(code, sqlstate)(
+        message,
+        sqlstate=sqlstate,
+        retryable=retryable,
+        severity=severity,
+        detail=detail,
+        hint=hint,
+        position=position,
+        schema=schema,
+        table=table,
+        column=column,
+        constraint=constraint,
+        retry_after=retry_after,
+    )

@@ -1,0 +1,68 @@
+"""What the tests share: databases, event loops, and ways to wait for a condition without sleeping."""
+
+import pytest
+
+pytest.register_assert_rewrite("support")
+from support import LOOPS, PostgresServer, descriptors, until  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A PostgreSQL of our own, on a Unix socket and 127.0.0.1."""
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_server(tmp_path_factory):
+    """A PostgreSQL that the test may kill."""
+    server = PostgresServer(tmp_path_factory.mktemp("own"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def pg_url(server):
+    """The URL of an empty database."""
+    return server.new_database()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path):
+    return f"sqlite:///{tmp_path}/test.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request):
+    """The URL of an empty database, of each kind in turn."""
+    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "pg_url")
+
+
+@pytest.fixture(params=list(LOOPS))
+def run(request):
+    """Runs a coroutine in a new loop, of each kind in turn."""
+    return LOOPS[request.param]
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """What loops and libraries open once a process."""
+
+    async def nothing():
+        pass
+
+    for run in LOOPS.values():
+        run(nothing)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request, warm):
+    """No test leaves a descriptor behind."""
+    if "server" in request.fixturenames or "url" in request.fixturenames:
+        request.getfixturevalue("server")
+    before = descriptors()
+    yield
+    until(lambda: descriptors() <= before, deadline=10)

@@ -1,0 +1,191 @@
+"""Servers and loops for the tests."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import warnings
+
+import uvloop
+
+# Children must not inherit a preloaded sanitizer (sh dies under TSan, postgres hangs under either), but for those that
+# load the package.
+PRELOAD = os.environ.pop("LD_PRELOAD", None)
+DEADLINE = 60  # seconds: for what must happen, but need not be quick on a busy machine
+
+
+def find_postgres(program):
+    """The newest server's program; Debian keeps them off PATH."""
+    found = sorted(
+        pathlib.Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), key=lambda path: int(path.parts[4])
+    )
+    return str(found[-1]) if found else shutil.which(program)
+
+
+def for_python():
+    """The environment of a child that loads the package."""
+    return {**os.environ, **({"LD_PRELOAD": PRELOAD} if PRELOAD else {})}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class PostgresServer:
+    """A PostgreSQL server with its own data. User "app" is trusted; "locked" needs the password "right"."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.data = folder / "data"
+        self.port = free_port()
+        self.databases = 0
+        # PostgreSQL refuses root, and its user must be able to reach the folder.
+        self.as_user = []
+        if os.geteuid() == 0:
+            self.as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+            for parent in [folder, *folder.parents]:
+                if parent.stat().st_uid == 0 and parent != parent.parent:
+                    parent.chmod(parent.stat().st_mode | 0o755)
+            shutil.chown(folder, "postgres", "postgres")
+        self._call("initdb", "-D", self.data, "-A", "trust", "-U", "app", "-E", "UTF8", "--locale=C")
+        (self.data / "pg_hba.conf").write_text(
+            "local all all trust\nhost all locked 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
+        )
+        with (self.data / "postgresql.conf").open("a") as settings:
+            settings.write(
+                f"port = {self.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{folder}'\n"
+                "fsync = off\nmax_connections = 100\nlogging_collector = off\n"
+            )
+
+    def _call(self, program, *arguments):
+        with (self.folder / "calls").open("a+") as log:  # a pipe would be inherited by the server
+            done = subprocess.run(
+                [*self.as_user, find_postgres(program), *map(str, arguments)],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+            log.seek(0)
+            assert done.returncode == 0, log.read()
+
+    def start(self):
+        self._call("pg_ctl", "-D", self.data, "-l", self.folder / "log", "-w", "-t", DEADLINE, "start")
+        self.sql(
+            "do $$ begin create role locked login password 'right'; exception when others then null; end $$"
+        )
+
+    def stop(self, mode="immediate"):
+        if (self.data / "postmaster.pid").exists():
+            self._call("pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", DEADLINE, "stop")
+
+    def kill(self):
+        """As the machine's power going."""
+        pid = int((self.data / "postmaster.pid").read_text().split()[0])
+        children = [pid, *map(int, pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+        for process in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        until(lambda: not any(pathlib.Path(f"/proc/{process}").exists() for process in children))
+        (self.data / "postmaster.pid").unlink()
+
+    def sql(self, text, database="postgres"):
+        """What psql prints for a statement."""
+        command = [
+            "psql",
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-h",
+            self.folder,
+            "-p",
+            self.port,
+            "-U",
+            "app",
+            "-d",
+            database,
+        ]
+        found = shutil.which("psql") or find_postgres("psql")
+        done = subprocess.run(
+            [found, *map(str, command[1:]), "-v", "ON_ERROR_STOP=1", "-c", text],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    def new_database(self):
+        self.databases += 1
+        name = f"test_{os.getpid()}_{self.databases}"
+        self.sql(f"create database {name}")
+        return self.url(name)
+
+    def url(self, database="postgres", user="app", password=None, socket_too=False):
+        secret = f":{password}" if password else ""
+        return f"postgresql://{user}{secret}@127.0.0.1:{self.port}/{database}"
+
+    def backends(self, url):
+        """Connections to the URL's database, as the server counts them."""
+        database = re.search(r"/(\w+)(\?|$)", url).group(1)
+        return int(self.sql(f"select count(*) from pg_stat_activity where datname = '{database}'"))
+
+
+def until(condition, deadline=DEADLINE):
+    """Waits for a condition that another process or thread brings about."""
+    end = time.monotonic() + deadline
+    while not condition():
+        assert time.monotonic() < end, "it has not come about in time"
+        time.sleep(0.001)
+
+
+async def until_async(condition, deadline=DEADLINE):
+    end = time.monotonic() + deadline
+    while not condition():
+        assert time.monotonic() < end, "it has not come about in time"
+        await asyncio.sleep(0.001)
+
+
+def run_in(new_loop, main, *arguments):
+    loop = new_loop()
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(asyncio.wait_for(main(*arguments), 5 * DEADLINE))
+    finally:
+        rest = asyncio.all_tasks(loop)
+        for task in rest:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+LOOPS = {
+    "asyncio": lambda main, *arguments: run_in(asyncio.new_event_loop, main, *arguments),
+    "uvloop": lambda main, *arguments: run_in(uvloop.new_event_loop, main, *arguments),
+}
+
+
+def descriptors():
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+@contextlib.contextmanager
+def no_warnings():
+    """Every warning is an error, those of finalizers too."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        yield
+        gc.collect()
+    assert [str(warning.message) for warning in seen] == []

@@ -1,0 +1,126 @@
+"""The exceptions: their tree, what they carry, that they pickle."""
+
+import copy
+import pickle
+
+import pytest
+import weirpool
+from weirpool import errors
+
+
+def test_tree():
+    assert issubclass(errors.Error, Exception) and issubclass(errors.Warning, Exception)
+    assert errors.InterfaceError.__bases__ == errors.DatabaseError.__bases__ == (errors.Error,)
+    for name in ("Data", "Operational", "Integrity", "Internal", "Programming", "NotSupported"):
+        assert getattr(errors, name + "Error").__bases__ == (errors.DatabaseError,)
+    assert errors.UniqueViolation.__bases__ == (errors.IntegrityError,)
+    assert errors.OptionError.__bases__ == (errors.ArgumentError,)
+    assert issubclass(errors.CheckoutTimeout, (errors.PoolTimeout,)) and issubclass(
+        errors.PoolTimeout, TimeoutError
+    )
+    assert issubclass(errors.OutOfMemory, MemoryError) and issubclass(errors.ArgumentError, ValueError)
+    assert issubclass(errors.LockNotAvailable, errors.LockTimeout)
+
+
+def test_every_row_of_the_table_has_its_class():
+    row = 0
+    while (entry := weirpool._core.error_table(row)) is not None:
+        code, sqlstate, name, parent = entry
+        cls = getattr(errors, name)
+        assert issubclass(cls, getattr(errors, parent)) and name in errors.__all__
+        assert issubclass(errors._class_of(code, sqlstate), cls) or issubclass(
+            cls, errors._class_of(code, sqlstate)
+        )
+        if sqlstate is None:
+            assert errors._class_of(code, None) is cls
+        row += 1
+    assert row > 250
+    assert len(set(errors.__all__)) == len(errors.__all__)
+    for name in errors.__all__:
+        assert (
+            getattr(errors, name).__module__ == "weirpool.errors" and getattr(errors, name).__name__ == name
+        )
+
+
+def test_unknown_sqlstates_fall_back():
+    assert errors._class_of(20, "23XYZ") is errors.IntegrityError
+    assert errors._class_of(20, "ZZZZZ") is errors.DatabaseError
+    assert errors._class_of(20, None) is errors.DatabaseError
+    assert errors._class_of(15, "57014") is errors.CommandTimeout
+    assert errors._class_of(16, "55P03") is errors.LockNotAvailable
+    assert errors._class_of(9999, None) is errors.Error
+
+
+def test_fields_from_postgresql(pg_url):
+    with weirpool.create_pool_sync(pg_url, max_size=1) as pool:
+        pool.execute("create table t (a integer constraint only_one unique, b text not null)")
+        pool.execute("insert into t values (1, 'x')")
+        with pytest.raises(errors.UniqueViolation) as caught:
+            pool.execute("insert into t values (1, 'x')")
+        error = caught.value
+        assert (error.sqlstate, error.severity, error.retryable) == ("23505", "ERROR", False)
+        assert (error.schema, error.table, error.constraint) == ("public", "t", "only_one")
+        assert error.detail == "Key (a)=(1) already exists." and error.hint is None and error.position is None
+        assert error.retry_after is None
+        assert error.message == 'duplicate key value violates unique constraint "only_one"'
+        assert str(error) == error.message + "\nDETAIL: Key (a)=(1) already exists."
+        with pytest.raises(errors.NotNullViolation) as caught:
+            pool.execute("insert into t values (2, null)")
+        assert caught.value.column == "b"
+        with pytest.raises(errors.UndefinedFunction) as caught:
+            pool.execute("select nope(1)")
+        assert caught.value.position == 8 and "\nHINT: " in str(caught.value)
+        with pytest.raises(errors.RaiseException, match="^mine$"):
+            pool.execute("do $$ begin raise 'mine'; end $$")
+        with pytest.raises(errors.DatabaseError, match="^mine\nHINT: h$") as caught:
+            pool.execute("do $$ begin raise 'mine' using errcode = 'ZZ123', hint = 'h'; end $$")
+    # an unknown SQLSTATE of an unknown class is plainly the database's
+    assert (
+        type(caught.value) is errors.DatabaseError
+        and caught.value.sqlstate == "ZZ123"
+        and caught.value.hint == "h"
+    )
+
+
+def test_fields_from_sqlite(sqlite_url):
+    with weirpool.create_pool_sync(sqlite_url, max_size=1) as pool:
+        pool.execute("create table t (a integer unique, b text not null)")
+        pool.execute("insert into t values (1, 'x')")
+        with pytest.raises(errors.UniqueViolation) as caught:
+            pool.execute("insert into t values (1, 'x')")
+        assert caught.value.sqlstate == "23505"
+        with pytest.raises(errors.NotNullViolation):
+            pool.execute("insert into t values (2, null)")
+        with pytest.raises(errors.SyntaxError):
+            pool.execute("selec 1")
+
+
+def test_pickles_and_copies():
+    error = errors.UniqueViolation(
+        "m", sqlstate="23505", retryable=True, detail="d", hint="h", position=4, column="c", retry_after=1.5
+    )
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        twin = pickle.loads(pickle.dumps(error, protocol))
+        assert (
+            type(twin) is errors.UniqueViolation
+            and twin.__dict__ == error.__dict__
+            and str(twin) == str(error)
+        )
+        assert twin.args == error.args == ("m",)
+    assert copy.copy(error).detail == "d"
+    for name in errors.__all__:
+        cls = getattr(errors, name)
+        assert type(pickle.loads(pickle.dumps(cls("x")))) is cls
+
+
+def test_made_by_hand():
+    error = errors.Error("m", detail="d", hint="h")
+    assert str(error) == "m\nDETAIL: d\nHINT: h" and error.sqlstate is None and error.retryable is False
+    assert str(errors.PoolClosed()) == "" and repr(errors.PoolClosed("x")) == "PoolClosed('x')"
+    with pytest.raises(TypeError):
+        errors.Error("m", nope=1)
+
+
+def test_top_level_names():
+    for name in ("Error", "PoolClosed", "CheckoutTimeout", "IntegrityError"):
+        assert getattr(weirpool, name) is getattr(errors, name)

@@ -1,0 +1,289 @@
+"""init: once a connection. setup: at each checkout."""
+
+import asyncio
+import logging
+
+import pytest
+import weirpool
+from support import no_warnings, until, until_async
+
+
+def test_init_runs_once_a_connection(url, run):
+    async def main():
+        seen = []
+
+        async def init(connection):
+            assert type(connection) is weirpool.Connection
+            assert await connection.fetchval("select 1") == 1
+            seen.append(connection)
+
+        async with weirpool.create_pool(url, min_size=2, max_size=2, init=init) as pool:
+            await until_async(lambda: pool.snapshot()["idle"] == 2)
+            assert len(seen) == 2
+            for _ in range(5):
+                await pool.fetchval("select 1")
+                async with pool.session() as session:
+                    await session.fetchval("select 1")
+            assert len(seen) == 2 and all(connection.closed for connection in seen)
+            pool.expire()
+            await until_async(lambda: pool.snapshot()["idle"] == 2 and len(seen) == 4)
+
+    with no_warnings():
+        run(main)
+
+
+def test_init_prepares_the_connection(sqlite_url, run):
+    async def main():
+        async def init(connection):
+            await connection.execute("pragma cache_size = 77")
+
+        async with weirpool.create_pool(sqlite_url, min_size=0, max_size=2, init=init) as pool:
+            async with pool.connection() as one, pool.connection() as two:
+                assert await one.fetchval("pragma cache_size") == 77
+                assert await two.fetchval("pragma cache_size") == 77
+            async with pool.connection() as connection:
+                assert await connection.fetchval("pragma cache_size") == 77
+
+    with no_warnings():
+        run(main)
+
+
+def test_init_survives_what_borrowers_leave_behind(pg_url, run):
+    async def main():
+        async def init(connection):
+            await connection.execute("set search_path = 'mine'")
+
+        async with weirpool.create_pool(pg_url, min_size=0, max_size=1, init=init) as pool:
+            for _ in range(3):
+                async with pool.connection() as connection:
+                    assert await connection.fetchval("show search_path") in ("mine", '"mine"')
+                    await connection.execute("set search_path = 'yours'")
+                    await connection.execute("set lock_timeout = '7s'")
+                async with pool.connection() as connection:
+                    assert await connection.fetchval("show lock_timeout") != "7s"
+
+    with no_warnings():
+        run(main)
+
+
+async def insistently(call):
+    """A connection whose init fails is one that could not be made: those who wait for it are told."""
+    while True:
+        try:
+            return await call()
+        except weirpool.ConnectError as error:
+            assert "init" in str(error) and error.retryable
+            await asyncio.sleep(0.002)
+
+
+def test_init_that_fails(url, run, caplog):
+    async def main():
+        attempts = []
+
+        async def init(connection):
+            attempts.append(connection)
+            if len(attempts) <= 2:
+                raise ValueError("no good")
+
+        async with weirpool.create_pool(url, min_size=1, max_size=1, init=init, retry_min=0.001) as pool:
+            assert await insistently(lambda: pool.fetchval("select 1")) == 1
+            assert len(attempts) == 3
+        records = [r for r in caplog.records if r.name == "weirpool" and r.exc_info]
+        assert (
+            len(records) == 2 and records[0].exc_info[0] is ValueError and records[0].levelno == logging.ERROR
+        )
+        caplog.clear()  # its tracebacks hold the pool
+        records.clear()
+
+    run(main)
+
+
+def test_init_that_is_cancelled(url, run):
+    async def main():
+        tasks = []
+
+        async def init(connection):
+            tasks.append(asyncio.current_task())
+            if len(tasks) == 1:
+                await asyncio.sleep(60)
+
+        async with weirpool.create_pool(url, min_size=0, max_size=1, init=init, retry_min=0.001) as pool:
+            waiting = asyncio.ensure_future(insistently(lambda: pool.fetchval("select 1")))
+            await until_async(lambda: tasks)
+            tasks[0].cancel()
+            assert await waiting == 1
+            assert len(tasks) == 2
+
+    with no_warnings():
+        run(main)
+
+
+def test_close_while_init_runs(url, run):
+    async def main():
+        begun = asyncio.Event()
+
+        async def init(connection):
+            begun.set()
+            await asyncio.sleep(0.05)
+            with pytest.raises(weirpool.InterfaceError):
+                await connection.fetchval("select 1")
+
+        pool = await weirpool.create_pool(url, min_size=0, max_size=1, init=init)
+        waiting = asyncio.ensure_future(pool.fetchval("select 1"))
+        await begun.wait()
+        await pool.close(grace=0)
+        with pytest.raises(weirpool.PoolClosed):
+            await waiting
+        await asyncio.sleep(0.1)
+
+    run(main)
+
+
+def test_setup_at_each_checkout(url, run):
+    async def main():
+        seen = []
+
+        async def setup(connection):
+            seen.append(type(connection))
+            assert await connection.fetchval("select 1") == 1
+
+        async with weirpool.create_pool(url, max_size=2, setup=setup) as pool:
+            async with pool.session() as session:
+                assert await session.fetchval("select 2") == 2
+            async with pool.connection():
+                pass
+            (await pool.session()).release()
+            assert seen == [weirpool.Session, weirpool.Connection, weirpool.Session]
+            seen.clear()
+            await pool.execute("create table t (a integer)")
+            assert await pool.executemany("insert into t values ($1)", [(1,), (2,)]) == 2
+            assert await pool.fetch("select a from t order by a") == [(1,), (2,)]
+            assert await pool.fetchrow("select a from t where a = $1", 2, timeout=30) == (2,)
+            assert await pool.fetchval("select a, 7 from t where a = $1", 2, column=1) == 7
+            assert seen == [weirpool.Connection] * 5
+
+    with no_warnings():
+        run(main)
+
+
+def test_setup_that_fails(pg_url, run):
+    async def main():
+        failing = True
+
+        async def setup(connection):
+            if failing:
+                raise ValueError("no good")
+
+        async with weirpool.create_pool(pg_url, min_size=1, max_size=1, setup=setup) as pool:
+            for use in (lambda: pool.fetchval("select 1"), pool.session, pool.connection):
+                with pytest.raises(ValueError, match="no good"):
+                    await use()
+            with pytest.raises(ValueError, match="no good"):
+                async with pool.session():
+                    raise AssertionError
+            assert pool.snapshot()["connections_closed"] >= 4
+            failing = False
+            assert await pool.fetchval("select 1") == 1
+
+    with no_warnings():
+        run(main)
+
+
+def test_setup_that_is_cancelled(url, run):
+    async def main():
+        inside = asyncio.Event()
+
+        async def setup(connection):
+            inside.set()
+            if slow:
+                await asyncio.sleep(60)
+
+        async with weirpool.create_pool(url, min_size=1, max_size=1, setup=setup) as pool:
+            for use in (lambda: pool.fetchval("select 1"), pool.session, pool.connection):
+                slow = True
+                inside.clear()
+                task = asyncio.ensure_future(use())
+                await inside.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                slow = False
+                assert await pool.fetchval("select 1") == 1
+
+    with no_warnings():
+        run(main)
+
+
+def test_setup_must_be_awaitable(url, run):
+    async def main():
+        async with weirpool.create_pool(url, max_size=1, setup=lambda connection: 3) as pool:
+            with pytest.raises(TypeError, match="coroutine function"):
+                await pool.session()
+
+    run(main)
+
+
+def test_blocking_hooks(url):
+    seen = []
+
+    def init(connection):
+        seen.append(("init", type(connection)))
+        assert connection.fetchval("select 1") == 1
+
+    def setup(connection):
+        seen.append(("setup", type(connection)))
+        assert connection.fetchval("select 2") == 2
+
+    with (
+        no_warnings(),
+        weirpool.create_pool_sync(url, min_size=1, max_size=1, init=init, setup=setup) as pool,
+    ):
+        assert pool.fetchval("select 3") == 3
+        with pool.session() as session:
+            assert session.fetchval("select 4") == 4
+        assert seen == [
+            ("init", weirpool.SyncConnection),
+            ("setup", weirpool.SyncConnection),
+            ("setup", weirpool.SyncSession),
+        ]
+
+
+def until_connected(call):
+    answers = []
+
+    def try_it():
+        try:
+            answers.append(call())
+        except weirpool.ConnectError:
+            return False
+        return True
+
+    until(try_it)
+    return answers[0]
+
+
+def test_blocking_hooks_that_fail(url, caplog):
+    attempts = []
+
+    def init(connection):
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise ValueError("no good")
+
+    def setup(connection):
+        if failing:
+            raise KeyError("not now")
+
+    failing = True
+    with weirpool.create_pool_sync(
+        url, min_size=0, max_size=1, init=init, setup=setup, retry_min=0.001
+    ) as pool:
+        with pytest.raises(weirpool.ConnectError, match="init"):
+            pool.fetchval("select 1")
+        for use in (lambda: pool.fetchval("select 1"), lambda: pool.session().__enter__()):
+            with pytest.raises(KeyError, match="not now"):
+                until_connected(use)
+        failing = False
+        assert until_connected(lambda: pool.fetchval("select 1")) == 1
+    assert len([r for r in caplog.records if r.exc_info and r.exc_info[0] is ValueError]) == 1
+    caplog.clear()  # its tracebacks hold the pool

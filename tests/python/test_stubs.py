@@ -1,0 +1,104 @@
+"""The type stubs say what the code and the core's tables say."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import weirpool
+from support import for_python
+
+ROOT = pathlib.Path(__file__).parents[2]
+PACKAGE = pathlib.Path(weirpool.__file__).parent
+
+USE = """
+import asyncio
+from typing import Any
+
+import weirpool
+from typing_extensions import assert_type
+
+
+async def main() -> None:
+    async with weirpool.create_pool("sqlite:///x", max_size=3, sqlite_begin="deferred") as pool:
+        assert_type(pool, weirpool.Pool)
+        assert_type(await pool.fetch("select $1", 1), list[weirpool.Record])
+        row = await pool.fetchrow("x")
+        if row is not None:
+            assert_type(row["a"], Any)
+            assert_type(row[1:], tuple[Any, ...])
+            print(dict(row), dict(row.items()), row.get("x", 3))
+        async with pool.session(isolation="serializable") as session:
+            assert_type(session, weirpool.Session)
+            await session.commit()
+            async with session.transaction():
+                pass
+        async with pool.connection() as connection:
+            assert_type(connection, weirpool.Connection)
+        task = asyncio.create_task(pool.execute("x"))
+        assert_type(await task, str)
+        assert_type(await pool.session(), weirpool.Session)
+        one, two = await asyncio.gather(pool.execute("x"), pool.executemany("y", [(1,)]))
+        assert_type(one, str)
+        assert_type(two, int)
+        assert_type(pool.snapshot()["wait"]["p50"], float)
+        assert_type(session.info["backend"], int | None)
+    opened = await weirpool.create_pool("x", setup=hook, init=hook)
+    assert_type(opened, weirpool.Pool)
+    await asyncio.wait_for(opened.close(grace=1), 3)
+    try:
+        pass
+    except weirpool.errors.UniqueViolation as error:
+        assert_type(error.constraint, str | None)
+
+
+async def hook(connection: weirpool.Connection) -> None: ...
+
+
+def blocking() -> None:
+    with weirpool.create_pool_sync("x") as pool:
+        assert_type(pool, weirpool.SyncPool)
+        with pool.session() as session:
+            assert_type(session, weirpool.SyncSession)
+            assert_type(session.execute("x"), str)
+        with pool.connection() as connection, connection.transaction():
+            assert_type(connection.executemany("x", [(1,)]), int)
+    value: weirpool.Value = 3
+    parameter: weirpool.Parameter = memoryview(b"")
+    print(value, parameter)
+
+
+weirpool.create_pool("x", max_sise=3)  # type: ignore[call-arg]
+weirpool.create_pool("x", sqlite_begin="never")  # type: ignore[arg-type]
+"""
+
+
+@pytest.fixture(autouse=True)
+def found_by_mypy(monkeypatch):
+    """An installed package is found by itself, and must not be on MYPYPATH."""
+    if "site-packages" not in PACKAGE.parts:
+        monkeypatch.setenv("MYPYPATH", str(PACKAGE.parent))
+
+
+def python(*arguments):
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)], env=for_python(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_generated_files_are_up_to_date():
+    python(ROOT / "bindings" / "python" / "stubs.py", "--check")
+
+
+def test_mypy_accepts_the_package():
+    python("-m", "mypy", "--strict", "--cache-dir", "/dev/null", "-p", "weirpool")
+
+
+def test_mypy_accepts_its_use(tmp_path):
+    (tmp_path / "use.py").write_text(USE)
+    python("-m", "mypy", "--strict", "--warn-unused-ignores", "--cache-dir", "/dev/null", tmp_path / "use.py")
+
+
+def test_stubs_match_the_runtime():
+    python("-m", "mypy.stubtest", "weirpool")
