@@ -60,6 +60,7 @@ int weir__lua_null(lua_State *L) {
 }
 
 void weir__lua_push_value(lua_State *L, const weir_value *value) {
+    char text[WEIR_VALUE_TEXT];
     switch (value->type) {
     case WEIR_TYPE_NULL:
         lua_pushlightuserdata(L, NULL);
@@ -76,7 +77,18 @@ void weir__lua_push_value(lua_State *L, const weir_value *value) {
     case WEIR_TYPE_NUMERIC:
     case WEIR_TYPE_TEXT:
     case WEIR_TYPE_BYTES:
+    case WEIR_TYPE_INET:
+    case WEIR_TYPE_CIDR:
         lua_pushlstring(L, value->as.bytes.data, value->as.bytes.length);
+        break;
+    case WEIR_TYPE_DATE:
+    case WEIR_TYPE_TIME:
+    case WEIR_TYPE_TIMETZ:
+    case WEIR_TYPE_TIMESTAMP:
+    case WEIR_TYPE_TIMESTAMPTZ:
+    case WEIR_TYPE_INTERVAL:
+    case WEIR_TYPE_UUID:
+        lua_pushlstring(L, text, weir_value_text(value, text));
         break;
     }
 }

@@ -82,11 +82,7 @@ static PyObject *single_value(weir__py_call *call, weir_result *result) {
     if (column < 0 || (size_t)column >= columns)
         return weir__py_fail(WEIR_EINVAL, "there is no column %zd: the result has %zu", call->column,
                              columns);
-    weir_value value;
-    int rc = weir_result_value(result, 0, (size_t)column, &value);
-    if (rc == WEIR_OK) return weir__py_from_value(&value);
-    return weir__py_fail(rc, "row 0, column '%s': %s", weir_result_name(result, (size_t)column),
-                         weir_error_text(rc));
+    return weir__py_cell(result, 0, (size_t)column);
 }
 
 static PyObject *from_result(weir__py_call *call, weir_result *result) {

@@ -149,13 +149,7 @@ static RecordObject *record_new(ColumnsObject *columns) {
 
 static RecordObject *record_fill(RecordObject *record, weir_result *result, size_t row) {
     for (Py_ssize_t i = 0; record && i < Py_SIZE(record); i++) {
-        weir_value value;
-        int rc = weir_result_value(result, row, (size_t)i, &value);
-        if (rc == WEIR_OK)
-            record->values[i] = weir__py_from_value(&value);
-        else
-            weir__py_fail(rc, "row %zu, column %R: %s", row, PyTuple_GET_ITEM(record->columns->names, i),
-                          weir_error_text(rc));
+        record->values[i] = weir__py_cell(result, row, (size_t)i);
         if (!record->values[i]) Py_CLEAR(record);
     }
     return record;

@@ -33,8 +33,37 @@ PyObject *weir__py_from_value(const weir_value *value) {
         return PyUnicode_DecodeUTF8(value->as.bytes.data, (Py_ssize_t)value->as.bytes.length, NULL);
     case WEIR_TYPE_BYTES:
         return PyBytes_FromStringAndSize(value->as.bytes.data, (Py_ssize_t)value->as.bytes.length);
+    case WEIR_TYPE_DATE:
+    case WEIR_TYPE_TIME:
+    case WEIR_TYPE_TIMETZ:
+    case WEIR_TYPE_TIMESTAMP:
+    case WEIR_TYPE_TIMESTAMPTZ:
+    case WEIR_TYPE_INTERVAL:
+    case WEIR_TYPE_UUID:
+    case WEIR_TYPE_INET:
+    case WEIR_TYPE_CIDR:
+        break;
     }
-    return weir__py_fail(WEIR_EVALUE, "a value of the unknown kind %d", (int)value->type);
+    return weir__py_from_kind(value);
+}
+
+PyObject *weir__py_cell(weir_result *result, size_t row, size_t column) {
+    weir_value value;
+    int rc = weir_result_value(result, row, column, &value);
+    PyObject *cell = rc == WEIR_OK ? weir__py_from_value(&value) : NULL;
+    if (cell) return cell;
+    const char *name = weir_result_name(result, column);
+    if (rc != WEIR_OK) return weir__py_fail(rc, "row %zu, column '%s': %s", row, name, weir_error_text(rc));
+    if (!PyErr_ExceptionMatches(PyExc_ValueError) && !PyErr_ExceptionMatches(PyExc_OverflowError))
+        return NULL;
+    PyObject *type, *why, *traceback;
+    PyErr_Fetch(&type, &why, &traceback);
+    weir__py_fail(WEIR_EVALUE, "row %zu, column '%s': Python cannot hold this %s (%S): select it as text",
+                  row, name, weir_type_name(value.type), why ? why : type);
+    Py_XDECREF(type);
+    Py_XDECREF(why);
+    Py_XDECREF(traceback);
+    return NULL;
 }
 
 /* ---- parameters ---- */
@@ -50,6 +79,21 @@ static int refuse(Py_ssize_t number, const char *what) {
         return -1;
     }
     weir__py_fail(WEIR_EINVAL, "parameter $%zd %s", number, what);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    return -1;
+}
+
+/* The same with the text of a ValueError. Always -1. */
+static int refuse_raised(Py_ssize_t number) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (!value || !PyErr_GivenExceptionMatches(type, PyExc_ValueError)) {
+        PyErr_Restore(type, value, traceback);
+        return -1;
+    }
+    weir__py_fail(WEIR_EINVAL, "parameter $%zd %S", number, value);
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(traceback);
@@ -107,10 +151,17 @@ static int add_other(weir_statement *statement, Py_ssize_t number, PyObject *obj
     int is_decimal = type ? PyObject_IsInstance(object, type) : -1;
     if (is_decimal < 0) return -1;
     if (is_decimal) return add_number(statement, number, object);
+    weir_value value;
+    PyObject *keep = NULL;
+    int known = weir__py_to_kind(object, &value, &keep);
+    if (known > 0) weir_statement_add(statement, &value);
+    Py_XDECREF(keep);
+    if (known > 0) return 0;
+    if (known < 0) return refuse_raised(number);
     weir__py_fail(
         WEIR_EINVAL,
         "parameter $%zd is of type %s, which cannot be sent; None, bool, int, float, Decimal, str, bytes, "
-        "bytearray and memoryview can",
+        "bytearray, memoryview, date, time, datetime, timedelta, UUID and ipaddress' can",
         number, Py_TYPE(object)->tp_name);
     return -1;
 }

@@ -80,6 +80,9 @@ PyObject *weir__py_fail(int code, const char *format, ...);
 
 /* A new reference, or NULL with an exception. */
 PyObject *weir__py_from_value(const weir_value *value);
+/* A cell of a result: the same; what Python cannot hold (a year 10000) is a DataError that names the column.
+ */
+PyObject *weir__py_cell(weir_result *result, size_t row, size_t column);
 /* SQL text and parameters; many: each item of arguments[0] is one set. NULL with an exception. */
 weir_statement *weir__py_statement(PyObject *sql, PyObject *const *arguments, Py_ssize_t count);
 weir_statement *weir__py_statement_many(PyObject *sql, PyObject *sets);
@@ -96,6 +99,17 @@ const char *weir__py_text(const char *what, PyObject *object);
 PyObject *weir__py_snapshot(const weir_snapshot *snapshot);
 /* A row of the table of options as a tuple. NULL with an exception. */
 PyObject *weir__py_option_row(const weir_option_info *info);
+
+/* ---- kinds.c: dates, times, UUIDs and addresses ---- */
+
+int weir__py_kinds(void); /* once, before the others: -1 with an exception */
+/* For those kinds only: a new reference, or NULL with an exception. */
+PyObject *weir__py_from_kind(const weir_value *value);
+/*
+ * 1: the value of the object, which is of one of those kinds; its bytes are borrowed from *keep, a new
+ * reference. 0: it is of none of them. -1 with an exception.
+ */
+int weir__py_to_kind(PyObject *object, weir_value *out, PyObject **keep);
 
 /* ---- record.c ---- */
 
@@ -257,7 +271,9 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
 #define WEIR__PY_DOC_TIMEOUT                                                                                 \
     "timeout: seconds; None is without limit, omitted is the pool's command_timeout. CommandTimeout when "   \
     "it passes.\n"                                                                                           \
-    "Parameters ($1, $2 ...): None, bool, int, float, Decimal, str, bytes, bytearray, memoryview."
+    "Parameters ($1, $2 ...): None, bool, int, float, Decimal, str, bytes, bytearray, memoryview, date, "    \
+    "time, datetime,\n"                                                                                      \
+    "timedelta, UUID, and ipaddress' addresses, interfaces and networks."
 #define WEIR__PY_DOC_EXECUTE                                                                                 \
     "execute($self, sql, /, *args, timeout=...)\n--\n\n"                                                     \
     "Runs a statement and gives its command tag: \"INSERT 0 1\".\n\n" WEIR__PY_DOC_TIMEOUT

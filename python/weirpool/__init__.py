@@ -9,10 +9,12 @@ with weirpool.create_pool_sync("sqlite:///demo.db") as pool:
     rows = pool.fetch("select * from t")
 """
 
+import datetime as _datetime
+import ipaddress as _ipaddress
 from collections.abc import Coroutine as _Coroutine
 from decimal import Decimal as _Decimal
 from typing import TypeAlias as _TypeAlias
-from typing import Union as _Union
+from uuid import UUID as _UUID
 
 from . import _core, errors
 from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
@@ -51,9 +53,15 @@ from .errors import (
 
 __version__ = _core.version()
 
-Value: _TypeAlias = _Union[None, bool, int, float, _Decimal, str, bytes]
-"""What a cell of a row can be."""
-Parameter: _TypeAlias = _Union[None, bool, int, float, _Decimal, str, bytes, bytearray, memoryview]
+_Time: _TypeAlias = _datetime.date | _datetime.time | _datetime.datetime | _datetime.timedelta
+_Address: _TypeAlias = _ipaddress.IPv4Address | _ipaddress.IPv6Address
+_Interface: _TypeAlias = _ipaddress.IPv4Interface | _ipaddress.IPv6Interface
+_Network: _TypeAlias = _ipaddress.IPv4Network | _ipaddress.IPv6Network
+Value: _TypeAlias = (
+    None | bool | int | float | _Decimal | str | bytes | _Time | _UUID | _Address | _Interface | _Network
+)
+"""What a cell of a row can be. date.max and .min, datetime.max and .min mean infinity, in parameters too."""
+Parameter: _TypeAlias = Value | bytearray | memoryview
 """What can be given for $1, $2 …"""
 
 __all__ = [

@@ -354,8 +354,15 @@ static inline const char *first_text(peer *p) {
     case WEIR_TYPE_FLOAT:
         snprintf(text, sizeof text, "%.17g", value.as.real);
         return text;
-    default:
+    case WEIR_TYPE_NUMERIC:
+    case WEIR_TYPE_TEXT:
+    case WEIR_TYPE_BYTES:
+    case WEIR_TYPE_INET:
+    case WEIR_TYPE_CIDR:
         snprintf(text, sizeof text, "%.*s", (int)value.as.bytes.length, value.as.bytes.data);
+        return text;
+    default:
+        weir_value_text(&value, text);
         return text;
     }
 }

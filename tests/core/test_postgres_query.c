@@ -54,8 +54,8 @@ START_TEST(floats_round_trip) {
     static const double numbers[] = {0.0, -0.0, 1.5, 0.1, 1e300, 5e-324, -1e-7, INFINITY, -INFINITY, NAN};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         weir_value n = real_value(numbers[i]);
-        /* In binary form, and in text form, which the numeric column brings about. */
-        static const char *const queries[] = {"SELECT $1::float8", "SELECT $1::float8, 1.0"};
+        /* In binary form, and in text form, which the column of an unknown type brings about. */
+        static const char *const queries[] = {"SELECT $1::float8", "SELECT $1::float8, point '(1,2)'"};
         for (size_t j = 0; j < 2; j++) {
             ck_assert_msg(run_values(p, queries[j], &n, NULL) == WEIR_OK, "%s", failure(p));
             weir_value back = cell(p, 0, 0);
@@ -93,7 +93,11 @@ END_TEST
 
 START_TEST(texts_round_trip) {
     static const char *const queries[] = {
-        "SELECT $1::text", "SELECT $1::varchar", "SELECT $1::name::text", "SELECT $1", "SELECT $1::text, 1.0",
+        "SELECT $1::text",
+        "SELECT $1::varchar",
+        "SELECT $1::name::text",
+        "SELECT $1",
+        "SELECT $1::text, point '(1,2)'",
     };
     static const char *const texts[] = {"", "plain", "grüße \xf0\x9f\x90\x98", "it's \\ \"quoted\""};
     for (size_t i = 0; i < 5; i++)
@@ -118,7 +122,8 @@ END_TEST
 
 START_TEST(json_round_trips) {
     weir_value json = text_value("{\"a\": [1, null]}");
-    static const char *const queries[] = {"SELECT $1::json", "SELECT $1::jsonb", "SELECT $1::jsonb, 1.0"};
+    static const char *const queries[] = {"SELECT $1::json", "SELECT $1::jsonb",
+                                          "SELECT $1::jsonb, point '(1,2)'"};
     for (size_t i = 0; i < 3; i++) {
         ck_assert_msg(run_values(p, queries[i], &json, NULL) == WEIR_OK, "%s", failure(p));
         ck_assert_int_eq(cell(p, 0, 0).type, WEIR_TYPE_TEXT);
@@ -132,7 +137,7 @@ START_TEST(bytes_round_trip) {
     for (int i = 0; i < 256; i++) all[i] = (char)i;
     weir_value value = bytes_value(WEIR_TYPE_BYTES, all, 256), empty = bytes_value(WEIR_TYPE_BYTES, "", 0);
     static const char *const queries[] = {"SELECT $1::bytea, $2::bytea",
-                                          "SELECT $1::bytea, $2::bytea, now()"};
+                                          "SELECT $1::bytea, $2::bytea, point '(1,2)'"};
     for (int escape = 0; escape < 2; escape++) {
         for (size_t i = 0; i < 2; i++) {
             ck_assert_msg(run_values(p, queries[i], &value, &empty) == WEIR_OK, "%s", failure(p));
@@ -162,7 +167,7 @@ START_TEST(booleans_round_trip) {
         ck_assert_int_eq(run_values(p, "SELECT $1::bool", &value, NULL), WEIR_OK);
         ck_assert_int_eq(cell(p, 0, 0).type, WEIR_TYPE_BOOL);
         ck_assert_int_eq(cell(p, 0, 0).as.boolean, b);
-        ck_assert_int_eq(run_values(p, "SELECT $1::bool, 1.0", &value, NULL), WEIR_OK);
+        ck_assert_int_eq(run_values(p, "SELECT $1::bool, point '(1,2)'", &value, NULL), WEIR_OK);
         ck_assert_int_eq(cell(p, 0, 0).as.boolean, b);
         FAILS(p, run_values(p, "SELECT $1::int", &value, NULL), WEIR_EVALUE, "integer takes int, not bool");
     }
@@ -173,17 +178,18 @@ START_TEST(booleans_round_trip) {
 END_TEST
 
 START_TEST(other_types_are_text) {
-    weir_value date = text_value("2024-02-29"), uuid = text_value("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
-    ck_assert_int_eq(run_values(p, "SELECT $1::date, $2::uuid", &date, &uuid), WEIR_OK);
-    ck_assert_str_eq(first_text(p), "2024-02-29");
-    ck_assert_mem_eq(cell(p, 0, 1).as.bytes.data, uuid.as.bytes.data, 36);
+    weir_value point = text_value("(1,2)"), range = text_value("[1,3)");
+    ck_assert_int_eq(run_values(p, "SELECT $1::point, $2::int4range", &point, &range), WEIR_OK);
+    ck_assert_str_eq(first_text(p), "(1,2)");
+    ck_assert_mem_eq(cell(p, 0, 1).as.bytes.data, "[1,3)", 5);
     weir_value array = text_value("{1,2,3}"), n = int_value(3);
-    ck_assert_int_eq(run_values(p, "SELECT $1::int[] @> ARRAY[$2::int], $1::int[]", &array, &n), WEIR_OK);
+    ck_assert_int_eq(run_values(p, "SELECT $1::int[] @> ARRAY[$2::int]", &array, &n), WEIR_OK);
     ck_assert_str_eq(first_text(p), "true");
     ck_assert_int_eq(run_values(p, "SELECT $1::money, $2::xid", &n, &n), WEIR_OK);
     EXPECT(p, "SELECT NULL::date", "NULL");
     EXPECT(p, "SELECT pg_sleep(0)", "NULL");
-    RUN(p, "SELECT -7::int2, -8::int4, -9::int8, 4294967295::oid, 1.5::float4, 'x'::name, true, now()");
+    RUN(p,
+        "SELECT -7::int2, -8::int4, -9::int8, 4294967295::oid, 1.5::float4, 'x'::name, true, point '(1,2)'");
     ck_assert_int_eq(cell(p, 0, 0).as.integer, -7);
     ck_assert_int_eq(cell(p, 0, 1).as.integer, -8);
     ck_assert_int_eq(cell(p, 0, 2).as.integer, -9);
@@ -213,10 +219,12 @@ START_TEST(malformed_values_are_refused) {
         {WEIR__OID_INT4, 0, "1-2", 3},
     };
     weir_value out;
+    weir__arena arena = {0};
     for (size_t i = 0; i < sizeof cells / sizeof cells[0]; i++)
         ck_assert_int_eq(
-            weir__pg_decode(cells[i].type, cells[i].format, cells[i].data, cells[i].length, &out),
+            weir__pg_decode(cells[i].type, cells[i].format, cells[i].data, cells[i].length, &arena, &out),
             WEIR_EVALUE);
+    weir__arena_free(&arena);
     char room[16];
     static const char *const bad[] = {"\\x1", "\\xgg", "\\", "\\9", "a\\12", "\\400"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

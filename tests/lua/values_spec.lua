@@ -159,6 +159,28 @@ support.each("values", function(db)
                 assert.equal(text, pool:fetchval("select $1::numeric", weirpool.numeric(text)))
             end
         end)
+        it("has times, UUIDs and addresses as strings in ISO form", function()
+            for _, case in ipairs {
+                { "date '2024-02-29'", "2024-02-29" },
+                { "date '0044-03-15 BC'", "0044-03-15 BC" },
+                { "date 'infinity'", "infinity" },
+                { "time '12:30'", "12:30:00" },
+                { "timetz '12:30:00.25+05:30'", "12:30:00.25+05:30" },
+                { "timestamp '2024-02-29 12:30'", "2024-02-29 12:30:00" },
+                { "timestamptz '2024-02-29 12:30+02'", "2024-02-29 10:30:00+00" },
+                { "interval '1 year 2 mons 3 days 04:05:06.7'", "P1Y2M3DT4H5M6.7S" },
+                { "uuid 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11" },
+                { "inet '10.0.0.1/8'", "10.0.0.1/8" },
+                { "cidr '10.0.0.0/8'", "10.0.0.0/8" },
+                { "macaddr '08002b:010203'", "08:00:2b:01:02:03" },
+            } do
+                local name = case[1]:match("^%w+")
+                assert.equal(case[2], pool:fetchval("select " .. case[1]))
+                -- the same next to a type that is known by its text only, and there and back
+                assert.equal(case[2], pool:fetchval("select " .. case[1] .. ", point '(1,2)'"))
+                assert.equal(case[2], pool:fetchval("select $1::" .. name, case[2]))
+            end
+        end)
         it("has booleans", function()
             assert.is_true(pool:fetchval("select true"))
             assert.is_false(pool:fetchval("select $1::bool", false))

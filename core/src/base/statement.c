@@ -169,16 +169,36 @@ static bool own_bytes(weir_statement *statement, weir_value *value) {
     return true;
 }
 
+/* A time of day must lie within a day, and a clock's distance from UTC must be less than one. */
+static bool is_time(const weir_value *value) {
+    if (value->type == WEIR_TYPE_TIME) return value->as.time >= 0 && value->as.time <= WEIR_DAY_US;
+    if (value->type != WEIR_TYPE_TIMETZ) return true;
+    return value->as.timetz.time >= 0 && value->as.timetz.time <= WEIR_DAY_US &&
+           value->as.timetz.east > -86400 && value->as.timetz.east < 86400;
+}
+
 static bool own_value(weir_statement *statement, weir_value *value) {
     switch (value->type) {
     case WEIR_TYPE_NULL:
     case WEIR_TYPE_BOOL:
     case WEIR_TYPE_INT:
     case WEIR_TYPE_FLOAT:
+    case WEIR_TYPE_INTERVAL:
+    case WEIR_TYPE_UUID:
         return true;
+    case WEIR_TYPE_DATE:
+    case WEIR_TYPE_TIME:
+    case WEIR_TYPE_TIMETZ:
+    case WEIR_TYPE_TIMESTAMP:
+    case WEIR_TYPE_TIMESTAMPTZ:
+        if (is_time(value)) return true;
+        statement->fault = WEIR__FAULT_RANGE;
+        return false;
     case WEIR_TYPE_NUMERIC:
     case WEIR_TYPE_TEXT:
     case WEIR_TYPE_BYTES:
+    case WEIR_TYPE_INET:
+    case WEIR_TYPE_CIDR:
         return own_bytes(statement, value);
     }
     statement->fault = WEIR__FAULT_TYPE;
@@ -243,6 +263,8 @@ static int report_fault(const weir_statement *statement, weir__fault fault, weir
     case WEIR__FAULT_DATA:
         return weir__fail(error, WEIR_EVALUE, "set %zu, parameter %zu: a length without data", set,
                           parameter);
+    case WEIR__FAULT_RANGE:
+        return weir__fail(error, WEIR_EVALUE, "set %zu, parameter %zu: no time of day", set, parameter);
     case WEIR__FAULT_LENGTH:
         return weir__fail(error, WEIR_EVALUE, "set %zu, parameter %zu: more than 1 GiB in a set", set,
                           parameter);

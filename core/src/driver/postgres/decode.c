@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <errno.h>
 #include <locale.h>
 #include <math.h>
@@ -78,16 +79,37 @@ bool weir__pg_has_binary(Oid type) {
     case WEIR__OID_VARCHAR:
     case WEIR__OID_VOID:
     case WEIR__OID_JSONB:
+    case WEIR__OID_CIDR:
+    case WEIR__OID_MACADDR8:
+    case WEIR__OID_MACADDR:
+    case WEIR__OID_INET:
+    case WEIR__OID_DATE:
+    case WEIR__OID_TIME:
+    case WEIR__OID_TIMESTAMP:
+    case WEIR__OID_TIMESTAMPTZ:
+    case WEIR__OID_INTERVAL:
+    case WEIR__OID_TIMETZ:
+    case WEIR__OID_NUMERIC:
+    case WEIR__OID_UUID:
         return true;
     default:
         return false;
     }
 }
 
-static uint64_t big_endian(const char *data, size_t size) {
-    uint64_t bits = 0;
-    for (size_t i = 0; i < size; i++) bits = bits << 8 | (unsigned char)data[i];
-    return bits;
+bool weir__pg_is_plain(Oid type, int format) {
+    switch (type) {
+    case WEIR__OID_BYTEA:
+        return format == 1;
+    case WEIR__OID_CIDR:
+    case WEIR__OID_MACADDR8:
+    case WEIR__OID_MACADDR:
+    case WEIR__OID_INET:
+    case WEIR__OID_NUMERIC:
+        return format == 0;
+    default:
+        return true;
+    }
 }
 
 static int give_int(weir_value *out, int64_t n) {
@@ -118,25 +140,116 @@ static int decode_real(const char *data, size_t size, weir_value *out) {
         uint32_t half;
     } as;
     if (size == 8) {
-        as.bits = big_endian(data, 8);
+        as.bits = weir__pg_big_endian(data, 8);
         return give_real(out, as.real);
     }
-    as.half = (uint32_t)big_endian(data, 4);
+    as.half = (uint32_t)weir__pg_big_endian(data, 4);
     return give_real(out, as.single);
 }
 
-static int decode_binary(Oid type, const char *data, size_t length, weir_value *out) {
+static int give_time(weir_value *out, weir_type type, int64_t time) {
+    *out = (weir_value){.type = type, .as.time = time};
+    return WEIR_OK;
+}
+
+static int give_time_of_day(weir_value *out, int64_t time) {
+    return time >= 0 && time <= WEIR_DAY_US ? give_time(out, WEIR_TYPE_TIME, time) : WEIR_EVALUE;
+}
+
+static int decode_date(const char *data, weir_value *out) {
+    *out = (weir_value){.type = WEIR_TYPE_DATE, .as.date = (int32_t)weir__pg_big_endian(data, 4)};
+    return WEIR_OK;
+}
+
+static int decode_timetz(const char *data, weir_value *out) {
+    int64_t time = (int64_t)weir__pg_big_endian(data, 8);
+    int32_t west = (int32_t)weir__pg_big_endian(data + 8, 4);
+    if (time < 0 || time > WEIR_DAY_US || west <= -86400 || west >= 86400) return WEIR_EVALUE;
+    *out = (weir_value){.type = WEIR_TYPE_TIMETZ, .as.timetz = {time, -west}};
+    return WEIR_OK;
+}
+
+static int decode_interval(const char *data, weir_value *out) {
+    *out = (weir_value){.type = WEIR_TYPE_INTERVAL,
+                        .as.interval = {(int32_t)weir__pg_big_endian(data + 12, 4),
+                                        (int32_t)weir__pg_big_endian(data + 8, 4),
+                                        (int64_t)weir__pg_big_endian(data, 8)}};
+    return WEIR_OK;
+}
+
+static int decode_uuid(const char *data, weir_value *out) {
+    out->type = WEIR_TYPE_UUID;
+    memcpy(out->as.uuid, data, 16);
+    return WEIR_OK;
+}
+
+static int decode_macaddr(const char *data, size_t length, weir__arena *arena, weir_value *out) {
+    char *text = weir__arena_take(arena, 3 * length + 1);
+    if (!text) return WEIR_ENOMEM;
+    for (size_t i = 0; i < length; i++)
+        sprintf(text + 3 * i, i + 1 < length ? "%02x:" : "%02x", (unsigned)(unsigned char)data[i]);
+    return give_bytes(out, WEIR_TYPE_TEXT, text, 3 * length - 1);
+}
+
+/* Family (the server's own numbers), bits of the network, whether it is a cidr, bytes of the address, the
+ * address. */
+static int decode_inet(weir_type type, const char *data, size_t length, weir__arena *arena, weir_value *out) {
+    if (length < 4 || (data[0] != 2 && data[0] != 3)) return WEIR_EVALUE;
+    size_t size = data[0] == 2 ? 4 : 16, bits = (unsigned char)data[1], most = 8 * size;
+    if (length != 4 + size || (unsigned char)data[3] != size || bits > most) return WEIR_EVALUE;
+    char *text = weir__arena_take(arena, INET6_ADDRSTRLEN + 4);
+    if (!text) return WEIR_ENOMEM;
+    if (!inet_ntop(size == 4 ? AF_INET : AF_INET6, data + 4, text, INET6_ADDRSTRLEN)) return WEIR_EVALUE;
+    size_t written = strlen(text);
+    if (type == WEIR_TYPE_CIDR || bits != most) written += (size_t)sprintf(text + written, "/%zu", bits);
+    return give_bytes(out, type, text, written);
+}
+
+static int decode_other(Oid type, const char *data, size_t length, weir__arena *arena, weir_value *out) {
+    switch (type) {
+    case WEIR__OID_NUMERIC:
+        return weir__pg_numeric_text(data, length, arena, out);
+    case WEIR__OID_DATE:
+        return length == 4 ? decode_date(data, out) : WEIR_EVALUE;
+    case WEIR__OID_TIME:
+        return length == 8 ? give_time_of_day(out, (int64_t)weir__pg_big_endian(data, 8)) : WEIR_EVALUE;
+    case WEIR__OID_TIMETZ:
+        return length == 12 ? decode_timetz(data, out) : WEIR_EVALUE;
+    case WEIR__OID_TIMESTAMP:
+        if (length != 8) return WEIR_EVALUE;
+        return give_time(out, WEIR_TYPE_TIMESTAMP, (int64_t)weir__pg_big_endian(data, 8));
+    case WEIR__OID_TIMESTAMPTZ:
+        if (length != 8) return WEIR_EVALUE;
+        return give_time(out, WEIR_TYPE_TIMESTAMPTZ, (int64_t)weir__pg_big_endian(data, 8));
+    case WEIR__OID_INTERVAL:
+        return length == 16 ? decode_interval(data, out) : WEIR_EVALUE;
+    case WEIR__OID_UUID:
+        return length == 16 ? decode_uuid(data, out) : WEIR_EVALUE;
+    case WEIR__OID_INET:
+        return decode_inet(WEIR_TYPE_INET, data, length, arena, out);
+    case WEIR__OID_CIDR:
+        return decode_inet(WEIR_TYPE_CIDR, data, length, arena, out);
+    case WEIR__OID_MACADDR:
+        return length == 6 ? decode_macaddr(data, 6, arena, out) : WEIR_EVALUE;
+    case WEIR__OID_MACADDR8:
+        return length == 8 ? decode_macaddr(data, 8, arena, out) : WEIR_EVALUE;
+    default:
+        return weir__pg_has_binary(type) ? give_bytes(out, WEIR_TYPE_TEXT, data, length) : WEIR_EVALUE;
+    }
+}
+
+static int decode_binary(Oid type, const char *data, size_t length, weir__arena *arena, weir_value *out) {
     switch (type) {
     case WEIR__OID_BOOL:
         return length == 1 ? give_bool(out, data[0] != 0) : WEIR_EVALUE;
     case WEIR__OID_INT2:
-        return length == 2 ? give_int(out, (int16_t)big_endian(data, 2)) : WEIR_EVALUE;
+        return length == 2 ? give_int(out, (int16_t)weir__pg_big_endian(data, 2)) : WEIR_EVALUE;
     case WEIR__OID_INT4:
-        return length == 4 ? give_int(out, (int32_t)big_endian(data, 4)) : WEIR_EVALUE;
+        return length == 4 ? give_int(out, (int32_t)weir__pg_big_endian(data, 4)) : WEIR_EVALUE;
     case WEIR__OID_OID:
-        return length == 4 ? give_int(out, (int64_t)big_endian(data, 4)) : WEIR_EVALUE;
+        return length == 4 ? give_int(out, (int64_t)weir__pg_big_endian(data, 4)) : WEIR_EVALUE;
     case WEIR__OID_INT8:
-        return length == 8 ? give_int(out, (int64_t)big_endian(data, 8)) : WEIR_EVALUE;
+        return length == 8 ? give_int(out, (int64_t)weir__pg_big_endian(data, 8)) : WEIR_EVALUE;
     case WEIR__OID_FLOAT4:
         return length == 4 ? decode_real(data, 4, out) : WEIR_EVALUE;
     case WEIR__OID_FLOAT8:
@@ -149,7 +262,7 @@ static int decode_binary(Oid type, const char *data, size_t length, weir_value *
         *out = (weir_value){.type = WEIR_TYPE_NULL};
         return WEIR_OK;
     default:
-        return weir__pg_has_binary(type) ? give_bytes(out, WEIR_TYPE_TEXT, data, length) : WEIR_EVALUE;
+        return decode_other(type, data, length, arena, out);
     }
 }
 
@@ -162,38 +275,6 @@ static int decode_integer(const char *text, int64_t least, int64_t most, weir_va
     long long n = strtoll(text, &end, 10);
     if (end == text || *end || errno || n < least || n > most) return WEIR_EVALUE;
     return give_int(out, n);
-}
-
-static int decode_text(Oid type, const char *text, size_t length, weir_value *out) {
-    double real;
-    switch (type) {
-    case WEIR__OID_BOOL:
-        return length == 1 && (*text == 't' || *text == 'f') ? give_bool(out, *text == 't') : WEIR_EVALUE;
-    case WEIR__OID_INT2:
-        return decode_integer(text, INT16_MIN, INT16_MAX, out);
-    case WEIR__OID_INT4:
-        return decode_integer(text, INT32_MIN, INT32_MAX, out);
-    case WEIR__OID_INT8:
-        return decode_integer(text, INT64_MIN, INT64_MAX, out);
-    case WEIR__OID_OID:
-        return decode_integer(text, 0, UINT32_MAX, out);
-    case WEIR__OID_FLOAT4:
-    case WEIR__OID_FLOAT8:
-        return weir__pg_scan_double(text, &real) ? give_real(out, real) : WEIR_EVALUE;
-    case WEIR__OID_NUMERIC:
-        return give_bytes(out, WEIR_TYPE_NUMERIC, text, length);
-    case WEIR__OID_BYTEA:
-        return give_bytes(out, WEIR_TYPE_BYTES, text, length);
-    case WEIR__OID_VOID:
-        *out = (weir_value){.type = WEIR_TYPE_NULL};
-        return WEIR_OK;
-    default:
-        return give_bytes(out, WEIR_TYPE_TEXT, text, length);
-    }
-}
-
-int weir__pg_decode(Oid type, int format, const char *data, size_t length, weir_value *out) {
-    return format == 1 ? decode_binary(type, data, length, out) : decode_text(type, data, length, out);
 }
 
 /* ---- bytea in text form */
@@ -236,4 +317,78 @@ ptrdiff_t weir__pg_unescape(const char *text, size_t length, char *out) {
         }
     }
     return to - out;
+}
+
+/* ---- text, by type */
+
+static int decode_bytes(const char *text, size_t length, weir__arena *arena, weir_value *out) {
+    char *bytes = weir__arena_take(arena, length);
+    if (!bytes) return WEIR_ENOMEM;
+    ptrdiff_t made = weir__pg_unescape(text, length, bytes);
+    return made >= 0 ? give_bytes(out, WEIR_TYPE_BYTES, bytes, (size_t)made) : WEIR_EVALUE;
+}
+
+static int decode_uuid_text(const char *text, weir_value *out) {
+    size_t digits = 0;
+    *out = (weir_value){.type = WEIR_TYPE_UUID};
+    for (; *text; text++) {
+        int digit = hex_digit(*text);
+        if (*text == '-') continue;
+        if (digit < 0 || digits == 32) return WEIR_EVALUE;
+        out->as.uuid[digits / 2] = (unsigned char)(out->as.uuid[digits / 2] << 4 | digit);
+        digits++;
+    }
+    return digits == 32 ? WEIR_OK : WEIR_EVALUE;
+}
+
+static int decode_text(Oid type, const char *text, size_t length, weir__arena *arena, weir_value *out) {
+    double real;
+    switch (type) {
+    case WEIR__OID_BOOL:
+        return length == 1 && (*text == 't' || *text == 'f') ? give_bool(out, *text == 't') : WEIR_EVALUE;
+    case WEIR__OID_INT2:
+        return decode_integer(text, INT16_MIN, INT16_MAX, out);
+    case WEIR__OID_INT4:
+        return decode_integer(text, INT32_MIN, INT32_MAX, out);
+    case WEIR__OID_INT8:
+        return decode_integer(text, INT64_MIN, INT64_MAX, out);
+    case WEIR__OID_OID:
+        return decode_integer(text, 0, UINT32_MAX, out);
+    case WEIR__OID_FLOAT4:
+    case WEIR__OID_FLOAT8:
+        return weir__pg_scan_double(text, &real) ? give_real(out, real) : WEIR_EVALUE;
+    case WEIR__OID_NUMERIC:
+        return give_bytes(out, WEIR_TYPE_NUMERIC, text, length);
+    case WEIR__OID_BYTEA:
+        return decode_bytes(text, length, arena, out);
+    case WEIR__OID_DATE:
+        return weir__pg_scan_time(WEIR_TYPE_DATE, text, out);
+    case WEIR__OID_TIME:
+        return weir__pg_scan_time(WEIR_TYPE_TIME, text, out);
+    case WEIR__OID_TIMETZ:
+        return weir__pg_scan_time(WEIR_TYPE_TIMETZ, text, out);
+    case WEIR__OID_TIMESTAMP:
+        return weir__pg_scan_time(WEIR_TYPE_TIMESTAMP, text, out);
+    case WEIR__OID_TIMESTAMPTZ:
+        return weir__pg_scan_time(WEIR_TYPE_TIMESTAMPTZ, text, out);
+    case WEIR__OID_INTERVAL:
+        return weir__pg_scan_time(WEIR_TYPE_INTERVAL, text, out);
+    case WEIR__OID_UUID:
+        return decode_uuid_text(text, out);
+    case WEIR__OID_INET:
+        return give_bytes(out, WEIR_TYPE_INET, text, length);
+    case WEIR__OID_CIDR:
+        return give_bytes(out, WEIR_TYPE_CIDR, text, length);
+    case WEIR__OID_VOID:
+        *out = (weir_value){.type = WEIR_TYPE_NULL};
+        return WEIR_OK;
+    default:
+        return give_bytes(out, WEIR_TYPE_TEXT, text, length);
+    }
+}
+
+int weir__pg_decode(Oid type, int format, const char *data, size_t length, weir__arena *arena,
+                    weir_value *out) {
+    return format == 1 ? decode_binary(type, data, length, arena, out)
+                       : decode_text(type, data, length, arena, out);
 }

@@ -25,12 +25,32 @@ static const char *type_text(Oid type, char *buffer, size_t size) {
         Oid type;
         const char *name;
     } names[] = {
-        {WEIR__OID_BOOL, "boolean"},    {WEIR__OID_BYTEA, "bytea"},    {WEIR__OID_CHAR, "\"char\""},
-        {WEIR__OID_NAME, "name"},       {WEIR__OID_INT8, "bigint"},    {WEIR__OID_INT2, "smallint"},
-        {WEIR__OID_INT4, "integer"},    {WEIR__OID_TEXT, "text"},      {WEIR__OID_OID, "oid"},
-        {WEIR__OID_JSON, "json"},       {WEIR__OID_FLOAT4, "real"},    {WEIR__OID_FLOAT8, "double precision"},
-        {WEIR__OID_UNKNOWN, "text"},    {WEIR__OID_BPCHAR, "char(n)"}, {WEIR__OID_VARCHAR, "varchar"},
-        {WEIR__OID_NUMERIC, "numeric"}, {WEIR__OID_JSONB, "jsonb"},
+        {WEIR__OID_BOOL, "boolean"},
+        {WEIR__OID_BYTEA, "bytea"},
+        {WEIR__OID_CHAR, "\"char\""},
+        {WEIR__OID_NAME, "name"},
+        {WEIR__OID_INT8, "bigint"},
+        {WEIR__OID_INT2, "smallint"},
+        {WEIR__OID_INT4, "integer"},
+        {WEIR__OID_TEXT, "text"},
+        {WEIR__OID_OID, "oid"},
+        {WEIR__OID_JSON, "json"},
+        {WEIR__OID_CIDR, "cidr"},
+        {WEIR__OID_FLOAT4, "real"},
+        {WEIR__OID_FLOAT8, "double precision"},
+        {WEIR__OID_UNKNOWN, "text"},
+        {WEIR__OID_INET, "inet"},
+        {WEIR__OID_BPCHAR, "char(n)"},
+        {WEIR__OID_VARCHAR, "varchar"},
+        {WEIR__OID_DATE, "date"},
+        {WEIR__OID_TIME, "time"},
+        {WEIR__OID_TIMESTAMP, "timestamp"},
+        {WEIR__OID_TIMESTAMPTZ, "timestamptz"},
+        {WEIR__OID_INTERVAL, "interval"},
+        {WEIR__OID_TIMETZ, "timetz"},
+        {WEIR__OID_NUMERIC, "numeric"},
+        {WEIR__OID_UUID, "uuid"},
+        {WEIR__OID_JSONB, "jsonb"},
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (names[i].type == type) return names[i].name;
@@ -70,18 +90,30 @@ static int refuse_text(const place *at, const char *why) {
 
 static int put(const place *at, const char *data, size_t length, int format) {
     at->args->values[at->index] = data;
+    at->args->offsets[at->index] = SIZE_MAX;
     at->args->lengths[at->index] = (int)length;
     at->args->formats[at->index] = format;
     at->args->total += length;
     return WEIR_OK;
 }
 
+/* What was appended to the blob from `start` on, and ends before its last `behind` bytes. */
+static int put_blob(const place *at, size_t start, size_t behind, int format) {
+    if (at->args->blob.broken) return weir__fail(at->error, WEIR_ENOMEM, "out of memory");
+    put(at, NULL, at->args->blob.length - behind - start, format);
+    at->args->offsets[at->index] = start;
+    return WEIR_OK;
+}
+
 static char *cell(const place *at) { return at->args->cells[at->index].bytes; }
 
-static int put_big_endian(const place *at, uint64_t bits, size_t size) {
-    char *bytes = cell(at);
+static void big_endian(char *bytes, uint64_t bits, size_t size) {
     for (size_t i = 0; i < size; i++) bytes[i] = (char)(unsigned char)(bits >> (8 * (size - 1 - i)));
-    return put(at, bytes, size, 1);
+}
+
+static int put_big_endian(const place *at, uint64_t bits, size_t size) {
+    big_endian(cell(at), bits, size);
+    return put(at, cell(at), size, 1);
 }
 
 /* The statement's own bytes, behind which the NUL stands that libpq looks for in a text. */
@@ -98,10 +130,9 @@ static int put_hex(const place *at, const weir_value *value) {
     static const char digits[] = "0123456789abcdef";
     size_t length = value->as.bytes.length;
     if (length > (BYTES_MAX - 2) / 2) return refuse_text(at, "longer than 512 MiB - 2, as text");
-    /* The room for all of the set's was made at once, so that it does not move. */
-    char *out = weir__buffer_reserve(&at->args->blob, 2 * length + 3);
-    if (!out) return weir__fail(at->error, WEIR_ENOMEM, "out of memory");
-    char *p = out;
+    size_t start = at->args->blob.length;
+    char *p = weir__buffer_reserve(&at->args->blob, 2 * length + 3);
+    if (!p) return weir__fail(at->error, WEIR_ENOMEM, "out of memory");
     *p++ = '\\';
     *p++ = 'x';
     for (size_t i = 0; i < length; i++) {
@@ -110,7 +141,7 @@ static int put_hex(const place *at, const weir_value *value) {
         *p++ = digits[byte & 15];
     }
     *p = '\0';
-    return put(at, out, 2 * length + 2, 0);
+    return put_blob(at, start, 1, 0);
 }
 
 /* As the text that the server's input function reads. */
@@ -128,9 +159,21 @@ static int put_any(const place *at, const weir_value *value) {
         return put(at, cell(at), strlen(cell(at)), 0);
     case WEIR_TYPE_NUMERIC:
     case WEIR_TYPE_TEXT:
+    case WEIR_TYPE_INET:
+    case WEIR_TYPE_CIDR:
         return put_text(at, value);
     case WEIR_TYPE_BYTES:
         return put_hex(at, value);
+    case WEIR_TYPE_DATE:
+    case WEIR_TYPE_TIME:
+    case WEIR_TYPE_TIMETZ:
+    case WEIR_TYPE_TIMESTAMP:
+    case WEIR_TYPE_TIMESTAMPTZ:
+    case WEIR_TYPE_INTERVAL:
+    case WEIR_TYPE_UUID: {
+        size_t length = weir_value_text(value, cell(at));
+        return put(at, cell(at), length, 0);
+    }
     }
     return put(at, NULL, 0, 0);
 }
@@ -183,6 +226,91 @@ static int put_real(const place *at, const weir_value *value) {
     return put_big_endian(at, as.half, 4);
 }
 
+static int put_numeric(const place *at, const weir_value *value) {
+    char number[40];
+    const char *text = number;
+    switch (value->type) {
+    case WEIR_TYPE_NUMERIC:
+        text = value->as.bytes.data; /* a NUL follows */
+        break;
+    case WEIR_TYPE_INT:
+        snprintf(number, sizeof number, "%" PRId64, value->as.integer);
+        break;
+    case WEIR_TYPE_FLOAT:
+        weir__pg_print_double(value->as.real, number);
+        break;
+    default:
+        return refuse_kind(at, value, "numeric, int or float");
+    }
+    size_t start = at->args->blob.length,
+           length = value->type == WEIR_TYPE_NUMERIC ? value->as.bytes.length : strlen(text);
+    if (weir__pg_numeric_binary(text, length, &at->args->blob)) return put_blob(at, start, 0, 1);
+    if (at->args->blob.broken) return weir__fail(at->error, WEIR_ENOMEM, "out of memory");
+    return put_any(at, value); /* the server says what is wrong with it */
+}
+
+/* ---- times, uuid, inet: of their own kind, or as text that the server reads */
+
+static int put_timestamp(const place *at, const weir_value *value) {
+    if (value->type == WEIR_TYPE_TIMESTAMP) return put_big_endian(at, (uint64_t)value->as.time, 8);
+    if (value->type != WEIR_TYPE_DATE) return refuse_kind(at, value, "timestamp, date or text");
+    int64_t time;
+    if (value->as.date == INT32_MAX || value->as.date == INT32_MIN) {
+        time = value->as.date < 0 ? INT64_MIN : INT64_MAX;
+    } else if (__builtin_mul_overflow(value->as.date, WEIR_DAY_US, &time)) {
+        char text[WEIR_VALUE_TEXT];
+        weir_value_text(value, text);
+        return refuse_value(at, text, "is out of range for");
+    }
+    return put_big_endian(at, (uint64_t)time, 8);
+}
+
+static int put_timetz(const place *at, const weir_value *value) {
+    char *bytes = cell(at);
+    big_endian(bytes, (uint64_t)value->as.timetz.time, 8);
+    big_endian(bytes + 8, (uint32_t)-value->as.timetz.east, 4);
+    return put(at, bytes, 12, 1);
+}
+
+static int put_interval(const place *at, const weir_value *value) {
+    char *bytes = cell(at);
+    big_endian(bytes, (uint64_t)value->as.interval.microseconds, 8);
+    big_endian(bytes + 8, (uint32_t)value->as.interval.days, 4);
+    big_endian(bytes + 12, (uint32_t)value->as.interval.months, 4);
+    return put(at, bytes, 16, 1);
+}
+
+/* Times of the one or the other kind are not taken for each other: which clock they mean would be a guess. */
+static int put_kind(const place *at, const weir_value *value) {
+    if (value->type == WEIR_TYPE_TEXT) return put_text(at, value);
+    switch (at->type) {
+    case WEIR__OID_DATE:
+        if (value->type != WEIR_TYPE_DATE) return refuse_kind(at, value, "date or text");
+        return put_big_endian(at, (uint32_t)value->as.date, 4);
+    case WEIR__OID_TIME:
+        if (value->type != WEIR_TYPE_TIME) return refuse_kind(at, value, "time or text");
+        return put_big_endian(at, (uint64_t)value->as.time, 8);
+    case WEIR__OID_TIMETZ:
+        if (value->type != WEIR_TYPE_TIMETZ) return refuse_kind(at, value, "timetz or text");
+        return put_timetz(at, value);
+    case WEIR__OID_TIMESTAMP:
+        return put_timestamp(at, value);
+    case WEIR__OID_TIMESTAMPTZ:
+        if (value->type != WEIR_TYPE_TIMESTAMPTZ) return refuse_kind(at, value, "timestamptz or text");
+        return put_big_endian(at, (uint64_t)value->as.time, 8);
+    case WEIR__OID_INTERVAL:
+        if (value->type != WEIR_TYPE_INTERVAL) return refuse_kind(at, value, "interval or text");
+        return put_interval(at, value);
+    case WEIR__OID_UUID:
+        if (value->type != WEIR_TYPE_UUID) return refuse_kind(at, value, "uuid or text");
+        return put(at, (const char *)value->as.uuid, 16, 1);
+    default: /* inet, cidr: the server refuses a network with bits of a host */
+        if (value->type != WEIR_TYPE_INET && value->type != WEIR_TYPE_CIDR)
+            return refuse_kind(at, value, "inet, cidr or text");
+        return put_text(at, value);
+    }
+}
+
 static int put_value(const place *at, const weir_value *value) {
     if (value->type == WEIR_TYPE_NULL) return put(at, NULL, 0, 0);
     switch (at->type) {
@@ -201,10 +329,17 @@ static int put_value(const place *at, const weir_value *value) {
     case WEIR__OID_FLOAT8:
         return put_real(at, value);
     case WEIR__OID_NUMERIC:
-        if (value->type != WEIR_TYPE_NUMERIC && value->type != WEIR_TYPE_INT &&
-            value->type != WEIR_TYPE_FLOAT)
-            return refuse_kind(at, value, "numeric, int or float");
-        return put_any(at, value);
+        return put_numeric(at, value);
+    case WEIR__OID_DATE:
+    case WEIR__OID_TIME:
+    case WEIR__OID_TIMETZ:
+    case WEIR__OID_TIMESTAMP:
+    case WEIR__OID_TIMESTAMPTZ:
+    case WEIR__OID_INTERVAL:
+    case WEIR__OID_UUID:
+    case WEIR__OID_INET:
+    case WEIR__OID_CIDR:
+        return put_kind(at, value);
     case WEIR__OID_TEXT:
     case WEIR__OID_VARCHAR:
     case WEIR__OID_BPCHAR:
@@ -234,8 +369,9 @@ static bool grow(weir__pgargs *args, size_t count) {
     args->values = weir__calloc(capacity, sizeof *args->values);
     args->lengths = weir__calloc(capacity, sizeof *args->lengths);
     args->formats = weir__calloc(capacity, sizeof *args->formats);
+    args->offsets = weir__calloc(capacity, sizeof *args->offsets);
     args->cells = weir__calloc(capacity, sizeof *args->cells);
-    if (!args->values || !args->lengths || !args->formats || !args->cells) {
+    if (!args->values || !args->lengths || !args->formats || !args->offsets || !args->cells) {
         weir__pg_args_free(args);
         return false;
     }
@@ -247,31 +383,18 @@ void weir__pg_args_free(weir__pgargs *args) {
     weir__free(args->values);
     weir__free(args->lengths);
     weir__free(args->formats);
+    weir__free(args->offsets);
     weir__free(args->cells);
     weir__buffer_free(&args->blob);
     *args = (weir__pgargs){.blob = WEIR__BUFFER_INIT};
-}
-
-/* Makes room for all bytes that go as hexadecimal text, so that the buffer does not move while they are
- * written. */
-static bool make_blob(weir__pgargs *args, const weir_value *values, size_t count, const Oid *types) {
-    size_t room = 0;
-    for (size_t i = 0; i < count; i++)
-        if (values[i].type == WEIR_TYPE_BYTES && (!types || types[i] != WEIR__OID_BYTEA))
-            room += 2 * values[i].as.bytes.length + 3;
-    weir__buffer_free(&args->blob);
-    if (!room) return true;
-    bool there = weir__buffer_reserve(&args->blob, room);
-    weir__buffer_clear(&args->blob);
-    return there;
 }
 
 int weir__pg_encode(weir__pgargs *args, const weir_statement *statement, size_t set, const Oid *types,
                     weir_error *error) {
     size_t count = statement->parameters;
     const weir_value *values = weir__statement_set(statement, set);
-    if (!grow(args, count) || !make_blob(args, values, count, types))
-        return weir__fail(error, WEIR_ENOMEM, "out of memory");
+    if (!grow(args, count)) return weir__fail(error, WEIR_ENOMEM, "out of memory");
+    weir__buffer_free(&args->blob); /* a large one is not kept */
     args->total = 0;
     place at = {args, statement, set, 0, 0, error};
     for (size_t i = 0; i < count; i++) {
@@ -282,5 +405,7 @@ int weir__pg_encode(weir__pgargs *args, const weir_statement *statement, size_t 
         if (args->total > MESSAGE_MAX)
             return refuse_text(&at, "with this one, the set's values are longer than 1 GiB together");
     }
+    for (size_t i = 0; i < count; i++)
+        if (args->offsets[i] != SIZE_MAX) args->values[i] = args->blob.data + args->offsets[i];
     return WEIR_OK;
 }

@@ -4,17 +4,13 @@
 #include "base/alloc.h"
 #include "driver/postgres/pg.h"
 
-/* A column of bytea that came as text, decoded as a whole when it is first asked for. */
-typedef struct blobs {
-    char *data;
-    size_t *offsets; /* rows + 1 of them */
-    bool *bad;       /* malformed */
-} blobs;
-
 typedef struct pg_rows {
     weir_result base;
-    PGresult *pg;   /* NULL: none */
-    blobs *columns; /* one a column, made when needed */
+    PGresult *pg; /* NULL: none */
+    /* Values that had to be made, by column and row: made once, so that reading them again costs no memory. A
+     * column is made when needed. */
+    const weir_value ***made;
+    weir__arena arena; /* of those */
 } pg_rows;
 
 static const PGresult *pg_of(const weir_result *result) { return ((const pg_rows *)result)->pg; }
@@ -23,51 +19,30 @@ static const char *rows_name(const weir_result *result, size_t column) {
     return PQfname(pg_of(result), (int)column);
 }
 
-static void free_blobs(blobs *column) {
-    weir__free(column->data);
-    weir__free(column->offsets);
-    weir__free(column->bad);
-    *column = (blobs){0};
+/* The place where the value of the cell is kept; NULL: out of memory. */
+static const weir_value **place_of(pg_rows *rows, size_t row, size_t column) {
+    if (!rows->made) rows->made = weir__calloc(rows->base.columns, sizeof *rows->made);
+    if (!rows->made) return NULL;
+    if (!rows->made[column]) rows->made[column] = weir__calloc(rows->base.rows, sizeof **rows->made);
+    return rows->made[column] ? &rows->made[column][row] : NULL;
 }
 
-static int make_blobs(const weir_result *result, size_t column, blobs *out) {
-    const PGresult *pg = pg_of(result);
-    size_t room = 0, used = 0;
-    for (size_t row = 0; row < result->rows; row++) room += (size_t)PQgetlength(pg, (int)row, (int)column);
-    out->data = weir__malloc(room);
-    out->offsets = weir__calloc(result->rows + 1, sizeof *out->offsets);
-    out->bad = weir__calloc(result->rows, sizeof *out->bad);
-    if (!out->data || !out->offsets || !out->bad) {
-        free_blobs(out);
-        return WEIR_ENOMEM;
-    }
-    for (size_t row = 0; row < result->rows; row++) {
-        const char *text = PQgetvalue(pg, (int)row, (int)column);
-        ptrdiff_t length =
-            weir__pg_unescape(text, (size_t)PQgetlength(pg, (int)row, (int)column), out->data + used);
-        out->bad[row] = length < 0;
-        if (length > 0) used += (size_t)length;
-        out->offsets[row + 1] = used;
-    }
-    return WEIR_OK;
+static int make_value(pg_rows *rows, Oid type, size_t row, size_t column, const weir_value **place) {
+    int r = (int)row, c = (int)column;
+    weir_value *value = weir__arena_take(&rows->arena, sizeof *value);
+    if (!value) return WEIR_ENOMEM;
+    int code = weir__pg_decode(type, PQfformat(rows->pg, c), PQgetvalue(rows->pg, r, c),
+                               (size_t)PQgetlength(rows->pg, r, c), &rows->arena, value);
+    if (code == WEIR_OK) *place = value;
+    return code;
 }
 
-static int bytes_from_text(weir_result *result, size_t row, size_t column, weir_value *out) {
-    pg_rows *rows = (pg_rows *)result;
-    if (!rows->columns) {
-        rows->columns = weir__calloc(result->columns, sizeof *rows->columns);
-        if (!rows->columns) return WEIR_ENOMEM;
-    }
-    blobs *blob = &rows->columns[column];
-    if (!blob->offsets) {
-        int code = make_blobs(result, column, blob);
-        if (code != WEIR_OK) return code;
-    }
-    if (blob->bad[row]) return WEIR_EVALUE;
-    out->type = WEIR_TYPE_BYTES;
-    out->as.bytes.data = blob->data + blob->offsets[row];
-    out->as.bytes.length = blob->offsets[row + 1] - blob->offsets[row];
-    return WEIR_OK;
+static int kept_value(pg_rows *rows, Oid type, size_t row, size_t column, weir_value *out) {
+    const weir_value **place = place_of(rows, row, column);
+    if (!place) return WEIR_ENOMEM;
+    int code = *place ? WEIR_OK : make_value(rows, type, row, column, place);
+    if (code == WEIR_OK) *out = **place;
+    return code;
 }
 
 static int rows_value(weir_result *result, size_t row, size_t column, weir_value *out) {
@@ -80,15 +55,15 @@ static int rows_value(weir_result *result, size_t row, size_t column, weir_value
     int format = PQfformat(pg, c), length = PQgetlength(pg, r, c);
     Oid type = PQftype(pg, c);
     if (length < 0) return WEIR_EVALUE;
-    if (type == WEIR__OID_BYTEA && format == 0) return bytes_from_text(result, row, column, out);
-    return weir__pg_decode(type, format, PQgetvalue(pg, r, c), (size_t)length, out);
+    if (!weir__pg_is_plain(type, format)) return kept_value((pg_rows *)result, type, row, column, out);
+    return weir__pg_decode(type, format, PQgetvalue(pg, r, c), (size_t)length, NULL, out);
 }
 
 static void rows_free(weir_result *result) {
     pg_rows *rows = (pg_rows *)result;
-    for (size_t column = 0; rows->columns && column < result->columns; column++)
-        free_blobs(&rows->columns[column]);
-    weir__free(rows->columns);
+    for (size_t column = 0; rows->made && column < result->columns; column++) weir__free(rows->made[column]);
+    weir__free(rows->made);
+    weir__arena_free(&rows->arena);
     PQclear(rows->pg);
     weir__free(rows);
 }

@@ -57,6 +57,7 @@ int weir__sqlite_describe(weir__sqlite_conn *conn, weir__sqlite_statement *state
 
 static int bind_value(sqlite3_stmt *handle, int slot, const weir_value *value) {
     const char *data = "";
+    char text[WEIR_VALUE_TEXT];
     switch (value->type) {
     case WEIR_TYPE_NULL:
         return weir__sqlite.bind_null(handle, slot);
@@ -68,12 +69,24 @@ static int bind_value(sqlite3_stmt *handle, int slot, const weir_value *value) {
         return weir__sqlite.bind_double(handle, slot, value->as.real);
     case WEIR_TYPE_NUMERIC:
     case WEIR_TYPE_TEXT:
+    case WEIR_TYPE_INET:
+    case WEIR_TYPE_CIDR:
         if (value->as.bytes.length) data = value->as.bytes.data;
         return weir__sqlite.bind_text64(handle, slot, data, value->as.bytes.length, SQLITE_STATIC,
                                         SQLITE_UTF8);
     case WEIR_TYPE_BYTES: /* a NULL pointer would be bound as NULL */
         if (value->as.bytes.length) data = value->as.bytes.data;
         return weir__sqlite.bind_blob64(handle, slot, data, value->as.bytes.length, SQLITE_STATIC);
+    case WEIR_TYPE_DATE: /* which SQLite has no types for: its own functions read this writing of them */
+    case WEIR_TYPE_TIME:
+    case WEIR_TYPE_TIMETZ:
+    case WEIR_TYPE_TIMESTAMP:
+    case WEIR_TYPE_TIMESTAMPTZ:
+    case WEIR_TYPE_INTERVAL:
+    case WEIR_TYPE_UUID: {
+        size_t length = weir_value_text(value, text);
+        return weir__sqlite.bind_text64(handle, slot, text, length, SQLITE_TRANSIENT, SQLITE_UTF8);
+    }
     }
     return SQLITE_MISUSE;
 }

@@ -1,0 +1,281 @@
+/* The PostgreSQL driver's richer values against a real server, and against one that sends nonsense. */
+#include <inttypes.h>
+
+#include "driver/postgres/value.h"
+#include "pg_host.h"
+
+static lone l;
+static peer *const p = &l.peer;
+
+static void setup_lone(void) {
+    setup();
+    with_socket("");
+    open_lone(&l);
+}
+
+static void teardown_lone(void) {
+    close_lone(&l);
+    teardown();
+}
+
+static weir_value time_value(weir_type type, int64_t time) {
+    return (weir_value){.type = type, .as.time = time};
+}
+
+/* As the server writes it, in binary form and, next to a type that has none, in text form; and there and
+ * back. */
+static void assert_same(const char *expression, weir_type type, const char *text) {
+    static const char *const formats[] = {"SELECT %s", "SELECT %s, point '(1,2)'", "SELECT $1::%s",
+                                          "SELECT $1::%s, point '(1,2)'"};
+    char sql[300], name[40];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(expression, " "), expression);
+    weir_value given = null_value();
+    for (int i = 0; i < 4; i++) {
+        snprintf(sql, sizeof sql, formats[i], i < 2 ? expression : name);
+        char bytes[64];
+        if (type == WEIR_TYPE_NUMERIC && i >= 2) { /* borrowed from the result that goes */
+            snprintf(bytes, sizeof bytes, "%s", first_text(p));
+            given = numeric_value(bytes);
+        }
+        int code = run_values(p, sql, i < 2 ? NULL : &given, NULL);
+        ck_assert_msg(code == WEIR_OK, "%s: %s", sql, failure(p));
+        given = cell(p, 0, 0);
+        ck_assert_msg(given.type == type, "%s: %s", sql, weir_type_name(given.type));
+        ck_assert_msg(strcmp(first_text(p), text) == 0, "%s: %s", sql, first_text(p));
+    }
+}
+
+START_TEST(times_round_trip) {
+    assert_same("date '2024-02-29'", WEIR_TYPE_DATE, "2024-02-29");
+    assert_same("date 'infinity'", WEIR_TYPE_DATE, "infinity");
+    assert_same("date '-infinity'", WEIR_TYPE_DATE, "-infinity");
+    assert_same("date '5874897-12-31'", WEIR_TYPE_DATE, "5874897-12-31");
+    assert_same("date '4714-11-24 BC'", WEIR_TYPE_DATE, "4714-11-24 BC");
+    assert_same("time '24:00'", WEIR_TYPE_TIME, "24:00:00");
+    assert_same("time '12:30:00.000001'", WEIR_TYPE_TIME, "12:30:00.000001");
+    assert_same("timetz '12:30+15:59:59'", WEIR_TYPE_TIMETZ, "12:30:00+15:59:59");
+    assert_same("timetz '12:30-05:30'", WEIR_TYPE_TIMETZ, "12:30:00-05:30");
+    assert_same("timestamp '294276-12-31 23:59:59.999999'", WEIR_TYPE_TIMESTAMP,
+                "294276-12-31 23:59:59.999999");
+    assert_same("timestamp '4714-11-24 00:00:00 BC'", WEIR_TYPE_TIMESTAMP, "4714-11-24 00:00:00 BC");
+    assert_same("timestamp 'infinity'", WEIR_TYPE_TIMESTAMP, "infinity");
+    assert_same("timestamptz '-infinity'", WEIR_TYPE_TIMESTAMPTZ, "-infinity");
+    assert_same("interval '1 year 2 mons -3 days +04:05:06.7'", WEIR_TYPE_INTERVAL, "P1Y2M-3DT4H5M6.7S");
+    assert_same("interval '-00:00:00.000001'", WEIR_TYPE_INTERVAL, "PT-0.000001S");
+    assert_same("interval '0'", WEIR_TYPE_INTERVAL, "PT0S");
+    assert_same("interval '-178956970 years'", WEIR_TYPE_INTERVAL, "P-178956970Y");
+}
+END_TEST
+
+START_TEST(instants_do_not_depend_on_the_time_zone) {
+    static const char *const zones[] = {"SET timezone = 'UTC'", "SET timezone = 'Asia/Kolkata'",
+                                        "SET timezone = 'America/New_York'", "SET timezone = '-00:30'"};
+    for (size_t i = 0; i < 4; i++) {
+        RUN(p, zones[i]);
+        assert_same("timestamptz '2024-02-29 12:30:00.25+00'", WEIR_TYPE_TIMESTAMPTZ,
+                    "2024-02-29 12:30:00.25+00");
+        assert_same("timestamptz '1700-01-01 00:00:00+00'", WEIR_TYPE_TIMESTAMPTZ, "1700-01-01 00:00:00+00");
+        assert_same("timestamptz '0044-03-15 00:00:00+00 BC'", WEIR_TYPE_TIMESTAMPTZ,
+                    "0044-03-15 00:00:00+00 BC");
+    }
+    RUN(p, "SET datestyle = 'German'");
+    RUN(p, "SELECT now(), point '(1,2)'");
+    weir_value out;
+    ck_assert_int_eq(weir_result_value(p->request.result, 0, 0, &out), WEIR_EVALUE);
+    RUN(p, "SELECT now()");
+    ck_assert_int_eq(cell(p, 0, 0).type, WEIR_TYPE_TIMESTAMPTZ);
+}
+END_TEST
+
+START_TEST(others_round_trip) {
+    assert_same("uuid 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", WEIR_TYPE_UUID,
+                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+    assert_same("numeric '-0.000010'", WEIR_TYPE_NUMERIC, "-0.000010");
+    assert_same("numeric '100000000.0001'", WEIR_TYPE_NUMERIC, "100000000.0001");
+    assert_same("numeric '9999.99990000'", WEIR_TYPE_NUMERIC, "9999.99990000");
+    assert_same("numeric 'NaN'", WEIR_TYPE_NUMERIC, "NaN");
+    assert_same("numeric '-Infinity'", WEIR_TYPE_NUMERIC, "-Infinity");
+    static const char *const inets[] = {"10.0.0.1", "10.0.0.1/8", "::1", "fe80::1/64"};
+    for (size_t i = 0; i < 4; i++) {
+        weir_value inet = bytes_value(WEIR_TYPE_INET, inets[i], strlen(inets[i]));
+        ck_assert_int_eq(run_values(p, "SELECT $1::inet", &inet, NULL), WEIR_OK);
+        ck_assert_int_eq(cell(p, 0, 0).type, WEIR_TYPE_INET);
+        ck_assert_str_eq(first_text(p), inets[i]);
+        ck_assert_str_eq(first_text(p), inets[i]); /* made once */
+    }
+    RUN(p, "SELECT cidr '10.0.0.0/32', cidr '::/0', macaddr '08002b:010203', macaddr8 '08002b:0102030405'");
+    static const char *const texts[] = {"10.0.0.0/32", "::/0", "08:00:2b:01:02:03",
+                                        "08:00:2b:01:02:03:04:05"};
+    for (size_t i = 0; i < 4; i++) {
+        weir_value value = cell(p, 0, i);
+        ck_assert_int_eq(value.type, i < 2 ? WEIR_TYPE_CIDR : WEIR_TYPE_TEXT);
+        ck_assert_uint_eq(value.as.bytes.length, strlen(texts[i]));
+        ck_assert_mem_eq(value.as.bytes.data, texts[i], strlen(texts[i]));
+    }
+}
+END_TEST
+
+START_TEST(decimals_of_every_shape) {
+    /* Each is compared by the server with what it reads from the same text. */
+    static const char *const texts[] = {
+        "0",           "0.",       ".5",       "5.",       "+1",    "-1",        "1e5",        "1E-5",
+        "12.50e1",     "12.50e-1", "1e131071", "1e-16383", "00010", "10000",     "1000000.1",  "0.00010",
+        "0.000100001", "99999999", "-0.000",   "0e100000", "1.e2",  "123456789", "1234567.891"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        weir_value n = numeric_value(texts[i]), text = text_value(texts[i]);
+        ck_assert_msg(run_values(p, "SELECT $1::numeric::text = $2::text::numeric::text", &n, &text) ==
+                          WEIR_OK,
+                      "%s: %s", texts[i], failure(p));
+        ck_assert_msg(cell(p, 0, 0).as.boolean, "%s", texts[i]);
+    }
+    static const char *const bad[] = {"",    "-",  ".",  "1e",           "1e+", "1.2.3",
+                                      "abc", "1x", "e5", "1e1000000000", "--1"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        weir_value n = numeric_value(bad[i]);
+        FAILS(p, run_values(p, "SELECT $1::numeric", &n, NULL), WEIR_ESERVER, "");
+    }
+    weir_value nul = bytes_value(WEIR_TYPE_NUMERIC, "1\0002", 3);
+    FAILS(p, run_values(p, "SELECT $1::numeric", &nul, NULL), WEIR_EVALUE, "NUL");
+}
+END_TEST
+
+START_TEST(kinds_are_not_confused) {
+    weir_value plain = time_value(WEIR_TYPE_TIMESTAMP, 0), zoned = time_value(WEIR_TYPE_TIMESTAMPTZ, 0),
+               day = {.type = WEIR_TYPE_DATE, .as.date = 3},
+               far = {.type = WEIR_TYPE_DATE, .as.date = 1 << 30}, n = int_value(1);
+    FAILS(p, run_values(p, "SELECT $1::timestamptz", &plain, NULL), WEIR_EVALUE,
+          "parameter $1: timestamptz takes timestamptz or text, not timestamp");
+    FAILS(p, run_values(p, "SELECT $1::timestamp", &zoned, NULL), WEIR_EVALUE, "not timestamptz");
+    FAILS(p, run_values(p, "SELECT $1::date", &plain, NULL), WEIR_EVALUE,
+          "date takes date or text, not timestamp");
+    FAILS(p, run_values(p, "SELECT $1::uuid", &n, NULL), WEIR_EVALUE, "uuid takes uuid or text, not int");
+    FAILS(p, run_values(p, "SELECT $1::inet", &n, NULL), WEIR_EVALUE,
+          "inet takes inet, cidr or text, not int");
+    FAILS(p, run_values(p, "SELECT $1::timestamp", &far, NULL), WEIR_EVALUE, "is out of range for timestamp");
+    ck_assert_int_eq(run_values(p, "SELECT $1::timestamp", &day, NULL), WEIR_OK);
+    ck_assert_str_eq(first_text(p), "2000-01-04 00:00:00");
+    /* A type that the driver does not know takes their texts. */
+    RUN(p, "CREATE TYPE day AS ENUM ('2000-01-04')");
+    ck_assert_msg(run_values(p, "SELECT $1::day", &day, NULL) == WEIR_OK, "%s", failure(p));
+    RUN(p, "DROP TYPE day");
+}
+END_TEST
+
+/* ---- a hostile server */
+
+static const Oid oids[] = {
+    WEIR__OID_BOOL,        WEIR__OID_BYTEA,    WEIR__OID_INT8,    WEIR__OID_FLOAT8,   WEIR__OID_JSONB,
+    WEIR__OID_CIDR,        WEIR__OID_INET,     WEIR__OID_MACADDR, WEIR__OID_MACADDR8, WEIR__OID_DATE,
+    WEIR__OID_TIME,        WEIR__OID_TIMETZ,   WEIR__OID_UUID,    WEIR__OID_NUMERIC,  WEIR__OID_TIMESTAMP,
+    WEIR__OID_TIMESTAMPTZ, WEIR__OID_INTERVAL,
+};
+
+/* What is decoded can also be written. */
+static void decode_one(Oid type, int format, const char *data, size_t length) {
+    char *exact = malloc(length + (format == 0)), text[WEIR_VALUE_TEXT];
+    ck_assert_ptr_nonnull(exact);
+    memcpy(exact, data, length);
+    if (format == 0) exact[length] = '\0';
+    weir__arena arena = {0};
+    weir_value out;
+    int code = weir__pg_decode(type, format, exact, length, &arena, &out);
+    ck_assert(code == WEIR_OK || code == WEIR_EVALUE);
+    if (code == WEIR_OK) ck_assert_uint_lt(weir_value_text(&out, text), sizeof text);
+    weir__arena_free(&arena);
+    free(exact);
+}
+
+START_TEST(nonsense_is_refused) {
+    static const struct {
+        Oid type;
+        int format;
+        const char *data;
+        size_t length;
+    } cells[] = {
+        {WEIR__OID_DATE, 1, "abc", 3},
+        {WEIR__OID_TIME, 1, "\0\0\0\x14\x1d\xd7\x60\x01", 8},
+        {WEIR__OID_TIME, 1, "\xff\xff\xff\xff\xff\xff\xff\xff", 8},
+        {WEIR__OID_TIMETZ, 1, "\0\0\0\0\0\0\0\0\0\1\x51\x80", 12},
+        {WEIR__OID_TIMESTAMP, 1, "", 0},
+        {WEIR__OID_INTERVAL, 1, "123456789012345", 15},
+        {WEIR__OID_UUID, 1, "0123456789abcde", 15},
+        {WEIR__OID_NUMERIC, 1, "\0\2\0\0\0\0\0\0\0\1", 10},
+        {WEIR__OID_NUMERIC, 1, "\0\1\0\0\0\0\0\0\x27\x10", 10},
+        {WEIR__OID_NUMERIC, 1, "\0\0\0\0\0\1\0\0", 8},
+        {WEIR__OID_NUMERIC, 1, "\0\0\0\0\0\0\x40\0", 8},
+        {WEIR__OID_INET, 1, "\2\x21\0\4\1\2\3\4", 8},
+        {WEIR__OID_INET, 1, "\2\x20\0\4\1\2\3", 7},
+        {WEIR__OID_INET, 1, "\4\x20\0\4\1\2\3\4", 8},
+        {WEIR__OID_MACADDR, 1, "12345", 5},
+        {WEIR__OID_DATE, 0, "29.02.2024", 10},
+        {WEIR__OID_DATE, 0, "2024-13-01", 10},
+        {WEIR__OID_DATE, 0, "2024-01-01 AD", 13},
+        {WEIR__OID_TIME, 0, "24:00:01", 8},
+        {WEIR__OID_TIME, 0, "12:60:00", 8},
+        {WEIR__OID_TIMETZ, 0, "12:00:00", 8},
+        {WEIR__OID_TIMETZ, 0, "12:00:00+24", 11},
+        {WEIR__OID_TIMESTAMP, 0, "9999999-01-01 00:00:00", 22},
+        {WEIR__OID_TIMESTAMPTZ, 0, "2024-01-01 00:00:00", 19},
+        {WEIR__OID_INTERVAL, 0, "", 0},
+        {WEIR__OID_INTERVAL, 0, "1 fortnight", 11},
+        {WEIR__OID_INTERVAL, 0, "9999999999 days", 15},
+        {WEIR__OID_INTERVAL, 0, "9999999999:00:00", 16},
+        {WEIR__OID_INTERVAL, 0, "1 day ", 6},
+        {WEIR__OID_UUID, 0, "a0eebc99", 8},
+        {WEIR__OID_UUID, 0, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1g", 36},
+    };
+    weir_value out;
+    weir__arena arena = {0};
+    for (size_t i = 0; i < sizeof cells / sizeof cells[0]; i++)
+        ck_assert_msg(weir__pg_decode(cells[i].type, cells[i].format, cells[i].data, cells[i].length, &arena,
+                                      &out) == WEIR_EVALUE,
+                      "cell %zu was accepted", i);
+    weir__arena_free(&arena);
+}
+END_TEST
+
+START_TEST(random_bytes_do_no_harm) {
+    static const char letters[] = "0123456789-:+. BCinfTy{},\"\\NULx[]=";
+    uint64_t seed = 20240229;
+    for (int round = 0; round < 200000; round++) {
+        char data[40];
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        uint64_t bits = seed >> 16;
+        Oid type = oids[bits % (sizeof oids / sizeof oids[0])];
+        int format = (int)(bits >> 8 & 1);
+        size_t length = (bits >> 9) % sizeof data;
+        for (size_t i = 0; i < length; i++) {
+            seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            unsigned byte = (unsigned)(seed >> 33);
+            /* binary: many zeros, so that headers are believed */
+            data[i] = format == 0    ? letters[byte % (sizeof letters - 1)]
+                      : byte & 0x300 ? (char)(byte & 0x800 ? 0 : byte & 3)
+                                     : (char)(byte & 0xff);
+        }
+        decode_one(type, format, data, length);
+    }
+}
+END_TEST
+
+static Suite *make_suite(void) {
+    Suite *suite = suite_create("postgres_values");
+    TCase *served = tcase_create("served"), *alone = tcase_create("alone");
+    tcase_set_timeout(served, 120);
+    tcase_set_timeout(alone, 120);
+    tcase_add_checked_fixture(served, setup_lone, teardown_lone);
+    tcase_add_test(served, times_round_trip);
+    tcase_add_test(served, instants_do_not_depend_on_the_time_zone);
+    tcase_add_test(served, others_round_trip);
+    tcase_add_test(served, decimals_of_every_shape);
+    tcase_add_test(served, kinds_are_not_confused);
+    tcase_add_test(alone, nonsense_is_refused);
+    tcase_add_test(alone, random_bytes_do_no_harm);
+    suite_add_tcase(suite, served);
+    suite_add_tcase(suite, alone);
+    return suite;
+}
+
+int main(void) {
+    pg_server_start();
+    return run_suite(make_suite());
+}

@@ -1,0 +1,182 @@
+/* Values: the calendar, the texts of times and UUIDs, what a statement keeps of them, and the memory for made
+ * ones. */
+#include <check.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "base/statement.h"
+
+#define SECOND INT64_C(1000000)
+
+static void assert_text(weir_value value, const char *wanted) {
+    char text[WEIR_VALUE_TEXT];
+    ck_assert_uint_eq(weir_value_text(&value, text), strlen(wanted));
+    ck_assert_str_eq(text, wanted);
+}
+
+static weir_value date(int32_t days) { return (weir_value){.type = WEIR_TYPE_DATE, .as.date = days}; }
+
+static weir_value moment(weir_type type, int64_t time) { return (weir_value){.type = type, .as.time = time}; }
+
+static weir_value timetz(int64_t time, int32_t east) {
+    return (weir_value){.type = WEIR_TYPE_TIMETZ, .as.timetz = {time, east}};
+}
+
+static weir_value interval(int32_t months, int32_t days, int64_t microseconds) {
+    return (weir_value){.type = WEIR_TYPE_INTERVAL, .as.interval = {months, days, microseconds}};
+}
+
+START_TEST(calendar_goes_both_ways) {
+    static const int days_of_month[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int32_t days = -730119 - 366; /* year 0, which is a leap year */
+    for (int year = 0; year <= 2801; year++)
+        for (int month = 1; month <= 12; month++) {
+            bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            int last = days_of_month[month - 1] + (month == 2 && leap);
+            for (int day = 1; day <= last; day++, days++) {
+                int y, m, d;
+                weir_date_from_days(days, &y, &m, &d);
+                if (y != year || m != month || d != day || weir_days_from_date(year, month, day) != days)
+                    ck_abort_msg("%d-%d-%d is not day %d, which is %d-%d-%d", year, month, day, days, y, m,
+                                 d);
+            }
+        }
+    const int32_t far[] = {INT32_MIN, INT32_MIN + 1, INT32_MAX - 1, INT32_MAX, -2451545};
+    for (size_t i = 0; i < sizeof far / sizeof far[0]; i++) {
+        int y, m, d;
+        weir_date_from_days(far[i], &y, &m, &d);
+        ck_assert_int_eq(weir_days_from_date(y, m, d), far[i]);
+    }
+}
+END_TEST
+
+START_TEST(times_have_texts) {
+    assert_text(date(0), "2000-01-01");
+    assert_text(date(-1), "1999-12-31");
+    assert_text(date(WEIR_DATE_INFINITY), "infinity");
+    assert_text(date(INT32_MIN), "-infinity");
+    assert_text(date(-730120), "0001-12-31 BC");
+    assert_text(date(2921940), "10000-01-01");
+    assert_text(moment(WEIR_TYPE_TIME, 0), "00:00:00");
+    assert_text(moment(WEIR_TYPE_TIME, WEIR_DAY_US), "24:00:00");
+    assert_text(moment(WEIR_TYPE_TIME, WEIR_DAY_US - 1), "23:59:59.999999");
+    assert_text(moment(WEIR_TYPE_TIME, 45000 * SECOND + 250000), "12:30:00.25");
+    assert_text(timetz(45000 * SECOND, 0), "12:30:00+00");
+    assert_text(timetz(45000 * SECOND, 19800), "12:30:00+05:30");
+    assert_text(timetz(45000 * SECOND, -1), "12:30:00-00:00:01");
+    assert_text(timetz(0, -86399), "00:00:00-23:59:59");
+    assert_text(moment(WEIR_TYPE_TIMESTAMP, -1), "1999-12-31 23:59:59.999999");
+    assert_text(moment(WEIR_TYPE_TIMESTAMP, INT64_MAX), "infinity");
+    assert_text(moment(WEIR_TYPE_TIMESTAMPTZ, INT64_MIN), "-infinity");
+    assert_text(moment(WEIR_TYPE_TIMESTAMPTZ, 0), "2000-01-01 00:00:00+00");
+    assert_text(moment(WEIR_TYPE_TIMESTAMPTZ, -730120 * WEIR_DAY_US), "0001-12-31 00:00:00+00 BC");
+    assert_text(moment(WEIR_TYPE_TIMESTAMP, INT64_MIN + 1), "290279-12-22 19:59:05.224193 BC");
+    assert_text(moment(WEIR_TYPE_TIMESTAMP, INT64_MAX - 1), "294277-01-09 04:00:54.775806");
+}
+END_TEST
+
+START_TEST(intervals_have_texts) {
+    assert_text(interval(0, 0, 0), "PT0S");
+    assert_text(interval(14, 3, 14706700000), "P1Y2M3DT4H5M6.7S");
+    assert_text(interval(-14, -3, -14706700000), "P-1Y-2M-3DT-4H-5M-6.7S");
+    assert_text(interval(0, 0, -500000), "PT-0.5S");
+    assert_text(interval(0, 1, 3600 * SECOND), "P1DT1H");
+    assert_text(interval(1, 0, 0), "P1M");
+    assert_text(interval(INT32_MIN, INT32_MIN, INT64_MIN),
+                "P-178956970Y-8M-2147483648DT-2562047788H-54.775808S");
+}
+END_TEST
+
+START_TEST(uuids_have_texts) {
+    weir_value uuid = {.type = WEIR_TYPE_UUID};
+    for (int i = 0; i < 16; i++) uuid.as.uuid[i] = (unsigned char)(i * 17);
+    assert_text(uuid, "00112233-4455-6677-8899-aabbccddeeff");
+    assert_text((weir_value){.type = WEIR_TYPE_NULL}, "");
+    assert_text((weir_value){.type = WEIR_TYPE_INT, .as.integer = 5}, "");
+    assert_text((weir_value){.type = WEIR_TYPE_TEXT, .as.bytes = {"x", 1}}, "");
+}
+END_TEST
+
+START_TEST(statements_keep_them) {
+    weir_statement *statement = weir_statement_new("x", 1, NULL);
+    char address[] = "::1";
+    weir_value given[] = {
+        date(5), timetz(1, 2), interval(1, 2, 3), {.type = WEIR_TYPE_INET, .as.bytes = {address, 3}}};
+    for (int i = 0; i < 4; i++) weir_statement_add(statement, &given[i]);
+    memset(address, 'x', 3);
+    ck_assert_int_eq(weir__statement_check(statement, NULL), WEIR_OK);
+    const weir_value *kept = weir__statement_set(statement, 0);
+    ck_assert_int_eq(kept[0].as.date, 5);
+    ck_assert_int_eq(kept[1].as.timetz.east, 2);
+    ck_assert_int_eq(kept[2].as.interval.microseconds, 3);
+    ck_assert_str_eq(kept[3].as.bytes.data, "::1");
+    weir_statement_unref(statement);
+}
+END_TEST
+
+START_TEST(statements_refuse_times_beyond_the_day) {
+    const weir_value bad[] = {moment(WEIR_TYPE_TIME, -1),
+                              moment(WEIR_TYPE_TIME, WEIR_DAY_US + 1),
+                              timetz(-1, 0),
+                              timetz(WEIR_DAY_US + 1, 0),
+                              timetz(0, 86400),
+                              timetz(0, -86400)};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        weir_error error = WEIR_ERROR_INIT;
+        weir_statement *statement = weir_statement_new("x", 1, NULL);
+        weir_statement_add(statement, &bad[i]);
+        ck_assert_int_eq(weir__statement_check(statement, &error), WEIR_EVALUE);
+        ck_assert_str_eq(error.message, "set 1, parameter 1: no time of day");
+        weir_error_clear(&error);
+        weir_statement_unref(statement);
+    }
+}
+END_TEST
+
+START_TEST(arena_gives_pieces) {
+    long before = weir__alloc_live();
+    weir__arena arena = {0};
+    char *pieces[300];
+    for (int i = 0; i < 300; i++) {
+        size_t size = i % 10 == 9 ? 5000 : (size_t)i;
+        pieces[i] = weir__arena_take(&arena, size);
+        ck_assert_ptr_nonnull(pieces[i]);
+        ck_assert_uint_eq((uintptr_t)pieces[i] % _Alignof(max_align_t), 0);
+        memset(pieces[i], i, size);
+    }
+    for (int i = 0; i < 300; i++) {
+        size_t size = i % 10 == 9 ? 5000 : (size_t)i;
+        for (size_t j = 0; j < size; j++) ck_assert_int_eq((unsigned char)pieces[i][j], (unsigned char)i);
+    }
+    ck_assert_ptr_null(weir__arena_take(&arena, SIZE_MAX - 4));
+    weir__alloc_fail_at(1, true);
+    ck_assert_ptr_null(weir__arena_take(&arena, 1 << 20));
+    weir__alloc_fail_at(0, false);
+    ck_assert_ptr_nonnull(weir__arena_take(&arena, 1 << 20));
+    weir__arena_free(&arena);
+    weir__arena_free(&arena);
+    ck_assert_int_eq(weir__alloc_live(), before);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("value");
+    TCase *tests = tcase_create("value");
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, calendar_goes_both_ways);
+    tcase_add_test(tests, times_have_texts);
+    tcase_add_test(tests, intervals_have_texts);
+    tcase_add_test(tests, uuids_have_texts);
+    tcase_add_test(tests, statements_keep_them);
+    tcase_add_test(tests, statements_refuse_times_beyond_the_day);
+    tcase_add_test(tests, arena_gives_pieces);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

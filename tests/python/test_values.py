@@ -1,0 +1,350 @@
+"""Values there and back, in binary form and as text, for every type that has a Python type of its own."""
+
+import datetime as dt
+import ipaddress
+import uuid
+import zoneinfo
+from decimal import Decimal
+
+import pytest
+import weirpool
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+MICRO = dt.timedelta(microseconds=1)
+DAY = dt.timedelta(days=1)
+QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+settings.register_profile("weirpool", max_examples=60, deadline=None, suppress_health_check=QUIET)
+settings.load_profile("weirpool")
+
+inner_dates = st.dates(dt.date.min + DAY, dt.date.max - DAY)
+offsets = st.integers(-15 * 3600, 15 * 3600).map(lambda n: dt.timezone(dt.timedelta(seconds=n)))
+numerics = st.one_of(
+    st.decimals(allow_nan=False, allow_infinity=False),
+    st.decimals(-(10**40), 10**40, places=20),
+    st.decimals(-1, 1, places=40),
+    st.integers(-(10**30), 10**30).map(lambda n: Decimal(n).scaleb(60)),
+)
+TYPES = {
+    "numeric": numerics.filter(lambda n: -16383 <= n.as_tuple().exponent < 1000),
+    "date": inner_dates,
+    "time": st.times(),
+    "timetz": st.builds(lambda time, zone: time.replace(tzinfo=zone), st.times(), offsets),
+    "timestamp": st.datetimes(dt.datetime.min + MICRO, dt.datetime.max - MICRO),
+    "timestamptz": st.datetimes(
+        dt.datetime.min + 2 * DAY, dt.datetime.max - 2 * DAY, timezones=st.one_of(offsets, st.timezones())
+    ),
+    "interval": st.timedeltas(dt.timedelta(days=-170000000), dt.timedelta(days=170000000)),
+    "uuid": st.uuids(),
+    "inet": st.one_of(
+        st.ip_addresses(),
+        st.builds(
+            lambda address, bits: ipaddress.ip_interface((address, bits)),
+            st.ip_addresses(),
+            st.integers(0, 31),
+        ),
+    ),
+    "cidr": st.builds(
+        lambda address, bits: ipaddress.ip_network((address, bits), strict=False),
+        st.ip_addresses(),
+        st.integers(0, 32),
+    ),
+}
+PLAIN = {
+    "boolean": st.booleans(),
+    "smallint": st.integers(-(2**15), 2**15 - 1),
+    "integer": st.integers(-(2**31), 2**31 - 1),
+    "bigint": st.integers(-(2**63), 2**63 - 1),
+    "double precision": st.floats(allow_nan=False),
+    "real": st.floats(width=32, allow_nan=False),
+    "text": st.text(st.characters(codec="utf-8", exclude_characters="\0")),
+    "bytea": st.binary(),
+}
+NAMES = [*TYPES, *PLAIN]
+
+
+@pytest.fixture(scope="module")
+def pools(server):
+    """One pool that speaks binary, and one that knows no types and gets all results as text."""
+    url = server.new_database()
+    binary = weirpool.create_pool_sync(url, max_size=1)
+    text = weirpool.create_pool_sync(url, max_size=1, statement_cache_size=0)
+    with binary, text:
+        for pool in (binary, text):
+            pool.fetchval("select 1")
+        yield binary, text
+
+
+def same(got, wanted):
+    assert got == wanted
+    assert type(got) is type(wanted) and str(got) == str(wanted)
+
+
+def there_and_back(pools, name, value):
+    """In both forms there, in both forms back, and the server agrees on what its text is."""
+    got = [pool.fetchrow(f"select $1::{name} as a, $1::{name}::text as b", value) for pool in pools]
+    assert got[0]["b"] == got[1]["b"]
+    return [
+        got[0]["a"],
+        got[1]["a"],
+        *(pool.fetchval(f"select $1::text::{name}", got[0]["b"]) for pool in pools),
+    ]
+
+
+def normal(name, value):
+    """What the server makes of the value: it keeps instants in UTC, and decimals without exponent."""
+    if name == "timestamptz":
+        return value.astimezone(dt.timezone.utc)
+    if name == "numeric":
+        return Decimal(format(value, "f")) if value else abs(Decimal(format(value, "f")))
+    if name in ("inet", "cidr") and "/" in str(value):
+        host = name == "inet" and value.network.prefixlen == value.max_prefixlen
+        return value.ip if host else value
+    return value
+
+
+@pytest.mark.parametrize("name", TYPES)
+@given(data=st.data())
+def test_round_trip(pools, name, data):
+    value = data.draw(TYPES[name])
+    for got in there_and_back(pools, name, value):
+        same(got, normal(name, value))
+
+
+NEW_YORK = zoneinfo.ZoneInfo("America/New_York")
+BOUNDARIES = [
+    ("numeric", Decimal("NaN")),
+    ("numeric", Decimal("Infinity")),
+    ("numeric", Decimal("-Infinity")),
+    ("numeric", Decimal("-0.00")),
+    ("numeric", Decimal("1E+131071")),
+    ("numeric", Decimal("1E-16383")),
+    ("numeric", Decimal("9" * 131072 + "." + "9" * 16383)),
+    ("numeric", Decimal(10000)),
+    ("numeric", Decimal("0.0001")),
+    ("numeric", Decimal("0.00001000")),
+    ("numeric", Decimal("100000000.00010000")),
+    ("date", dt.date.max - DAY),
+    ("date", dt.date.min + DAY),
+    ("date", dt.date(2000, 1, 1)),
+    ("date", dt.date(1999, 12, 31)),
+    ("date", dt.date(1900, 2, 28)),
+    ("date", dt.date(2000, 2, 29)),
+    ("time", dt.time.min),
+    ("time", dt.time.max),
+    ("timetz", dt.time(0, 0, tzinfo=dt.timezone(dt.timedelta(hours=15, minutes=59, seconds=59)))),
+    ("timetz", dt.time.max.replace(tzinfo=dt.timezone(-dt.timedelta(hours=15, minutes=59, seconds=59)))),
+    ("timestamp", dt.datetime(2000, 1, 1)),
+    ("timestamp", dt.datetime(1999, 12, 31, 23, 59, 59, 999999)),
+    ("timestamptz", dt.datetime(2024, 11, 3, 1, 30, tzinfo=NEW_YORK, fold=1)),
+    ("timestamptz", dt.datetime(2024, 11, 3, 1, 30, tzinfo=NEW_YORK, fold=0)),
+    ("interval", dt.timedelta()),
+    ("interval", -MICRO),
+    ("interval", dt.timedelta(days=-1, microseconds=1)),
+    ("uuid", uuid.UUID(int=0)),
+    ("uuid", uuid.UUID(int=2**128 - 1)),
+    ("inet", ipaddress.ip_address("::")),
+    ("inet", ipaddress.ip_address("::ffff:1.2.3.4")),
+    ("inet", ipaddress.ip_interface("10.1.2.3/8")),
+    ("inet", ipaddress.ip_interface("10.1.2.3/32")),
+    ("inet", ipaddress.ip_interface("fe80::1/64")),
+    ("cidr", ipaddress.ip_network("0.0.0.0/0")),
+    ("cidr", ipaddress.ip_network("10.1.2.3/32")),
+    ("cidr", ipaddress.ip_network("2001:db8::/32")),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BOUNDARIES, ids=[f"{n}-{str(v)[:40]}" for n, v in BOUNDARIES])
+def test_boundaries(pools, name, value):
+    for got in there_and_back(pools, name, value):
+        if name == "numeric" and value.is_nan():
+            assert got.is_nan()
+        else:
+            same(got, normal(name, value))
+
+
+UTC = dt.timezone.utc
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "first"),
+    [
+        ("date", dt.date.max, dt.date.min),
+        ("timestamp", dt.datetime.max, dt.datetime.min),
+        ("timestamptz", dt.datetime.max.replace(tzinfo=UTC), dt.datetime.min.replace(tzinfo=UTC)),
+    ],
+)
+def test_infinity_is_the_last_moment(pools, name, last, first):
+    for value, text in ((last, "infinity"), (first, "-infinity")):
+        for pool in pools:
+            same(pool.fetchval(f"select '{text}'::{name}"), value)
+            assert pool.fetchval(f"select $1::{name}::text", value) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "date '10000-01-01'",
+        "date '0001-12-31 BC'",
+        "timestamp '294276-12-31 23:59:59.999999'",
+        "timestamp '4713-01-01 00:00:00 BC'",
+        "timestamptz '4713-01-02 00:00:00+00 BC'",
+        "timestamptz '10000-01-01 00:00:00+00'",
+        "time '24:00'",
+        "timetz '24:00+01'",
+        "interval '-178956970 years'",
+    ],
+)
+def test_what_python_cannot_hold(pools, text):
+    for pool in pools:
+        for call in (pool.fetchval, pool.fetchrow, pool.fetch):
+            with pytest.raises(
+                weirpool.DataError, match="column 'odd': Python cannot hold .* select it as text"
+            ):
+                call(f"select {text} as odd")
+        assert pool.fetchval(f"select ({text})::text")
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [("1 month", 30), ("1 year", 365), ("-1 year -1 month", -395), ("1 mon -1 day", 29), ("14 months", 425)],
+)
+def test_months_have_thirty_days(pools, text, days):
+    for pool in pools:
+        same(pool.fetchval(f"select interval '{text}'"), dt.timedelta(days=days))
+
+
+INTERVALS = st.tuples(
+    st.integers(-(2**31), 2**31 - 1), st.integers(-(2**31), 2**31 - 1), st.integers(-(2**62), 2**62)
+)
+
+
+@given(parts=INTERVALS)
+@example(parts=(0, 0, 0))
+@example(parts=(-1, 1, -1))
+def test_interval_texts(pools, parts):
+    """What the server writes is read as what it sends in binary form."""
+    months, days, micros = parts
+    months, days = months // 1000, days // 4
+    sql = (
+        f"select make_interval(months => {months}, days => {days}) + {micros} * interval '1 microsecond' as a"
+    )
+    wanted = pools[0].fetchval(sql)
+    assert pools[1].fetchval(sql) == wanted
+
+
+def test_texts_are_taken(pools):
+    for name, text in [
+        ("date", "2024-02-29"),
+        ("time", "12:00"),
+        ("timetz", "12:00+01"),
+        ("timestamp", "2024-02-29 1:02"),
+        ("timestamptz", "2024-02-29 1:02 Europe/Berlin"),
+        ("interval", "1 day 2 hours ago"),
+        ("uuid", "{A0EEBC99-9C0B4EF8-BB6D6BB9-BD380A11}"),
+        ("inet", "10.1/16"),
+        ("cidr", "10.1"),
+        ("json", '{"a": 1}'),
+        ("jsonb", '{"a": 1}'),
+        ("macaddr", "08-00-2b-01-02-03"),
+        ("macaddr8", "08-00-2b-01-02-03-04-05"),
+    ]:
+        first, second = (pool.fetchval(f"select $1::{name}", text) for pool in pools)
+        same(first, second)
+        assert pools[0].fetchval(f"select $1::{name}::text", text) == pools[0].fetchval(
+            f"select '{text}'::{name}::text"
+        )
+
+
+def test_json_is_text(pools):
+    for pool in pools:
+        assert pool.fetchval("select $1::json", '{"a" : 1}') == '{"a" : 1}'
+        assert pool.fetchval("select $1::jsonb", '{"a" : 1}') == '{"a": 1}'
+        assert pool.fetchval("select '08002b:010203'::macaddr") == "08:00:2b:01:02:03"
+        assert pool.fetchval("select '08002b:0102030405'::macaddr8") == "08:00:2b:01:02:03:04:05"
+
+
+def test_dates_are_midnights(pools):
+    for pool in pools:
+        for day in (dt.date(2024, 2, 29), dt.date.max, dt.date.min):
+            assert pool.fetchval("select $1::timestamp", day) == pool.fetchval(
+                "select $1::date::timestamp", day
+            )
+
+
+NAIVE, AWARE = dt.datetime(2024, 2, 29), dt.datetime(2024, 2, 29, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("timestamptz", NAIVE),
+        ("timestamptz", dt.date(2024, 2, 29)),
+        ("timestamp", AWARE),
+        ("date", NAIVE),
+        ("time", dt.time(1, tzinfo=UTC)),
+        ("timetz", dt.time(1)),
+        ("interval", 3),
+        ("interval", dt.time(1)),
+        ("uuid", b"0" * 16),
+        ("inet", 3232235777),
+        ("cidr", True),
+        ("date", 20240229),
+        ("integer", NAIVE),
+        ("text", NAIVE),
+        ("numeric", dt.timedelta(1)),
+        ("boolean", uuid.UUID(int=1)),
+    ],
+)
+def test_no_kind_is_taken_for_another(pools, name, value):
+    with pytest.raises(weirpool.DataError, match=rf"parameter \$1: {name} takes .*, not "):
+        pools[0].fetchval(f"select $1::{name}", value)
+
+
+class Odd(dt.tzinfo):
+    def __init__(self, offset):
+        self.offset = offset
+
+    def utcoffset(self, _):
+        if isinstance(self.offset, Exception):
+            raise self.offset
+        return self.offset
+
+    def dst(self, _):
+        return None
+
+    def tzname(self, _):
+        return None
+
+
+def test_odd_time_zones(pools):
+    pool = pools[0]
+    assert pool.fetchval("select $1::timestamp", NAIVE.replace(tzinfo=Odd(None))) == NAIVE
+    same(pool.fetchval("select $1::time", dt.time(1, tzinfo=NEW_YORK)), dt.time(1))
+    with pytest.raises(KeyError):
+        pool.fetchval("select $1::timestamptz", NAIVE.replace(tzinfo=Odd(KeyError())))
+    with pytest.raises(TypeError):
+        pool.fetchval("select $1::timestamptz", NAIVE.replace(tzinfo=Odd(3)))
+    with pytest.raises(weirpool.ArgumentError, match="whole seconds"):
+        pool.fetchval("select $1::timetz", dt.time(1, tzinfo=dt.timezone(MICRO)))
+    assert pool.fetchval("select $1::timestamptz", NAIVE.replace(tzinfo=dt.timezone(MICRO))) == AWARE - MICRO
+
+
+def test_sqlite_gets_text(sqlite_url):
+    with weirpool.create_pool_sync(sqlite_url, max_size=1) as pool:
+        for value, text in [
+            (dt.date(2024, 2, 29), "2024-02-29"),
+            (dt.time(12, 30, 0, 250000), "12:30:00.25"),
+            (dt.time(12, 30, tzinfo=dt.timezone(dt.timedelta(hours=-5, minutes=-30))), "12:30:00-05:30"),
+            (NAIVE, "2024-02-29 00:00:00"),
+            (AWARE.astimezone(NEW_YORK), "2024-02-29 00:00:00+00"),
+            (dt.timedelta(days=-2, hours=3), "P-2DT3H"),
+            (dt.timedelta(), "PT0S"),
+            (dt.timedelta(microseconds=1), "PT0.000001S"),
+            (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+            (ipaddress.ip_address("::1"), "::1"),
+            (ipaddress.ip_network("10.0.0.0/8"), "10.0.0.0/8"),
+        ]:
+            assert pool.fetchval("select $1", value) == text
+        assert pool.fetchval("select date($1, '+1 day')", NAIVE) == "2024-03-01"
+        assert pool.fetchval("select time($1)", dt.time(5, 6, 7)) == "05:06:07"
