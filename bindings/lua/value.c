@@ -59,8 +59,23 @@ int weir__lua_null(lua_State *L) {
     return 1;
 }
 
+/* A table with a table for each item, down to the last dimension. */
+static void push_dimension(lua_State *L, const weir_array *array, int dimension, const weir_value **next) {
+    int length = array->dimensions ? array->lengths[dimension] : 0;
+    luaL_checkstack(L, 4, "too many dimensions");
+    lua_createtable(L, length, 0);
+    for (int i = 1; i <= length; i++) {
+        if (dimension + 1 < array->dimensions)
+            push_dimension(L, array, dimension + 1, next);
+        else
+            weir__lua_push_value(L, (*next)++);
+        lua_rawseti(L, -2, i);
+    }
+}
+
 void weir__lua_push_value(lua_State *L, const weir_value *value) {
     char text[WEIR_VALUE_TEXT];
+    const weir_value *next;
     switch (value->type) {
     case WEIR_TYPE_NULL:
         lua_pushlightuserdata(L, NULL);
@@ -89,6 +104,10 @@ void weir__lua_push_value(lua_State *L, const weir_value *value) {
     case WEIR_TYPE_INTERVAL:
     case WEIR_TYPE_UUID:
         lua_pushlstring(L, text, weir_value_text(value, text));
+        break;
+    case WEIR_TYPE_ARRAY:
+        next = value->as.array->items;
+        push_dimension(L, value->as.array, 0, &next);
         break;
     }
 }

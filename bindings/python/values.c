@@ -43,6 +43,8 @@ PyObject *weir__py_from_value(const weir_value *value) {
     case WEIR_TYPE_INET:
     case WEIR_TYPE_CIDR:
         break;
+    case WEIR_TYPE_ARRAY:
+        return weir__py_from_array(value->as.array);
     }
     return weir__py_from_kind(value);
 }
@@ -100,93 +102,96 @@ static int refuse_raised(Py_ssize_t number) {
     return -1;
 }
 
-static void add_bytes(weir_statement *statement, weir_type type, const char *data, Py_ssize_t length) {
-    weir_value value = {.type = type, .as.bytes = {data, (size_t)length}};
-    weir_statement_add(statement, &value);
-}
-
-static int add_text(weir_statement *statement, Py_ssize_t number, weir_type type, PyObject *object) {
+static int to_text(Py_ssize_t number, weir_type type, PyObject *object, weir_value *out) {
     Py_ssize_t length;
     const char *data = PyUnicode_AsUTF8AndSize(object, &length);
     if (!data) return refuse(number, "is text that has no UTF-8 form (a lone surrogate)");
-    add_bytes(statement, type, data, length);
+    *out = (weir_value){.type = type, .as.bytes = {data, (size_t)length}};
     return 0;
 }
 
 /* An int of more than 64 bits, or a Decimal: its text. */
-static int add_number(weir_statement *statement, Py_ssize_t number, PyObject *object) {
-    PyObject *text = PyLong_Check(object) ? PyLong_Type.tp_repr(object) : PyObject_Str(object);
-    if (!text) return refuse(number, "is a number of too many digits");
-    int rc = add_text(statement, number, WEIR_TYPE_NUMERIC, text);
-    Py_DECREF(text);
-    return rc;
+static int to_number(Py_ssize_t number, PyObject *object, weir_value *out, PyObject **keep) {
+    *keep = PyLong_Check(object) ? PyLong_Type.tp_repr(object) : PyObject_Str(object);
+    if (!*keep) return refuse(number, "is a number of too many digits");
+    return to_text(number, WEIR_TYPE_NUMERIC, *keep, out);
 }
 
-static int add_int(weir_statement *statement, Py_ssize_t number, PyObject *object) {
+static int to_int(Py_ssize_t number, PyObject *object, weir_value *out, PyObject **keep) {
     int overflow;
-    weir_value value = {.type = WEIR_TYPE_INT, .as.integer = PyLong_AsLongLongAndOverflow(object, &overflow)};
-    if (overflow) return add_number(statement, number, object);
-    if (value.as.integer == -1 && PyErr_Occurred()) return -1;
-    weir_statement_add(statement, &value);
-    return 0;
+    *out = (weir_value){.type = WEIR_TYPE_INT, .as.integer = PyLong_AsLongLongAndOverflow(object, &overflow)};
+    if (overflow) return to_number(number, object, out, keep);
+    return out->as.integer == -1 && PyErr_Occurred() ? -1 : 0;
 }
 
-static int add_buffer(weir_statement *statement, Py_ssize_t number, PyObject *object) {
-    Py_buffer view;
-    if (PyObject_GetBuffer(object, &view, PyBUF_SIMPLE) == 0) {
-        add_bytes(statement, WEIR_TYPE_BYTES, view.buf, view.len);
-        PyBuffer_Release(&view);
-        return 0;
-    }
-    PyErr_Clear(); /* not contiguous: a copy is */
-    PyObject *copy = PyBytes_FromObject(object);
-    if (!copy) return refuse(number, "is a buffer that cannot be read");
-    add_bytes(statement, WEIR_TYPE_BYTES, PyBytes_AS_STRING(copy), PyBytes_GET_SIZE(copy));
-    Py_DECREF(copy);
-    return 0;
+static void to_bytes(PyObject *object, weir_value *out) {
+    *out = (weir_value){.type = WEIR_TYPE_BYTES,
+                        .as.bytes = {PyBytes_AS_STRING(object), (size_t)PyBytes_GET_SIZE(object)}};
 }
 
-static int add_other(weir_statement *statement, Py_ssize_t number, PyObject *object) {
+static int to_other(Py_ssize_t number, PyObject *object, weir_value *out, PyObject **keep) {
     PyObject *type = decimal_type();
     int is_decimal = type ? PyObject_IsInstance(object, type) : -1;
     if (is_decimal < 0) return -1;
-    if (is_decimal) return add_number(statement, number, object);
-    weir_value value;
-    PyObject *keep = NULL;
-    int known = weir__py_to_kind(object, &value, &keep);
-    if (known > 0) weir_statement_add(statement, &value);
-    Py_XDECREF(keep);
+    if (is_decimal) return to_number(number, object, out, keep);
+    int known = weir__py_to_kind(object, out, keep);
     if (known > 0) return 0;
     if (known < 0) return refuse_raised(number);
     weir__py_fail(
         WEIR_EINVAL,
         "parameter $%zd is of type %s, which cannot be sent; None, bool, int, float, Decimal, str, bytes, "
-        "bytearray, memoryview, date, time, datetime, timedelta, UUID and ipaddress' can",
+        "bytearray, memoryview, date, time, datetime, timedelta, UUID, ipaddress' and lists of these can",
         number, Py_TYPE(object)->tp_name);
     return -1;
 }
 
-static int add(weir_statement *statement, Py_ssize_t number, PyObject *object) {
-    weir_value value = {.type = WEIR_TYPE_NULL};
-    if (PyUnicode_Check(object)) return add_text(statement, number, WEIR_TYPE_TEXT, object);
+int weir__py_to_value(Py_ssize_t number, PyObject *object, weir_value *out, PyObject **keep) {
+    *out = (weir_value){.type = WEIR_TYPE_NULL};
+    if (PyUnicode_Check(object)) return to_text(number, WEIR_TYPE_TEXT, object, out);
     if (PyBool_Check(object)) {
-        value.type = WEIR_TYPE_BOOL;
-        value.as.boolean = object == Py_True;
+        out->type = WEIR_TYPE_BOOL;
+        out->as.boolean = object == Py_True;
     } else if (PyLong_Check(object)) {
-        return add_int(statement, number, object);
+        return to_int(number, object, out, keep);
     } else if (PyFloat_Check(object)) {
-        value.type = WEIR_TYPE_FLOAT;
-        value.as.real = PyFloat_AS_DOUBLE(object);
+        out->type = WEIR_TYPE_FLOAT;
+        out->as.real = PyFloat_AS_DOUBLE(object);
     } else if (PyBytes_Check(object)) {
-        add_bytes(statement, WEIR_TYPE_BYTES, PyBytes_AS_STRING(object), PyBytes_GET_SIZE(object));
-        return 0;
+        to_bytes(object, out);
     } else if (PyByteArray_Check(object) || PyMemoryView_Check(object)) {
-        return add_buffer(statement, number, object);
+        *keep = PyBytes_FromObject(object);
+        if (!*keep) return refuse(number, "is a buffer that cannot be read");
+        to_bytes(*keep, out);
     } else if (object != Py_None) {
-        return add_other(statement, number, object);
+        return to_other(number, object, out, keep);
     }
-    weir_statement_add(statement, &value);
     return 0;
+}
+
+/* Without a copy of our own, if it is contiguous. False: it is not, and nothing was added. */
+static bool add_buffer(weir_statement *statement, PyObject *object) {
+    Py_buffer view;
+    if (PyObject_GetBuffer(object, &view, PyBUF_SIMPLE) < 0) {
+        PyErr_Clear();
+        return false;
+    }
+    weir_value value = {.type = WEIR_TYPE_BYTES, .as.bytes = {view.buf, (size_t)view.len}};
+    weir_statement_add(statement, &value);
+    PyBuffer_Release(&view);
+    return true;
+}
+
+static int add(weir_statement *statement, Py_ssize_t number, PyObject *object) {
+    weir_value value;
+    bool quick = PyUnicode_Check(object) || PyLong_Check(object); /* the checks below cost more */
+    if (PyList_Check(object) || PyTuple_Check(object)) return weir__py_add_array(statement, number, object);
+    if (!quick && (PyByteArray_Check(object) || PyMemoryView_Check(object)) && add_buffer(statement, object))
+        return 0;
+    PyObject *keep = NULL;
+    int rc = weir__py_to_value(number, object, &value, &keep);
+    if (rc == 0) weir_statement_add(statement, &value);
+    Py_XDECREF(keep);
+    return rc;
 }
 
 static weir_statement *begin_statement(PyObject *sql) {

@@ -83,6 +83,9 @@ PyObject *weir__py_from_value(const weir_value *value);
 /* A cell of a result: the same; what Python cannot hold (a year 10000) is a DataError that names the column.
  */
 PyObject *weir__py_cell(weir_result *result, size_t row, size_t column);
+/* The value of an object that is no list, for parameter $number; its bytes are borrowed from the object or
+   from *keep, a new reference or NULL. -1 with an exception. */
+int weir__py_to_value(Py_ssize_t number, PyObject *object, weir_value *out, PyObject **keep);
 /* SQL text and parameters; many: each item of arguments[0] is one set. NULL with an exception. */
 weir_statement *weir__py_statement(PyObject *sql, PyObject *const *arguments, Py_ssize_t count);
 weir_statement *weir__py_statement_many(PyObject *sql, PyObject *sets);
@@ -110,6 +113,13 @@ PyObject *weir__py_from_kind(const weir_value *value);
  * reference. 0: it is of none of them. -1 with an exception.
  */
 int weir__py_to_kind(PyObject *object, weir_value *out, PyObject **keep);
+
+/* ---- arrays.c ---- */
+
+/* Lists within lists: a new reference, or NULL with an exception. */
+PyObject *weir__py_from_array(const weir_array *array);
+/* The list or tuple as parameter $number. -1 with an exception. */
+int weir__py_add_array(weir_statement *statement, Py_ssize_t number, PyObject *list);
 
 /* ---- record.c ---- */
 
@@ -273,7 +283,7 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     "it passes.\n"                                                                                           \
     "Parameters ($1, $2 ...): None, bool, int, float, Decimal, str, bytes, bytearray, memoryview, date, "    \
     "time, datetime,\n"                                                                                      \
-    "timedelta, UUID, and ipaddress' addresses, interfaces and networks."
+    "timedelta, UUID, ipaddress' addresses, interfaces and networks, and lists of these for arrays."
 #define WEIR__PY_DOC_EXECUTE                                                                                 \
     "execute($self, sql, /, *args, timeout=...)\n--\n\n"                                                     \
     "Runs a statement and gives its command tag: \"INSERT 0 1\".\n\n" WEIR__PY_DOC_TIMEOUT

@@ -13,6 +13,7 @@ import datetime as _datetime
 import ipaddress as _ipaddress
 from collections.abc import Coroutine as _Coroutine
 from decimal import Decimal as _Decimal
+from typing import Any as _Any
 from typing import TypeAlias as _TypeAlias
 from uuid import UUID as _UUID
 
@@ -57,11 +58,12 @@ _Time: _TypeAlias = _datetime.date | _datetime.time | _datetime.datetime | _date
 _Address: _TypeAlias = _ipaddress.IPv4Address | _ipaddress.IPv6Address
 _Interface: _TypeAlias = _ipaddress.IPv4Interface | _ipaddress.IPv6Interface
 _Network: _TypeAlias = _ipaddress.IPv4Network | _ipaddress.IPv6Network
-Value: _TypeAlias = (
+_Scalar: _TypeAlias = (
     None | bool | int | float | _Decimal | str | bytes | _Time | _UUID | _Address | _Interface | _Network
 )
+Value: _TypeAlias = _Scalar | list[_Any]
 """What a cell of a row can be. date.max and .min, datetime.max and .min mean infinity, in parameters too."""
-Parameter: _TypeAlias = Value | bytearray | memoryview
+Parameter: _TypeAlias = _Scalar | bytearray | memoryview | list[_Any] | tuple[_Any, ...]
 """What can be given for $1, $2 …"""
 
 __all__ = [

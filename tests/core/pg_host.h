@@ -361,6 +361,9 @@ static inline const char *first_text(peer *p) {
     case WEIR_TYPE_CIDR:
         snprintf(text, sizeof text, "%.*s", (int)value.as.bytes.length, value.as.bytes.data);
         return text;
+    case WEIR_TYPE_ARRAY:
+        snprintf(text, sizeof text, "array of %zu", value.as.array->count);
+        return text;
     default:
         weir_value_text(&value, text);
         return text;

@@ -136,6 +136,65 @@ START_TEST(statements_refuse_times_beyond_the_day) {
 }
 END_TEST
 
+static weir_value array_of(const weir_array *array) {
+    return (weir_value){.type = WEIR_TYPE_ARRAY, .as.array = array};
+}
+
+START_TEST(statements_keep_arrays) {
+    char text[] = "two";
+    weir_value items[] = {{.type = WEIR_TYPE_NULL}, {.type = WEIR_TYPE_TEXT, .as.bytes = {text, 3}}};
+    weir_array box = {.count = 2, .dimensions = 2, .lengths = {1, 2}, .lower = {1, -5}, .items = items},
+               none = {0};
+    weir_value given = array_of(&box), empty = array_of(&none);
+    for (long k = 0; k < 20; k++) {
+        long before = weir__alloc_live();
+        weir_statement *statement = weir_statement_new("x", 1, NULL);
+        weir__alloc_fail_at(k, false);
+        for (int i = 0; i < 30; i++) weir_statement_add(statement, i % 2 ? &empty : &given);
+        bool failed = k > 0 && weir__alloc_count() >= k;
+        weir__alloc_fail_at(0, false);
+        ck_assert_int_eq(weir__statement_check(statement, NULL), failed ? WEIR_ENOMEM : WEIR_OK);
+        const weir_value *kept = weir__statement_set(statement, 0);
+        for (int i = 0; !failed && i < 30; i += 2) {
+            ck_assert_uint_eq(kept[i].as.array->count, 2);
+            ck_assert_int_eq(kept[i].as.array->lower[1], -5);
+            ck_assert(kept[i].as.array->items != items);
+            ck_assert_str_eq(kept[i].as.array->items[1].as.bytes.data, "two");
+            ck_assert_uint_eq(kept[i + 1].as.array->count, 0);
+        }
+        weir_statement_unref(statement);
+        ck_assert_int_eq(weir__alloc_live(), before);
+    }
+}
+END_TEST
+
+START_TEST(statements_refuse_strange_arrays) {
+    weir_value nulls[4] = {{.type = WEIR_TYPE_NULL}};
+    const weir_array inner = {0};
+    const weir_value nested = array_of(&inner), late = {.type = WEIR_TYPE_TIME, .as.time = -1};
+    const weir_array bad[] = {
+        {.count = 1, .items = nulls},
+        {.count = 3, .dimensions = 2, .lengths = {2, 2}, .items = nulls},
+        {.count = 0, .dimensions = 1, .lengths = {0}, .items = nulls},
+        {.count = 1, .dimensions = 7, .lengths = {1, 1, 1, 1, 1, 1}, .items = nulls},
+        {.count = 4, .dimensions = -1, .items = nulls},
+        {.count = 1, .dimensions = 2, .lengths = {-1, -1}, .items = nulls},
+        {.count = 2, .dimensions = 1, .lengths = {2}, .lower = {INT32_MAX}, .items = nulls},
+        {.count = 1, .dimensions = 1, .lengths = {1}},
+        {.count = (size_t)1 << 60, .dimensions = 2, .lengths = {1 << 30, 1 << 30}, .items = nulls},
+        {.count = 1, .dimensions = 1, .lengths = {1}, .items = &nested},
+        {.count = 1, .dimensions = 1, .lengths = {1}, .items = &late},
+    };
+    for (size_t i = 0; i <= sizeof bad / sizeof bad[0]; i++) {
+        weir_statement *statement = weir_statement_new("x", 1, NULL);
+        weir_value value = array_of(i < sizeof bad / sizeof bad[0] ? &bad[i] : NULL);
+        weir_statement_add(statement, &value);
+        ck_assert_int_eq(weir__statement_check(statement, NULL), WEIR_EVALUE);
+        weir_statement_unref(statement);
+    }
+}
+END_TEST
+
 START_TEST(arena_gives_pieces) {
     long before = weir__alloc_live();
     weir__arena arena = {0};
@@ -172,6 +231,8 @@ int main(void) {
     tcase_add_test(tests, uuids_have_texts);
     tcase_add_test(tests, statements_keep_them);
     tcase_add_test(tests, statements_refuse_times_beyond_the_day);
+    tcase_add_test(tests, statements_keep_arrays);
+    tcase_add_test(tests, statements_refuse_strange_arrays);
     tcase_add_test(tests, arena_gives_pieces);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

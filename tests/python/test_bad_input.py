@@ -105,7 +105,7 @@ def test_statements(url, run):
                     weirpool.ArgumentError,
                     r"parameter \$2 is of type object",
                 ),
-                (("select $1", [1]), {}, weirpool.ArgumentError, r"parameter \$1 is of type list"),
+                (("select $1", {1}), {}, weirpool.ArgumentError, r"parameter \$1 is of type set"),
                 (
                     ("select $1", 10**5000),
                     {},

@@ -95,6 +95,8 @@ def normal(name, value):
     """What the server makes of the value: it keeps instants in UTC, and decimals without exponent."""
     if name == "timestamptz":
         return value.astimezone(dt.timezone.utc)
+    if name in ("time", "timetz", "timestamp"):
+        return value.replace(fold=0)
     if name == "numeric":
         return Decimal(format(value, "f")) if value else abs(Decimal(format(value, "f")))
     if name in ("inet", "cidr") and "/" in str(value):
@@ -264,6 +266,125 @@ def test_json_is_text(pools):
         assert pool.fetchval("select '08002b:0102030405'::macaddr8") == "08:00:2b:01:02:03:04:05"
 
 
+ITEMS = {**PLAIN, **TYPES, "numeric": st.decimals(-(10**40), 10**40, places=20)}
+
+
+def boxes(name):
+    """Lists with NULLs in them, of one to six dimensions."""
+    item = st.none() | ITEMS[name]
+
+    @st.composite
+    def box(draw, dimensions):
+        lengths = draw(
+            st.lists(st.integers(1, 4 if dimensions < 3 else 2), min_size=dimensions, max_size=dimensions)
+        )
+
+        def level(depth):
+            if depth == len(lengths):
+                return draw(item)
+            return [level(depth + 1) for _ in range(lengths[depth])]
+
+        return level(0)
+
+    return st.just([]) | st.lists(item) | st.integers(1, 6).flatmap(box)
+
+
+def each(function, value):
+    if isinstance(value, list):
+        return [each(function, item) for item in value]
+    return None if value is None else function(value)
+
+
+@pytest.mark.parametrize("name", ITEMS)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_arrays_round_trip(pools, name, data):
+    value = data.draw(boxes(name))
+    wanted = each(lambda item: normal(name, item), value)
+    for got in there_and_back(pools, f"{name}[]", value):
+        assert got == wanted
+        assert str(got) == str(wanted)
+
+
+def test_arrays_of_texts(pools):
+    odd = ["", " ", "NULL", "null", None, ",", "{}", '"', "\\", 'a"b\\c', "Grüße", "a b", "'", "\n"]
+    for pool in pools:
+        for name in ("text", "varchar", "name", "char(20)"):
+            got = pool.fetchval(f"select $1::{name}[]", odd)
+            assert [item and item.rstrip(" ") for item in got] == [item and item.rstrip(" ") for item in odd]
+        for name in ("json", "jsonb"):
+            assert pool.fetchval(f"select $1::{name}[]", ['{"a": 1}', None, "[]"]) == ['{"a": 1}', None, "[]"]
+        assert pool.fetchval("select $1::macaddr[]", ["08:00:2b:01:02:03"]) == ["08:00:2b:01:02:03"]
+        assert pool.fetchval("select $1::int[]", "{1,2,NULL}") == [1, 2, None]
+        assert pool.fetchval("select $1::date[]", ["2024-02-29", None]) == [dt.date(2024, 2, 29), None]
+        assert pool.fetchval("select $1::float8[]", (1, 2.5, Decimal("0.1"))) == [1.0, 2.5, 0.1]
+        assert pool.fetchval("select $1::bytea[]", [bytearray(b"a"), memoryview(b"abcd")[::2]]) == [
+            b"a",
+            b"ac",
+        ]
+        assert pool.fetchval("select '[0:1][-2:-1]={{1,2},{3,4}}'::int[]") == [[1, 2], [3, 4]]
+        assert pool.fetchval("select $1::int[]", [[], []]) == pool.fetchval("select $1::int[]", ()) == []
+        assert pool.fetchval("select 3 = any($1::int[])", list(range(10000))) is True
+        pool.execute("drop type if exists mood")
+        pool.execute("create type mood as enum ('so so', 'well')")
+        assert pool.fetchval("select $1::mood[]::text", ["so so", None, "well"]) == '{"so so",NULL,well}'
+
+
+def test_what_is_no_array(pools):
+    deep, itself = [1], []
+    for _ in range(6):
+        deep = [deep]
+    itself.append(itself)
+    for bad, text in [
+        ([[1], [2, 3]], "not all of one length"),
+        ([[1], 2], "lists beside values"),
+        ([1, [2]], "lists beside values"),
+        ([1, []], "lists beside values"),
+        (deep, "more than six dimensions"),
+        (itself, "more than six dimensions"),
+        ([object()], "is of type object"),
+        (["\ud800"], "lone surrogate"),
+    ]:
+        for pool in pools:
+            with pytest.raises(weirpool.ArgumentError, match=rf"parameter \$1 .*{text}"):
+                pool.fetchval("select $1::int[]", bad)
+    for name, value in [
+        ("integer", ["x"]),
+        ("bigint", [1, 2.0]),
+        ("text", [1]),
+        ("date", [NAIVE]),
+        ("numeric", ["1"]),
+    ]:
+        with pytest.raises(weirpool.DataError, match=rf"parameter \$1: {name} takes"):
+            pools[0].fetchval(f"select $1::{name}[]", value)
+    with pytest.raises(weirpool.DataError, match=r"\$1: smallint\[\] takes array or text, not int"):
+        pools[0].fetchval("select $1::smallint[]", 3)
+    with pytest.raises(weirpool.DataError, match="integer takes int, not array"):
+        pools[0].fetchval("select $1::integer", [3])
+    with pytest.raises(weirpool.DataError, match="column 'a': Python cannot hold this array"):
+        pools[0].fetchval("select array[date '10000-01-01'] as a")
+
+
+def test_a_list_that_changes_meanwhile(pools):
+    class Vicious(Decimal):
+        def __str__(self):
+            values.clear()
+            return "1"
+
+    values = [Vicious(1), *("x" * n for n in range(100, 200))]
+    values[1:] = [Decimal(n) for n in range(100)]
+    assert len(pools[0].fetchval("select $1::numeric[]", values)) == 101 and values == []
+
+
+def test_executemany_with_arrays(pools):
+    pool = pools[0]
+    pool.execute("drop table if exists boxes")
+    pool.execute("create table boxes (n int, a int[], t text[])")
+    sets = [(n, list(range(n)), [str(n)] * 3) for n in range(50)]
+    assert pool.executemany("insert into boxes values ($1, $2, $3)", sets) == 50
+    assert [tuple(row) for row in pool.fetch("select * from boxes order by n")] == sets
+
+
 def test_dates_are_midnights(pools):
     for pool in pools:
         for day in (dt.date(2024, 2, 29), dt.date.max, dt.date.min):
@@ -346,5 +467,7 @@ def test_sqlite_gets_text(sqlite_url):
             (ipaddress.ip_network("10.0.0.0/8"), "10.0.0.0/8"),
         ]:
             assert pool.fetchval("select $1", value) == text
+        with pytest.raises(weirpool.DataError, match="SQLite has no arrays"):
+            pool.fetchval("select $1", [1])
         assert pool.fetchval("select date($1, '+1 day')", NAIVE) == "2024-03-01"
         assert pool.fetchval("select time($1)", dt.time(5, 6, 7)) == "05:06:07"

@@ -27,7 +27,8 @@ WEIR_BEGIN_DECLS
     X(INTERVAL, 12, "interval")                                                                                        \
     X(UUID, 13, "uuid")                                                                                                \
     X(INET, 14, "inet") /* a host, as text: "192.0.2.1", with its network's size "192.0.2.1/24" */                     \
-    X(CIDR, 15, "cidr") /* a network, as text: "192.0.2.0/24" */
+    X(CIDR, 15, "cidr") /* a network, as text: "192.0.2.0/24" */                                                       \
+    X(ARRAY, 16, "array")
 
 typedef enum weir_type {
 #define WEIR__TYPE(suffix, number, name) WEIR_TYPE_##suffix = number,
@@ -63,8 +64,19 @@ typedef struct weir_value {
             int64_t microseconds;
         } interval; /* the signs may differ */
         unsigned char uuid[16];
+        const struct weir_array *array; /* owned as bytes are */
     } as;
 } weir_value;
+
+/* Values of one type in a box of up to six dimensions. */
+#define WEIR_ARRAY_DIMENSIONS 6
+typedef struct weir_array {
+    size_t count;                           /* of the items: the product of all lengths; 0 without dimensions */
+    int dimensions;                         /* 0: it is empty */
+    int32_t lengths[WEIR_ARRAY_DIMENSIONS]; /* above 0 */
+    int32_t lower[WEIR_ARRAY_DIMENSIONS];   /* the database's index of each dimension's first item, mostly 1 */
+    const weir_value *items;                /* the last dimension's index runs fastest; any kind but ARRAY */
+} weir_array;
 
 /* "text"; NULL for a number that is no type. */
 WEIR_API const char *weir_type_name(weir_type type);

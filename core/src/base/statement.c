@@ -177,6 +177,56 @@ static bool is_time(const weir_value *value) {
            value->as.timetz.east > -86400 && value->as.timetz.east < 86400;
 }
 
+static bool own_value(weir_statement *statement, weir_value *value);
+
+static bool is_array(const weir_array *array) {
+    if (!array || array->dimensions < 0 || array->dimensions > WEIR_ARRAY_DIMENSIONS) return false;
+    size_t count = array->dimensions > 0;
+    for (int i = 0; i < array->dimensions; i++) {
+        int32_t last;
+        if (array->lengths[i] < 1 || __builtin_mul_overflow(count, (size_t)array->lengths[i], &count) ||
+            __builtin_add_overflow(array->lower[i], array->lengths[i] - 1, &last))
+            return false;
+    }
+    return count == array->count && (!count || array->items);
+}
+
+static void *take_aligned(weir_statement *statement, size_t size) {
+    const size_t unit = _Alignof(max_align_t);
+    char *room = take_room(statement, size + unit - 1);
+    return room ? room + (unit - (uintptr_t)room % unit) % unit : NULL;
+}
+
+/* Makes an array, its items and their bytes the statement's own. */
+static bool own_array(weir_statement *statement, weir_value *value) {
+    const weir_array *given = value->as.array;
+    if (!is_array(given)) {
+        statement->fault = WEIR__FAULT_SHAPE;
+        return false;
+    }
+    /* An item has a length of four bytes on the wire, at the least. */
+    if (given->count > (WEIR__STATEMENT_BYTES_MAX - statement->set_bytes) / 4) {
+        statement->fault = WEIR__FAULT_LENGTH;
+        return false;
+    }
+    statement->set_bytes += given->count * 4;
+    weir_array *array = take_aligned(statement, sizeof *array);
+    weir_value *items = take_aligned(statement, given->count * sizeof *items);
+    if (!array || !items) {
+        statement->broken = true;
+        return false;
+    }
+    *array = *given;
+    array->items = items;
+    for (size_t i = 0; i < given->count; i++) {
+        items[i] = given->items[i];
+        if (items[i].type == WEIR_TYPE_ARRAY) statement->fault = WEIR__FAULT_TYPE;
+        if (statement->fault != WEIR__FAULT_NONE || !own_value(statement, &items[i])) return false;
+    }
+    value->as.array = array;
+    return true;
+}
+
 static bool own_value(weir_statement *statement, weir_value *value) {
     switch (value->type) {
     case WEIR_TYPE_NULL:
@@ -200,6 +250,8 @@ static bool own_value(weir_statement *statement, weir_value *value) {
     case WEIR_TYPE_INET:
     case WEIR_TYPE_CIDR:
         return own_bytes(statement, value);
+    case WEIR_TYPE_ARRAY:
+        return own_array(statement, value);
     }
     statement->fault = WEIR__FAULT_TYPE;
     return false;
@@ -265,6 +317,10 @@ static int report_fault(const weir_statement *statement, weir__fault fault, weir
                           parameter);
     case WEIR__FAULT_RANGE:
         return weir__fail(error, WEIR_EVALUE, "set %zu, parameter %zu: no time of day", set, parameter);
+    case WEIR__FAULT_SHAPE:
+        return weir__fail(error, WEIR_EVALUE,
+                          "set %zu, parameter %zu: an array whose dimensions are not its items'", set,
+                          parameter);
     case WEIR__FAULT_LENGTH:
         return weir__fail(error, WEIR_EVALUE, "set %zu, parameter %zu: more than 1 GiB in a set", set,
                           parameter);

@@ -125,6 +125,7 @@ size_t weir_value_text(const weir_value *value, char *out) {
     case WEIR_TYPE_BYTES:
     case WEIR_TYPE_INET:
     case WEIR_TYPE_CIDR:
+    case WEIR_TYPE_ARRAY:
         break;
     case WEIR_TYPE_DATE:
         if (value->as.date == INT32_MAX || value->as.date == INT32_MIN) {

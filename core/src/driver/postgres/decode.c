@@ -93,7 +93,7 @@ bool weir__pg_has_binary(Oid type) {
     case WEIR__OID_UUID:
         return true;
     default:
-        return false;
+        return weir__pg_element(type) != 0;
     }
 }
 
@@ -108,7 +108,7 @@ bool weir__pg_is_plain(Oid type, int format) {
     case WEIR__OID_NUMERIC:
         return format == 0;
     default:
-        return true;
+        return !weir__pg_element(type);
     }
 }
 
@@ -234,6 +234,8 @@ static int decode_other(Oid type, const char *data, size_t length, weir__arena *
     case WEIR__OID_MACADDR8:
         return length == 8 ? decode_macaddr(data, 8, arena, out) : WEIR_EVALUE;
     default:
+        if (weir__pg_element(type))
+            return weir__pg_array(weir__pg_element(type), 1, data, length, arena, out);
         return weir__pg_has_binary(type) ? give_bytes(out, WEIR_TYPE_TEXT, data, length) : WEIR_EVALUE;
     }
 }
@@ -354,7 +356,8 @@ static int decode_text(Oid type, const char *text, size_t length, weir__arena *a
         return decode_integer(text, INT64_MIN, INT64_MAX, out);
     case WEIR__OID_OID:
         return decode_integer(text, 0, UINT32_MAX, out);
-    case WEIR__OID_FLOAT4:
+    case WEIR__OID_FLOAT4: /* the shortest text of a float: as a double it would be another number */
+        return weir__pg_scan_double(text, &real) ? give_real(out, (float)real) : WEIR_EVALUE;
     case WEIR__OID_FLOAT8:
         return weir__pg_scan_double(text, &real) ? give_real(out, real) : WEIR_EVALUE;
     case WEIR__OID_NUMERIC:
@@ -383,6 +386,8 @@ static int decode_text(Oid type, const char *text, size_t length, weir__arena *a
         *out = (weir_value){.type = WEIR_TYPE_NULL};
         return WEIR_OK;
     default:
+        if (weir__pg_element(type))
+            return weir__pg_array(weir__pg_element(type), 0, text, length, arena, out);
         return give_bytes(out, WEIR_TYPE_TEXT, text, length);
     }
 }

@@ -15,8 +15,9 @@
 typedef struct place {
     weir__pgargs *args;
     const weir_statement *statement;
-    size_t set, index;
-    Oid type; /* 0: unknown */
+    size_t set, number; /* as the caller counts, from 0 */
+    size_t index;       /* where it goes: behind all others lies the place of an array's item */
+    Oid type;           /* 0: unknown */
     weir_error *error;
 } place;
 
@@ -35,7 +36,10 @@ static const char *type_text(Oid type, char *buffer, size_t size) {
         {WEIR__OID_TEXT, "text"},
         {WEIR__OID_OID, "oid"},
         {WEIR__OID_JSON, "json"},
+        {WEIR__OID_XML, "xml"},
         {WEIR__OID_CIDR, "cidr"},
+        {WEIR__OID_MACADDR8, "macaddr8"},
+        {WEIR__OID_MACADDR, "macaddr"},
         {WEIR__OID_FLOAT4, "real"},
         {WEIR__OID_FLOAT8, "double precision"},
         {WEIR__OID_UNKNOWN, "text"},
@@ -54,16 +58,20 @@ static const char *type_text(Oid type, char *buffer, size_t size) {
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (names[i].type == type) return names[i].name;
-    snprintf(buffer, size, "the type with oid %u", type);
+    if (weir__pg_element(type))
+        snprintf(buffer, size, "%s[]",
+                 type_text(weir__pg_element(type), NULL, 0)); /* all of them are above */
+    else
+        snprintf(buffer, size, "the type with oid %u", type);
     return buffer;
 }
 
 /* "$2", and for an executemany "$2 of set 7". */
 static const char *place_text(const place *at, char *buffer, size_t size) {
     if (at->statement->many) {
-        snprintf(buffer, size, "$%zu of set %zu", at->index + 1, at->set + 1);
+        snprintf(buffer, size, "$%zu of set %zu", at->number + 1, at->set + 1);
     } else {
-        snprintf(buffer, size, "$%zu", at->index + 1);
+        snprintf(buffer, size, "$%zu", at->number + 1);
     }
     return buffer;
 }
@@ -144,6 +152,8 @@ static int put_hex(const place *at, const weir_value *value) {
     return put_blob(at, start, 1, 0);
 }
 
+static int put_literal(const place *at, const weir_value *value);
+
 /* As the text that the server's input function reads. */
 static int put_any(const place *at, const weir_value *value) {
     switch (value->type) {
@@ -174,6 +184,8 @@ static int put_any(const place *at, const weir_value *value) {
         size_t length = weir_value_text(value, cell(at));
         return put(at, cell(at), length, 0);
     }
+    case WEIR_TYPE_ARRAY:
+        return put_literal(at, value);
     }
     return put(at, NULL, 0, 0);
 }
@@ -311,7 +323,167 @@ static int put_kind(const place *at, const weir_value *value) {
     }
 }
 
+/* ---- arrays */
+
+static int no_memory(const place *at) { return weir__fail(at->error, WEIR_ENOMEM, "out of memory"); }
+
+/* An item's text in quotes, which it needs for what is in it or for being empty. */
+static void quote(weir__buffer *out, const char *text, size_t length) {
+    char *room = weir__buffer_reserve(out, 2 * length + 2), *p = room;
+    if (!room) return;
+    *p++ = '"';
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '"' || text[i] == '\\') *p++ = '\\';
+        *p++ = text[i];
+    }
+    *p++ = '"';
+    out->length -= 2 * length + 2 - (size_t)(p - room);
+}
+
+/* One item of a literal. What it is was checked, if its type is known, or else is the server's matter. */
+static int put_item_text(const place *at, const weir_value *item) {
+    weir__pgargs *args = at->args;
+    if (item->type == WEIR_TYPE_NULL) {
+        weir__buffer_text(&args->blob, "NULL");
+        return WEIR_OK;
+    }
+    size_t start = args->blob.length;
+    int code = put_any(at, item);
+    if (code != WEIR_OK) return code;
+    size_t length = (size_t)args->lengths[at->index];
+    args->total -= length;
+    if (args->offsets[at->index] == SIZE_MAX) {
+        quote(&args->blob, args->values[at->index], length);
+        return WEIR_OK;
+    }
+    /* Bytes: their hexadecimal text "\x…" lies in the blob already, and wants quotes and one backslash more.
+     */
+    char *text = weir__buffer_reserve(&args->blob, 2);
+    if (!text) return no_memory(at);
+    text = args->blob.data + start;
+    memmove(text + 2, text, length);
+    text[0] = '"';
+    text[1] = '\\';
+    text[length + 2] = '"';
+    return WEIR_OK;
+}
+
+/* How many of the innermost lists begin or end at the item of that number. */
+static int edges(const weir_array *array, size_t index) {
+    int edges = 0;
+    for (int i = array->dimensions - 1; i >= 0 && index % (size_t)array->lengths[i] == 0; i--) {
+        index /= (size_t)array->lengths[i];
+        edges++;
+    }
+    return edges;
+}
+
+static int put_literal(const place *at, const weir_value *value) {
+    const weir_array *array = value->as.array;
+    weir__buffer *blob = &at->args->blob;
+    size_t start = blob->length;
+    place item = *at;
+    item.index = at->args->capacity - 1;
+    bool shifted = false;
+    for (int i = 0; i < array->dimensions; i++) shifted = shifted || array->lower[i] != 1;
+    for (int i = 0; shifted && i < array->dimensions; i++)
+        weir__buffer_printf(blob, "[%d:%d]", array->lower[i], array->lower[i] + array->lengths[i] - 1);
+    if (shifted) weir__buffer_char(blob, '=');
+    if (!array->count) weir__buffer_text(blob, "{}");
+    for (size_t i = 0; i < array->count; i++) {
+        if (i) weir__buffer_char(blob, ',');
+        for (int n = edges(array, i); n > 0; n--) weir__buffer_char(blob, '{');
+        int code = put_item_text(&item, &array->items[i]);
+        if (code != WEIR_OK) return code;
+        for (int n = edges(array, i + 1); n > 0; n--) weir__buffer_char(blob, '}');
+        if (blob->broken) return no_memory(at);
+    }
+    weir__buffer_char(blob, '\0');
+    if (blob->length - start > BYTES_MAX) return refuse_text(at, "longer than 1 GiB - 1");
+    return put_blob(at, start, 1, 0);
+}
+
+static int put_value(const place *at, const weir_value *value);
+
+static bool is_texts(Oid type) {
+    switch (type) {
+    case WEIR__OID_TEXT:
+    case WEIR__OID_VARCHAR:
+    case WEIR__OID_BPCHAR:
+    case WEIR__OID_NAME:
+    case WEIR__OID_CHAR:
+    case WEIR__OID_JSON:
+    case WEIR__OID_XML:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* One item behind its length. *binary becomes false when it has no binary form. */
+static int put_item(const place *at, const weir_value *item, bool *binary) {
+    weir__pgargs *args = at->args;
+    size_t start = args->blob.length;
+    char *length = weir__buffer_reserve(&args->blob, 4);
+    if (!length) return no_memory(at);
+    if (item->type == WEIR_TYPE_NULL) {
+        memset(length, 0xff, 4);
+        return WEIR_OK;
+    }
+    int code = put_value(at, item);
+    if (code != WEIR_OK) return code;
+    args->total -= (size_t)args->lengths[at->index];
+    if (args->formats[at->index] == 0 && at->type == WEIR__OID_JSONB)
+        weir__buffer_char(&args->blob, 1); /* the version of its binary form */
+    else if (args->formats[at->index] == 0 && !is_texts(at->type))
+        *binary = false;
+    if (args->offsets[at->index] == SIZE_MAX)
+        weir__buffer_append(&args->blob, args->values[at->index], (size_t)args->lengths[at->index]);
+    if (args->blob.broken) return no_memory(at);
+    big_endian(args->blob.data + start, args->blob.length - start - 4, 4);
+    return WEIR_OK;
+}
+
+static void put_shape(weir__buffer *blob, const weir_array *array, Oid element) {
+    size_t size = 12 + 8 * (size_t)array->dimensions;
+    char *header = weir__buffer_reserve(blob, size);
+    if (!header) return;
+    bool nulls = false;
+    for (size_t i = 0; i < array->count && !nulls; i++) nulls = array->items[i].type == WEIR_TYPE_NULL;
+    big_endian(header, (uint64_t)array->dimensions, 4);
+    big_endian(header + 4, nulls, 4);
+    big_endian(header + 8, element, 4);
+    for (int i = 0; i < array->dimensions; i++) {
+        big_endian(header + 12 + 8 * i, (uint32_t)array->lengths[i], 4);
+        big_endian(header + 16 + 8 * i, (uint32_t)array->lower[i], 4);
+    }
+}
+
+/* In binary form, or as a literal when one of the items has text only; all are checked in either case. */
+static int put_array(const place *at, const weir_value *value, Oid element) {
+    weir__buffer *blob = &at->args->blob;
+    size_t start = blob->length;
+    place item = *at;
+    bool binary = true;
+    if (value->type == WEIR_TYPE_TEXT) return put_text(at, value);
+    if (value->type != WEIR_TYPE_ARRAY) return refuse_kind(at, value, "array or text");
+    item.index = at->args->capacity - 1;
+    item.type = element;
+    put_shape(blob, value->as.array, element);
+    for (size_t i = 0; i < value->as.array->count; i++) {
+        int code = put_item(&item, &value->as.array->items[i], &binary);
+        if (code != WEIR_OK) return code;
+    }
+    if (!binary) {
+        blob->length = start;
+        return put_literal(at, value);
+    }
+    if (blob->length - start > BYTES_MAX) return refuse_text(at, "longer than 1 GiB - 1");
+    return put_blob(at, start, 0, 1);
+}
+
 static int put_value(const place *at, const weir_value *value) {
+    Oid element;
     if (value->type == WEIR_TYPE_NULL) return put(at, NULL, 0, 0);
     switch (at->type) {
     case WEIR__OID_BOOL:
@@ -355,7 +527,8 @@ static int put_value(const place *at, const weir_value *value) {
         if (value->as.bytes.length > BYTES_MAX) return refuse_text(at, "longer than 1 GiB - 1");
         return put(at, value->as.bytes.data, value->as.bytes.length, 1);
     default:
-        return put_any(at, value);
+        element = weir__pg_element(at->type);
+        return element ? put_array(at, value, element) : put_any(at, value);
     }
 }
 
@@ -393,12 +566,12 @@ int weir__pg_encode(weir__pgargs *args, const weir_statement *statement, size_t 
                     weir_error *error) {
     size_t count = statement->parameters;
     const weir_value *values = weir__statement_set(statement, set);
-    if (!grow(args, count)) return weir__fail(error, WEIR_ENOMEM, "out of memory");
+    if (!grow(args, count + 1)) return weir__fail(error, WEIR_ENOMEM, "out of memory");
     weir__buffer_free(&args->blob); /* a large one is not kept */
     args->total = 0;
-    place at = {args, statement, set, 0, 0, error};
+    place at = {.args = args, .statement = statement, .set = set, .error = error};
     for (size_t i = 0; i < count; i++) {
-        at.index = i;
+        at.index = at.number = i;
         at.type = types ? types[i] : 0;
         int code = put_value(&at, &values[i]);
         if (code != WEIR_OK) return code;

@@ -14,6 +14,7 @@
  *     timestamptz, interval              the kind of that name, TEXT
  *     timestamp                          TIMESTAMP, DATE (its midnight), TEXT
  *     inet, cidr                         INET, CIDR, TEXT
+ *     arrays of those                    ARRAY of what the element takes, TEXT
  *     any other                          TEXT; all others as the text of theirs
  *
  * All else is refused with WEIR_EVALUE: nothing is rounded, cut or parsed behind the caller's back. So is a
@@ -21,9 +22,10 @@
  * as "any other".
  *
  * Results: BOOL, INT (smallint, integer, bigint, oid), FLOAT (real, double precision), NUMERIC, BYTES
- * (bytea), DATE, TIME, TIMETZ, TIMESTAMP, TIMESTAMPTZ, INTERVAL, UUID, INET, CIDR, NULL (void), and TEXT for
- * everything else: json, jsonb, macaddr, enums, ranges … as PostgreSQL writes them. In text form, times are
- * understood with DateStyle ISO and IntervalStyle postgres, which are the server's defaults.
+ * (bytea), DATE, TIME, TIMETZ, TIMESTAMP, TIMESTAMPTZ, INTERVAL, UUID, INET, CIDR, ARRAY of those, NULL
+ * (void), and TEXT for everything else: json, jsonb, macaddr, enums, ranges … as PostgreSQL writes them. In
+ * text form, times are understood with DateStyle ISO and IntervalStyle postgres, which are the server's
+ * defaults.
  */
 #ifndef WEIR_DRIVER_POSTGRES_VALUE_H
 #define WEIR_DRIVER_POSTGRES_VALUE_H
@@ -70,6 +72,40 @@ enum {
     WEIR__OID_JSONB = 3802,
 };
 
+/* The arrays of them: X(element, number of the array's type). */
+#define WEIR__PG_ARRAYS(X)                                                                                   \
+    X(JSON, 199)                                                                                             \
+    X(XML, 143)                                                                                              \
+    X(CIDR, 651)                                                                                             \
+    X(MACADDR8, 775)                                                                                         \
+    X(BOOL, 1000)                                                                                            \
+    X(BYTEA, 1001)                                                                                           \
+    X(CHAR, 1002)                                                                                            \
+    X(NAME, 1003)                                                                                            \
+    X(INT2, 1005)                                                                                            \
+    X(INT4, 1007)                                                                                            \
+    X(TEXT, 1009)                                                                                            \
+    X(BPCHAR, 1014)                                                                                          \
+    X(VARCHAR, 1015)                                                                                         \
+    X(INT8, 1016)                                                                                            \
+    X(FLOAT4, 1021)                                                                                          \
+    X(FLOAT8, 1022)                                                                                          \
+    X(OID, 1028)                                                                                             \
+    X(MACADDR, 1040)                                                                                         \
+    X(INET, 1041)                                                                                            \
+    X(TIMESTAMP, 1115)                                                                                       \
+    X(DATE, 1182)                                                                                            \
+    X(TIME, 1183)                                                                                            \
+    X(TIMESTAMPTZ, 1185)                                                                                     \
+    X(INTERVAL, 1187)                                                                                        \
+    X(NUMERIC, 1231)                                                                                         \
+    X(TIMETZ, 1270)                                                                                          \
+    X(UUID, 2951)                                                                                            \
+    X(JSONB, 3807)
+
+/* The type of an array's elements; 0: it is no array that is known. */
+Oid weir__pg_element(Oid type);
+
 /* Whether results of that type can be had in binary form. */
 bool weir__pg_has_binary(Oid type);
 
@@ -100,6 +136,11 @@ int weir__pg_decode(Oid type, int format, const char *data, size_t length, weir_
 bool weir__pg_is_plain(Oid type, int format);
 /* bytea's text form, hex or escape, into `out`, which has room for `length` bytes; -1: malformed. */
 ptrdiff_t weir__pg_unescape(const char *text, size_t length, char *out);
+
+/* ---- array.c */
+/* An array and its items, made in the arena. WEIR_EVALUE, WEIR_ENOMEM. */
+int weir__pg_array(Oid element, int format, const char *data, size_t length, weir__arena *arena,
+                   weir_value *out);
 
 /* ---- numeric.c */
 /* The digits that the server sends, as text in the arena. WEIR_EVALUE, WEIR_ENOMEM. */

@@ -87,6 +87,8 @@ static int bind_value(sqlite3_stmt *handle, int slot, const weir_value *value) {
         size_t length = weir_value_text(value, text);
         return weir__sqlite.bind_text64(handle, slot, text, length, SQLITE_TRANSIENT, SQLITE_UTF8);
     }
+    case WEIR_TYPE_ARRAY: /* refused before */
+        break;
     }
     return SQLITE_MISUSE;
 }
@@ -99,6 +101,9 @@ int weir__sqlite_bind(weir__sqlite_conn *conn, weir__sqlite_statement *statement
                           count == 1 ? "was" : "were");
     for (int slot = 1; slot <= statement->slots; slot++) {
         int number = statement->numbers ? statement->numbers[slot - 1] : slot;
+        if (values[number - 1].type == WEIR_TYPE_ARRAY)
+            return weir__fail(error, WEIR_EVALUE, "parameter $%d: SQLite has no arrays; give their JSON text",
+                              number);
         int rc = bind_value(statement->handle, slot, &values[number - 1]);
         if (rc != SQLITE_OK) return weir__sqlite_fail(conn, rc, NULL, error);
     }
