@@ -12,7 +12,6 @@ with weirpool.create_pool_sync("sqlite:///demo.db") as pool:
 from collections.abc import Coroutine as _Coroutine
 from decimal import Decimal as _Decimal
 from typing import TypeAlias as _TypeAlias
-from typing import Union as _Union
 
 from . import _core, errors
 from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
@@ -51,9 +50,9 @@ from .errors import (
 
 __version__ = _core.version()
 
-Value: _TypeAlias = _Union[None, bool, int, float, _Decimal, str, bytes]
+Value: _TypeAlias = bool | int | float | _Decimal | str | bytes | None
 """What a cell of a row can be."""
-Parameter: _TypeAlias = _Union[None, bool, int, float, _Decimal, str, bytes, bytearray, memoryview]
+Parameter: _TypeAlias = bool | int | float | _Decimal | str | bytes | bytearray | memoryview | None
 """What can be given for $1, $2 …"""
 
 __all__ = [

@@ -226,7 +226,7 @@ def test_control_c_in_a_script(server, pg_url):
 
 
 def test_sqlite_read_then_write_without_busy(sqlite_url):
-    """Eight sessions at a time read and then write: 1,000 transactions, no "database is locked", no lost update."""
+    """Eight sessions at a time read, then write, 1,000 times: no "database is locked", no lost update."""
     with no_warnings(), weirpool.create_pool_sync(sqlite_url, max_size=8) as pool:
         pool.execute("create table counter (n integer)")
         pool.execute("insert into counter values (0)")
