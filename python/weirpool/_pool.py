@@ -169,6 +169,7 @@ _describe(
     create_pool_sync,
     SyncPool,
     "Makes a pool of connections whose calls block, and opens it.",
-    "`with create_pool_sync(…) as pool` closes it; otherwise `pool.close()` is yours.",
+    "`with create_pool_sync(…) as pool` closes it; otherwise `pool.close()` is yours. The pool has no thread of its own:\n"
+    "what falls due while nobody calls it (idle connections, the floor, healing) is done at the next call.",
     "a function",
 )

@@ -264,3 +264,16 @@ def test_closing_while_threads_wait(url):
     pool.close()
     with pytest.raises(weirpool.PoolClosed):
         pool.fetchval("select 1")
+
+
+def test_one_thread_is_enough_on_postgresql(pg_url):
+    """A thousand queries of a script, by address: no thread was started, or none is left."""
+    program = """
+import os, sys, weirpool
+with weirpool.create_pool_sync(sys.argv[1], max_size=2) as pool:
+    for number in range(1000):
+        assert pool.fetchval("select $1::int8", number) == number
+    print(len(os.listdir("/proc/self/task")))
+"""
+    said = subprocess.run([sys.executable, "-c", program, pg_url], env=for_python(), stdout=subprocess.PIPE, text=True, check=True)
+    assert said.stdout == "1\n"

@@ -28,7 +28,7 @@ WEIR_API int weir_pool_open(weir_reactor *reactor, const weir_options *options, 
 /*
  * Refuses new callers, answers those who wait with WEIR_ECLOSED, closes idle connections, gives those who hold one
  * `grace_ms` (WEIR_TIMEOUT_DEFAULT: close_timeout; -1: for ever; 0: none), then names them in a log line and cuts them
- * off: their sessions are stale. Completes when no connection is left. WEIR_OK when that is at once; closing twice is
+ * off: their sessions then answer WEIR_ECLOSED. Completes when no connection is left. WEIR_OK when that is at once; closing twice is
  * no error, a second close with a shorter grace hastens the first.
  */
 WEIR_API int weir_pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error);

@@ -1,6 +1,7 @@
 /*
  * A lent connection. It may be entered, used and left in different threads, but by one at a time: a call while another
- * operation runs on it gives WEIR_EBUSY. After its return every call gives WEIR_ESTALE.
+ * operation runs on it gives WEIR_EBUSY. After its return every call gives WEIR_ESTALE; after the pool
+ * has ended it, the reason: WEIR_ELOST, WEIR_ESESSIONTIMEOUT, WEIR_ECLOSED.
  */
 #ifndef WEIRPOOL_SESSION_H
 #define WEIRPOOL_SESSION_H

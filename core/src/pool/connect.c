@@ -84,17 +84,13 @@ bool weir__pool_down(weir_pool *pool, weir_error *error) {
     int64_t left = pool->retry_at - weir__reactor_now(pool->reactor);
     if (left <= 0) return false;
     weir__error_copy(error, &pool->last_error);
-    if (error) {
-        error->retry_after_ms = (left + WEIR__MS - 1) / WEIR__MS;
-        error->retryable = true;
-    }
+    if (error) error->retry_after_ms = (left + WEIR__MS - 1) / WEIR__MS;
     return true;
 }
 
 /* The database is there, but says no, and will say so again. */
 static bool is_permanent(const weir_error *error) {
-    return error->code == WEIR_EOPTION || !strncmp(error->sqlstate, "28", 2) ||
-           !strcmp(error->sqlstate, "3D000");
+    return !error->retryable;
 }
 
 static void finish_opening(weir_pool *pool, const weir_error *error) {
