@@ -7,17 +7,17 @@
 WEIR_BEGIN_DECLS
 
 /*
- * X(suffix, number, name): the kinds of value. A new kind is a row here, a member of the union when the ones that
- * are there cannot carry it, a decoder in each driver, and a mapping in each binding; the compiler's -Wswitch finds
- * the places.
+ * X(suffix, number, name): the kinds of value. A new kind is a row here, a member of the union when the ones
+ * that are there cannot carry it, a decoder in each driver, and a mapping in each binding; the compiler's
+ * -Wswitch finds the places.
  */
-#define WEIR_TYPES(X)                                                                                                  \
-    X(NULL, 0, "null")                                                                                                 \
-    X(BOOL, 1, "bool")                                                                                                 \
-    X(INT, 2, "int")                                                                                                   \
-    X(FLOAT, 3, "float")                                                                                               \
-    X(NUMERIC, 4, "numeric") /* exact decimal, as text: "-12.50", "NaN", "Infinity" */                                 \
-    X(TEXT, 5, "text")       /* UTF-8 */                                                                               \
+#define WEIR_TYPES(X)                                                                                        \
+    X(NULL, 0, "null")                                                                                       \
+    X(BOOL, 1, "bool")                                                                                       \
+    X(INT, 2, "int")                                                                                         \
+    X(FLOAT, 3, "float")                                                                                     \
+    X(NUMERIC, 4, "numeric") /* exact decimal, as text: "-12.50", "NaN", "Infinity" */                       \
+    X(TEXT, 5, "text")       /* UTF-8 */                                                                     \
     X(BYTES, 6, "bytes")
 
 typedef enum weir_type {
@@ -36,7 +36,7 @@ typedef struct weir_value {
         struct {
             const char *data;
             size_t length; /* bytes */
-        } bytes; /* NUMERIC, TEXT, BYTES */
+        } bytes;           /* NUMERIC, TEXT, BYTES */
     } as;
 } weir_value;
 

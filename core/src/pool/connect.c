@@ -89,9 +89,7 @@ bool weir__pool_down(weir_pool *pool, weir_error *error) {
 }
 
 /* The database is there, but says no, and will say so again. */
-static bool is_permanent(const weir_error *error) {
-    return !error->retryable;
-}
+static bool is_permanent(const weir_error *error) { return !error->retryable; }
 
 static void finish_opening(weir_pool *pool, const weir_error *error) {
     weir__task *task = pool->opening;

@@ -41,8 +41,9 @@ enum {
     (5000 * WEIR__MS) /* for a cancelled statement, or a reset, to end; then the connection is closed */
 #define WEIR__PROVEN_AFTER                                                                                   \
     (1000 * WEIR__MS) /* a connection lost before, and never used, counts as a failed attempt */
-#define WEIR__PING_AFTER (100 * WEIR__MS) /* idle for so long, a connection is looked at before it is lent   \
-                                           */
+#define WEIR__PING_AFTER                                                                                     \
+    (100 * WEIR__MS) /* idle for so long, a connection is looked at before it is lent                        \
+                      */
 
 typedef struct weir__slot weir__slot;
 typedef struct weir__task weir__task;

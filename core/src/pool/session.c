@@ -9,8 +9,9 @@ const char *weir__savepoint(int depth);
 
 #define EACH_DEPTH(S)                                                                                        \
     S(11)                                                                                                    \
-    S(12) S(13) S(14) S(15) S(16) S(17) S(18) S(21) S(22) S(23) S(24) S(25) S(26) S(27) S(28) S(31) S(32)    \
-        S(33) S(34) S(35) S(36) S(37) S(38) S(41) S(42) S(43) S(44) S(45) S(46) S(47) S(48)
+    S(12)                                                                                                    \
+    S(13) S(14) S(15) S(16) S(17) S(18) S(21) S(22) S(23) S(24) S(25) S(26) S(27) S(28) S(31) S(32) S(33)    \
+        S(34) S(35) S(36) S(37) S(38) S(41) S(42) S(43) S(44) S(45) S(46) S(47) S(48)
 #define RELEASE(n) "RELEASE SAVEPOINT weir_" #n,
 #define ROLLBACK_TO(n) "ROLLBACK TO SAVEPOINT weir_" #n,
 static const char *const releases[] = {EACH_DEPTH(RELEASE)};

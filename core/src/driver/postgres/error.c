@@ -101,7 +101,8 @@ static const char *remedy(const char *message) {
 
 /* The server, or the lack of a password, says no, and will say so again. */
 static bool is_final(const char *sqlstate, const PGconn *pg) {
-    return strncmp(sqlstate, "28", 2) == 0 || strcmp(sqlstate, "3D000") == 0 || (pg && PQconnectionNeedsPassword(pg));
+    return strncmp(sqlstate, "28", 2) == 0 || strcmp(sqlstate, "3D000") == 0 ||
+           (pg && PQconnectionNeedsPassword(pg));
 }
 
 void weir__pg_connect_error(weir_error *error, const PGconn *pg) {
