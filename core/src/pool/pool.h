@@ -256,6 +256,12 @@ void weir__session_owe(weir__slot *slot, const weir__task *task);
  */
 void weir__session_sync(weir__slot *slot);
 
+/* ---- savepoint.c ---- */
+/* SAVEPOINT …, RELEASE SAVEPOINT …, ROLLBACK TO SAVEPOINT … for a depth of 2 to WEIR__DEPTH_MAX. Static. */
+const char *weir__savepoint(int depth);
+const char *weir__savepoint_release(int depth);
+const char *weir__savepoint_rollback(int depth);
+
 /* ---- maintain.c ---- */
 void weir__pool_arm_reaper(weir_pool *pool, int64_t at);
 void weir__pool_reap(weir__timer *timer);

@@ -5,15 +5,6 @@
 
 #include "base/error.h"
 
-#define NAMES_8(S, a) S(a##1) S(a##2) S(a##3) S(a##4) S(a##5) S(a##6) S(a##7) S(a##8)
-#define SAVEPOINT(n) "SAVEPOINT weir_" #n,
-/* Depth 2 is the first savepoint; the names only need to differ. */
-static const char *const savepoints[] = {NAMES_8(SAVEPOINT, 1) NAMES_8(SAVEPOINT, 2) NAMES_8(SAVEPOINT, 3)
-                                             NAMES_8(SAVEPOINT, 4)};
-_Static_assert(sizeof savepoints / sizeof *savepoints >= WEIR__DEPTH_MAX - 1, "a savepoint for each depth");
-
-const char *weir__savepoint(int depth) { return savepoints[depth - 2]; }
-
 /* What must be begun on the server before the holder's statement. In a failed transaction the server will
    refuse it: then it does not count as begun, and its end has nothing to send. */
 static void put_beginnings(weir__slot *slot, weir__request *request) {

@@ -5,18 +5,6 @@
 
 #include "base/error.h"
 
-const char *weir__savepoint(int depth);
-
-#define EACH_DEPTH(S)                                                                                        \
-    S(11)                                                                                                    \
-    S(12)                                                                                                    \
-    S(13) S(14) S(15) S(16) S(17) S(18) S(21) S(22) S(23) S(24) S(25) S(26) S(27) S(28) S(31) S(32) S(33)    \
-        S(34) S(35) S(36) S(37) S(38) S(41) S(42) S(43) S(44) S(45) S(46) S(47) S(48)
-#define RELEASE(n) "RELEASE SAVEPOINT weir_" #n,
-#define ROLLBACK_TO(n) "ROLLBACK TO SAVEPOINT weir_" #n,
-static const char *const releases[] = {EACH_DEPTH(RELEASE)};
-static const char *const rollbacks[] = {EACH_DEPTH(ROLLBACK_TO)};
-
 int weir__begin_text(weir_pool *pool, const weir_transaction *begin, const char **out, weir_error *error) {
     static const struct {
         const char *name;
@@ -144,16 +132,16 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
         task->command = commit ? "COMMIT" : "ROLLBACK";
         task->commits = commit;
     } else {
-        task->command = releases[depth - 2];
-        if (!commit) task->before = rollbacks[depth - 2];
+        task->command = weir__savepoint_release(depth);
+        if (!commit) task->before = weir__savepoint_rollback(depth);
     }
     return run_or_queue(slot, task, now, op);
 }
 
 void weir__session_owe(weir__slot *slot, const weir__task *task) {
     if (!task->command) return;
-    slot->owed[0] = slot->depth ? rollbacks[slot->depth - 1] : "ROLLBACK";
-    slot->owed[1] = slot->depth ? releases[slot->depth - 1] : NULL;
+    slot->owed[0] = slot->depth ? weir__savepoint_rollback(slot->depth + 1) : "ROLLBACK";
+    slot->owed[1] = slot->depth ? weir__savepoint_release(slot->depth + 1) : NULL;
 }
 
 void weir__session_sync(weir__slot *slot) {
