@@ -25,7 +25,7 @@ build release
 ctest --preset release -j 3
 
 step "install: a consumer of the C library, by CMake and by pkg-config"
-sh tests/consumer/run.sh build/release
+sh tests/consumer/run.sh
 
 step "asan: C, Python and Lua under AddressSanitizer and UBSan"
 build asan

@@ -3,7 +3,7 @@
 import inspect
 
 from . import _core
-from .errors import InterfaceError
+from .errors import InterfaceError, OptionError
 
 
 class _Managed:
@@ -46,6 +46,9 @@ class _Managed:
             min_size = self.min_size
         if max_size is None:
             max_size = self.max_size
+        for name, value in (("min_size", min_size), ("max_size", max_size)):
+            if not isinstance(value, int) or not 0 <= value <= 10000:
+                raise OptionError(f"{name}={value!r}: give an int from 0 to 10000")
         _core.pool_resize(self, min_size, max_size)
 
     def expire(self):

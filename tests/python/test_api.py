@@ -428,7 +428,7 @@ def test_timeouts(pg_url, run):
         async with weirpool.create_pool(pg_url, min_size=1, max_size=1) as pool:
             with pytest.raises(weirpool.CommandTimeout) as caught:
                 await pool.fetch("select pg_sleep(60)", timeout=0.05)
-            assert isinstance(caught.value, TimeoutError) and caught.value.retryable
+            assert isinstance(caught.value, TimeoutError) and not caught.value.retryable
             async with pool.connection() as held:
                 with pytest.raises(weirpool.CheckoutTimeout):
                     async with pool.connection(checkout_timeout=0.02):

@@ -11,7 +11,7 @@ WEIR_BEGIN_DECLS
  *
  * The class and its parent are the exception classes of the bindings; the parents that are not in the table
  * are those of PEP 249. A value is never given to another meaning, and new rows are added at the end.
- * retryable: the same call may succeed when it is made again.
+ * retryable: nothing has been changed, so that the same call may safely be made again.
  */
 #define WEIR_ERRORS(X)                                                                                       \
     X(ENOMEM, 1, OutOfMemory, OperationalError, true, "out of memory")                                       \
@@ -29,7 +29,7 @@ WEIR_BEGIN_DECLS
     X(ETIMEOUT, 12, PoolTimeout, OperationalError, true, "a deadline has passed")                            \
     X(ECONNECTTIMEOUT, 13, ConnectTimeout, PoolTimeout, true, "connecting took longer than connect_timeout") \
     X(ECHECKOUTTIMEOUT, 14, CheckoutTimeout, PoolTimeout, true, "no connection came free in time")           \
-    X(ECOMMANDTIMEOUT, 15, CommandTimeout, PoolTimeout, true, "the statement took longer than its timeout")  \
+    X(ECOMMANDTIMEOUT, 15, CommandTimeout, PoolTimeout, false, "the statement took longer than its timeout") \
     X(ELOCKTIMEOUT, 16, LockTimeout, PoolTimeout, true, "a lock was not had within lock_timeout")            \
     X(ESESSIONTIMEOUT, 17, SessionTimeout, PoolTimeout, true, "the session lasted longer than its timeout")  \
     X(ECANCELLED, 18, OperationCancelled, OperationalError, true, "the operation was cancelled")             \
@@ -37,7 +37,7 @@ WEIR_BEGIN_DECLS
     X(ESERVER, 20, DatabaseError, Error, false, "the database reported an error")                            \
     X(EROLLEDBACK, 21, TransactionRolledBack, OperationalError, true, "COMMIT was answered by ROLLBACK")     \
     X(EOUTCOME, 22, OutcomeUnknown, OperationalError, false,                                                 \
-      "the connection was lost before COMMIT was answered")                                                  \
+      "the connection was lost before the answer came: whether it took effect is unknown")                   \
     X(EVALUE, 23, DataError, DatabaseError, false, "a value cannot be converted")                            \
     X(ENOTSUP, 24, NotSupportedError, DatabaseError, false, "not supported by this database")                \
     X(EINTERNAL, 25, InternalError, DatabaseError, false, "internal error of weirpool")
@@ -61,7 +61,7 @@ enum {
  */
 typedef struct weir_error {
     int code;               /* WEIR_E…; WEIR_OK when nothing has failed */
-    bool retryable;         /* the same call may succeed when made again */
+    bool retryable;         /* nothing has been changed: the same call may safely be made again */
     char sqlstate[6];       /* five characters, or "" */
     int position;           /* in the statement's text, in characters from 1; 0 unknown */
     int64_t retry_after_ms; /* the pool tries again by itself in so many ms; -1 unknown */

@@ -30,7 +30,7 @@ WEIR_BEGIN_DECLS
          "age at which a connection is replaced, less up to 10 % jitter")                                    \
     TIME(idle_timeout, 300000, 1, 31536000000, true,                                                         \
          "time unused after which connections above min_size are closed")                                    \
-    TIME(connect_timeout, 10000, 1, 86400000, true, "time to connect, over all hosts")                       \
+    TIME(connect_timeout, 10000, 1, 86400000, true, "time to connect, over all hosts; and for the init")     \
     TIME(checkout_timeout, 30000, 1, 86400000, true, "time to wait for a connection")                        \
     TIME(command_timeout, 30000, 1, 86400000, true, "time for a statement; the statement is then cancelled") \
     TIME(lock_timeout, 5000, 1, 86400000, true, "time to wait for a lock in the database")                   \

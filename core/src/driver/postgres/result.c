@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "config/option.h"
 #include "driver/postgres/pg.h"
 
 /* A column of bytea that came as text, decoded as a whole when it is first asked for. */
@@ -70,6 +71,18 @@ static int bytes_from_text(weir_result *result, size_t row, size_t column, weir_
     return WEIR_OK;
 }
 
+/* Most texts are ASCII: eight bytes at a time. */
+static bool is_utf8(const char *text, size_t length) {
+    uint64_t eight;
+    while (length >= sizeof eight) {
+        memcpy(&eight, text, sizeof eight);
+        if (eight & UINT64_C(0x8080808080808080)) break;
+        text += sizeof eight;
+        length -= sizeof eight;
+    }
+    return weir__utf8_valid(text, length);
+}
+
 static int rows_value(weir_result *result, size_t row, size_t column, weir_value *out) {
     const PGresult *pg = pg_of(result);
     int r = (int)row, c = (int)column;
@@ -81,7 +94,10 @@ static int rows_value(weir_result *result, size_t row, size_t column, weir_value
     Oid type = PQftype(pg, c);
     if (length < 0) return WEIR_EVALUE;
     if (type == WEIR__OID_BYTEA && format == 0) return bytes_from_text(result, row, column, out);
-    return weir__pg_decode(type, format, PQgetvalue(pg, r, c), (size_t)length, out);
+    int code = weir__pg_decode(type, format, PQgetvalue(pg, r, c), (size_t)length, out);
+    if (code != WEIR_OK || out->type != WEIR_TYPE_TEXT) return code;
+    /* Not all that a server sends is in the client_encoding that was asked for: a "char" is any byte. */
+    return is_utf8(out->as.bytes.data, out->as.bytes.length) ? WEIR_OK : WEIR_EVALUE;
 }
 
 static void rows_free(weir_result *result) {
@@ -122,6 +138,12 @@ void weir__pg_result_set(weir_result *result, PGresult *pg) {
     result->columns = (size_t)PQnfields(pg);
     result->affected = affected_by(pg);
     set_tag(result, pg);
+}
+
+bool weir__pg_rows_are_legible(const PGresult *rows) {
+    for (int i = 0; i < PQnfields(rows); i++)
+        if (PQfformat(rows, i) == 1 && !weir__pg_has_binary(PQftype(rows, i))) return false;
+    return true;
 }
 
 void weir__pg_result_reset(weir_result *result) {

@@ -134,7 +134,7 @@ static bool encode(weir__pgconn *c) {
     if (op->encoded) return true;
     int code = weir__pg_encode(&c->args, c->base.request->statement, op->next_set, types_of(c), &op->error);
     op->encoded = code == WEIR_OK;
-    op->doubtful = op->believed && code == WEIR_EVALUE;
+    if (op->believed && code == WEIR_EVALUE) op->doubtful = true;
     return op->encoded;
 }
 
@@ -161,6 +161,7 @@ static bool send_set(weir__pgconn *c) {
 static void note_traits(weir__pgconn *c) {
     unsigned traits = c->op.shape ? c->op.shape->traits : 0;
     if (traits & WEIR__TRAIT_DIRTY) c->dirty = true;
+    if (traits & WEIR__TRAIT_LASTING) c->lasting = true;
     if (traits & WEIR__TRAIT_RETYPES) c->retyped = true;
     if (traits & WEIR__TRAIT_GUARD) c->guard_foreign = true;
 }
