@@ -362,7 +362,7 @@ def test_pool_properties(url, run):
         assert (pool.min_size, pool.max_size) == (0, 1)
         with pytest.raises(weirpool.OptionError):
             pool.resize(min_size=9)
-        with pytest.raises(TypeError):
+        with pytest.raises(weirpool.OptionError, match="min_size"):
             pool.resize(min_size="x")
         await pool.close()
         assert pool.closed and repr(pool) == "<Pool closed>"
@@ -506,3 +506,15 @@ def test_many_rows(url, run):
             assert len(rows) == 50_000 and rows[0] == (1, "x") and rows[-1] == (50_000, "x")
 
     run(main)
+
+
+@pytest.mark.parametrize("count", [7000, 7001, 65535])
+def test_many_parameters(pg_url, count):
+    """Over 7,000 libpq cannot be told their types: the server finds them."""
+    values = ", ".join(f"(${n}::int8)" for n in range(1, count + 1))
+    with weirpool.create_pool_sync(pg_url, max_size=1) as pool:
+        total = pool.fetchval(f"select sum(v)::int8 from (values {values}) as t (v)", *range(1, count + 1))
+        assert total == count * (count + 1) // 2
+        with pytest.raises(weirpool.ArgumentError):
+            pool.fetchval("select 1", *range(65536))
+        assert pool.fetchval("select $1::int8", 7) == 7

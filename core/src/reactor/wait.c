@@ -10,8 +10,8 @@
 #include "reactor/wait.h"
 
 /*
- * sem_clockwait is glibc's from 2.30 on. What is built for an older one looks for it when it is loaded; where it is
- * missing, the wall clock measures a follower's wait, and a step of that clock moves its end.
+ * sem_clockwait is glibc's from 2.30 on. What is built for an older one looks for it when it is loaded; where
+ * it is missing, the wall clock measures a follower's wait, and a step of that clock moves its end.
  */
 #if defined(__GLIBC__) && !__GLIBC_PREREQ(2, 30)
 #pragma weak sem_clockwait

@@ -169,6 +169,9 @@ int weir__pg_thread(void *(*run)(void *), void *arg);
 void weir__pg_trip_start(weir__pgconn *c);
 /* Sends more of it, if there is, and watches for what comes next. */
 void weir__pg_pump(weir__pgconn *c);
+/* The statement that runs is not prepared by a name: its parameters go as text, their types are the server's
+ * choice. */
+bool weir__pg_unnamed(const weir__pgconn *c);
 /* Sends a command without parameters, or a Sync. False: libpq refuses, the connection is unusable. */
 bool weir__pg_send(weir__pgconn *c, const char *text, weir__pgstep_kind kind);
 bool weir__pg_send_sync(weir__pgconn *c);

@@ -115,8 +115,9 @@ static bool find_shape(weir__pgconn *c) {
     const weir_statement *statement = c->base.request->statement;
     op->shared = !c->retyped;
     op->shape = weir__shape_get(&weir__pg_env(c)->shapes, statement, op->shared);
-    if (op->shape && c->statements.limit) op->fresh = weir__pg_statement_new(c, op->shape);
-    return op->shape && (op->fresh || !c->statements.limit);
+    bool unnamed = weir__pg_unnamed(c);
+    if (op->shape && !unnamed) op->fresh = weir__pg_statement_new(c, op->shape);
+    return op->shape && (op->fresh || unnamed);
 }
 
 /* Forgets what no longer holds. */
