@@ -47,8 +47,8 @@ tools() { # zig under the names of a compiler's tools, in one folder on PATH: no
   wrap zigranlib ranlib
   PATH=$work/bin:$PATH CC=zigcc AR=zigar RANLIB=zigranlib
   ZIG_GLOBAL_CACHE_DIR=$work/zig ZIG_LOCAL_CACHE_DIR=$work/zig
-  # zig keeps what it compiled, so that SQLite and the core are compiled for the first interpreter only; but not where it
-  # has to list dependencies, as it always has for ninja
+  # zig keeps what it compiled, so that SQLite and the core are compiled for the first interpreter only; but not where
+  # it has to list dependencies, as it always has for ninja
   CMAKE_GENERATOR="Unix Makefiles" CMAKE_BUILD_PARALLEL_LEVEL=$(nproc)
   export PATH CC AR RANLIB ZIG_GLOBAL_CACHE_DIR ZIG_LOCAL_CACHE_DIR CMAKE_GENERATOR CMAKE_BUILD_PARALLEL_LEVEL
 }
