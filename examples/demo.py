@@ -21,7 +21,7 @@ from pathlib import Path
 
 import weirpool
 
-TASKS, ROUNDS, CONNECTIONS = 32, 40, 4
+TASKS, ROUNDS, CONNECTIONS = 32, 400, 4
 ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
 
 Count = collections.Counter[str]

@@ -1,4 +1,5 @@
-/* One query from C: opens a pool on SQLite in memory, asks, prints, closes. Blocking: every operation is waited for. */
+/* One query from C: opens a pool on SQLite in memory, asks, prints, closes. Blocking: every operation is
+ * waited for. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -22,18 +22,18 @@ build() { # preset, further cmake arguments
 
 step "release: build and test everything"
 build release
-ctest --preset release
+ctest --preset release -j 3
 
 step "install: a consumer of the C library, by CMake and by pkg-config"
-sh tests/consumer/run.sh build/release
+sh tests/consumer/run.sh
 
 step "asan: C, Python and Lua under AddressSanitizer and UBSan"
 build asan
-ctest --preset asan -L 'core|python|lua'
+ctest --preset asan -j 3 -L 'core|python|lua'
 
 step "tsan: C under ThreadSanitizer"
 build tsan -DWEIRPOOL_PYTHON=OFF -DWEIRPOOL_LUA=OFF
-ctest --preset tsan -L core
+ctest --preset tsan -j 3 -L core
 
 sh tests/interpreters.sh
 

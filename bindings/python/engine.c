@@ -242,17 +242,20 @@ int weir__py_check(PoolObject *pool) {
 
 /* ---- waiting, in a blocking pool ---- */
 
+/* A signal that comes just before the core falls asleep does not wake it: so it is asked for now and then. */
+#define SIGNALS_MS 100
+
 /* Waits until the operation is complete; -1 with the exception of a signal's handler, the operation is
  * cancelled then. */
 static int wait_for(EngineObject *engine, weir_op op, int rc, weir_completion *out) {
     weir_reactor *reactor = engine->reactor;
     while (rc != WEIR_OK) {
         int broken = 0;
-        if (rc == WEIR_INTERRUPTED)
+        if (rc == WEIR_INTERRUPTED || rc == WEIR_ETIMEOUT)
             broken = PyErr_CheckSignals();
         else if (rc == WEIR_EVENT)
             broken = weir__py_events(engine);
-        else if (rc != WEIR_ETIMEOUT) {
+        else {
             weir__py_fail(rc, NULL);
             broken = -1;
         }
@@ -260,7 +263,8 @@ static int wait_for(EngineObject *engine, weir_op op, int rc, weir_completion *o
             weir_reactor_cancel(reactor, op);
             return -1;
         }
-        Py_BEGIN_ALLOW_THREADS rc = weir_reactor_wait(reactor, op, -1, out);
+        Py_BEGIN_ALLOW_THREADS
+            rc = weir_reactor_wait(reactor, op, SIGNALS_MS, out);
         Py_END_ALLOW_THREADS
     }
     return 0;
@@ -274,13 +278,14 @@ PyObject *weir__py_run(weir__py_call *call) {
     int rc, waited = WEIR_OK;
     PyObject *answer = NULL;
     if (weir__py_check(call->pool) < 0) goto out;
-    Py_BEGIN_ALLOW_THREADS rc = weir__py_submit(call, NULL, &op, &outcome, &error);
-    if (rc == WEIR_PENDING) waited = weir_reactor_wait(engine->reactor, op, -1, &outcome);
-    Py_END_ALLOW_THREADS if (rc > WEIR_OK) {
+    Py_BEGIN_ALLOW_THREADS
+        rc = weir__py_submit(call, NULL, &op, &outcome, &error);
+        if (rc == WEIR_PENDING) waited = weir_reactor_wait(engine->reactor, op, SIGNALS_MS, &outcome);
+    Py_END_ALLOW_THREADS
+    if (rc > WEIR_OK) {
         outcome.code = rc;
         outcome.error = &error;
-    }
-    else if (wait_for(engine, op, waited, &outcome) < 0) {
+    } else if (wait_for(engine, op, waited, &outcome) < 0) {
         goto out;
     }
     weir__py_settle(call, &outcome);

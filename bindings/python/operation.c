@@ -1,8 +1,11 @@
 /*
- * Operation: the awaitable of one call, with the whole protocol of a coroutine.
+ * Operation: the awaitable of one call, with the whole protocol of a coroutine. Its states:
  *
- *     NEW -> (first send: submitted) -> PENDING -> (answered by drain) -> DONE -> (next send: taken) ->
- * FINISHED a checkout, when the pool has a setup hook: \-> SETUP -/
+ *     NEW       not awaited yet, nothing sent
+ *     PENDING   submitted by the first send; drain will bring the answer
+ *     DONE      answered, which the next send will give out
+ *     SETUP     a checkout of a pool with a setup hook: granted, and each send goes to the hook
+ *     FINISHED  given out, failed, thrown into or closed
  *
  * What the core can answer at once is answered by the first send, without a turn of the event loop. Otherwise
  * a future of the loop is yielded, as an asyncio.Future yields itself, and drain resolves it; what it was
@@ -90,12 +93,24 @@ static PyObject *take(OperationObject *operation) {
 
 /* What is left of a checkout when a step of the setup hook has ended with that result. */
 static PySendResult after_setup(OperationObject *operation, PySendResult result, PyObject **out) {
-    if (result == PYGEN_NEXT) return result;
     if (result == PYGEN_ERROR) return give_up(operation);
+    if (operation->state != WEIR__PY_SETUP) {
+        Py_CLEAR(*out);
+        PyErr_SetString(PyExc_RuntimeError, "the setup hook has ended its own checkout");
+        return PYGEN_ERROR;
+    }
+    if (result == PYGEN_NEXT) return result;
     Py_XDECREF(*out);
     *out = Py_NewRef((PyObject *)operation->prepared);
     finish(operation);
     return PYGEN_RETURN;
+}
+
+static PySendResult send_to_setup(OperationObject *operation, PyObject *argument, PyObject **out) {
+    PyObject *setup = Py_NewRef(operation->setup); /* it may reach this operation, and end it */
+    PySendResult result = PyIter_Send(setup, argument, out);
+    Py_DECREF(setup);
+    return after_setup(operation, result, out);
 }
 
 /* Calls the pool's setup hook with the session that was just granted, and awaits what it gives. */
@@ -115,7 +130,7 @@ static PySendResult begin_setup(OperationObject *operation, PyObject *session, P
                      Py_TYPE(given)->tp_name);
     Py_DECREF(given);
     if (!operation->setup) return give_up(operation);
-    return after_setup(operation, PyIter_Send(operation->setup, Py_None, out), out);
+    return send_to_setup(operation, Py_None, out);
 }
 
 static PySendResult take_and_return(OperationObject *operation, PyObject **out) {
@@ -214,7 +229,7 @@ static PySendResult operation_send(PyObject *self, PyObject *argument, PyObject 
     case WEIR__PY_DONE:
         return take_and_return(operation, out);
     case WEIR__PY_SETUP:
-        return after_setup(operation, PyIter_Send(operation->setup, argument, out), out);
+        return send_to_setup(operation, argument, out);
     case WEIR__PY_FINISHED:
         break;
     }
@@ -268,7 +283,8 @@ static PyObject *throw_into_setup(OperationObject *operation, PyObject *argument
         result = PYGEN_RETURN;
     }
     result = after_setup(operation, result, &out);
-    return result == PYGEN_RETURN ? stop_iteration(out) : out;
+    if (result == PYGEN_RETURN) return stop_iteration(out);
+    return result == PYGEN_NEXT ? out : NULL;
 }
 
 static PyObject *operation_throw(PyObject *self, PyObject *arguments) {

@@ -1,7 +1,7 @@
 /*
- * Python's side of the interface. What runs once in a while crosses through here: versions, tables, a pool's cold
- * methods. What is hot (statements, awaitables, sessions, records) is hand-written C in the same module, whose objects
- * the typemaps below unwrap; so everything is left out but what is named.
+ * Python's side of the interface. What runs once in a while crosses through here: versions, tables, a pool's
+ * cold methods. What is hot (statements, awaitables, sessions, records) is hand-written C in the same module,
+ * whose objects the typemaps below unwrap; so everything is left out but what is named.
  */
 %header %{
 #include "weir_py.h"
@@ -16,7 +16,7 @@
 %rename("$ignore", %$isenumitem) "";
 %rename("$ignore", %$isconstant) "";
 %feature("docstring") weir_libpq_version "libpq_version()\n--\n\nThe version of the libpq in use, as 150018."
-%feature("docstring") weir_sqlite_version "sqlite_version()\n--\n\nThe version of the SQLite in use, as \"3.40.1\"."
+%feature("docstring") weir_sqlite_version "sqlite_version()\n--\n\nThe version of the SQLite in use, as '3.40.1'."
 %rename(version) weir_version;
 %rename(libpq_version) weir_libpq_version;
 %rename(sqlite_version) weir_sqlite_version;

@@ -7,12 +7,14 @@
 
 /* The columns of a result. */
 typedef struct ColumnsObject {
-    PyObject_HEAD PyObject *names; /* a tuple of str */
-    PyObject *index;               /* a dict: name -> int; of equal names the last */
+    PyObject ob_base;
+    PyObject *names; /* a tuple of str */
+    PyObject *index; /* a dict: name -> int; of equal names the last */
 } ColumnsObject;
 
 typedef struct RecordObject {
-    PyObject_VAR_HEAD ColumnsObject *columns;
+    PyVarObject ob_base;
+    ColumnsObject *columns;
     PyObject *values[];
 } RecordObject;
 

@@ -1,6 +1,7 @@
 """Writes the parts of python/weirpool that repeat the core's tables: types of options, errors and metrics.
 
-stubs.py [--check]: with the built package on PYTHONPATH. --check writes nothing and fails when a file is out of date.
+stubs.py [--check]: with the built package on PYTHONPATH. --check writes nothing, and fails when a file is out
+of date.
 """
 
 import pathlib
@@ -107,7 +108,7 @@ class Error(Exception):
 TYPES = '''
 """The shapes of the dicts that the package gives."""
 
-from typing import Optional, TypedDict
+from typing import TypedDict
 
 
 class Latency(TypedDict):
@@ -134,7 +135,7 @@ class SessionInfo(TypedDict):
     """The transaction can only be rolled back."""
     busy: bool
     """An operation runs."""
-    backend: Optional[int]
+    backend: int | None
     """The server's process id; None for SQLite."""
     age: float
     """Seconds since it was lent."""

@@ -72,8 +72,7 @@ int weir__py_keywords(const char *function, PyObject *const *arguments, PyObject
 PyObject *weir__py_exception(const weir_error *error);
 /* Raises the exception of a core's error and clears the error. */
 void weir__py_raise(weir_error *error);
-/* Raises the exception of a code with a text of our own, or with the code's when format is NULL. Always NULL.
- */
+/* Raises the exception of a code, with a text of our own or, format being NULL, the code's. Always NULL. */
 PyObject *weir__py_fail(int code, const char *format, ...);
 
 /* ---- values.c ---- */
@@ -161,7 +160,7 @@ void weir__py_call_clear(weir__py_call *call);
 int weir__py_call_visit(weir__py_call *call, visitproc visit, void *arg);
 /*
  * Makes the call to the core: its code; WEIR_OK fills in what a completion would bring. May be run without
- * the GIL when the kind is not OPEN.
+ * the GIL.
  */
 int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completion *out, weir_error *error);
 /* What has to follow the end of an operation before anyone is told: giving a session back. */
@@ -177,7 +176,8 @@ const char *weir__py_kind_name(weir__py_kind kind);
 /* ---- engine.c: a reactor with one pool, and the event loop that watches it ---- */
 
 struct EngineObject {
-    PyObject_HEAD weir_reactor *reactor; /* NULL before the pool was opened and after it was freed */
+    PyObject ob_base;
+    weir_reactor *reactor; /* NULL before the pool was opened and after it was freed */
     weir_pool *pool;
     PyObject *loop;           /* asyncio's; NULL in a blocking pool */
     unsigned long thread;     /* the loop's */
@@ -189,27 +189,24 @@ struct EngineObject {
     PoolObject *owner;        /* borrowed; NULL once the Python pool has gone */
 };
 int weir__py_engine_types(PyObject *module);
+/* Not open yet. The owner shuts it before it goes. NULL with an exception. */
 EngineObject *weir__py_engine(PoolObject *owner);
-/* Makes the reactor; loop: the event loop that will watch it (a new reference is taken), or NULL. -1 with an
- * exception. */
+/* Makes the reactor. loop: the event loop that will watch it, or NULL. -1 with an exception. */
 int weir__py_engine_open(EngineObject *engine, PyObject *loop);
 /* Takes completions, unless the thread is not the loop's. Any exception that is set stays set. */
 void weir__py_drain(EngineObject *engine);
 /* Hands log lines to logging. May run any Python code; an exception that is set stays set. */
 void weir__py_drain_logs(EngineObject *engine);
-/* Blocking pools: runs the init hook of new connections. -1 with an exception (KeyboardInterrupt and its like
- * only). */
+/* Blocking pools: runs the init hook of new connections. -1 with KeyboardInterrupt or its like. */
 int weir__py_events(EngineObject *engine);
 /* The operation is, or is no longer, among those that wait for an answer. */
 void weir__py_pend(EngineObject *engine, OperationObject *operation);
 void weir__py_unpend(EngineObject *engine, OperationObject *operation);
 /* The loop no longer watches the descriptor. */
 void weir__py_unwatch(EngineObject *engine);
-/* Frees pool and reactor, at once or in the loop's thread; operations that are pending end as WEIR_ECLOSED.
- */
+/* Frees pool and reactor, at once or in the loop's thread. Pending operations end as WEIR_ECLOSED. */
 void weir__py_engine_shut(EngineObject *engine);
-/* Is the pool open, not inherited through a fork, and (asynchronous) the running loop its own? -1 with the
- * exception. */
+/* Is the pool open, not inherited by fork, and the running loop its own? -1 with the exception. */
 int weir__py_check(PoolObject *pool);
 /* Submits and waits without the GIL; the result as weir__py_take gives it. The call is cleared. */
 PyObject *weir__py_run(weir__py_call *call);
@@ -225,7 +222,8 @@ typedef enum weir__py_state {
 } weir__py_state;
 
 struct OperationObject {
-    PyObject_HEAD weir__py_state state;
+    PyObject ob_base;
+    weir__py_state state;
     weir_op op;
     weir__py_call call;
     weir_completion outcome; /* in state DONE */
@@ -263,8 +261,10 @@ struct CheckoutObject {
  * ignored, pool NULL) when nothing has. -1 with an exception.
  */
 int weir__py_leave(CheckoutObject *checkout, bool failed, weir__py_call *call);
-int weir__py_enter_transaction(CheckoutObject *checkout);
+/* A checkout or transaction may be entered now, and never again. -1 with an exception. */
 int weir__py_enter_once(CheckoutObject *checkout);
+/* … and the transaction has begun: nothing has to be waited for. */
+int weir__py_enter_transaction(CheckoutObject *checkout);
 int weir__py_checkout_traverse(PyObject *self, visitproc visit, void *arg);
 int weir__py_checkout_clear(PyObject *self);
 void weir__py_checkout_dealloc(PyObject *self);
@@ -304,7 +304,8 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     "row.\n\n" WEIR__PY_DOC_TIMEOUT
 
 struct SessionObject {
-    PyObject_HEAD PoolObject *pool;
+    PyObject ob_base;
+    PoolObject *pool;
     weir_session handle;
     bool returned; /* given back by us: no ResourceWarning */
     PyObject *weak;
@@ -322,7 +323,8 @@ int weir__py_sync_types(PyObject *module);
 /* ---- pool.c ---- */
 
 struct PoolObject {
-    PyObject_HEAD EngineObject *engine;
+    PyObject ob_base;
+    EngineObject *engine;
     bool sync;              /* blocking */
     bool begun;             /* somebody has begun to open it */
     bool closed;            /* close has ended, or opening has failed */
@@ -333,8 +335,9 @@ struct PoolObject {
     PyObject *weak;
 };
 int weir__py_pool_types(PyObject *module);
-/* The core's pool of a Python Pool; NULL with an exception. The wrapper's typemaps use both. */
+/* The core's pool of a Python Pool; NULL with an exception. Like the next, for the wrapper's typemaps. */
 weir_pool *weir__py_pool_handle(PyObject *object);
+/* After a call of the core: takes what it has set going. */
 void weir__py_pool_after(PyObject *object);
 
 #endif

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,14 +61,27 @@ def run_init(init: Callable[[SyncConnection], object], connection: SyncConnectio
         connection.release()
 
 
+def _limits(kwargs: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
+    """A statement's time-out bounds waiting and running together: what the checkout may take, and when it ends."""
+    timeout = kwargs.get("timeout")
+    checkout = {"checkout_timeout": timeout} if "timeout" in kwargs else {}
+    if isinstance(timeout, (int, float)):
+        return checkout, time.monotonic() + timeout
+    return checkout, None  # none, or something that the checkout refuses
+
+
+def _left(kwargs: dict[str, Any], end: float | None) -> dict[str, Any]:
+    return kwargs if end is None else {**kwargs, "timeout": max(end - time.monotonic(), 0.001)}
+
+
 async def through(pool: Pool, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A statement of a pool with a setup hook: it runs on a connection that was checked out."""
-    checkout = {"checkout_timeout": kwargs["timeout"]} if "timeout" in kwargs else {}
+    checkout, end = _limits(kwargs)
     async with pool.connection(**checkout) as connection:
-        return await getattr(connection, method)(*args, **kwargs)
+        return await getattr(connection, method)(*args, **_left(kwargs, end))
 
 
 def through_sync(pool: SyncPool, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    checkout = {"checkout_timeout": kwargs["timeout"]} if "timeout" in kwargs else {}
+    checkout, end = _limits(kwargs)
     with pool.connection(**checkout) as connection:
-        return getattr(connection, method)(*args, **kwargs)
+        return getattr(connection, method)(*args, **_left(kwargs, end))

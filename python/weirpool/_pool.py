@@ -3,6 +3,7 @@
 import inspect
 
 from . import _core
+from .errors import InterfaceError, OptionError
 
 
 class _Managed:
@@ -38,13 +39,16 @@ class _Managed:
     def resize(self, *, min_size=None, max_size=None):
         """Sets new bounds while the pool runs; one that is omitted stays as it is.
 
-        More connections are opened at once, surplus ones close as they come free. OptionError when min_size is above
-        max_size.
+        More connections are opened at once, surplus ones close as they come free. OptionError when min_size
+        is above max_size.
         """
         if min_size is None:
             min_size = self.min_size
         if max_size is None:
             max_size = self.max_size
+        for name, value in (("min_size", min_size), ("max_size", max_size)):
+            if not isinstance(value, int) or not 0 <= value <= 10000:
+                raise OptionError(f"{name}={value!r}: give an int from 0 to 10000")
         _core.pool_resize(self, min_size, max_size)
 
     def expire(self):
@@ -55,7 +59,7 @@ class _Managed:
         _core.pool_expire(self)
 
     def snapshot(self):
-        """The pool's numbers, all read at one instant, as a dict: gauges, counters and latencies (seconds)."""
+        """The pool's numbers, all read at one instant: gauges, counters, and latencies in seconds."""
         return _core.pool_snapshot(self)
 
     def __repr__(self):
@@ -64,7 +68,8 @@ class _Managed:
             return f"<{kind} closed>"
         try:
             numbers = _core.pool_snapshot(self)
-            return f"<{kind} {self.name} size={numbers['size']} idle={numbers['idle']} waiting={numbers['waiting']}>"
+            shown = " ".join(f"{name}={numbers[name]}" for name in ("size", "idle", "waiting"))
+            return f"<{kind} {self.name} {shown}>"
         except InterfaceError:
             return f"<{kind} not open>"
 
@@ -72,8 +77,9 @@ class _Managed:
 class Pool(_Managed, _core.Pool):
     """A pool for asyncio and uvloop, made by create_pool().
 
-    It belongs to the event loop in which it was opened; in another one, every call raises WrongLoop. Statements that
-    are run on the pool itself are independent of each other, in autocommit, each on a connection of the pool's choice.
+    It belongs to the event loop in which it was opened; in another one, every call raises WrongLoop.
+    Statements that are run on the pool itself are independent of each other, in autocommit, each on a
+    connection of the pool's choice.
     """
 
     __slots__ = ()
@@ -108,20 +114,22 @@ _DOC = """{title}
 
 {how}
 
-url: postgresql://user:password@host:port/database, sqlite:///file.db (sqlite:////absolute/file.db), or :memory:.
-init: {kind} that gets each new connection before anyone else does, and again whenever what a borrower left behind
-    could only be undone together with what init had set; when it fails the connection is closed.
-setup: {kind} that gets the session at each checkout; when it fails the connection is closed and its exception
-    is raised. pool.fetch() and its like then check a connection out for each statement.
+url: postgresql://user:password@host:port/database, sqlite:///file.db (sqlite:////absolute/file.db), or
+    :memory:.
+init: {kind} that gets each new connection before anyone else does, and again whenever what a borrower left
+    behind could only be undone together with what init had set; when it fails the connection is closed.
+setup: {kind} that gets the session at each checkout; when it fails the connection is closed and its
+    exception is raised. pool.fetch() and its like then check a connection out for each statement.
 server_settings: a dict of settings that each connection starts with, such as {{"search_path": "app"}}.
 
-Options; an option given here beats the same one in the URL's query. Times are in seconds, and None is without limit:
+Options; an option given here beats the same one in the URL's query. Times are in seconds, and None is without
+limit:
 
 {options}
 
-OptionError for an unknown or impossible option. Opening fails only for what trying again cannot cure (InvalidPassword
-and its like), or, with require=True, when the database cannot be reached."""
-_KINDS = {0: int, 1: float, 2: bool, 3: str}
+OptionError for an unknown or impossible option. Opening fails only for what trying again cannot cure (a
+ConnectError: a wrong password, a database that does not exist), or, with require=True, when the database
+cannot be reached."""
 
 
 def _option_rows():
@@ -164,8 +172,7 @@ _describe(
     create_pool_sync,
     SyncPool,
     "Makes a pool of connections whose calls block, and opens it.",
-    "`with create_pool_sync(…) as pool` closes it; otherwise `pool.close()` is yours.",
+    "`with create_pool_sync(…) as pool` closes it; otherwise `pool.close()` is yours. The pool has no thread of its own:\n"
+    "what falls due while nobody calls it (idle connections, the floor, healing) is done at the next call.",
     "a function",
 )
-
-from .errors import InterfaceError  # noqa: E402 - made from the core's table

@@ -1,7 +1,7 @@
 # Written by bindings/python/stubs.py from the core's tables.
 """The shapes of the dicts that the package gives."""
 
-from typing import Optional, TypedDict
+from typing import TypedDict
 
 
 class Latency(TypedDict):
@@ -28,7 +28,7 @@ class SessionInfo(TypedDict):
     """The transaction can only be rolled back."""
     busy: bool
     """An operation runs."""
-    backend: Optional[int]
+    backend: int | None
     """The server's process id; None for SQLite."""
     age: float
     """Seconds since it was lent."""

@@ -1,10 +1,10 @@
 """The exceptions of Weirpool, made from the core's own table.
 
 The tree is that of PEP 249 (`Warning`; `Error` > `InterfaceError`, `DatabaseError` > `DataError`,
-`OperationalError`, `IntegrityError`, `InternalError`, `ProgrammingError`, `NotSupportedError`). Below it stand
-Weirpool's own classes (`CheckoutTimeout`, `PoolClosed` …) and one for each SQLSTATE of PostgreSQL
-(`UniqueViolation` …), which SQLite's errors use, too. A SQLSTATE without a class of its own is raised as the class of
-PEP 249 that its first two characters stand for.
+`OperationalError`, `IntegrityError`, `InternalError`, `ProgrammingError`, `NotSupportedError`). Below it
+stand Weirpool's own classes (`CheckoutTimeout`, `PoolClosed` …) and one for each SQLSTATE of PostgreSQL
+(`UniqueViolation` …), which SQLite's errors use, too. A SQLSTATE without a class of its own is raised as the
+class of PEP 249 that its first two characters stand for.
 """
 
 from . import _core

@@ -1,14 +1,13 @@
 #!/bin/sh
-# Installs the C library from a build tree into a fresh prefix, and builds examples/hello.c against it twice: by the
+# Builds and installs the C library as README.md says, into a fresh prefix, and builds examples/hello.c against it by the
 # CMake package (shared and static), and by pkg-config. Each program is run.
 set -eu
 cd "$(dirname "$0")/../.."
-build=${1:?a build tree}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for component in runtime dev; do
-  cmake --install "$build" --prefix "$work/prefix" --component "$component" >/dev/null
-done
+cmake --preset library >/dev/null
+cmake --build --preset library >/dev/null
+cmake --install build/library --prefix "$work/prefix" >/dev/null
 cmake -S tests/consumer -B "$work/cmake" -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
 cmake --build "$work/cmake" >/dev/null
 library=$(dirname "$(find "$work/prefix" -name 'libweirpool.so')")

@@ -42,6 +42,7 @@ typedef struct peer {
     unsigned events; /* watched; 0: not */
     bool connected, lost, busy, down;
     int dones;
+    int64_t tick_at; /* 0 or WEIR__NEVER: not armed */
     weir_error why;
 } peer;
 
@@ -68,8 +69,8 @@ static inline bool on_watch(weir__conn *conn, int fd, unsigned events) {
 }
 
 static inline void on_arm(weir__conn *conn, int64_t at) {
-    (void)conn;
-    ck_assert_int_eq(at, WEIR__NEVER);
+    peer *p = conn->owner;
+    p->tick_at = at;
 }
 
 static inline void on_connected(weir__conn *conn) {
@@ -135,7 +136,11 @@ static inline void turn_once(void) {
         who[count] = peers[i];
         fds[count++] = (struct pollfd){.fd = peers[i]->fd, .events = events};
     }
-    poll(fds, count, 1000);
+    int64_t next = weir__now(&weir__monotonic) + 1000 * WEIR__MS;
+    for (int i = 0; i < PEERS; i++)
+        if (peers[i] && peers[i]->tick_at && peers[i]->tick_at < next) next = peers[i]->tick_at;
+    int64_t wait = next - weir__now(&weir__monotonic);
+    poll(fds, count, wait > 0 ? (int)(wait / WEIR__MS) + 1 : 0);
     if (fds[0].revents) ck_assert_int_gt(read(wake_pipe[0], bytes, sizeof bytes), 0);
     weir__mailbox_empty(box);
     for (nfds_t i = 1; i < count; i++) {
@@ -144,6 +149,11 @@ static inline void turn_once(void) {
         if (fds[i].revents & (POLLIN | POLLHUP | POLLERR)) events |= WEIR__READ;
         if (fds[i].revents & (POLLOUT | POLLERR)) events |= WEIR__WRITE;
         driver->ready(who[i]->conn, events & (who[i]->events | WEIR__READ));
+    }
+    for (int i = 0; i < PEERS; i++) {
+        if (!peers[i] || !peers[i]->tick_at || peers[i]->tick_at > weir__now(&weir__monotonic)) continue;
+        peers[i]->tick_at = WEIR__NEVER;
+        driver->tick(peers[i]->conn);
     }
 }
 
@@ -327,7 +337,8 @@ static inline int run_values(peer *p, const char *sql, const weir_value *a, cons
 static inline int run(peer *p, const char *sql) { return run_values(p, sql, NULL, NULL); }
 
 static inline const char *failure(const peer *p) {
-    return p->request.error ? p->request.error->message : "no error";
+    const weir_error *error = p->request.error;
+    return error && error->message ? error->message : "no error";
 }
 
 #define RUN(p, sql) ck_assert_msg(run(p, sql) == WEIR_OK, "%s: %s", sql, failure(p))

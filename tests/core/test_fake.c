@@ -183,6 +183,20 @@ START_TEST(texts_are_obeyed) {
 }
 END_TEST
 
+START_TEST(what_was_begun_is_told) {
+    start(&p, "BEGIN", "local fail", NULL);
+    ck_assert_int_eq(p.request.code, WEIR_EVALUE);
+    ck_assert_uint_eq(p.request.begun, 0);
+    ck_assert_int_eq(p.conn->tx, WEIR__TX_NONE);
+    ck_assert_str_eq(weir__fake.transcript, "");
+    start(&p, "BEGIN", "fail 23505", NULL);
+    ck_assert_uint_eq(p.request.begun, 1);
+    start(&p, "SAVEPOINT s", "select 1", NULL);
+    ck_assert_str_eq(state(&p), "25P02");
+    ck_assert_uint_eq(p.request.begun, 0);
+}
+END_TEST
+
 START_TEST(transactions_are_as_in_postgresql) {
     start(&p, "BEGIN", "select 1", NULL);
     ck_assert_int_eq(p.conn->tx, WEIR__TX_OPEN);
@@ -357,6 +371,7 @@ int main(void) {
     tcase_add_test(opened, answers_echo_their_question);
     tcase_add_test(opened, time_is_the_clocks);
     tcase_add_test(opened, texts_are_obeyed);
+    tcase_add_test(opened, what_was_begun_is_told);
     tcase_add_test(opened, transactions_are_as_in_postgresql);
     tcase_add_test(opened, connections_die_on_demand);
     tcase_add_test(opened, chances_follow_the_seed);

@@ -120,6 +120,32 @@ START_TEST(texts_round_trip) {
 }
 END_TEST
 
+/* A "char" is any byte, and in binary form the server does not look at it. */
+START_TEST(texts_are_utf8) {
+    weir_value value;
+    RUN(p, "SELECT 65::int::\"char\", (-1)::int::\"char\", repeat('a', 15) || 'ü', ''");
+    static const int codes[] = {WEIR_OK, WEIR_EVALUE, WEIR_OK, WEIR_OK};
+    for (size_t column = 0; column < 4; column++)
+        ck_assert_int_eq(weir_result_value(p->request.result, 0, column, &value), codes[column]);
+}
+END_TEST
+
+/* Such a database holds whatever was put in. */
+START_TEST(texts_of_an_ascii_database) {
+    free(pg_server_query("CREATE DATABASE bytes OWNER weir ENCODING 'SQL_ASCII' TEMPLATE template0 "
+                         "LC_COLLATE 'C' LC_CTYPE 'C'"));
+    with_url("postgresql://weir@/bytes?host=%s&port=%d", pg_server_start()->directory,
+             pg_server_start()->port);
+    lone other;
+    open_lone(&other);
+    EXPECT(&other.peer, "SELECT convert_from('\\x6162c3bc', 'SQL_ASCII')", "abü");
+    FAILS(&other.peer, run(&other.peer, "SELECT convert_from('\\xff', 'SQL_ASCII')"), WEIR_ESERVER,
+          "invalid byte sequence");
+    close_lone(&other);
+    free(pg_server_query("DROP DATABASE bytes WITH (FORCE)"));
+}
+END_TEST
+
 START_TEST(json_round_trips) {
     weir_value json = text_value("{\"a\": [1, null]}");
     static const char *const queries[] = {"SELECT $1::json", "SELECT $1::jsonb",
@@ -498,6 +524,94 @@ START_TEST(a_bad_value_begins_nothing) {
 }
 END_TEST
 
+START_TEST(what_was_begun_is_told) {
+    static const char *const list[] = {"BEGIN", "SAVEPOINT one", "SAVEPOINT one two", "SAVEPOINT three"};
+    weir_value n = int_value(1), wrong = int_value((int64_t)1 << 40), text = text_value("x");
+    weir_statement *good = statement_of("SELECT $1::int"), *bad = statement_of("SELECT $1::int"),
+                   *fails = statement_of("SELECT 1/0"), *unknown = statement_of("SELECT $1::int + 0");
+    weir_statement_add(good, &n);
+    weir_statement_add(bad, &wrong);
+    weir_statement_add(unknown, &text);
+    weir__request wish = {.statement = good, .before = list, .before_count = 2, .timeout_ms = 1000};
+    wish.begun = 99; /* the driver sets it */
+    ck_assert_int_eq(run_request(p, &wish), WEIR_OK);
+    ck_assert_uint_eq(p->request.begun, 2);
+    ck_assert(reset(p));
+    wish.before_count = 4; /* the third is a syntax error */
+    FAILS(p, run_request(p, &wish), WEIR_ESERVER, "syntax error");
+    ck_assert_uint_eq(p->request.begun, 2);
+    ck_assert_int_eq(p->conn->tx, WEIR__TX_FAILED);
+    ck_assert(reset(p));
+    /* Nothing was sent … */
+    wish = (weir__request){.statement = bad, .before = list, .before_count = 2, .timeout_ms = 1000};
+    FAILS(p, run_request(p, &wish), WEIR_EVALUE, "");
+    ck_assert_uint_eq(p->request.begun, 0);
+    ck_assert_int_eq(p->conn->tx, WEIR__TX_NONE);
+    /* … and here the types had to be asked for first. */
+    wish.statement = unknown;
+    FAILS(p, run_request(p, &wish), WEIR_EVALUE, "");
+    ck_assert_uint_eq(p->request.begun, p->conn->tx == WEIR__TX_NONE ? 0 : 2);
+    reset(p);
+    wish.statement = fails;
+    FAILS(p, run_request(p, &wish), WEIR_ESERVER, "division");
+    ck_assert_uint_eq(p->request.begun, 2);
+    ck_assert(reset(p));
+    /* A second try counts anew. */
+    wish.statement = good;
+    RUN(p, "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$");
+    ck_assert_int_eq(run_request(p, &wish), WEIR_OK);
+    ck_assert_uint_eq(p->request.begun, 2);
+    ck_assert(reset(p));
+    weir_statement_unref(good);
+    weir_statement_unref(bad);
+    weir_statement_unref(fails);
+    weir_statement_unref(unknown);
+}
+END_TEST
+
+/* A connection that has never prepared the statement believes the pool, which asked for binary rows. */
+START_TEST(columns_that_change_their_type) {
+    peer q;
+    RUN(p, "CREATE TABLE t (c int, s varchar)");
+    RUN(p, "CREATE FUNCTION same(anyelement) RETURNS anyelement LANGUAGE sql AS 'SELECT $1'");
+    RUN(p, "INSERT INTO t VALUES (42, '2020-01-01')");
+    EXPECT(p, "SELECT c FROM t", "42");
+    EXPECT(p, "SELECT s FROM t", "2020-01-01");
+    EXPECT(p, "SELECT same(c) FROM t", "42");
+    EXPECT(p, "SELECT same(c) AS a FROM t", "42");
+    EXPECT(p, "SELECT same(c) AS b FROM t", "42");
+    EXPECT(p, "SELECT length(s) FROM t", "10");
+    RUN(p, "ALTER TABLE t ALTER c TYPE point USING point(c, c)"); /* which has only a text form */
+    RUN(p, "ALTER TABLE t ALTER s TYPE timestamptz USING s::timestamptz");
+    connect_peer(&l.pool, &q);
+    RUN(&q, "SET timezone = 'UTC'");
+    ck_assert(reset(&q));
+    /* It has only read: it is run again, unseen. */
+    EXPECT(&q, "SELECT c FROM t", "(42,42)");
+    EXPECT(&q, "SELECT c FROM t", "(42,42)");
+    RUN(&q, "SELECT s FROM t");
+    ck_assert_ptr_eq(strstr(first_text(&q), "2020-01-01 00:00:00"), first_text(&q));
+    /* A function may have done anything: told once. */
+    FAILS(&q, run(&q, "SELECT same(c) FROM t"), WEIR_EVALUE, "a table has changed");
+    ck_assert_int_eq(q.conn->tx, WEIR__TX_NONE);
+    EXPECT(&q, "SELECT same(c) FROM t", "(42,42)");
+    EXPECT(p, "SELECT same(c) FROM t", "(42,42)");
+    /* Unless it can be undone: it is the first of a transaction … */
+    ck_assert_int_eq(transact(&q, "BEGIN", "SELECT same(c) AS a FROM t", NULL), WEIR_OK);
+    ck_assert_str_eq(first_text(&q), "(42,42)");
+    ck_assert_uint_eq(q.request.begun, 1);
+    ck_assert_int_eq(q.conn->tx, WEIR__TX_OPEN);
+    /* … and in the midst of one it is told once. */
+    FAILS(&q, run(&q, "SELECT same(c) AS b FROM t"), WEIR_EVALUE, "the next call will work");
+    ck_assert_int_eq(q.conn->tx, WEIR__TX_OPEN);
+    EXPECT(&q, "SELECT same(c) AS b FROM t", "(42,42)");
+    ck_assert(reset(&q));
+    stop_peer(&q);
+    RUN(p, "DROP FUNCTION same");
+    RUN(p, "DROP TABLE t");
+}
+END_TEST
+
 START_TEST(deferred_constraints_fail_at_the_sync) {
     RUN(p, "CREATE TABLE a (n int PRIMARY KEY)");
     RUN(p, "CREATE TABLE b (n int REFERENCES a DEFERRABLE INITIALLY DEFERRED)");
@@ -629,6 +743,8 @@ static Suite *make_suite(void) {
     tcase_add_test(values, floats_round_trip);
     tcase_add_test(values, numeric_round_trips);
     tcase_add_test(values, texts_round_trip);
+    tcase_add_test(values, texts_are_utf8);
+    tcase_add_test(values, texts_of_an_ascii_database);
     tcase_add_test(values, json_round_trips);
     tcase_add_test(values, bytes_round_trip);
     tcase_add_test(values, booleans_round_trip);
@@ -647,6 +763,8 @@ static Suite *make_suite(void) {
     tcase_add_test(queries, commit_of_a_failed_transaction);
     tcase_add_test(queries, a_failed_before_is_the_requests_error);
     tcase_add_test(queries, a_bad_value_begins_nothing);
+    tcase_add_test(queries, what_was_begun_is_told);
+    tcase_add_test(queries, columns_that_change_their_type);
     tcase_add_test(queries, deferred_constraints_fail_at_the_sync);
     tcase_add_test(queries, commands_that_stand_no_others);
     tcase_add_test(queries, memory_runs_out);

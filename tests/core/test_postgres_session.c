@@ -173,6 +173,25 @@ START_TEST(parameters_that_change_their_type) {
 }
 END_TEST
 
+/* Rows that can be read are given, and what was believed is forgotten. */
+START_TEST(columns_that_change_to_a_known_type) {
+    peer q;
+    const char *sql = "SELECT c FROM t";
+    RUN(p, "CREATE TABLE t (c int)");
+    RUN(p, "INSERT INTO t VALUES (42)");
+    EXPECT(p, sql, "42");
+    RUN(p, "ALTER TABLE t ALTER c TYPE text");
+    connect_peer(&l.pool, &q);
+    weir__lru *shapes = &((weir__pgenv *)l.pool.env)->shapes;
+    EXPECT(&q, sql, "42");
+    ck_assert_int_eq(cell(&q, 0, 0).type, WEIR_TYPE_TEXT);
+    ck_assert_ptr_null(weir__lru_find(shapes, weir__statement_hash(sql, strlen(sql)), sql, strlen(sql)));
+    EXPECT(&q, sql, "42");
+    stop_peer(&q);
+    RUN(p, "DROP TABLE t");
+}
+END_TEST
+
 START_TEST(statements_that_were_taken_away) {
     EXPECT(p, "SELECT 1", "1");
     RUN(p, "DEALLOCATE ALL");
@@ -236,6 +255,22 @@ START_TEST(reset_undoes_what_was_left) {
         {"DECLARE c CURSOR WITH HOLD FOR SELECT 1", "SELECT count(*) FROM pg_cursors WHERE name = 'c'", "0"},
         {"DO $$ BEGIN PERFORM set_config('work_mem', '9MB', false); END $$", "SHOW work_mem", "4MB"},
         {"/* a */ -- b\n set work_mem to '9MB'", "SHOW work_mem", "4MB"},
+        {"-- a\rset work_mem to '9MB'", "SHOW work_mem", "4MB"}, /* a CR ends a comment, too */
+        {"UPDATE pg_settings SET setting = '9MB' WHERE name = 'work_mem'", "SHOW work_mem", "4MB"},
+        {"WITH x AS (SELECT 1) UPDATE pg_catalog.\"pg_settings\" SET setting = '9MB' WHERE name = 'work_mem'",
+         "SHOW work_mem", "4MB"},
+        {"EXPLAIN ANALYZE UPDATE pg_settings SET setting = '9MB' WHERE name = 'work_mem'", "SHOW work_mem",
+         "4MB"},
+        {"SET local.foo = 'leak'", "SELECT coalesce(current_setting('local.foo', true), '')", ""},
+        {"SET /* a */ transaction /* b */ . /* c */ tenant = 'leak'",
+         "SELECT coalesce(current_setting('transaction.tenant', true), '')", ""},
+        {"SET session.x = 'leak'", "SELECT coalesce(current_setting('session.x', true), '')", ""},
+        {"SET constraints.x = 'leak'", "SELECT coalesce(current_setting('constraints.x', true), '')", ""},
+        {"SET \"local\".bar = 'leak'", "SELECT coalesce(current_setting('local.bar', true), '')", ""},
+        {"PREPARE /* transaction */ foo AS SELECT 1",
+         "SELECT count(*) FROM pg_prepared_statements WHERE name = 'foo'", "0"},
+        {"PREPARE transaction AS SELECT 1",
+         "SELECT count(*) FROM pg_prepared_statements WHERE name = 'transaction'", "0"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         RUN(p, cases[i].sql);
@@ -292,6 +327,8 @@ START_TEST(reset_has_nothing_to_do) {
 }
 END_TEST
 
+#define READING ((unsigned)(WEIR__TRAIT_READS | WEIR__TRAIT_SIMPLE))
+
 START_TEST(texts_are_classified) {
     static const struct {
         const char *sql;
@@ -304,11 +341,24 @@ START_TEST(texts_are_classified) {
         {"SET TRANSACTION READ ONLY", 0},
         {"SET /* LOCAL */ x = 1", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
         {"/* /* nested */ */ ROLLBACK", WEIR__TRAIT_UNGUARDS},
-        {"SELECT \"dblink_connect\"('x')", WEIR__TRAIT_DIRTY},
+        {"SELECT \"dblink_connect\"('x')", WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING},
+        {"SELECT dblink('x', 'y')", WEIR__TRAIT_DIRTY},
         {"EXPLAIN ANALYZE CREATE TEMP TABLE x AS SELECT 1", WEIR__TRAIT_DIRTY},
         {"COPY t TO STDOUT", WEIR__TRAIT_COPY},
         {"COPY t TO PROGRAM 'x'", 0},
-        {"PREPARE TRANSACTION 'x'", 0},
+        {"PREPARE TRANSACTION 'x'", WEIR__TRAIT_COMMITS},
+        {"PREPARE /* x */ TRANSACTION -- y\r 'x'", WEIR__TRAIT_COMMITS},
+        {"COMMIT", WEIR__TRAIT_COMMITS},
+        {"SET LOCAL \"x\" = 1", WEIR__TRAIT_RETYPES},
+        {"SET LOCAL", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"SET seed = 0.5", WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING},
+        {"LOAD 'x'", WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING},
+        {"SELECT pg_create_logical_replication_slot('s', 'p', true)",
+         WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING},
+        {"SELECT pg_create_physical_replication_slot('s', true, true)",
+         WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING},
+        {"SELECT pg_replication_origin_session_setup('o')", WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING},
+        {"SELECT setting FROM pg_settings", 0},
         {"EXECUTE x", WEIR__TRAIT_DIRTY},
         {"CREATE /* x */ or replace LOCAL temp VIEW v AS SELECT 1", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
         {"CREATE TABLE temp (temp int)", 0},
@@ -320,8 +370,61 @@ START_TEST(texts_are_classified) {
         {"--", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        ck_assert_msg(weir__pg_traits(cases[i].sql, strlen(cases[i].sql)) == cases[i].traits, "%s",
-                      cases[i].sql);
+        ck_assert_msg((weir__pg_traits(cases[i].sql, strlen(cases[i].sql)) & ~READING) == cases[i].traits,
+                      "%s", cases[i].sql);
+}
+END_TEST
+
+START_TEST(texts_that_only_read) {
+    static const struct {
+        const char *sql;
+        unsigned traits;
+    } cases[] = {
+        {"SELECT c FROM t WHERE n IN (1, 2) AND (a OR b)", READING},
+        {"select count(*) from t", READING},
+        {"select n from \"t\"", READING},
+        {"/* x */ VALUES (1)", READING},
+        {"TABLE t", READING},
+        {"SHOW work_mem", READING},
+        {"EXPLAIN DELETE FROM t", READING},
+        {"SELECT f(1)", WEIR__TRAIT_READS},
+        {"SELECT \"f!\" (1)", WEIR__TRAIT_READS},
+        {"SELECT f$ (1)", WEIR__TRAIT_READS},
+        {"SELECT f /* x */ (1)", WEIR__TRAIT_READS},
+        {"SELECT f\r\n(1)", WEIR__TRAIT_READS},
+        {"EXPLAIN ANALYZE DELETE FROM t", 0},
+        {"EXPLAIN (ANALYZE) DELETE FROM t", 0},
+        {"SELECT 1 AS n INTO t", 0},
+        {"WITH x AS (DELETE FROM t RETURNING n) SELECT n FROM x", 0},
+        {"INSERT INTO t VALUES (1)", 0},
+        {"CALL p()", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        ck_assert_msg((weir__pg_traits(cases[i].sql, strlen(cases[i].sql)) & READING) == cases[i].traits,
+                      "%s", cases[i].sql);
+}
+END_TEST
+
+/* The connection must not be lent again: the reset fails, and its host closes it. */
+START_TEST(what_discard_all_leaves_behind) {
+    static const char *const texts[] = {"SELECT setseed(0.5)", "SET seed TO 0.5",
+                                        "LOAD '$libdir/plugins/none'", "SELECT dblink_connect('mine', 'x')"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        peer q;
+        connect_peer(&l.pool, &q);
+        run(&q, texts[i]); /* some fail here, and might not elsewhere */
+        take_outcome(&q.request);
+        q.request = (weir__request){.timeout_ms = -1};
+        q.busy = true;
+        ck_assert_msg(driver->reset(q.conn, &q.request), "%s", texts[i]);
+        WAIT_FOR(!q.busy);
+        FAILS(&q, q.request.code, WEIR_ELOST, "the connection is replaced");
+        stop_peer(&q);
+    }
+    /* What the host itself has set up so is no reason. */
+    RUN(p, "SELECT setseed(0.5)");
+    driver->baseline(p->conn);
+    ck_assert(!reset(p));
 }
 END_TEST
 
@@ -546,6 +649,97 @@ START_TEST(lost_around_commit) {
 }
 END_TEST
 
+/* Starts a statement, and has the server end the connection while it sleeps. */
+static void terminate_in(peer *q, weir_statement *statement, const char *const *before, unsigned count) {
+    weir__request wish = {.statement = statement, .before = before, .before_count = count, .timeout_ms = -1};
+    char sql[160];
+    int64_t deadline = weir__now(&weir__monotonic) + PATIENCE;
+    start_request(q, &wish);
+    ck_assert(q->busy);
+    snprintf(sql, sizeof sql,
+             "SELECT count(*) FROM pg_stat_activity WHERE pid = %d AND wait_event = 'PgSleep'",
+             q->conn->backend);
+    while (pg_server_number(sql) != 1) {
+        ck_assert(weir__now(&weir__monotonic) < deadline);
+        turn_once();
+    }
+    snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(%d)", q->conn->backend);
+    free(pg_server_query(sql));
+    WAIT_FOR(q->lost);
+    ck_assert_int_eq(q->why.code, WEIR_ELOST);
+    weir_statement_unref(statement);
+}
+
+START_TEST(lost_while_writing) {
+    static const char *const begin[] = {"BEGIN"};
+    static const struct {
+        const char *sql;
+        bool begun, many;
+        int code;
+    } cases[] = {
+        {"INSERT INTO t SELECT 1 FROM pg_sleep(600)", false, false, WEIR_EOUTCOME},
+        {"INSERT INTO t SELECT $1::int FROM pg_sleep(600)", false, true, WEIR_EOUTCOME},
+        {"WITH x AS (INSERT INTO t SELECT 1 FROM pg_sleep(600)) SELECT 1", false, false, WEIR_EOUTCOME},
+        {"INSERT INTO t SELECT 1 FROM pg_sleep(600)", true, false, WEIR_ELOST},
+        {"SELECT n FROM t, pg_sleep(600)", false, false, WEIR_ELOST},
+    };
+    RUN(p, "CREATE TABLE t (n int)");
+    RUN(p, "INSERT INTO t VALUES (0)");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        peer q;
+        weir_value n = int_value(1);
+        weir_statement *statement = statement_of(cases[i].sql);
+        if (cases[i].many) weir_statement_no_sets(statement);
+        for (int set = 0; cases[i].many && set < 2; set++) {
+            weir_statement_add_set(statement);
+            weir_statement_add(statement, &n);
+        }
+        connect_peer(&l.pool, &q);
+        terminate_in(&q, statement, begin, cases[i].begun);
+        ck_assert_msg(q.request.code == cases[i].code, "%s: %s", cases[i].sql, failure(&q));
+        ck_assert_int_eq(q.request.error->retryable, cases[i].code == WEIR_ELOST);
+        ck_assert_str_eq(q.request.error->sqlstate, "57P01");
+        ck_assert_ptr_nonnull(strstr(failure(&q), "terminating connection"));
+        ck_assert_uint_eq(q.request.begun, cases[i].begun);
+        stop_peer(&q);
+    }
+    EXPECT(p, "SELECT count(*) FROM t", "1");
+    RUN(p, "DROP TABLE t");
+}
+END_TEST
+
+/* The row is there, and the answer does not come: no standby confirms it. */
+START_TEST(lost_while_replicating) {
+    RUN(p, "CREATE TABLE t (n int)");
+    RUN(p, "SET synchronous_commit = on"); /* the tests' server has it off */
+    free(pg_server_query("ALTER SYSTEM SET synchronous_standby_names = 'nobody'"));
+    free(pg_server_query("SELECT pg_reload_conf()"));
+    int64_t deadline = weir__now(&weir__monotonic) + PATIENCE;
+    weir_statement *statement = statement_of("INSERT INTO t VALUES (1)");
+    weir__request wish = {.statement = statement, .timeout_ms = -1};
+    char sql[160];
+    snprintf(sql, sizeof sql,
+             "SELECT count(*) FROM pg_stat_activity WHERE pid = %d AND wait_event = 'SyncRep'",
+             p->conn->backend);
+    do { /* until the server has taken notice of the setting */
+        ck_assert(weir__now(&weir__monotonic) < deadline);
+        if (!p->busy) start_request(p, &wish);
+        turn_once();
+    } while (pg_server_number(sql) != 1);
+    long rows = pg_server_number("SELECT count(*) FROM t");
+    from_outside("SELECT pg_terminate_backend(%d)");
+    WAIT_FOR(p->lost);
+    FAILS(p, p->request.code, WEIR_EOUTCOME, "whether it took effect is unknown");
+    ck_assert(!p->request.error->retryable);
+    ck_assert_str_eq(p->request.error->sqlstate, "57P01");
+    ck_assert_int_eq(pg_server_number("SELECT count(*) FROM t"), rows + 1);
+    weir_statement_unref(statement);
+    free(pg_server_query("ALTER SYSTEM RESET synchronous_standby_names"));
+    free(pg_server_query("SELECT pg_reload_conf()"));
+    free(pg_server_query("SET synchronous_commit = off; DROP TABLE t"));
+}
+END_TEST
+
 static Suite *make_suite(void) {
     Suite *suite = suite_create("postgres_session");
     TCase *tcase = tcase_create("session");
@@ -555,12 +749,15 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, the_cache_forgets_what_is_old);
     tcase_add_test(tcase, a_table_that_changes);
     tcase_add_test(tcase, parameters_that_change_their_type);
+    tcase_add_test(tcase, columns_that_change_to_a_known_type);
     tcase_add_test(tcase, statements_that_were_taken_away);
     tcase_add_test(tcase, other_names_mean_other_tables);
     tcase_add_test(tcase, reset_undoes_what_was_left);
     tcase_add_test(tcase, reset_ends_transactions);
     tcase_add_test(tcase, reset_has_nothing_to_do);
     tcase_add_test(tcase, texts_are_classified);
+    tcase_add_test(tcase, texts_that_only_read);
+    tcase_add_test(tcase, what_discard_all_leaves_behind);
     tcase_add_test(tcase, the_guard_follows_the_request);
     tcase_add_test(tcase, the_guard_survives_rollbacks);
     tcase_add_test(tcase, the_guard_fires);
@@ -570,6 +767,8 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, terminated_in_a_query);
     tcase_add_test(tcase, a_copy_ends_the_connection);
     tcase_add_test(tcase, lost_around_commit);
+    tcase_add_test(tcase, lost_while_writing);
+    tcase_add_test(tcase, lost_while_replicating);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -610,6 +610,8 @@ START_TEST(the_outcome_of_a_commit_is_unknown) {
     weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0); /* until command_timeout */
     ck_assert_int_eq(end(s, true, 1), WEIR_EOUTCOME);
     ck_assert_int_eq(info_of(s).depth, 0);
+    rig_advance(6000); /* a COMMIT is not cancelled: the connection is given up after a while */
+    s = lend();
     begin(s); /* by the holder's own going away */
     run_sql(s, "select 1");
     weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0);

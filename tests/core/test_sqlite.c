@@ -47,11 +47,36 @@ START_TEST(values_come_back_as_they_went) {
     ck_assert_double_eq(cell(&a, 0, 3).as.real, -1.5);
     assert_bytes(cell(&a, 0, 4), WEIR_TYPE_TEXT, "grün", 5);
     assert_bytes(cell(&a, 0, 5), WEIR_TYPE_TEXT, "", 0);
-    assert_bytes(cell(&a, 0, 6), WEIR_TYPE_TEXT, "-12.50", 6);
+    ck_assert_double_eq(cell(&a, 0, 6).as.real, -12.5);
     assert_bytes(cell(&a, 0, 7), WEIR_TYPE_BYTES, "\0\xff", 2);
     ck_assert_int_eq(run(&a, "select $1, typeof($1)", "x", "", (size_t)0), WEIR_OK);
     ck_assert_int_eq(cell(&a, 0, 0).type, WEIR_TYPE_BYTES); /* not NULL */
     assert_bytes(cell(&a, 0, 1), WEIR_TYPE_TEXT, "blob", 4);
+}
+END_TEST
+
+/* What SQLite makes of a decimal, and what it cannot make one of. */
+START_TEST(decimals) {
+    static const struct {
+        const char *number, *type;
+    } rows[] = {
+        {"7", "integer"},
+        {"-9223372036854775808", "integer"},
+        {"0.1", "real"},
+        {"1E+2", "real"},
+        {"-0.00", "real"},
+        {"123456789012345.6", "text"},
+        {"0.12345678901234567", "text"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ck_assert_int_eq(run(&a, "select typeof($1)", "d", rows[i].number), WEIR_OK);
+        assert_bytes(cell(&a, 0, 0), WEIR_TYPE_TEXT, rows[i].type, strlen(rows[i].type));
+    }
+    static const char *const refused[] = {"9223372036854775808", "NaN", "-Infinity", "1E+400", "x"};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        ck_assert_int_eq(run(&a, "select $1", "d", refused[i]), WEIR_EVALUE);
+        ck_assert_ptr_nonnull(strstr(a.request.error->message, "parameter 1"));
+    }
 }
 END_TEST
 
@@ -123,11 +148,11 @@ START_TEST(parameters_go_by_their_number) {
 END_TEST
 
 START_TEST(parameters_that_do_not_fit_are_refused) {
-    ck_assert_int_eq(run(&a, "select $1, $2", "i", (int64_t)1), WEIR_EVALUE);
+    ck_assert_int_eq(run(&a, "select $1, $2", "i", (int64_t)1), WEIR_EINVAL);
     ck_assert_str_eq(a.request.error->message, "the statement takes 2 parameters, but 1 was given");
-    ck_assert_int_eq(run(&a, "select 1", "i", (int64_t)1), WEIR_EVALUE);
+    ck_assert_int_eq(run(&a, "select 1", "i", (int64_t)1), WEIR_EINVAL);
     ck_assert_str_eq(a.request.error->message, "the statement takes 0 parameters, but 1 was given");
-    ck_assert_int_eq(run(&a, "select $2", "i", (int64_t)1), WEIR_EVALUE);
+    ck_assert_int_eq(run(&a, "select $2", "i", (int64_t)1), WEIR_EINVAL);
     ck_assert_int_eq(run(&a, "select :name", "i", (int64_t)1), WEIR_ENOTSUP);
     ck_assert_ptr_nonnull(strstr(a.request.error->message, ":name"));
     ck_assert_int_eq(run(&a, "select @name", "i", (int64_t)1), WEIR_ENOTSUP);
@@ -146,7 +171,7 @@ START_TEST(one_text_holds_one_statement) {
     ck_assert_int_eq(number(&a, "select 3; -- that is all\n /* really */ ;"), 3);
     must(&a, " -- nothing\n");
     assert_tag(&a, "", -1);
-    ck_assert_int_eq(run(&a, "-- nothing", "i", (int64_t)1), WEIR_EVALUE);
+    ck_assert_int_eq(run(&a, "-- nothing", "i", (int64_t)1), WEIR_EINVAL);
 }
 END_TEST
 
@@ -246,9 +271,11 @@ START_TEST(a_request_has_parts) {
     ck_assert_str_eq(begin, "BEGIN IMMEDIATE");
     ck_assert_int_eq(run_parts(&a, begin, "create table t (i)", NULL), WEIR_OK);
     ck_assert_int_eq(a.conn->tx, WEIR__TX_OPEN);
+    ck_assert_uint_eq(a.request.begun, 1);
     ck_assert_int_eq(run_parts(&a, "SAVEPOINT s1", "insert into t values (1)", NULL), WEIR_OK);
     ck_assert_int_eq(run_parts(&a, NULL, NULL, "ROLLBACK TO SAVEPOINT s1; RELEASE SAVEPOINT s1"), WEIR_OK);
     ck_assert_int_eq(run_parts(&a, NULL, "insert into t values (2)", "COMMIT"), WEIR_OK);
+    ck_assert_uint_eq(a.request.begun, 0);
     assert_tag(&a, "INSERT 0 1", 1);
     ck_assert_int_eq(a.conn->tx, WEIR__TX_NONE);
     ck_assert_int_eq(number(&a, "select sum(i) from t"), 2);
@@ -257,8 +284,10 @@ START_TEST(a_request_has_parts) {
     ck_assert_int_eq(run_parts(&a, NULL, NULL, "ROLLBACK"), WEIR_OK); /* none is open: no harm */
     /* when what comes before fails the rest is not run */
     ck_assert_int_ne(run_parts(&a, "BEGIN NONSENSE", "delete from t", "COMMIT"), WEIR_OK);
+    ck_assert_uint_eq(a.request.begun, 0);
     ck_assert_str_eq(state(&a), "42601");
     ck_assert_int_eq(run_parts(&a, begin, "insert into nowhere values (1)", "COMMIT"), WEIR_ESERVER);
+    ck_assert_uint_eq(a.request.begun, 1);
     ck_assert_int_eq(a.conn->tx, WEIR__TX_OPEN); /* nothing was committed behind an error */
     ck_assert(reset(&a));
     ck_assert_int_eq(a.conn->tx, WEIR__TX_NONE);
@@ -371,12 +400,15 @@ START_TEST(executemany_is_all_or_nothing) {
     ck_assert_int_eq(run(&a, "select $1 union select 2", "0|i|i", (int64_t)1, (int64_t)2), WEIR_OK);
     assert_tag(&a, "SELECT 3", 3); /* counted, and not kept */
     ck_assert_uint_eq(weir_result_rows(a.request.result), 0);
-    /* in a transaction it is a part of that, and the error leaves the choice to the borrower */
+    /* in a transaction it is a part of that, still as a whole, and the error leaves the choice to the
+     * borrower */
     must(&a, "begin immediate");
     ck_assert_int_ne(run(&a, "insert into t values ($1)", "0|i|i", (int64_t)20, (int64_t)2), WEIR_OK);
     ck_assert_int_eq(a.conn->tx, WEIR__TX_OPEN);
-    must(&a, "rollback");
-    ck_assert_int_eq(number(&a, "select count(*) from t"), 3);
+    ck_assert_int_eq(number(&a, "select count(*) from t"), 3); /* none of its sets is left in it */
+    ck_assert_int_eq(run(&a, "insert into t values ($1)", "0|i|i", (int64_t)20, (int64_t)21), WEIR_OK);
+    must(&a, "commit");
+    ck_assert_int_eq(number(&a, "select count(*) from t"), 5);
 }
 END_TEST
 
@@ -588,6 +620,7 @@ int main(void) {
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, open_one, close_one);
     tcase_add_test(tests, values_come_back_as_they_went);
+    tcase_add_test(tests, decimals);
     tcase_add_test(tests, many_rows_and_long_texts);
     tcase_add_test(tests, results_are_read_within_their_bounds);
     tcase_add_test(tests, a_result_outlives_its_connection);

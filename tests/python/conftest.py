@@ -1,27 +1,39 @@
 """What the tests share: databases, event loops, and ways to wait for a condition without sleeping."""
 
+import contextlib
+import pathlib
+import tempfile
+
 import pytest
 
 pytest.register_assert_rewrite("support")
 from support import LOOPS, PostgresServer, descriptors, until  # noqa: E402
 
 
+@contextlib.contextmanager
+def running_server():
+    # not pytest's own folder: each run of pytest closes that to others, and the server has a user of its own
+    with tempfile.TemporaryDirectory(prefix="weirpool-") as folder:
+        server = PostgresServer(pathlib.Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def server():
     """A PostgreSQL of our own, on a Unix socket and 127.0.0.1."""
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
-    server.start()
-    yield server
-    server.stop()
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture
-def own_server(tmp_path_factory):
+def own_server():
     """A PostgreSQL that the test may kill."""
-    server = PostgresServer(tmp_path_factory.mktemp("own"))
-    server.start()
-    yield server
-    server.stop()
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture

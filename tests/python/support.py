@@ -15,8 +15,8 @@ import warnings
 
 import uvloop
 
-# Children must not inherit a preloaded sanitizer (sh dies under TSan, postgres hangs under either), but for those that
-# load the package.
+# Children must not inherit a preloaded sanitizer (sh dies under TSan, postgres hangs under either), but for
+# those that load the package.
 PRELOAD = os.environ.pop("LD_PRELOAD", None)
 DEADLINE = 60  # seconds: for what must happen, but need not be quick on a busy machine
 
@@ -58,7 +58,8 @@ class PostgresServer:
             shutil.chown(folder, "postgres", "postgres")
         self._call("initdb", "-D", self.data, "-A", "trust", "-U", "app", "-E", "UTF8", "--locale=C")
         (self.data / "pg_hba.conf").write_text(
-            "local all all trust\nhost all locked 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
+            "local all all trust\nhost all locked 127.0.0.1/32 scram-sha-256\n"
+            "host all all 127.0.0.1/32 trust\n"
         )
         with (self.data / "postgresql.conf").open("a") as settings:
             settings.write(
@@ -153,6 +154,12 @@ async def until_async(condition, deadline=DEADLINE):
     while not condition():
         assert time.monotonic() < end, "it has not come about in time"
         await asyncio.sleep(0.001)
+
+
+async def turns(count=20):
+    """So many turns of the event loop."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 def run_in(new_loop, main, *arguments):

@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 import weirpool
-from support import no_warnings, until_async
+from support import no_warnings, turns, until_async
 
 
 def with_pool(run, url, body, **options):
@@ -85,7 +85,7 @@ def test_nothing_is_sent_before_the_first_await(url, run):
     async def body(pool):
         await pool.execute("create table t (a integer)")
         operations = [pool.execute("insert into t values (1)") for _ in range(3)]
-        await asyncio.sleep(0.01)
+        await turns()
         assert await pool.fetchval("select count(*) from t") == 0
         with pytest.warns(RuntimeWarning, match=r"Pool.execute\(\) was never awaited"):
             operations.pop()

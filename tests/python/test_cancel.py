@@ -56,7 +56,7 @@ SCENARIOS = [statement, session, connection, explicit]
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("moment", ["waiting", "answered"])
 def test_at_every_suspension(url, run, scenario, moment):
-    """Waiting: thrown while the operation runs. Answered: the answer is there, the task has not been woken."""
+    """Waiting: thrown while the operation runs. Answered: when the answer is there, before the task wakes."""
 
     async def attempt(pool, n):
         task_coroutine = scenario(pool)
@@ -119,7 +119,7 @@ def test_tasks_at_every_turn_of_the_loop(url, run, scenario):
 
 
 def test_answer_and_cancellation_in_one_turn(url, run):
-    """The completion has been delivered, and the task is cancelled before it wakes: CancelledError, nothing lost."""
+    """Delivered, and the task is cancelled before it wakes: CancelledError, and nothing is lost."""
 
     async def main():
         async with weirpool.create_pool(url, min_size=1, max_size=1) as pool:
@@ -170,7 +170,7 @@ def test_the_caller_gets_its_answer_at_once(pg_url, run):
     async def main():
         async with weirpool.create_pool(pg_url, min_size=1, max_size=1) as pool:
             task = asyncio.ensure_future(pool.fetchval("select pg_sleep(60)"))
-            await asyncio.sleep(0.05)
+            await until_async(lambda: pool.snapshot()["active"] == 1)
             begin = time.monotonic()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -217,7 +217,7 @@ def test_a_session_goes_on_after_a_cancelled_statement(pg_url, run):
         ):
             for _ in range(5):
                 task = asyncio.ensure_future(connection.fetchval("select pg_sleep(60)"))
-                await asyncio.sleep(0.01)
+                await until_async(lambda: connection.info["busy"])
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task

@@ -1,6 +1,7 @@
 """init: once a connection. setup: at each checkout."""
 
 import asyncio
+import contextlib
 import logging
 
 import pytest
@@ -120,13 +121,14 @@ def test_init_that_is_cancelled(url, run):
 
 def test_close_while_init_runs(url, run):
     async def main():
-        begun = asyncio.Event()
+        begun, ended = asyncio.Event(), asyncio.Event()
 
         async def init(connection):
             begun.set()
-            await asyncio.sleep(0.05)
+            await until_async(lambda: connection.closed)
             with pytest.raises(weirpool.InterfaceError):
                 await connection.fetchval("select 1")
+            ended.set()
 
         pool = await weirpool.create_pool(url, min_size=0, max_size=1, init=init)
         waiting = asyncio.ensure_future(pool.fetchval("select 1"))
@@ -134,7 +136,7 @@ def test_close_while_init_runs(url, run):
         await pool.close(grace=0)
         with pytest.raises(weirpool.PoolClosed):
             await waiting
-        await asyncio.sleep(0.1)
+        await ended.wait()
 
     run(main)
 
@@ -209,6 +211,24 @@ def test_setup_that_is_cancelled(url, run):
                     await task
                 slow = False
                 assert await pool.fetchval("select 1") == 1
+
+    with no_warnings():
+        run(main)
+
+
+def test_setup_that_ends_its_own_checkout(url, run):
+    async def main():
+        async def setup(connection):
+            if meddle:
+                with contextlib.suppress(ValueError):  # it is executing
+                    asyncio.current_task().get_coro().close()
+
+        async with weirpool.create_pool(url, min_size=1, max_size=1, setup=setup) as pool:
+            meddle = True
+            with pytest.raises(RuntimeError, match="ended its own checkout"):
+                await asyncio.create_task(pool.session())
+            meddle = False
+            assert await pool.fetchval("select 1") == 1
 
     with no_warnings():
         run(main)

@@ -144,7 +144,7 @@ def test_loop_closed_with_operations_under_way(pg_url):
         pool = loop.run_until_complete(_open(pg_url))
         session = loop.run_until_complete(_session(pool))
         task = loop.create_task(_wait(pool))
-        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.run_until_complete(until_async(lambda: pool.snapshot()["active"] == 2))
         loop.close()
         return weakref.ref(pool), session, task
 
@@ -323,6 +323,7 @@ def test_fork(url, kind):
     assert (done.stdout, done.stderr) == ("done\n", "")
 
 
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_forked_child_may_open_its_own(url):
     with weirpool.create_pool_sync(url, max_size=1) as pool:
         assert pool.fetchval("select 1") == 1
@@ -395,7 +396,7 @@ def test_nothing_piles_up(url, run):
             await rounds(pool, 100)
             gc.collect()
             after = len(gc.get_objects()), sys.getrefcount(pool), sys.getrefcount(None)
-            for had, has in zip(before, after):
+            for had, has in zip(before, after, strict=True):
                 assert abs(has - had) < 50
 
     run(main)

@@ -9,7 +9,7 @@ import traceback
 
 import pytest
 import weirpool
-from support import descriptors, free_port, no_warnings, until_async
+from support import descriptors, free_port, no_warnings, turns, until_async
 from weirpool import errors
 
 CANARY = "s3cr3t-canary"
@@ -140,15 +140,15 @@ def test_connect_timeout(run, silent_port):
 def test_a_cancelled_open(run, silent_port):
     async def main():
         before = descriptors()
-        for turns in range(5):
+        for steps in range(5):
             pool = weirpool.create_pool(f"postgresql://app@127.0.0.1:{silent_port}/x", min_size=1)
             task = asyncio.ensure_future(pool)
-            for _ in range(turns):
+            for _ in range(steps):
                 await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert pool.closed or turns < 2
+            assert pool.closed or steps < 2
             await pool.close()
             assert pool.closed
             del pool, task
@@ -166,7 +166,7 @@ def test_killed_server(own_server, run):
             session = await pool.session()
             await session.execute("create table t (a integer)")
             running = asyncio.ensure_future(pool.fetchval("select pg_sleep(60)"))
-            await asyncio.sleep(0.05)
+            await until_async(lambda: pool.snapshot()["active"] == 2)
             own_server.kill()
             with pytest.raises(weirpool.OperationalError):
                 await running
@@ -187,7 +187,7 @@ def test_close_gives_holders_their_time(url, run):
         holder = await pool.session()
         await holder.execute("create table t (a integer)")
         closing = asyncio.ensure_future(pool.close(grace=30))
-        await asyncio.sleep(0.02)
+        await turns()
         assert not closing.done() and pool.closed
         with pytest.raises(weirpool.PoolClosed):
             await pool.fetchval("select 1")
@@ -210,7 +210,7 @@ def test_close_cuts_holders_off(url, run, caplog):
         await asyncio.sleep(0)
         begin = time.monotonic()
         closing = asyncio.ensure_future(pool.close(grace=None))
-        await asyncio.sleep(0.02)
+        await turns()
         assert not closing.done()
         await pool.close(grace=0.05)  # hastens the first
         await closing
@@ -232,7 +232,7 @@ def test_closing_is_cancelled(url, run):
         pool = await weirpool.create_pool(url, max_size=1)
         holder = await pool.connection()
         closing = asyncio.ensure_future(pool.close())
-        await asyncio.sleep(0.01)
+        await turns()
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing

@@ -226,7 +226,7 @@ def test_control_c_in_a_script(server, pg_url):
 
 
 def test_sqlite_read_then_write_without_busy(sqlite_url):
-    """Eight sessions at a time read and then write: 1,000 transactions, no "database is locked", no lost update."""
+    """Eight sessions at a time read, then write, 1,000 times: no "database is locked", no lost update."""
     with no_warnings(), weirpool.create_pool_sync(sqlite_url, max_size=8) as pool:
         pool.execute("create table counter (n integer)")
         pool.execute("insert into counter values (0)")
@@ -264,3 +264,16 @@ def test_closing_while_threads_wait(url):
     pool.close()
     with pytest.raises(weirpool.PoolClosed):
         pool.fetchval("select 1")
+
+
+def test_one_thread_is_enough_on_postgresql(pg_url):
+    """A thousand queries of a script, by address: no thread was started, or none is left."""
+    program = """
+import os, sys, weirpool
+with weirpool.create_pool_sync(sys.argv[1], max_size=2) as pool:
+    for number in range(1000):
+        assert pool.fetchval("select $1::int8", number) == number
+    print(len(os.listdir("/proc/self/task")))
+"""
+    said = subprocess.run([sys.executable, "-c", program, pg_url], env=for_python(), stdout=subprocess.PIPE, text=True, check=True)
+    assert said.stdout == "1\n"

@@ -1,4 +1,5 @@
-/* The options of a pool: one table gives C's fields and Python's and Lua's signatures, checks, stubs and documents. */
+/* The options of a pool: one table gives C's fields and Python's and Lua's signatures, checks, stubs and
+ * documents. */
 #ifndef WEIRPOOL_OPTIONS_H
 #define WEIRPOOL_OPTIONS_H
 
@@ -9,46 +10,57 @@ WEIR_BEGIN_DECLS
 
 /*
  * COUNT(name, default, least, most, nullable, text): an int; null (-1) means "no limit".
- * TIME(name, default, least, most, nullable, text): milliseconds in C, in the field name_ms; float seconds, in `name`,
- *     everywhere else. null (-1) switches it off. 0 is below every least value: a time-out of 0 is an error.
- * FLAG(name, default, text)
- * TEXT(name, default, choices, text): choices: "a|b|c", or NULL for any text. The default may be NULL.
+ * TIME(name, default, least, most, nullable, text): milliseconds in C, in the field name_ms; float seconds,
+ * in `name`, everywhere else. null (-1) switches it off. 0 is below every least value: a time-out of 0 is an
+ * error. FLAG(name, default, text) TEXT(name, default, choices, text): choices: "a|b|c", or NULL for any
+ * text. The default may be NULL.
  */
-#define WEIR_OPTIONS(COUNT, TIME, FLAG, TEXT)                                                                          \
-    COUNT(min_size, 5, 0, 10000, false, "connections that the pool keeps open, without a borrower's asking; at most max_size, when it is not given")           \
-    COUNT(max_size, 20, 1, 10000, false, "connections that the pool keeps at most")                                    \
-    COUNT(max_overflow, 0, 0, 10000, false, "further connections under load, closed when they come back")              \
-    COUNT(max_waiting, -1, 0, 10000000, true, "callers that may wait for a connection; one more is refused at once")   \
-    FLAG(lifo, true, "lend the connection that came back last, so that surplus ones become idle and close")            \
-    FLAG(pre_ping, true, "look at a connection before it is lent, without a round trip")                               \
-    FLAG(require, false, "opening the pool fails when the database cannot be reached")                                 \
-    TIME(max_lifetime, 3600000, 1, 31536000000, true, "age at which a connection is replaced, less up to 10 % jitter") \
-    TIME(idle_timeout, 300000, 1, 31536000000, true, "time unused after which connections above min_size are closed")  \
-    TIME(connect_timeout, 10000, 1, 86400000, true, "time to connect, over all hosts")                                 \
-    TIME(checkout_timeout, 30000, 1, 86400000, true, "time to wait for a connection")                                  \
-    TIME(command_timeout, 30000, 1, 86400000, true, "time for a statement; the statement is then cancelled")           \
-    TIME(lock_timeout, 5000, 1, 86400000, true, "time to wait for a lock in the database")                             \
-    TIME(close_timeout, 10000, 1, 86400000, true, "time that close gives to those who hold a connection")              \
-    TIME(retry_min, 100, 1, 86400000, false, "first pause after a failed connect; doubled each time, full jitter")     \
-    TIME(retry_max, 5000, 1, 86400000, false, "longest pause between attempts to connect")                             \
-    COUNT(statement_cache_size, 100, 0, 100000, false, "prepared statements kept by a connection; 0: none")            \
-    TEXT(sqlite_begin, "immediate", "immediate|deferred|exclusive", "how a transaction that may write begins, SQLite") \
-    TEXT(name, NULL, NULL, "the pool's name in logs and metrics; by default host:port/database without secrets")
+#define WEIR_OPTIONS(COUNT, TIME, FLAG, TEXT)                                                                \
+    COUNT(min_size, 5, 0, 10000, false,                                                                      \
+          "connections that the pool keeps open, without a borrower's asking; at most max_size, when it is " \
+          "not given")                                                                                       \
+    COUNT(max_size, 20, 1, 10000, false, "connections that the pool keeps at most")                          \
+    COUNT(max_overflow, 0, 0, 10000, false, "further connections under load, closed when they come back")    \
+    COUNT(max_waiting, -1, 0, 10000000, true,                                                                \
+          "callers that may wait for a connection; one more is refused at once")                             \
+    FLAG(lifo, true, "lend the connection that came back last, so that surplus ones become idle and close")  \
+    FLAG(pre_ping, true, "look at a connection before it is lent, without a round trip")                     \
+    FLAG(require, false, "opening the pool fails when the database cannot be reached")                       \
+    TIME(max_lifetime, 3600000, 1, 31536000000, true,                                                        \
+         "age at which a connection is replaced, less up to 10 % jitter")                                    \
+    TIME(idle_timeout, 300000, 1, 31536000000, true,                                                         \
+         "time unused after which connections above min_size are closed")                                    \
+    TIME(connect_timeout, 10000, 1, 86400000, true, "time to connect, over all hosts; and for the init")     \
+    TIME(checkout_timeout, 30000, 1, 86400000, true, "time to wait for a connection")                        \
+    TIME(command_timeout, 30000, 1, 86400000, true, "time for a statement; the statement is then cancelled") \
+    TIME(lock_timeout, 5000, 1, 86400000, true, "time to wait for a lock in the database")                   \
+    TIME(close_timeout, 10000, 1, 86400000, true, "time that close gives to those who hold a connection")    \
+    TIME(retry_min, 100, 1, 86400000, false,                                                                 \
+         "first pause after a failed connect; doubled each time, full jitter")                               \
+    TIME(retry_max, 5000, 1, 86400000, false, "longest pause between attempts to connect")                   \
+    COUNT(statement_cache_size, 100, 0, 100000, false, "prepared statements kept by a connection; 0: none")  \
+    TEXT(sqlite_begin, "immediate", "immediate|deferred|exclusive",                                          \
+         "how a transaction that may write begins, SQLite")                                                  \
+    TEXT(name, NULL, NULL,                                                                                   \
+         "the pool's name in logs and metrics; by default host:port/database without secrets")
 
 /*
- * The caller owns the struct and all it points at; opening a pool copies what it needs. Start with weir_options_init.
- * An option set here (by weir_options_set, or a field that differs from its default) beats the one in the URL's query.
+ * The caller owns the struct and all it points at; opening a pool copies what it needs. Start with
+ * weir_options_init. An option set here (by weir_options_set, or a field that differs from its default) beats
+ * the one in the URL's query.
  */
 typedef struct weir_options {
-    size_t size;     /* sizeof(weir_options), by weir_options_init: any other is refused, nothing else is read then */
+    size_t size;     /* sizeof(weir_options), by weir_options_init: any other is refused, nothing else is read
+                        then */
     const char *url; /* postgresql://…, sqlite:///…, :memory: */
-    /* {name, value, name, value, …, NULL}: settings of the server that each connection starts with; NULL: none.
-       application_name is "weirpool" unless it is given. */
+    /* {name, value, name, value, …, NULL}: settings of the server that each connection starts with; NULL:
+       none. application_name is "weirpool" unless it is given. */
     const char *const *server_settings;
-    /* Each new connection is handed to the host first: WEIR_EVENT_INIT. Once a connection, and once more whenever what a
-       borrower had left behind could only be undone by a DISCARD ALL, which undoes what the init had set as well. */
+    /* Each new connection is handed to the host first: WEIR_EVENT_INIT. Once a connection, and once more
+       whenever what a borrower had left behind could only be undone by a DISCARD ALL, which undoes what the
+       init had set as well. */
     bool init_hook;
-    uint64_t given;   /* bit n: option n of the table was set by weir_options_set; not for callers */
+    uint64_t given; /* bit n: option n of the table was set by weir_options_set; not for callers */
 #define WEIR__COUNT(name, initial, least, most, nullable, text) int name;
 #define WEIR__TIME(name, initial, least, most, nullable, text) int64_t name##_ms;
 #define WEIR__FLAG(name, initial, text) bool name;
@@ -63,17 +75,21 @@ typedef struct weir_options {
 /* Every field to its default; url NULL. */
 WEIR_API void weir_options_init(weir_options *options);
 /*
- * Sets an option by its name, the way the bindings see it: times in seconds (FLOAT or INT), NULL for "none". Text is
- * borrowed, and must be NUL-terminated. A time is rounded to milliseconds, and below one up to one; a FLOAT without a
- * fraction will do for a COUNT. Numbers are not text here, nor 0 and 1 flags. WEIR_EOPTION names the option, the value and what is allowed; nothing has
- * changed then. An unknown name is answered with the nearest one that exists.
+ * Sets an option by its name, the way the bindings see it: times in seconds (FLOAT or INT), NULL for "none".
+ * Text is borrowed, and must be NUL-terminated. A time is rounded to milliseconds, and below one up to one; a
+ * FLOAT without a fraction will do for a COUNT. Numbers are not text here, nor 0 and 1 flags. WEIR_EOPTION
+ * names the option, the value and what is allowed; nothing has changed then. An unknown name is answered with
+ * the nearest one that exists.
  */
-WEIR_API int weir_options_set(weir_options *options, const char *name, const weir_value *value, weir_error *error);
+WEIR_API int weir_options_set(weir_options *options, const char *name, const weir_value *value,
+                              weir_error *error);
 /*
- * The same from text, as an URL's query and the environment have it: decimal numbers ("0.5"), true/false/1/0/yes/no/
- * on/off, and "none" or "null" for none, where the option may be none. `text` is borrowed by a TEXT option.
+ * The same from text, as an URL's query and the environment have it: decimal numbers ("0.5"),
+ * true/false/1/0/yes/no/ on/off, and "none" or "null" for none, where the option may be none. `text` is
+ * borrowed by a TEXT option.
  */
-WEIR_API int weir_options_set_text(weir_options *options, const char *name, const char *text, weir_error *error);
+WEIR_API int weir_options_set_text(weir_options *options, const char *name, const char *text,
+                                   weir_error *error);
 /* Checks all fields and their relations (min_size <= max_size …), without looking at the URL. */
 WEIR_API int weir_options_check(const weir_options *options, weir_error *error);
 
@@ -84,7 +100,8 @@ typedef enum weir_option_kind {
     WEIR_OPTION_TEXT,
 } weir_option_kind;
 
-/* A row of the table, as the bindings show it: the numbers of a TIME are in seconds. All strings are static. */
+/* A row of the table, as the bindings show it: the numbers of a TIME are in seconds. All strings are static.
+ */
 typedef struct weir_option_info {
     const char *name;
     weir_option_kind kind;

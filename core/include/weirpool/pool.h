@@ -16,29 +16,30 @@ typedef struct weir_pool weir_pool;
 
 /*
  * Makes a pool on the reactor and starts its connections. Any number of pools may share a reactor.
- *   WEIR_PENDING  *out is the pool, usable at once; the operation completes when min_size connections are there or the
- *                 first attempt has failed. Its code is an error only for what trying again cannot cure (a wrong
- *                 password, a database that does not exist), or with the option `require`; then free the pool.
- *   WEIR_OK       as the operation's success, at once (min_size 0)
- *   otherwise     an error; no pool
- * token: given back with the completion, and with each WEIR_EVENT_INIT.
+ *   WEIR_PENDING  *out is the pool, usable at once; the operation completes when min_size connections are
+ * there or the first attempt has failed. Its code is an error only for what trying again cannot cure (a wrong
+ *                 password, a database that does not exist), or with the option `require`; then free the
+ * pool. WEIR_OK       as the operation's success, at once (min_size 0) otherwise     an error; no pool token:
+ * given back with the completion, and with each WEIR_EVENT_INIT.
  */
 WEIR_API int weir_pool_open(weir_reactor *reactor, const weir_options *options, void *token, weir_pool **out,
                             weir_op *op, weir_error *error);
 /*
- * Refuses new callers, answers those who wait with WEIR_ECLOSED, closes idle connections, gives those who hold one
- * `grace_ms` (WEIR_TIMEOUT_DEFAULT: close_timeout; -1: for ever; 0: none), then names them in a log line and cuts them
- * off: their sessions are stale. Completes when no connection is left. WEIR_OK when that is at once; closing twice is
- * no error, a second close with a shorter grace hastens the first.
+ * Refuses new callers, answers those who wait with WEIR_ECLOSED, closes idle connections, gives those who
+ * hold one `grace_ms` (WEIR_TIMEOUT_DEFAULT: close_timeout; -1: for ever; 0: none), then names them in a log
+ * line and cuts them off: their sessions then answer WEIR_ECLOSED. Completes when no connection is left.
+ * WEIR_OK when that is at once; closing twice is no error, a second close with a shorter grace hastens the
+ * first.
  */
 WEIR_API int weir_pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error);
-/* Closes without grace and frees. Sessions and operations of the pool end. NULL is accepted. No other call on the pool
-   may run at the same time or come later. In a forked child nothing that is shared is closed. */
+/* Closes without grace and frees. Sessions and operations of the pool end. NULL is accepted. No other call on
+   the pool may run at the same time or come later. In a forked child nothing that is shared is closed. */
 WEIR_API void weir_pool_free(weir_pool *pool);
 /* True once weir_pool_close has been called. */
 WEIR_API bool weir_pool_closed(const weir_pool *pool);
 
-/* New bounds while running: more are opened, surplus ones close as they come free. WEIR_EOPTION when min > max. */
+/* New bounds while running: more are opened, surplus ones close as they come free. WEIR_EOPTION when min >
+ * max. */
 WEIR_API int weir_pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *error);
 /* Every connection made before this call is replaced as it comes free; lent ones are not touched. */
 WEIR_API int weir_pool_expire(weir_pool *pool, weir_error *error);
@@ -52,17 +53,18 @@ WEIR_API const char *weir_pool_url(const weir_pool *pool);
 WEIR_API const char *weir_pool_database_system(const weir_pool *pool);
 WEIR_API weir_reactor *weir_pool_reactor(const weir_pool *pool);
 
-/* How a transaction begins. isolation: "read uncommitted", "read committed", "repeatable read", "serializable", with
-   spaces or underscores, or NULL for the database's default. */
+/* How a transaction begins. isolation: "read uncommitted", "read committed", "repeatable read",
+   "serializable", with spaces or underscores, or NULL for the database's default. */
 typedef struct weir_transaction {
     const char *isolation;
     bool readonly;
     bool deferrable; /* PostgreSQL, with serializable and readonly */
 } weir_transaction;
 
-/* How to check out. Zero-initialised, with the two times set to WEIR_TIMEOUT_DEFAULT, it is a plain connection. */
+/* How to check out. Zero-initialised, with the two times set to WEIR_TIMEOUT_DEFAULT, it is a plain
+ * connection. */
 typedef struct weir_checkout {
-    size_t size;              /* sizeof(weir_checkout) */
+    size_t size; /* sizeof(weir_checkout) */
     int64_t checkout_timeout_ms;
     int64_t session_timeout_ms; /* over the whole loan; WEIR_TIMEOUT_DEFAULT and -1: none */
     bool transaction;           /* a session: each statement is in a transaction, begun when needed */
@@ -74,17 +76,19 @@ typedef struct weir_checkout {
 WEIR_API void weir_checkout_init(weir_checkout *checkout);
 
 /*
- * Asks for a connection. WEIR_OK: *session is there at once. WEIR_PENDING: it comes with the completion. Errors:
- * WEIR_EQUEUEFULL, WEIR_ECLOSED, WEIR_ECONNECT (no live connection, and the next attempt is not yet due: retry_after_ms).
+ * Asks for a connection. WEIR_OK: *session is there at once. WEIR_PENDING: it comes with the completion.
+ * Errors: WEIR_EQUEUEFULL, WEIR_ECLOSED, WEIR_ECONNECT (no live connection, and the next attempt is not yet
+ * due: retry_after_ms).
  */
-WEIR_API int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session,
-                               weir_op *op, weir_error *error);
+WEIR_API int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token,
+                               weir_session *session, weir_op *op, weir_error *error);
 /*
- * Runs a statement on a connection of the pool's choice, in autocommit. timeout_ms bounds waiting and running together;
- * WEIR_TIMEOUT_DEFAULT: checkout_timeout for the wait, command_timeout for the run. The statement is ref'd.
+ * Runs a statement on a connection of the pool's choice, in autocommit. timeout_ms bounds waiting and running
+ * together; WEIR_TIMEOUT_DEFAULT: checkout_timeout for the wait, command_timeout for the run. The statement
+ * is ref'd.
  */
-WEIR_API int weir_pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token, weir_op *op,
-                               weir_error *error);
+WEIR_API int weir_pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token,
+                               weir_op *op, weir_error *error);
 
 WEIR_END_DECLS
 

@@ -1,12 +1,13 @@
 /*
  * The reactor: every connection's socket, the timers and a wake-up behind one pollable descriptor.
  *
- * Submission and completion: a call that cannot be answered at once returns WEIR_PENDING and an operation; its
- * completion is queued later and taken with weir_reactor_next. No function of the host is ever called from inside.
+ * Submission and completion: a call that cannot be answered at once returns WEIR_PENDING and an operation;
+ * its completion is queued later and taken with weir_reactor_next. No function of the host is ever called
+ * from inside.
  *
  *     an event loop:  watch weir_reactor_fd() for reading; when it is, weir_reactor_dispatch(), then
- *                     weir_reactor_next() until it gives false. Do the same draining after each call of your own.
- *     blocking:       submit with token NULL, then weir_reactor_wait() for that operation.
+ *                     weir_reactor_next() until it gives false. Do the same draining after each call of your
+ * own. blocking:       submit with token NULL, then weir_reactor_wait() for that operation.
  *
  * Every function may be called from any thread, unless it says otherwise.
  */
@@ -26,8 +27,8 @@ struct weir_pool;
 typedef uint64_t weir_op;
 
 /*
- * A connection that has been lent. A value, copied at will: it names the loan, not the connection, and once the loan has
- * ended every use of it gives WEIR_ESTALE. Zero-initialised: no session.
+ * A connection that has been lent. A value, copied at will: it names the loan, not the connection, and once
+ * the loan has ended every use of it gives WEIR_ESTALE. Zero-initialised: no session.
  */
 typedef struct weir_session {
     struct weir_pool *pool;
@@ -41,8 +42,8 @@ typedef enum weir_completion_kind {
     WEIR_DONE_EXECUTE,  /* weir_pool_execute, weir_session_execute: `result` */
     WEIR_DONE_END,      /* weir_session_commit, weir_session_rollback */
     WEIR_DONE_CLOSE,    /* weir_pool_close */
-    WEIR_EVENT_INIT,    /* option init_hook: a new connection wants its init; `session`, `token` is weir_pool_open's.
-                           Release it when done, discard it when it failed */
+    WEIR_EVENT_INIT,    /* option init_hook: a new connection wants its init; `session`, `token` is
+                           weir_pool_open's.    Release it when done, discard it when it failed */
 } weir_completion_kind;
 
 typedef struct weir_completion {
@@ -54,19 +55,22 @@ typedef struct weir_completion {
     weir_result *result; /* the taker's: weir_result_free; NULL when there is none */
     weir_error *error;   /* the taker's: weir_error_free; NULL on success */
 } weir_completion;
-/* Frees result and error, and releases the session, if they are still there: for a completion that nobody wants. */
+/* Frees result and error, and releases the session, if they are still there: for a completion that nobody
+ * wants. */
 WEIR_API void weir_completion_discard(weir_completion *completion);
 
 /* WEIR_ENOMEM, or WEIR_EINTERNAL with the system's reason (no descriptors left). *out is the caller's. */
 WEIR_API int weir_reactor_new(weir_reactor **out, weir_error *error);
-/* All pools must have been freed before. NULL is accepted. In a forked child it frees nothing that is shared. */
+/* All pools must have been freed before. NULL is accepted. In a forked child it frees nothing that is shared.
+ */
 WEIR_API void weir_reactor_free(weir_reactor *reactor);
 
-/* The descriptor: readable when dispatch has something to do or next something to give. Borrowed. -1 for NULL. */
+/* The descriptor: readable when dispatch has something to do or next something to give. Borrowed. -1 for
+ * NULL. */
 WEIR_API int weir_reactor_fd(const weir_reactor *reactor);
 /*
- * The calling thread takes on the duty to drain weir_reactor_next after every call that it makes: such calls then do not
- * signal the descriptor, which spares a system call each. Calls from other threads still do.
+ * The calling thread takes on the duty to drain weir_reactor_next after every call that it makes: such calls
+ * then do not signal the descriptor, which spares a system call each. Calls from other threads still do.
  */
 WEIR_API void weir_reactor_attach(weir_reactor *reactor);
 /* Does all that is ready, never blocks. WEIR_OK, WEIR_EFORKED. */
@@ -74,21 +78,20 @@ WEIR_API int weir_reactor_dispatch(weir_reactor *reactor);
 /* Takes the next completion; false when there is none. What it carries is the caller's. */
 WEIR_API bool weir_reactor_next(weir_reactor *reactor, weir_completion *out);
 /*
- * Waits until an operation that was submitted with token NULL is complete, driving the reactor if nobody else does,
- * and takes its completion. timeout_ms < 0: without limit (the operation has its own deadline).
- *   WEIR_OK       *out is filled (its code may be an error)
- *   WEIR_ETIMEOUT not yet; the operation goes on: wait again or cancel it
- *   WEIR_EVENT    there is something for weir_reactor_next: take it, then wait again
- *   WEIR_INTERRUPTED a signal handler has run; wait again or cancel it
- *   WEIR_ESTALE   no such operation
- *   WEIR_EBUSY    another thread waits for it
+ * Waits until an operation that was submitted with token NULL is complete, driving the reactor if nobody else
+ * does, and takes its completion. timeout_ms < 0: without limit (the operation has its own deadline). WEIR_OK
+ * *out is filled (its code may be an error) WEIR_ETIMEOUT not yet; the operation goes on: wait again or
+ * cancel it WEIR_EVENT    there is something for weir_reactor_next: take it, then wait again WEIR_INTERRUPTED
+ * a signal handler has run; wait again or cancel it WEIR_ESTALE   no such operation WEIR_EBUSY    another
+ * thread waits for it
  */
 WEIR_API int weir_reactor_wait(weir_reactor *reactor, weir_op op, int64_t timeout_ms, weir_completion *out);
 /*
- * Ends the interest in an operation: once this has returned no completion of it will be given out. A connection that was
- * just granted goes back; a statement that runs is cancelled in the background, and a session it ran on waits for that.
- * WEIR_OK, also when it was complete but not yet taken (its result is freed); WEIR_ESTALE when it was taken before;
- * WEIR_EBUSY while another thread waits for it: cancelling is that thread's, after its wait.
+ * Ends the interest in an operation: once this has returned no completion of it will be given out. A
+ * connection that was just granted goes back; a statement that runs is cancelled in the background, and a
+ * session it ran on waits for that. WEIR_OK, also when it was complete but not yet taken (its result is
+ * freed); WEIR_ESTALE when it was taken before; WEIR_EBUSY while another thread waits for it: cancelling is
+ * that thread's, after its wait.
  */
 WEIR_API int weir_reactor_cancel(weir_reactor *reactor, weir_op op);
 /* Takes the oldest log line; false when there is none. At most 256 are kept, the oldest are dropped first. */

@@ -7,7 +7,8 @@
 
 WEIR_BEGIN_DECLS
 
-/* Owned by whoever took the completion that carried it; read by one thread at a time. It outlives its pool. */
+/* Owned by whoever took the completion that carried it; read by one thread at a time. It outlives its pool.
+ */
 typedef struct weir_result weir_result;
 
 WEIR_API size_t weir_result_rows(const weir_result *result);
@@ -21,7 +22,8 @@ WEIR_API const char *weir_result_name(const weir_result *result, size_t column);
 WEIR_API int weir_result_value(weir_result *result, size_t row, size_t column, weir_value *out);
 /* The command tag: "SELECT 3", "INSERT 0 1", for SQLite alike. Borrowed, never NULL. */
 WEIR_API const char *weir_result_tag(const weir_result *result);
-/* Rows inserted, updated, deleted, or returned; over all sets of an executemany. -1: the command has no such number. */
+/* Rows inserted, updated, deleted, or returned; over all sets of an executemany. -1: the command has no such
+ * number. */
 WEIR_API int64_t weir_result_affected(const weir_result *result);
 /* NULL is accepted. */
 WEIR_API void weir_result_free(weir_result *result);

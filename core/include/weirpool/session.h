@@ -1,6 +1,7 @@
 /*
- * A lent connection. It may be entered, used and left in different threads, but by one at a time: a call while another
- * operation runs on it gives WEIR_EBUSY. After its return every call gives WEIR_ESTALE.
+ * A lent connection. It may be entered, used and left in different threads, but by one at a time: a call
+ * while another operation runs on it gives WEIR_EBUSY. After its return every call gives WEIR_ESTALE; after
+ * the pool has ended it, the reason: WEIR_ELOST, WEIR_ESESSIONTIMEOUT, WEIR_ECLOSED.
  */
 #ifndef WEIRPOOL_SESSION_H
 #define WEIRPOOL_SESSION_H
@@ -9,36 +10,40 @@
 
 WEIR_BEGIN_DECLS
 
-/* Gives the connection back, at once and without waiting: an open transaction is rolled back in the background. A second
-   time: WEIR_ESTALE, harmless. */
+/* Gives the connection back, at once and without waiting: an open transaction is rolled back in the
+   background. A second time: WEIR_ESTALE, harmless. */
 WEIR_API int weir_session_release(weir_session session);
 /* As release, but the connection is closed, and replaced when the pool wants one. */
 WEIR_API int weir_session_discard(weir_session session);
 
 /* Runs a statement; timeout_ms: WEIR_TIMEOUT_DEFAULT is command_timeout, -1 none. The statement is ref'd. */
-WEIR_API int weir_session_execute(weir_session session, weir_statement *statement, int64_t timeout_ms, void *token,
-                                  weir_op *op, weir_error *error);
+WEIR_API int weir_session_execute(weir_session session, weir_statement *statement, int64_t timeout_ms,
+                                  void *token, weir_op *op, weir_error *error);
 /*
- * Begins a transaction on a plain connection, or a savepoint where one is open (`begin` must be NULL or all zero then).
- * Nothing is sent: it travels with the next statement. *depth: 1 for the outermost transaction, 2 for a savepoint in
- * it … In a session of kind `transaction` depth 1 is the session's own.
+ * Begins a transaction on a plain connection, or a savepoint where one is open (`begin` must be NULL or all
+ * zero then). Nothing is sent: it travels with the next statement. *depth: 1 for the outermost transaction, 2
+ * for a savepoint in it … In a session of kind `transaction` depth 1 is the session's own.
  */
-WEIR_API int weir_session_begin(weir_session session, const weir_transaction *begin, int *depth, weir_error *error);
+WEIR_API int weir_session_begin(weir_session session, const weir_transaction *begin, int *depth,
+                                weir_error *error);
 /*
- * Ends the innermost transaction or savepoint, which must be the one of that depth (WEIR_ETRANSACTION otherwise).
- * WEIR_OK: at once, nothing had been sent. WEIR_PENDING: the completion tells: WEIR_EROLLEDBACK when the database rolled
- * back instead, WEIR_EOUTCOME when the answer was lost. The transaction has ended for the session in every case.
+ * Ends the innermost transaction or savepoint, which must be the one of that depth (WEIR_ETRANSACTION
+ * otherwise). WEIR_OK: at once, nothing had been sent. WEIR_PENDING: the completion tells: WEIR_EROLLEDBACK
+ * when the database rolled back instead, WEIR_EOUTCOME when the answer was lost. The transaction has ended
+ * for the session in every case.
  */
-WEIR_API int weir_session_commit(weir_session session, int depth, void *token, weir_op *op, weir_error *error);
-WEIR_API int weir_session_rollback(weir_session session, int depth, void *token, weir_op *op, weir_error *error);
+WEIR_API int weir_session_commit(weir_session session, int depth, void *token, weir_op *op,
+                                 weir_error *error);
+WEIR_API int weir_session_rollback(weir_session session, int depth, void *token, weir_op *op,
+                                   weir_error *error);
 
 typedef struct weir_session_info {
-    int depth;       /* open transactions and savepoints, begun or about to be */
+    int depth;           /* open transactions and savepoints, begun or about to be */
     bool in_transaction; /* the database has a transaction open */
-    bool failed;     /* … which can only be rolled back */
-    bool busy;       /* an operation runs */
-    int backend;     /* the server's process id; 0 for SQLite */
-    int64_t age_ms;  /* since it was lent */
+    bool failed;         /* … which can only be rolled back */
+    bool busy;           /* an operation runs */
+    int backend;         /* the server's process id; 0 for SQLite */
+    int64_t age_ms;      /* since it was lent */
 } weir_session_info;
 /* WEIR_ESTALE, with the reason in the error, when the loan has ended. */
 WEIR_API int weir_session_inspect(weir_session session, weir_session_info *out, weir_error *error);

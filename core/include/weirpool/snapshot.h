@@ -7,17 +7,18 @@
 WEIR_BEGIN_DECLS
 
 /*
- * A latency distribution: an exponential histogram of OpenTelemetry's scale 3 (eight cells in each power of two,
- * bounds 2^(n/8) nanoseconds), whose cells are split at OpenTelemetry's nine bucket bounds for durations, so that both
- * the percentiles and Prometheus' buckets come from the same cells, the buckets exactly.
+ * A latency distribution: an exponential histogram of OpenTelemetry's scale 3 (eight cells in each power of
+ * two, bounds 2^(n/8) nanoseconds), whose cells are split at OpenTelemetry's nine bucket bounds for
+ * durations, so that both the percentiles and Prometheus' buckets come from the same cells, the buckets
+ * exactly.
  */
 #define WEIR_HISTOGRAM_BUCKETS 10 /* the nine bounds' buckets, and the one above the last */
 typedef struct weir_histogram {
     uint64_t count;
     double sum; /* seconds */
     double max; /* seconds; 0 when empty */
-    /* seconds, within 4.5 % of the exact percentile (nearest rank) from 1 µs to 137 s; 0 when empty. What lies below is
-       given as 1 µs, what lies above as max; none is above max. */
+    /* seconds, within 4.5 % of the exact percentile (nearest rank) from 1 µs to 137 s; 0 when empty. What
+       lies below is given as 1 µs, what lies above as max; none is above max. */
     double p50, p90, p99, p999;
     uint64_t buckets[WEIR_HISTOGRAM_BUCKETS]; /* not cumulative; observations <= bound n, > bound n-1 */
 } weir_histogram;
@@ -25,43 +26,43 @@ typedef struct weir_histogram {
 WEIR_API double weir_histogram_bound(size_t n);
 
 /*
- * X(name, text): gauges, then counters. checkouts_started = granted + timed_out + cancelled + refused + waiting holds in
- * every snapshot. A statement that runs on the pool itself is a checkout too.
+ * X(name, text): gauges, then counters. checkouts_started = granted + timed_out + cancelled + refused +
+ * waiting holds in every snapshot. A statement that runs on the pool itself is a checkout too.
  */
-#define WEIR_GAUGES(X)                                                                                                 \
-    X(size, "connections open, in use and idle")                                                                       \
-    X(idle, "connections ready to be lent")                                                                            \
-    X(active, "connections lent, or running a statement of the pool's own callers")                                    \
-    X(connecting, "connections being made")                                                                            \
-    X(cleaning, "connections being reset, cancelled, set up or closed")                                                \
-    X(overflow, "connections above max_size")                                                                          \
-    X(waiting, "callers waiting for a connection")                                                                     \
-    X(min_size, "connections that the pool keeps open")                                                                \
-    X(max_size, "connections that the pool keeps at most")                                                             \
+#define WEIR_GAUGES(X)                                                                                       \
+    X(size, "connections open, in use and idle")                                                             \
+    X(idle, "connections ready to be lent")                                                                  \
+    X(active, "connections lent, or running a statement of the pool's own callers")                          \
+    X(connecting, "connections being made")                                                                  \
+    X(cleaning, "connections being reset, cancelled, set up or closed")                                      \
+    X(overflow, "connections above max_size")                                                                \
+    X(waiting, "callers waiting for a connection")                                                           \
+    X(min_size, "connections that the pool keeps open")                                                      \
+    X(max_size, "connections that the pool keeps at most")                                                   \
     X(max_overflow, "further connections under load")
 
-#define WEIR_COUNTERS(X)                                                                                               \
-    X(checkouts_started, "requests for a connection")                                                                  \
-    X(checkouts_granted, "requests that got one")                                                                      \
-    X(checkouts_timed_out, "requests that waited longer than checkout_timeout")                                        \
-    X(checkouts_cancelled, "requests that were cancelled while they waited")                                           \
-    X(checkouts_refused, "requests refused: queue full, database down, pool closed")                                   \
-    X(returned, "connections given back")                                                                              \
-    X(connections_started, "attempts to connect")                                                                      \
-    X(connections_created, "attempts that succeeded")                                                                  \
-    X(connections_failed, "attempts that failed")                                                                      \
-    X(connections_closed, "connections closed, for whatever reason")                                                   \
-    X(connections_lost, "connections that died by themselves")                                                         \
-    X(queries_started, "statements sent")                                                                              \
-    X(queries_succeeded, "statements that succeeded")                                                                  \
-    X(queries_failed, "statements that failed")                                                                        \
-    X(queries_timed_out, "statements that took longer than their timeout")                                             \
+#define WEIR_COUNTERS(X)                                                                                     \
+    X(checkouts_started, "requests for a connection")                                                        \
+    X(checkouts_granted, "requests that got one")                                                            \
+    X(checkouts_timed_out, "requests that waited longer than checkout_timeout")                              \
+    X(checkouts_cancelled, "requests that were cancelled while they waited")                                 \
+    X(checkouts_refused, "requests refused: queue full, database down, pool closed")                         \
+    X(returned, "connections given back")                                                                    \
+    X(connections_started, "attempts to connect")                                                            \
+    X(connections_created, "attempts that succeeded")                                                        \
+    X(connections_failed, "attempts that failed")                                                            \
+    X(connections_closed, "connections closed, for whatever reason")                                         \
+    X(connections_lost, "connections that died by themselves")                                               \
+    X(queries_started, "statements sent")                                                                    \
+    X(queries_succeeded, "statements that succeeded")                                                        \
+    X(queries_failed, "statements that failed")                                                              \
+    X(queries_timed_out, "statements that took longer than their timeout")                                   \
     X(queries_cancelled, "statements whose caller went away")
 
-#define WEIR_LATENCIES(X)                                                                                              \
-    X(wait, "from the request for a connection to its grant")                                                          \
-    X(use, "from the grant of a connection to its return")                                                             \
-    X(connect, "from the start of an attempt to connect to its success")                                               \
+#define WEIR_LATENCIES(X)                                                                                    \
+    X(wait, "from the request for a connection to its grant")                                                \
+    X(use, "from the grant of a connection to its return")                                                   \
+    X(connect, "from the start of an attempt to connect to its success")                                     \
     X(query, "from the sending of a statement to its answer")
 
 typedef struct weir_snapshot {
@@ -83,7 +84,8 @@ typedef enum weir_metric_kind {
     WEIR_METRIC_LATENCY = 2, /* weir_histogram */
 } weir_metric_kind;
 
-/* One field of weir_snapshot, so that bindings can show a snapshot without naming its fields. The strings are static. */
+/* One field of weir_snapshot, so that bindings can show a snapshot without naming its fields. The strings are
+ * static. */
 typedef struct weir_metric_info {
     const char *name; /* "checkouts_started" */
     weir_metric_kind kind;

@@ -115,8 +115,8 @@
     X("25P03", IdleInTransactionSessionTimeout, InternalError) \
     X("26000", InvalidSqlStatementName, ProgrammingError) \
     X("27000", TriggeredDataChangeViolation, OperationalError) \
-    X("28000", InvalidAuthorizationSpecification, OperationalError) \
-    X("28P01", InvalidPassword, OperationalError) \
+    X("28000", InvalidAuthorizationSpecification, ConnectError) \
+    X("28P01", InvalidPassword, ConnectError) \
     X("2B000", DependentPrivilegeDescriptorsStillExist, InternalError) \
     X("2BP01", DependentObjectsStillExist, InternalError) \
     X("2D000", InvalidTransactionTermination, InternalError) \
@@ -268,7 +268,7 @@
     X("25", InternalError) \
     X("26", ProgrammingError) \
     X("27", OperationalError) \
-    X("28", OperationalError) \
+    X("28", ConnectError) \
     X("2B", InternalError) \
     X("2D", InternalError) \
     X("2F", OperationalError) \

@@ -18,9 +18,9 @@ WEIR_API weir_statement *weir_statement_new(const char *sql, size_t length, weir
 /*
  * Adds the next parameter of the current set; bytes are copied. What goes wrong here is kept and reported
  * when the statement is submitted, so that a builder needs no check at each value: WEIR_ENOMEM for a failed
- * allocation, WEIR_EVALUE for a set of more than 1 GiB, a value of no known type or a time of day that is none,
- * WEIR_EINVAL for more than 65535 parameters in a set or sets of unequal size. A NULL statement is accepted in
- * this function and the two below, and nothing happens.
+ * allocation, WEIR_EVALUE for a set of more than 1 GiB, a value of no known type or a time of day that is
+ * none, WEIR_EINVAL for more than 65535 parameters in a set or sets of unequal size. A NULL statement is
+ * accepted in this function and the two below, and nothing happens.
  */
 WEIR_API void weir_statement_add(weir_statement *statement, const weir_value *value);
 /*

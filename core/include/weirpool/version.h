@@ -13,9 +13,10 @@ WEIR_API int weir_libpq_version(void);
 /* The SQLite's in use, "3.40.1". Static. */
 WEIR_API const char *weir_sqlite_version(void);
 /*
- * Makes the SQLite driver use the copy that the shared object of that path is linked to, which must be loaded already:
- * two copies of SQLite in one process lose each other's file locks. Call it before the first pool is opened.
- * 0: done, or it is the same copy; -1: not found, or too old (before 3.35): the own copy stays in use.
+ * Makes the SQLite driver use the copy that the shared object of that path is linked to, which must be loaded
+ * already: two copies of SQLite in one process lose each other's file locks. Call it before the first pool is
+ * opened. 0: done, or it is the same copy; -1: not found, or too old (before 3.35): the own copy stays in
+ * use.
  */
 WEIR_API int weir_sqlite_adopt(const char *path);
 

@@ -37,8 +37,8 @@ int weir_reactor_wait(weir_reactor *reactor, weir_op op, int64_t timeout_ms, wei
     if (!reactor || !out) return WEIR_EINVAL;
     if (!weir__enter(reactor)) return WEIR_EFORKED;
     weir__op *found = weir__op_find(reactor, op);
-    int code = WEIR_ESTALE;
-    if (found)
+    int code = found ? WEIR_EINVAL : WEIR_ESTALE; /* one with a token is answered through weir_reactor_next */
+    if (found && !found->completion.token)
         code =
             weir__reactor_wait(reactor, found, weir__deadline(weir__reactor_now(reactor), timeout_ms), out);
     weir__leave(reactor);

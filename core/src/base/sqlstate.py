@@ -16,7 +16,7 @@ PARENTS = {
     "25": "InternalError",
     "26": "ProgrammingError",
     "27": "OperationalError",
-    "28": "OperationalError",
+    "28": "ConnectError",
     "2B": "InternalError",
     "2D": "InternalError",
     "2F": "OperationalError",

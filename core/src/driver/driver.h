@@ -48,6 +48,7 @@ typedef struct weir__request {
     weir_result
         *result; /* the statement's, owned by whoever takes it; NULL on failure, and for a command alone */
     weir_error *error; /* owned by whoever takes it; NULL on success */
+    unsigned begun;    /* so many of `before` have been run with success; 0 when nothing was sent */
     bool rolled_back; /* `command` was COMMIT and the server answered ROLLBACK (code is WEIR_EROLLEDBACK then)
                        */
 } weir__request;

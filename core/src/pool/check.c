@@ -36,8 +36,7 @@ const char *weir__pool_check(const weir_pool *pool) {
         return "a checkout is not accounted for";
     if (pool->waiting && pool->counts[WEIR__IDLE]) return "somebody waits while a connection is idle";
     const int *n = pool->counts;
-    int coming =
-        n[WEIR__CONNECTING] + n[WEIR__PREPARING] + n[WEIR__DRAINING] + n[WEIR__RESETTING] + n[WEIR__CLOSING];
+    int coming = weir__pool_coming(pool, weir__reactor_now(pool->reactor)) + n[WEIR__CLOSING];
     int room = pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
     bool later = pool->failures
                      ? n[WEIR__CONNECTING] + n[WEIR__PREPARING] || weir__timer_running(&pool->retry)

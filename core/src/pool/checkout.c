@@ -197,8 +197,6 @@ void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error) {
         weir__list_remove(link);
         pool->waiting--;
         pool->stats.checkouts_refused++;
-        weir_statement_unref(task->statement);
-        task->statement = NULL;
-        weir__op_fail(&task->op, error);
+        weir__task_fail(task, error, false);
     }
 }

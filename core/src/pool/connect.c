@@ -45,10 +45,20 @@ static bool begin_connect(weir_pool *pool, int64_t now) {
 static int floor_of(const weir_pool *pool) { return pool->opening && !pool->min_size ? 1 : pool->min_size; }
 
 /* How many connections are wanted beyond those that are there or on their way. */
-static int wanted(const weir_pool *pool) {
+int weir__pool_coming(const weir_pool *pool, int64_t now) {
     const int *n = pool->counts;
-    int there = weir__pool_total(pool) - n[WEIR__CLOSING];
-    int coming = n[WEIR__CONNECTING] + n[WEIR__PREPARING] + n[WEIR__DRAINING] + n[WEIR__RESETTING];
+    int coming = n[WEIR__CONNECTING] + n[WEIR__PREPARING];
+    if (!n[WEIR__DRAINING] && !n[WEIR__RESETTING]) return coming;
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        const weir__slot *slot = pool->slots[i];
+        if (slot->state != WEIR__DRAINING && slot->state != WEIR__RESETTING) continue;
+        coming += now - slot->cleaned_since < WEIR__COMING_FOR;
+    }
+    return coming;
+}
+
+static int wanted(const weir_pool *pool, int coming) {
+    int there = weir__pool_total(pool) - pool->counts[WEIR__CLOSING];
     int floor = floor_of(pool) - there, demand = pool->waiting - coming;
     int want = floor > demand ? floor : demand;
     int room = pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
@@ -57,14 +67,17 @@ static int wanted(const weir_pool *pool) {
 
 void weir__pool_grow(weir_pool *pool) {
     if (pool->closing) return;
-    int want = wanted(pool);
-    if (want <= 0) return;
     int64_t now = weir__reactor_now(pool->reactor);
+    int coming = weir__pool_coming(pool, now);
+    int want = wanted(pool, coming);
+    if (pool->waiting && coming > pool->counts[WEIR__CONNECTING] + pool->counts[WEIR__PREPARING] &&
+        !weir__timer_running(&pool->retry)) /* look again, should they not come */
+        weir__reactor_start(pool->reactor, &pool->retry, now + WEIR__COMING_FOR);
+    if (want <= 0) return;
     if (pool->failures) { /* one attempt at a time until one succeeds */
         if (pool->counts[WEIR__CONNECTING] + pool->counts[WEIR__PREPARING]) return;
         if (now < pool->retry_at) {
-            if (!weir__timer_running(&pool->retry))
-                weir__reactor_start(pool->reactor, &pool->retry, pool->retry_at);
+            weir__reactor_start(pool->reactor, &pool->retry, pool->retry_at);
             return;
         }
         want = 1;
@@ -84,18 +97,12 @@ bool weir__pool_down(weir_pool *pool, weir_error *error) {
     int64_t left = pool->retry_at - weir__reactor_now(pool->reactor);
     if (left <= 0) return false;
     weir__error_copy(error, &pool->last_error);
-    if (error) {
-        error->retry_after_ms = (left + WEIR__MS - 1) / WEIR__MS;
-        error->retryable = true;
-    }
+    if (error) error->retry_after_ms = (left + WEIR__MS - 1) / WEIR__MS;
     return true;
 }
 
 /* The database is there, but says no, and will say so again. */
-static bool is_permanent(const weir_error *error) {
-    return error->code == WEIR_EOPTION || !strncmp(error->sqlstate, "28", 2) ||
-           !strcmp(error->sqlstate, "3D000");
-}
+static bool is_permanent(const weir_error *error) { return !error->retryable; }
 
 static void finish_opening(weir_pool *pool, const weir_error *error) {
     weir__task *task = pool->opening;
@@ -159,6 +166,8 @@ void weir__slot_prepare(weir__slot *slot) {
     slot->lent_at = weir__reactor_now(pool->reactor);
     slot->file[0] = slot->function[0] = '\0';
     weir_session session = {pool, slot->loan, slot->index};
+    weir__reactor_start(pool->reactor, &slot->bound,
+                        weir__deadline(slot->lent_at, pool->config->options.connect_timeout_ms));
     if (weir__reactor_event(pool->reactor, WEIR_EVENT_INIT, pool->token, session, pool) == WEIR_OK) return;
     weir_error why = WEIR_ERROR_INIT;
     weir__fail(&why, WEIR_ENOMEM, "out of memory for a new connection's init");
@@ -166,9 +175,9 @@ void weir__slot_prepare(weir__slot *slot) {
     weir_error_clear(&why);
 }
 
-void weir__slot_init_failed(weir__slot *slot) {
+void weir__slot_init_failed(weir__slot *slot, int code, const char *what) {
     weir_error why = WEIR_ERROR_INIT;
-    weir__fail(&why, WEIR_ECONNECT, "the init of a new connection failed");
+    weir__fail(&why, code, "the init of a new connection %s", what);
     weir__slot_connect_failed(slot, &why);
     weir_error_clear(&why);
 }

@@ -35,14 +35,21 @@ enum {
     WEIR__NEWS_DOWN = 8,
 
     WEIR__DEPTH_MAX = 32, /* a transaction and the savepoints in it */
+    WEIR__NONE_DEAD = 127,
     WEIR__SITE_BYTES = 48,
 };
 #define WEIR__CLEAN_BOUND                                                                                    \
     (5000 * WEIR__MS) /* for a cancelled statement, or a reset, to end; then the connection is closed */
+#define WEIR__COMING_FOR                                                                                     \
+    (50 * WEIR__MS) /* so long a connection that is drained or reset is expected back soon */
+#define WEIR__UNDRIVEN                                                                                       \
+    (250 * WEIR__MS)                /* a longer pause in driving: what is late may have been ready for long */
+#define WEIR__GRACE (50 * WEIR__MS) /* … and is given so long to show it */
 #define WEIR__PROVEN_AFTER                                                                                   \
     (1000 * WEIR__MS) /* a connection lost before, and never used, counts as a failed attempt */
-#define WEIR__PING_AFTER (100 * WEIR__MS) /* idle for so long, a connection is looked at before it is lent   \
-                                           */
+#define WEIR__PING_AFTER                                                                                     \
+    (100 * WEIR__MS) /* idle for so long, a connection is looked at before it is lent                        \
+                      */
 
 typedef struct weir__slot weir__slot;
 typedef struct weir__task weir__task;
@@ -68,13 +75,17 @@ struct weir__slot {
     weir__task *next; /* the session's next, waiting for a request that drains */
     int64_t sent_at;
     const char *before[WEIR__DEPTH_MAX + 2];
+    signed char levels[WEIR__DEPTH_MAX + 2]; /* what `sent` is when so many of them have been run */
+    unsigned owed;                           /* the first so many of `before` end what is dead */
+    int ending;                              /* the depth of the transaction that the request ends; 0: none */
 
     unsigned generation; /* the pool's, when the connection was begun */
     int64_t begun_at;    /* the attempt to connect */
     int64_t expires_at;  /* max_lifetime, less jitter */
     int64_t idle_since;
-    bool established; /* it was connected once */
-    bool discard;     /* close it when it comes back */
+    int64_t cleaned_since; /* DRAINING, RESETTING: the begin of the first of them */
+    bool established;      /* it was connected once */
+    bool discard;          /* close it when it comes back */
 
     /* ---- the loan ---- */
     uint64_t loan,
@@ -85,10 +96,9 @@ struct weir__slot {
     bool transaction;  /* a session: begins by itself */
     const char *begin; /* the driver's text for it, or for the outermost transaction of a plain connection */
     int depth;         /* transactions and savepoints that the holder has open */
-    int sent;          /* … of which so many are begun on the server */
+    int sent;          /* those that the server has open for him, as of its last answer: see request.c */
+    int dead;          /* … and from here on they have ended for him; WEIR__NONE_DEAD: none */
     bool broken_off;   /* the transaction was ended by a statement of the holder's own */
-    const char
-        *owed[2]; /* the end of a transaction that has ended for the holder and was never sent: goes first */
     weir__timer session_timer;
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
     int line;
@@ -111,8 +121,8 @@ struct weir__task {
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
     int line;
     /* end of a transaction */
-    const char *before, *command;
-    bool commits;
+    int depth; /* of the one that it ends; 0: it ends none */
+    bool commit;
 };
 _Static_assert(sizeof(weir__task) <= WEIR__OP_BYTES, "an operation has outgrown its place");
 _Static_assert(sizeof(weir__task) <= 512, "a waiter takes less than 512 bytes");
@@ -197,7 +207,9 @@ void weir__connect_overdue(weir__slot *slot);
 /* A connection is fit for use, its init included: the backoff is over. */
 void weir__pool_recovered(weir_pool *pool);
 /* The host says so. */
-void weir__slot_init_failed(weir__slot *slot);
+void weir__slot_init_failed(weir__slot *slot, int code, const char *what);
+/* Those that a waiter may count on: being made, or expected back soon. */
+int weir__pool_coming(const weir_pool *pool, int64_t now);
 /* Lends the connection to the host for its init: -> PREPARING. */
 void weir__slot_prepare(weir__slot *slot);
 /* True, with *error set: no connection lives, none is being made, and the next attempt is not due yet. */
@@ -219,7 +231,24 @@ void weir__pool_serve(weir_pool *pool);
 /* Answers everyone who waits with an error. */
 void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error);
 
+/* ---- request.c ---- */
+/* Makes the slot's request from the task, whose statement it takes. False: there is nothing to be ended on
+ * the server. */
+bool weir__request_build(weir__slot *slot, weir__task *task);
+/* How many transactions of the holder's the server has open, as far as the last answer told. */
+int weir__levels_alive(const weir__slot *slot);
+/* The transaction of that depth, and those in it, have ended for the holder, whatever the server has. */
+void weir__levels_die(weir__slot *slot, int from);
+/* Learns from the request's outcome what the server has open. */
+void weir__request_settle(weir__slot *slot);
+/* The answer to an end that needs nothing to be sent: WEIR_ETRANSACTION when a commit has nothing to commit
+ * any more. */
+int weir__nothing_to_end(weir__slot *slot, bool commit, weir_error *error);
+
 /* ---- run.c ---- */
+/* Fails the task with a copy of *why, or, when it was sent and is a COMMIT, with WEIR_EOUTCOME. */
+void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent);
+static inline bool weir__task_commits(const weir__task *task) { return task->depth == 1 && task->commit; }
 /* Gives the slot's request, built from the task, to the driver. */
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now);
 /* The request has ended: answers the task. */
@@ -248,12 +277,12 @@ void weir__session_return(weir__slot *slot, bool discard);
 void weir__session_expired(weir__timer *timer);
 /* The driver's text for a beginning. WEIR_EINVAL names an isolation that there is not. */
 int weir__begin_text(weir_pool *pool, const weir_transaction *begin, const char **out, weir_error *error);
-/* The task, an end of a transaction, will never be sent, and the transaction has ended for its holder: rolls
- * back. */
-void weir__session_owe(weir__slot *slot, const weir__task *task);
-/* The server's state after a request: notes a transaction that a statement has ended, or an end that has not.
- */
-void weir__session_sync(weir__slot *slot);
+
+/* ---- savepoint.c ---- */
+/* SAVEPOINT …, RELEASE SAVEPOINT …, ROLLBACK TO SAVEPOINT … for a depth of 2 to WEIR__DEPTH_MAX. Static. */
+const char *weir__savepoint(int depth);
+const char *weir__savepoint_release(int depth);
+const char *weir__savepoint_rollback(int depth);
 
 /* ---- maintain.c ---- */
 void weir__pool_arm_reaper(weir_pool *pool, int64_t at);

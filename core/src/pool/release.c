@@ -29,12 +29,13 @@ void weir__slot_release(weir__slot *slot, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__slot_end_use(slot, now);
     if (slot->state == WEIR__PREPARING) {
-        if (slot->discard) {
-            weir__slot_init_failed(slot);
+        if (slot->discard || slot->busy) {
+            weir__slot_init_failed(slot, WEIR_ECONNECT,
+                                   slot->discard ? "failed" : "ended while a statement of it ran");
             return;
         }
         weir__pool_recovered(pool);
-        if (!slot->busy) pool->driver->baseline(slot->conn);
+        pool->driver->baseline(slot->conn);
     }
     if (slot->busy) { /* its answer is nobody's: wait for it, and hasten it, unless it is a COMMIT or its kind
                        */
@@ -59,8 +60,18 @@ void weir__slot_release(weir__slot *slot, int64_t now) {
 
 void weir__slot_bound_fired(weir__timer *timer) {
     weir__slot *slot = weir__container(timer, weir__slot, bound);
+    weir_reactor *reactor = slot->pool->reactor;
+    /* Nobody has looked for long: what seems late may only not have been noticed. */
+    if (reactor->real_time && reactor->undriven > WEIR__UNDRIVEN) {
+        weir__reactor_start(reactor, timer, weir__reactor_now(reactor) + WEIR__GRACE);
+        return;
+    }
     if (slot->state == WEIR__CONNECTING) {
         weir__connect_overdue(slot);
+        return;
+    }
+    if (slot->state == WEIR__PREPARING) {
+        weir__slot_init_failed(slot, WEIR_ECONNECTTIMEOUT, "took longer than connect_timeout");
         return;
     }
     weir_error why = WEIR_ERROR_INIT;

@@ -5,49 +5,41 @@
 
 #include "base/error.h"
 
-#define NAMES_8(S, a) S(a##1) S(a##2) S(a##3) S(a##4) S(a##5) S(a##6) S(a##7) S(a##8)
-#define SAVEPOINT(n) "SAVEPOINT weir_" #n,
-/* Depth 2 is the first savepoint; the names only need to differ. */
-static const char *const savepoints[] = {NAMES_8(SAVEPOINT, 1) NAMES_8(SAVEPOINT, 2) NAMES_8(SAVEPOINT, 3)
-                                             NAMES_8(SAVEPOINT, 4)};
-_Static_assert(sizeof savepoints / sizeof *savepoints >= WEIR__DEPTH_MAX - 1, "a savepoint for each depth");
-
-const char *weir__savepoint(int depth) { return savepoints[depth - 2]; }
-
-/* What must be begun on the server before the holder's statement. In a failed transaction the server will
-   refuse it: then it does not count as begun, and its end has nothing to send. */
-static void put_beginnings(weir__slot *slot, weir__request *request) {
-    bool refused = slot->conn->tx == WEIR__TX_FAILED && !request->before_count;
-    int sent = slot->sent;
-    while (sent < slot->depth) {
-        sent++;
-        slot->before[request->before_count++] = sent == 1 ? slot->begin : weir__savepoint(sent);
+void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
+    weir_error unknown = WEIR_ERROR_INIT;
+    if (was_sent && weir__task_commits(task)) {
+        weir__fail(&unknown, WEIR_EOUTCOME, "COMMIT was sent and not answered: %s",
+                   why->message ? why->message : weir_error_text(why->code));
+        why = &unknown;
     }
-    if (!refused) slot->sent = sent;
+    weir_statement_unref(task->statement);
+    task->statement = NULL;
+    weir__op_fail(&task->op, why);
+    weir_error_clear(&unknown);
+}
+
+static void end_without_request(weir__slot *slot, weir__task *task) {
+    weir_error why = WEIR_ERROR_INIT;
+    if (weir__nothing_to_end(slot, task->commit, &why) == WEIR_OK)
+        weir__op_complete(&task->op, WEIR_OK);
+    else
+        weir__op_fail(&task->op, &why);
+    weir_error_clear(&why);
 }
 
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__request *request = &slot->request;
-    memset(request, 0, sizeof *request);
-    request->statement = task->statement; /* with its reference */
-    task->statement = NULL;
-    request->command = task->command;
-    for (int i = 0; i < 2; i++) {
-        if (slot->owed[i] && slot->conn->tx != WEIR__TX_NONE)
-            slot->before[request->before_count++] = slot->owed[i];
-        slot->owed[i] = NULL;
+    task->slot = slot;
+    if (!weir__request_build(slot, task)) {
+        end_without_request(slot, task);
+        return;
     }
-    if (task->before) slot->before[request->before_count++] = task->before;
-    if (request->statement) put_beginnings(slot, request);
-    request->before = slot->before;
     int64_t deadline = task->run_deadline ? task->run_deadline : weir__deadline(now, task->run_ms);
-    request->timeout_ms = task->run_ms;
     if (deadline != WEIR__NEVER)
         weir__reactor_start(pool->reactor, &task->op.timer, deadline);
     else
         weir__timer_stop(&pool->reactor->wheel, &task->op.timer);
-    task->slot = slot;
     slot->task = task;
     slot->busy = true;
     slot->cancelled = false;
@@ -62,7 +54,7 @@ static void name_timeout(weir__task *task, weir__request *request, int64_t ran) 
         return;
     if (task->run_ms < 0 || ran < task->run_ms * WEIR__MS) return;
     request->code = request->error->code = WEIR_ECOMMANDTIMEOUT;
-    request->error->retryable = true;
+    request->error->retryable = false;
 }
 
 void weir__slot_answer(weir__slot *slot, int64_t now) {
@@ -70,7 +62,8 @@ void weir__slot_answer(weir__slot *slot, int64_t now) {
     weir__request *request = &slot->request;
     weir__task *task = slot->task;
     bool query = request->statement != NULL;
-    weir__timer_stop(&pool->reactor->wheel, &slot->bound);
+    if (slot->state != WEIR__PREPARING) weir__timer_stop(&pool->reactor->wheel, &slot->bound);
+    weir__request_settle(slot);
     weir_statement_unref(request->statement);
     request->statement = NULL;
     slot->busy = slot->cancelled = false;
@@ -105,7 +98,9 @@ weir__task *weir__slot_abandon(weir__slot *slot, bool cancel) {
         weir__slot_end_use(slot, weir__reactor_now(pool->reactor));
         weir__slot_move(slot, WEIR__DRAINING);
     }
-    weir__reactor_start(pool->reactor, &slot->bound, weir__reactor_now(pool->reactor) + WEIR__CLEAN_BOUND);
+    if (slot->state != WEIR__PREPARING) /* that has a bound over all of it */
+        weir__reactor_start(pool->reactor, &slot->bound,
+                            weir__reactor_now(pool->reactor) + WEIR__CLEAN_BOUND);
     if (cancel && !slot->cancelled) {
         slot->cancelled = true;
         pool->driver->cancel(slot->conn);
@@ -113,12 +108,10 @@ weir__task *weir__slot_abandon(weir__slot *slot, bool cancel) {
     return task;
 }
 
-static void fail_with(weir__task *task, int code, const char *what, int64_t ms) {
+static void fail_with(weir__task *task, int code, const char *what, int64_t ms, bool was_sent) {
     weir_error error = WEIR_ERROR_INIT;
     weir__fail(&error, code, "pool %s: %s (%lld ms)", weir_pool_name(task->pool), what, (long long)ms);
-    weir_statement_unref(task->statement);
-    task->statement = NULL;
-    weir__op_fail(&task->op, &error);
+    weir__task_fail(task, &error, was_sent);
     weir_error_clear(&error);
 }
 
@@ -134,20 +127,16 @@ void weir__task_expired(weir__timer *timer) {
     if (!slot) {
         leave_line(task);
         task->pool->stats.checkouts_timed_out++;
-        fail_with(task, WEIR_ECHECKOUTTIMEOUT, "no connection came free in time", ms);
+        fail_with(task, WEIR_ECHECKOUTTIMEOUT, "no connection came free in time", ms, false);
     } else if (slot->next == task) {
         slot->next = NULL;
-        weir__session_owe(slot, task);
+        if (task->depth) weir__levels_die(slot, task->depth);
         fail_with(task, WEIR_ECOMMANDTIMEOUT, "the session's previous statement was still being cancelled",
-                  ms);
+                  ms, false);
     } else {
-        weir__slot_abandon(slot, true);
+        weir__slot_abandon(slot, !weir__task_commits(task)); /* a COMMIT on its way is let finish */
         if (task->op.completion.kind == WEIR_DONE_EXECUTE) task->pool->stats.queries_timed_out++;
-        if (task->commits)
-            fail_with(task, WEIR_EOUTCOME, "COMMIT was sent and not answered in time", ms);
-        else
-            fail_with(task, WEIR_ECOMMANDTIMEOUT,
-                      "the statement was not answered in time and is being cancelled", ms);
+        fail_with(task, WEIR_ECOMMANDTIMEOUT, "there was no answer in time", ms, true);
     }
 }
 
@@ -159,7 +148,7 @@ void weir__task_cancelled(weir__op *op) {
         task->pool->stats.checkouts_cancelled++;
     } else if (slot->next == task) {
         slot->next = NULL;
-        weir__session_owe(slot, task);
+        if (task->depth) weir__levels_die(slot, task->depth);
     } else {
         bool query = op->completion.kind == WEIR_DONE_EXECUTE;
         weir__slot_abandon(slot, query); /* a COMMIT on its way is let finish */

@@ -5,17 +5,6 @@
 
 #include "base/error.h"
 
-const char *weir__savepoint(int depth);
-
-#define EACH_DEPTH(S)                                                                                        \
-    S(11)                                                                                                    \
-    S(12) S(13) S(14) S(15) S(16) S(17) S(18) S(21) S(22) S(23) S(24) S(25) S(26) S(27) S(28) S(31) S(32)    \
-        S(33) S(34) S(35) S(36) S(37) S(38) S(41) S(42) S(43) S(44) S(45) S(46) S(47) S(48)
-#define RELEASE(n) "RELEASE SAVEPOINT weir_" #n,
-#define ROLLBACK_TO(n) "ROLLBACK TO SAVEPOINT weir_" #n,
-static const char *const releases[] = {EACH_DEPTH(RELEASE)};
-static const char *const rollbacks[] = {EACH_DEPTH(ROLLBACK_TO)};
-
 int weir__begin_text(weir_pool *pool, const weir_transaction *begin, const char **out, weir_error *error) {
     static const struct {
         const char *name;
@@ -48,8 +37,10 @@ int weir__session_find(weir_session session, weir__slot **out, weir_error *error
     if (slot && session.loan && slot->loan == session.loan) return WEIR_OK;
     int code = slot && session.loan && slot->last_loan == session.loan ? slot->ended_code : WEIR_ESTALE;
     if (code == WEIR_ESTALE)
-        return weir__fail(error, code, "the session has been returned to pool %s: check out another one",
-                          weir_pool_name(pool));
+        return weir__fail(
+            error, code,
+            "the session has been returned to pool %s, or was ended by it: check out another one",
+            weir_pool_name(pool));
     return weir__fail(error, code, "the session was ended by pool %s: %s", weir_pool_name(pool),
                       weir_error_text(code));
 }
@@ -85,7 +76,10 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, int64_t t
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__task_new(pool, WEIR_DONE_EXECUTE, token, now);
     if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
-    if (slot->transaction && !slot->depth) slot->depth = 1;
+    if (slot->transaction && !slot->depth) {
+        slot->depth = 1;
+        slot->broken_off = false;
+    }
     task->statement = weir_statement_ref(statement);
     task->run_ms = timeout_ms == WEIR_TIMEOUT_DEFAULT ? pool->config->options.command_timeout_ms : timeout_ms;
     return run_or_queue(slot, task, now, op);
@@ -104,6 +98,11 @@ int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *de
     if (slot->depth + slot->transaction >= WEIR__DEPTH_MAX)
         return weir__fail(error, WEIR_ETRANSACTION, "more than %d transactions in each other",
                           WEIR__DEPTH_MAX);
+    if (outermost && !slot->busy && !slot->sent && slot->conn->tx != WEIR__TX_NONE)
+        return weir__fail(
+            error, WEIR_ETRANSACTION,
+            "a transaction that a statement of yours has begun is still open: end it first, or leave "
+            "BEGIN to transaction()");
     if (outermost) {
         int code = weir__begin_text(slot->pool, begin ? begin : &plain, &slot->begin, error);
         if (code) return code;
@@ -114,79 +113,46 @@ int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *de
     return WEIR_OK;
 }
 
-static int end_now(weir__slot *slot, bool commit, weir_error *error) {
-    bool broken_off = slot->broken_off;
-    if (!--slot->depth) slot->broken_off = false;
-    if (broken_off && commit)
-        return weir__fail(
-            error, WEIR_ETRANSACTION,
-            "the transaction was ended by a statement of yours: leave COMMIT and ROLLBACK to the session");
-    return WEIR_OK;
-}
-
 int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, weir_op *op, weir_error *error) {
     weir_pool *pool = slot->pool;
     if (is_busy(slot)) return busy(slot, error);
-    if (!slot->depth && depth == 1 && slot->transaction) return WEIR_OK; /* nothing has been run */
+    if (!slot->depth && depth == 1 && slot->transaction) return weir__nothing_to_end(slot, commit, error);
     if (depth != slot->depth || depth < 1)
         return weir__fail(error, WEIR_ETRANSACTION,
                           "the transaction of depth %d cannot end: the innermost one has %d", depth,
                           slot->depth);
-    if (slot->sent < depth) return end_now(slot, commit, error);
+    if (!slot->busy && weir__levels_alive(slot) < depth) { /* what drains may begin it yet */
+        slot->depth--;
+        return weir__nothing_to_end(slot, commit, error);
+    }
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__task_new(pool, WEIR_DONE_END, token, now);
     if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
-    slot->depth = slot->sent = depth - 1;
-    if (!slot->depth) slot->broken_off = false;
+    slot->depth--;
     task->run_ms = pool->config->options.command_timeout_ms;
-    if (depth == 1) {
-        task->command = commit ? "COMMIT" : "ROLLBACK";
-        task->commits = commit;
-    } else {
-        task->command = releases[depth - 2];
-        if (!commit) task->before = rollbacks[depth - 2];
-    }
+    task->depth = depth;
+    task->commit = commit;
     return run_or_queue(slot, task, now, op);
 }
 
-void weir__session_owe(weir__slot *slot, const weir__task *task) {
-    if (!task->command) return;
-    slot->owed[0] = slot->depth ? rollbacks[slot->depth - 1] : "ROLLBACK";
-    slot->owed[1] = slot->depth ? releases[slot->depth - 1] : NULL;
-}
-
-void weir__session_sync(weir__slot *slot) {
-    bool open = slot->conn->tx != WEIR__TX_NONE;
-    if (open && slot->request.command && !slot->sent) slot->owed[0] = "ROLLBACK";
-    if (open || !slot->sent) return;
-    slot->sent = 0;
-    if (slot->transaction && slot->depth == 1)
-        slot->depth = 0; /* the next statement begins anew */
-    else
-        slot->broken_off = true;
-}
-
-static void cancel_task(weir__task *task, bool was_sent) {
-    weir_error error = WEIR_ERROR_INIT;
-    weir__fail(&error, was_sent && task->commits ? WEIR_EOUTCOME : WEIR_ECANCELLED,
-               "the session was given back while the operation ran");
-    weir_statement_unref(task->statement);
-    task->statement = NULL;
-    weir__op_fail(&task->op, &error);
-    weir_error_clear(&error);
+/* Takes what the holder waits for away from the slot, and answers it with *why. */
+static void fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *counter) {
+    weir__task *running = slot->task, *next = slot->next;
+    slot->task = slot->next = NULL;
+    if (running) {
+        if (running->op.completion.kind == WEIR_DONE_EXECUTE) ++*counter;
+        weir__task_fail(running, why, true);
+    }
+    if (next) weir__task_fail(next, why, false);
 }
 
 void weir__session_return(weir__slot *slot, bool discard) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
-    if (slot->next) {
-        cancel_task(slot->next, false);
-        slot->next = NULL;
-    }
-    if (slot->task) {
-        weir__task *task = slot->task;
-        if (task->op.completion.kind == WEIR_DONE_EXECUTE) slot->pool->stats.queries_cancelled++;
-        slot->task = NULL;
-        cancel_task(task, true);
+    if (slot->task || slot->next) {
+        weir_error why = WEIR_ERROR_INIT;
+        weir__fail(&why, WEIR_ECANCELLED, "the session was given back while the operation ran");
+        fail_tasks(slot, &why, &slot->pool->stats.queries_cancelled);
+        weir_error_clear(&why);
     }
     slot->discard |= discard;
     weir__slot_end_loan(slot, WEIR_ESTALE, now);
@@ -200,15 +166,7 @@ void weir__session_expired(weir__timer *timer) {
     weir_error why = WEIR_ERROR_INIT;
     weir__fail(&why, WEIR_ESESSIONTIMEOUT, "pool %s: the session lasted longer than its timeout (%lld ms)",
                weir_pool_name(pool), (long long)((now - slot->lent_at) / WEIR__MS));
-    weir__task *tasks[2] = {slot->task, slot->next};
-    slot->task = slot->next = NULL;
-    for (int i = 0; i < 2; i++) {
-        if (!tasks[i]) continue;
-        if (!i && tasks[i]->op.completion.kind == WEIR_DONE_EXECUTE) pool->stats.queries_timed_out++;
-        weir_statement_unref(tasks[i]->statement);
-        tasks[i]->statement = NULL;
-        weir__op_fail(&tasks[i]->op, &why);
-    }
+    fail_tasks(slot, &why, &pool->stats.queries_timed_out);
     weir_error_clear(&why);
     weir__slot_end_loan(slot, WEIR_ESESSIONTIMEOUT, now);
     weir__slot_release(slot, now);

@@ -27,7 +27,6 @@ static void request_done(weir__slot *slot, bool lost) {
         break;
     case WEIR__LENT:
     case WEIR__PREPARING:
-        weir__session_sync(slot);
         if (slot->next) {
             weir__task *next = slot->next;
             slot->next = NULL;

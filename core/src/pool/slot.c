@@ -32,6 +32,10 @@ void weir__slot_move(weir__slot *slot, weir__slot_state to) {
         weir__logf(&pool->reactor->log, WEIR_LOG_ERROR, "pool %s: a connection went from %s to %s",
                    weir_pool_name(pool), weir__slot_state_name(slot->state), weir__slot_state_name(to));
     }
+    if (to == WEIR__DRAINING || to == WEIR__RESETTING) {
+        if (slot->state != WEIR__DRAINING) slot->cleaned_since = weir__reactor_now(pool->reactor);
+        if (pool->waiting) weir__pool_touch(pool); /* somebody may not want to wait for it */
+    }
     pool->counts[slot->state]--;
     pool->counts[to]++;
     if (slot->state == WEIR__IDLE) weir__list_remove(&slot->link);
@@ -76,6 +80,7 @@ weir__slot *weir__slot_new(weir_pool *pool, uint32_t index) {
     weir__slot *slot = weir__calloc(1, sizeof *slot);
     if (!slot) return NULL;
     slot->pool = pool;
+    slot->dead = WEIR__NONE_DEAD;
     slot->index = index;
     weir__list_init(&slot->news_link);
     weir__list_init(&slot->link);
@@ -113,25 +118,9 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
         slot->ended_code = code;
     }
     slot->loan = 0;
-    slot->owed[0] = slot->owed[1] = NULL;
     slot->transaction = slot->broken_off = false;
     slot->depth = slot->sent = 0;
-}
-
-/* The connection has gone while a task ran, or waited to run, on it. */
-static void fail_task(weir__task *task, const weir_error *why, bool was_sent) {
-    weir_pool *pool = task->pool;
-    weir_error unknown = WEIR_ERROR_INIT;
-    if (was_sent && task->op.completion.kind == WEIR_DONE_EXECUTE) pool->stats.queries_failed++;
-    if (was_sent && task->commits) {
-        weir__fail(&unknown, WEIR_EOUTCOME, "COMMIT was sent and not answered: %s",
-                   why->message ? why->message : weir_error_text(why->code));
-        why = &unknown;
-    }
-    weir_statement_unref(task->statement);
-    task->statement = NULL;
-    weir__op_fail(&task->op, why);
-    weir_error_clear(&unknown);
+    slot->dead = WEIR__NONE_DEAD;
 }
 
 /* An answer that has come, and that nobody has been given yet. */
@@ -149,8 +138,11 @@ void weir__slot_close(weir__slot *slot, int code, const weir_error *why) {
     if (slot->state == WEIR__CLOSING || slot->state == WEIR__EMPTY) return;
     weir__task *running = slot->task, *next = slot->next;
     slot->task = slot->next = NULL;
-    if (running) fail_task(running, why, true);
-    if (next) fail_task(next, why, false);
+    if (running) {
+        if (running->op.completion.kind == WEIR_DONE_EXECUTE) pool->stats.queries_failed++;
+        weir__task_fail(running, why, true);
+    }
+    if (next) weir__task_fail(next, why, false);
     int64_t now = weir__reactor_now(pool->reactor);
     weir__slot_end_use(slot, now);
     weir__slot_end_loan(slot, code, now);

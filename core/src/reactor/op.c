@@ -67,7 +67,7 @@ void weir__op_drop(weir__op *op) {
 static void wake_waiter(weir__op *op) {
     weir_reactor *reactor = op->reactor;
     if (op->parked == reactor->leader)
-        weir__poller_wake(&reactor->poller);
+        weir__poller_nudge(&reactor->poller);
     else
         sem_post(&op->parked->wake);
 }
@@ -88,9 +88,10 @@ void weir__op_complete(weir__op *op, int code) {
 
 void weir__op_fail(weir__op *op, const weir_error *error) {
     weir_error copy = WEIR_ERROR_INIT;
-    int code = weir__error_copy(&copy, error);
+    weir__error_copy(&copy, error);
     op->completion.error = weir__error_detach(&copy);
-    weir__op_complete(op, code ? code : error->code);
+    weir__op_complete(op,
+                      op->completion.error->code); /* without memory it is the lack of memory that is told */
 }
 
 int weir__reactor_event(weir_reactor *reactor, weir_completion_kind kind, void *token, weir_session session,
@@ -101,7 +102,7 @@ int weir__reactor_event(weir_reactor *reactor, weir_completion_kind kind, void *
     op->state = WEIR__OP_DONE;
     weir__list_push_back(&reactor->done, &op->link);
     reactor->signal = true;
-    if (reactor->leader) weir__poller_wake(&reactor->poller);
+    if (reactor->leader) weir__poller_nudge(&reactor->poller);
     return WEIR_OK;
 }
 
@@ -119,7 +120,13 @@ void weir__op_take(weir__op *op, weir_completion *out) {
 void weir__reactor_forget(weir_reactor *reactor, const void *owner) {
     for (size_t place = 0; place < reactor->block_count * WEIR__OP_BLOCK; place++) {
         weir__op *op = at_place(reactor, place);
-        if (op->state == WEIR__OP_DONE && op->owner == owner && !op->parked) weir__op_take(op, NULL);
+        if (op->state != WEIR__OP_DONE || op->owner != owner) continue;
+        if (!op->parked) {
+            weir__op_take(op, NULL);
+        } else if (op->completion.session.pool) { /* granted, but its waiter has not woken yet */
+            op->completion.session = (weir_session){0};
+            op->completion.code = WEIR_ECLOSED;
+        }
     }
 }
 

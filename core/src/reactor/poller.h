@@ -21,6 +21,7 @@ typedef struct weir__watch {
 
 typedef struct weir__poller {
     int fd, timer_fd, wake_fd;
+    int nudge_fd;      /* for the one that sleeps in weir__poller_sleep, and no other */
     atomic_bool woken; /* the wake-up is signalled and not yet consumed */
     struct weir__poll_event {
         weir__watch *watch;
@@ -38,10 +39,17 @@ bool weir__poller_watch(weir__poller *poller, weir__watch *watch, int fd, unsign
 void weir__poller_arm(weir__poller *poller, int64_t at);
 /* Makes the descriptor readable until the next collect. Any thread, no lock. */
 void weir__poller_wake(weir__poller *poller);
+/* Ends the sleep of whoever sleeps, or is about to, in weir__poller_sleep. Not by weir__poller_wake: another
+   thread may collect that one before the sleeper has seen it. */
+void weir__poller_nudge(weir__poller *poller);
 /* Collects what is ready, without waiting, and calls each watch's `ready`. False when the batch was full:
  * call again. */
 bool weir__poller_collect(weir__poller *poller);
-/* Sleeps until the descriptor is readable, at most timeout_ms (-1: for ever). No lock. -1: a signal came. */
+/* Sleeps until the descriptor is readable or a nudge comes; for the leader alone. At most timeout_ms (-1: for
+ * ever). No lock. -1: a signal came. */
 int weir__poller_sleep(const weir__poller *poller, int timeout_ms);
+
+/* The same for anybody else: takes no nudge away. */
+void weir__poller_pause(const weir__poller *poller, int timeout_ms);
 
 #endif

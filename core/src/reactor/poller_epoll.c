@@ -17,6 +17,7 @@ static void close_fd(int *fd) {
 }
 
 void weir__poller_close(weir__poller *poller) {
+    close_fd(&poller->nudge_fd);
     close_fd(&poller->wake_fd);
     close_fd(&poller->timer_fd);
     close_fd(&poller->fd);
@@ -32,7 +33,8 @@ int weir__poller_open(weir__poller *poller, weir_error *error) {
     poller->fd = epoll_create1(EPOLL_CLOEXEC);
     poller->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     poller->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (poller->fd >= 0 && add_own(poller, poller->timer_fd, &poller->timer_fd) &&
+    poller->nudge_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (poller->fd >= 0 && poller->nudge_fd >= 0 && add_own(poller, poller->timer_fd, &poller->timer_fd) &&
         add_own(poller, poller->wake_fd, &poller->wake_fd))
         return WEIR_OK;
     weir__fail(error, WEIR_EINTERNAL, "cannot make the reactor's descriptors: %s", strerror(errno));
@@ -71,12 +73,17 @@ void weir__poller_arm(weir__poller *poller, int64_t at) {
     timerfd_settime(poller->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
 }
 
-void weir__poller_wake(weir__poller *poller) {
-    if (atomic_exchange(&poller->woken, true)) return;
+static void raise_event(int fd) {
     const uint64_t one = 1;
-    while (write(poller->wake_fd, &one, sizeof one) < 0 && errno == EINTR) {
+    while (write(fd, &one, sizeof one) < 0 && errno == EINTR) {
     }
 }
+
+void weir__poller_wake(weir__poller *poller) {
+    if (!atomic_exchange(&poller->woken, true)) raise_event(poller->wake_fd);
+}
+
+void weir__poller_nudge(weir__poller *poller) { raise_event(poller->nudge_fd); }
 
 static void consume(int fd) {
     uint64_t count;
@@ -115,6 +122,14 @@ bool weir__poller_collect(weir__poller *poller) {
 }
 
 int weir__poller_sleep(const weir__poller *poller, int timeout_ms) {
-    struct pollfd p = {.fd = poller->fd, .events = POLLIN};
-    return poll(&p, 1, timeout_ms) < 0 && errno == EINTR ? -1 : 0;
+    struct pollfd fds[2] = {{.fd = poller->fd, .events = POLLIN}, {.fd = poller->nudge_fd, .events = POLLIN}};
+    int ready = poll(fds, 2, timeout_ms);
+    if (ready < 0) return errno == EINTR ? -1 : 0;
+    if (fds[1].revents) consume(poller->nudge_fd);
+    return 0;
+}
+
+void weir__poller_pause(const weir__poller *poller, int timeout_ms) {
+    struct pollfd fd = {.fd = poller->fd, .events = POLLIN};
+    poll(&fd, 1, timeout_ms);
 }

@@ -144,7 +144,9 @@ void weir__reactor_work(weir_reactor *reactor) {
         weir__mailbox_empty(reactor->mailbox);
         run_deferred(reactor);
     }
-    reactor->dispatched_at = weir__reactor_now(reactor);
+    int64_t now = weir__reactor_now(reactor);
+    reactor->undriven = now - reactor->dispatched_at;
+    reactor->dispatched_at = now;
     weir__wheel_advance(&reactor->wheel, reactor->dispatched_at);
     run_deferred(reactor);
     if (reactor->armed_at <= reactor->dispatched_at) reactor->armed_at = WEIR__NEVER;

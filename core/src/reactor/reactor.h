@@ -77,6 +77,7 @@ struct weir_reactor {
     weir__wheel wheel;
     int64_t armed_at;
     int64_t dispatched_at; /* when somebody last looked at the descriptors */
+    int64_t undriven;      /* how long nobody had before that */
 
     weir__op **blocks; /* the operations: block_count blocks of WEIR__OP_BLOCK */
     size_t block_count;

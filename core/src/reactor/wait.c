@@ -9,6 +9,30 @@
 
 #include "reactor/wait.h"
 
+/*
+ * sem_clockwait is glibc's from 2.30 on. What is built for an older one looks for it when it is loaded; where
+ * it is missing, the wall clock measures a follower's wait, and a step of that clock moves its end.
+ */
+#if defined(__GLIBC__) && !__GLIBC_PREREQ(2, 30)
+#pragma weak sem_clockwait
+#define HAS_CLOCKWAIT (sem_clockwait != NULL)
+#else
+#define HAS_CLOCKWAIT true
+#endif
+
+static struct timespec to_timespec(int64_t ns) {
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+}
+
+static int wait_until(sem_t *wake, int64_t deadline, int64_t now) {
+    struct timespec at = to_timespec(deadline);
+    if (HAS_CLOCKWAIT) return sem_clockwait(wake, CLOCK_MONOTONIC, &at);
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    at = to_timespec((int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec + (deadline - now));
+    return sem_timedwait(wake, &at);
+}
+
 static void promote(weir_reactor *reactor) {
     weir__link *link = weir__list_front(&reactor->followers);
     if (!reactor->leader && link) sem_post(&weir__container(link, weir__parked, link)->wake);
@@ -31,16 +55,10 @@ static bool lead(weir_reactor *reactor, weir__parked *self, int64_t deadline) {
 }
 
 static bool follow(weir_reactor *reactor, weir__parked *self, int64_t deadline) {
+    int64_t now = weir__reactor_now(reactor);
     weir__list_push_back(&reactor->followers, &self->link);
     weir__leave(reactor);
-    int rc;
-    if (deadline == WEIR__NEVER) {
-        rc = sem_wait(&self->wake);
-    } else {
-        struct timespec at = {.tv_sec = (time_t)(deadline / 1000000000),
-                              .tv_nsec = (long)(deadline % 1000000000)};
-        rc = sem_clockwait(&self->wake, CLOCK_MONOTONIC, &at);
-    }
+    int rc = deadline == WEIR__NEVER ? sem_wait(&self->wake) : wait_until(&self->wake, deadline, now);
     bool interrupted = rc != 0 && errno == EINTR;
     pthread_mutex_lock(&reactor->lock);
     weir__list_remove(&self->link);

@@ -117,6 +117,7 @@ static void answer(weir__fake_conn *conn, weir__request *request, weir_error *er
             fail(conn, error, "57P03");
         else
             run_command(conn, request->before[i], request, error);
+        request->begun += error->code == WEIR_OK;
     }
     if (error->code != WEIR_OK) return;
     const char *sqlstate = conn->ending                                             ? "57014"
@@ -178,12 +179,25 @@ static bool take(weir__fake_conn *conn, weir__request *request, weir__fake_state
     request->result = NULL;
     request->error = NULL;
     request->rolled_back = false;
+    request->begun = 0;
     return true;
+}
+
+/* As a parameter that cannot be encoded: nothing is sent. */
+static void fail_locally(weir__fake_conn *conn) {
+    weir_error error = WEIR_ERROR_INIT;
+    weir__fail(&error, WEIR_EVALUE, "nothing was sent");
+    become_idle(conn);
+    end_request(conn, &error);
 }
 
 static void execute(weir__conn *base, weir__request *request) {
     weir__fake_conn *conn = conn_of(base);
     if (!take(conn, request, WEIR__FAKE_RUNNING, "execute")) return;
+    if (request->statement && strcmp(request->statement->sql, "local fail") == 0) {
+        fail_locally(conn);
+        return;
+    }
     weir__fake.executed++;
     for (unsigned i = 0; i < request->before_count; i++) note(request->before[i], "; ");
     if (request->statement) note(request->statement->sql, request->command ? "; " : "\n");

@@ -8,6 +8,7 @@
  *     fail SQLSTATE    the database's error
  *     rows N           N rows with their numbers 0 … N-1
  *     lose             the connection is lost while it runs
+ *     local fail       WEIR_EVALUE at once: nothing is run, nothing is noted
  * Any other gives one row with one column, the first parameter of the first set, or the text itself: the
  * nonce that tells whose answer it is. A failed statement fails its transaction, as in PostgreSQL.
  *

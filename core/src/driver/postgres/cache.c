@@ -144,6 +144,13 @@ static bool shape_fill(weir__shape *shape, const PGresult *described) {
     return true;
 }
 
+bool weir__shape_fits(const weir__shape *shape, const PGresult *rows) {
+    if (shape->columns != (size_t)PQnfields(rows)) return false;
+    for (size_t i = 0; i < shape->columns; i++)
+        if (shape->types[shape->parameters + i] != PQftype(rows, (int)i)) return false;
+    return true;
+}
+
 bool weir__shape_learn(weir__lru *shapes, weir__shape **shape, const PGresult *described, bool shared) {
     weir__shape *known = *shape;
     if (known->typed && shape_agrees(known, described)) return true;

@@ -43,6 +43,10 @@ enum {
     WEIR__TRAIT_GUARD = 8,     /* speaks of statement_timeout */
     WEIR__TRAIT_UNGUARDS = 16, /* may undo a SET statement_timeout of ours */
     WEIR__TRAIT_COPY = 32,     /* COPY from or to the client */
+    WEIR__TRAIT_LASTING = 64,  /* may leave behind what DISCARD ALL does not undo */
+    WEIR__TRAIT_READS = 128,   /* only reads, as far as its text tells */
+    WEIR__TRAIT_SIMPLE = 256,  /* … and calls no function that could do more: it may be run twice, unseen */
+    WEIR__TRAIT_COMMITS = 512, /* ends a transaction for good */
 };
 /* On the safe side: a text that is not understood is dirty. */
 unsigned weir__pg_traits(const char *sql, size_t length);
@@ -71,6 +75,8 @@ weir__shape *weir__shape_get(weir__lru *shapes, const weir_statement *statement,
 /* Takes over what Describe tells. *shape may become another one: shapes that others rely on are not changed.
    False: out of memory. */
 bool weir__shape_learn(weir__lru *shapes, weir__shape **shape, const PGresult *described, bool shared);
+/* Whether these rows have the columns that the shape tells of. */
+bool weir__shape_fits(const weir__shape *shape, const PGresult *rows);
 /* Takes the shape out of the pool's table: what it says no longer holds. */
 void weir__shape_forget(weir__lru *shapes, weir__shape *shape);
 void weir__shape_unref(weir__shape *shape); /* NULL is accepted */

@@ -10,6 +10,7 @@
 #include "driver/postgres/pg.h"
 
 #define THREADS_MAX 8
+#define AGAIN_AFTER (100 * WEIR__MS)
 
 /* A thread's; but for `conn`, which belongs to the host's lock. */
 struct weir__pgcancel {
@@ -72,7 +73,11 @@ static void deliver(weir__letter *letter) {
         if (*job->message)
             weir__logf(c->base.env->log, WEIR_LOG_WARNING, "a statement could not be cancelled: %.*s",
                        (int)strcspn(job->message, "\n"), job->message);
-        if (c->quarantined) weir__pg_op_tell(c);
+        if (c->quarantined)
+            weir__pg_op_tell(c);
+        else if (c->op.running) /* it may have come before the statement, which the server then has not heard
+                                   of */
+            c->base.env->host->arm(&c->base, weir__now(c->base.env->clock) + AGAIN_AFTER);
     }
     job_free(job);
 }
@@ -96,10 +101,8 @@ static bool submit(struct weir__pgcancel *job) {
     return served;
 }
 
-void weir__pg_cancel(weir__conn *conn) {
-    weir__pgconn *c = (weir__pgconn *)conn;
+void weir__pg_cancel_send(weir__pgconn *c) {
     if (!c->op.running || c->cancel || c->state != WEIR__PG_READY) return;
-    c->op.cancelled = true;
     struct weir__pgcancel *job = weir__calloc(1, sizeof *job);
     PGcancel *cancel = job ? PQgetCancel(c->pg) : NULL;
     if (cancel) {
@@ -118,6 +121,13 @@ void weir__pg_cancel(weir__conn *conn) {
         weir__free(job);
         weir__logf(c->base.env->log, WEIR_LOG_WARNING, "a statement could not be cancelled: out of memory");
     }
+}
+
+void weir__pg_cancel(weir__conn *conn) {
+    weir__pgconn *c = (weir__pgconn *)conn;
+    if (!c->op.running || c->state != WEIR__PG_READY) return;
+    c->op.cancelled = true;
+    weir__pg_cancel_send(c);
     weir__pg_pump(c); /* an executemany that is still being sent ends here */
 }
 

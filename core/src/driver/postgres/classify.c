@@ -5,8 +5,8 @@
 
 /*
  * No parser: the first keyword says what a statement is, and words that occur anywhere in its text, be it in
- * a literal or in a comment, say what it may do. A wrong guess only costs a DISCARD ALL; what a user's
- * function does by itself cannot be seen from here.
+ * a literal or in a comment, say what it may do. A wrong guess only costs a DISCARD ALL, or a connection;
+ * what a user's function does by itself cannot be seen from here.
  */
 
 typedef struct word {
@@ -49,8 +49,8 @@ static bool among(word w, const char *const *list) {
 static const char *skip_comment(const char *p, const char *end) {
     if (end - p < 2) return p;
     if (p[0] == '-' && p[1] == '-') {
-        const char *newline = memchr(p, '\n', (size_t)(end - p));
-        return newline ? newline : end;
+        while (p < end && *p != '\n' && *p != '\r') p++;
+        return p;
     }
     if (p[0] != '/' || p[1] != '*') return p;
     int depth = 0;
@@ -77,24 +77,52 @@ static const char *skip_to_keyword(const char *p, const char *end) {
     return p;
 }
 
+/* Behind blanks and comments. */
+static const char *skip_blanks(const char *p, const char *end) {
+    for (;;) {
+        const char *next = skip_comment(p, end);
+        if (next == p && p < end && strchr(" \t\n\r\f\v", *p)) next = p + 1;
+        if (next == p) return p;
+        p = next;
+    }
+}
+
+/* Whether a word in a text that begins at `sql` is a keyword, and not a quoted name. */
+static bool is_bare(word w, const char *sql) { return w.text == sql || w.text[-1] != '"'; }
+
 typedef struct words {
     bool temporary, into, create, hold, declare, client; /* client: STDIN or STDOUT */
-    bool risky, retypes, guard;
+    bool risky, retypes, guard, settings, lasting, analyze, calls;
 } words;
 
 static void look_at(word w, words *seen) {
     /* Functions that change the session; those of a transaction (…_xact_lock) have other prefixes. */
-    static const char *const changing[] = {"set_config", "setseed", "set_limit", "pg_temp", NULL};
+    static const char *const changing[] = {"set_config", "set_limit", "pg_temp", NULL};
     static const char *const prefixes[] = {
-        "pg_advisory_lock",       "pg_try_advisory_lock",          "pg_temp_", "dblink",
-        "pg_replication_origin_", "pg_create_logical_replication", NULL,
+        "pg_advisory_lock", "pg_try_advisory_lock", "pg_temp_", "dblink", "pg_replication_origin_", NULL,
+    };
+    /* … and those whose traces DISCARD ALL leaves: connections, backups, slots that live with the session. */
+    static const char *const lasting[] = {
+        "dblink_connect",
+        "pg_create_physical_replication",
+        "pg_create_logical_replication",
+        "pg_copy_logical",
+        "pg_replication_origin_session_setup",
+        "pg_copy_physical",
+        "pg_backup_start",
+        "pg_start_backup",
+        NULL,
     };
     switch (w.text[0] | 0x20) {
     case 's':
         seen->guard = seen->guard || is(w, "statement_timeout");
         seen->client = seen->client || is(w, "stdin") || is(w, "stdout");
         seen->retypes = seen->retypes || is(w, "set_config");
+        seen->lasting = seen->lasting || is(w, "setseed");
         break;
+    case 'a':
+        seen->analyze = seen->analyze || is(w, "analyze") || is(w, "analyse");
+        return;
     case 't':
         seen->temporary = seen->temporary || is(w, "temp") || is(w, "temporary");
         return;
@@ -110,8 +138,11 @@ static void look_at(word w, words *seen) {
     case 'p':
     case 'd':
         seen->declare = seen->declare || is(w, "declare");
+        seen->settings = seen->settings || is(w, "pg_settings");
         for (const char *const *prefix = prefixes; *prefix; prefix++)
             seen->risky = seen->risky || begins(w, *prefix);
+        for (const char *const *prefix = lasting; *prefix; prefix++)
+            seen->lasting = seen->lasting || begins(w, *prefix);
         break;
     default:
         return;
@@ -120,13 +151,26 @@ static void look_at(word w, words *seen) {
 }
 
 /* SET, by the word behind it. */
-static unsigned traits_of_set(const char *at, const char *end) {
+static unsigned traits_of_set(const char *sql, const char *at, const char *end) {
     word w;
     at = skip_to_keyword(at, end);
     if (!next_word(&at, end, &w)) return WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES;
-    if (is(w, "transaction") || is(w, "constraints")) return 0;
-    if (is(w, "local")) return WEIR__TRAIT_RETYPES;
+    if (is(w, "seed")) return WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING;
+    /* A name of those words, or one that begins with them ("local.tenant"), is a setting like any other. */
+    at = skip_blanks(at, end);
+    bool keyword = is_bare(w, sql) && at < end && (in_word(*at) || *at == '"');
+    if (keyword && (is(w, "transaction") || is(w, "constraints"))) return 0;
+    if (keyword && is(w, "local")) return WEIR__TRAIT_RETYPES;
     return WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES;
+}
+
+/* PREPARE, which may be PREPARE TRANSACTION 'name'. */
+static unsigned traits_of_prepare(const char *sql, const char *at, const char *end) {
+    word w;
+    at = skip_to_keyword(at, end);
+    if (!next_word(&at, end, &w) || !is(w, "transaction") || !is_bare(w, sql)) return WEIR__TRAIT_DIRTY;
+    at = skip_blanks(at, end);
+    return at < end && *at == '\'' ? WEIR__TRAIT_COMMITS : WEIR__TRAIT_DIRTY;
 }
 
 /* CREATE, by the words behind it. */
@@ -139,39 +183,67 @@ static unsigned traits_of_create(const char *at, const char *end) {
     return is(w, "temp") || is(w, "temporary") ? WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES : 0;
 }
 
-static unsigned traits_of_keyword(word first, const char *at, const char *end, const words *seen) {
+static unsigned traits_of_keyword(const char *sql, word first, const char *at, const char *end,
+                                  const words *seen) {
     static const char *const queries[] = {"select", "with", "values", "table", "explain", NULL};
     static const char *const clean[] = {
-        "insert", "update", "delete",    "merge",      "show",     "notify", "fetch",   "move",    "close",
-        "begin",  "start",  "commit",    "end",        "release",  "lock",   "analyze", "vacuum",  "comment",
-        "grant",  "revoke", "savepoint", "truncate",   "alter",    "drop",   "reindex", "cluster", "refresh",
-        "import", "copy",   "analyse",   "checkpoint", "security", NULL};
+        "insert",  "update", "delete",    "merge",    "show",       "notify",   "fetch",   "move",
+        "close",   "begin",  "start",     "release",  "lock",       "analyze",  "vacuum",  "comment",
+        "grant",   "revoke", "savepoint", "truncate", "alter",      "drop",     "reindex", "cluster",
+        "refresh", "import", "copy",      "analyse",  "checkpoint", "security", NULL};
     static const char *const sweeping[] = {"reset", "discard", "do", "call", NULL};
     if (among(first, queries)) return seen->temporary && (seen->into || seen->create) ? WEIR__TRAIT_DIRTY : 0;
+    if (is(first, "commit") || is(first, "end")) return WEIR__TRAIT_COMMITS;
     if (is(first, "copy")) return seen->client ? WEIR__TRAIT_COPY : 0;
     if (among(first, clean)) return 0;
     if (is(first, "rollback") || is(first, "abort")) return WEIR__TRAIT_UNGUARDS;
     if (is(first, "create")) return traits_of_create(at, end);
     if (is(first, "declare")) return seen->hold ? WEIR__TRAIT_DIRTY : 0;
-    if (is(first, "set")) return traits_of_set(at, end);
-    if (is(first, "prepare")) {
-        word w;
-        return next_word(&at, end, &w) && is(w, "transaction") ? 0 : WEIR__TRAIT_DIRTY;
-    }
+    if (is(first, "set")) return traits_of_set(sql, at, end);
+    if (is(first, "prepare")) return traits_of_prepare(sql, at, end);
+    if (is(first, "load")) return WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING;
     unsigned traits = WEIR__TRAIT_DIRTY;
     if (is(first, "deallocate") || is(first, "discard")) traits |= WEIR__TRAIT_FORGETS;
     return among(first, sweeping) ? traits | WEIR__TRAIT_RETYPES | WEIR__TRAIT_UNGUARDS : traits;
+}
+
+/* A parenthesis behind a word may be a call; not of what everybody uses, and does nothing but reckon. */
+static bool is_call(word w, const char *at, const char *end) {
+    static const char *const harmless[] = {"in",    "and",      "or",     "not",   "from",   "where",  "as",
+                                           "on",    "exists",   "any",    "all",   "select", "by",     "when",
+                                           "then",  "else",     "values", "over",  "filter", "using",  "join",
+                                           "union", "with",     "limit",  "count", "sum",    "min",    "max",
+                                           "avg",   "coalesce", "nullif", "lower", "upper",  "length", NULL};
+    if (at < end && *at == '$') return true;
+    while (at < end && (*at == ' ' || (*at >= '\t' && *at <= '\r'))) at++;
+    if (end - at >= 2 && (memcmp(at, "/*", 2) == 0 || memcmp(at, "--", 2) == 0)) return true; /* who knows */
+    return at < end && *at == '(' && !among(w, harmless);
+}
+
+static const char *const readers[] = {"select", "show", "values", "table", NULL};
+
+/* EXPLAIN ANALYZE does what it explains. */
+static unsigned traits_of_reading(word first, const words *seen) {
+    bool explains = is(first, "explain") && !seen->analyze;
+    if ((!among(first, readers) && !explains) || seen->into) return 0;
+    return WEIR__TRAIT_READS | (seen->calls ? 0 : WEIR__TRAIT_SIMPLE);
 }
 
 unsigned weir__pg_traits(const char *sql, size_t length) {
     const char *end = sql + length, *at = sql;
     words seen = {0};
     word w;
-    while (next_word(&at, end, &w)) look_at(w, &seen);
+    while (next_word(&at, end, &w)) {
+        look_at(w, &seen);
+        seen.calls = seen.calls || is_call(w, at, end);
+    }
 
     at = skip_to_keyword(sql, end);
     if (!next_word(&at, end, &w)) return 0; /* nothing but comments */
-    unsigned traits = traits_of_keyword(w, at, end, &seen);
+    seen.calls = seen.calls || (memchr(sql, '"', length) && memchr(sql, '(', length)); /* "a name!" (1) */
+    unsigned traits = traits_of_keyword(sql, w, at, end, &seen) | traits_of_reading(w, &seen);
+    if (seen.settings && !among(w, readers)) traits |= WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES;
+    if (seen.lasting) traits |= WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING;
     if (seen.risky || (seen.declare && seen.hold)) traits |= WEIR__TRAIT_DIRTY;
     if (seen.retypes) traits |= WEIR__TRAIT_RETYPES;
     if (seen.guard && !is(w, "show")) traits |= WEIR__TRAIT_GUARD | WEIR__TRAIT_DIRTY;

@@ -34,14 +34,13 @@ void weir__pg_unwatch(weir__pgconn *c) {
 /* The running request's answer when the connection is gone: what is known of it, or that nothing is. */
 static void answer_lost(weir__pgconn *c, const weir_error *why) {
     weir__pgop *op = &c->op;
-    bool unknown = op->commit_sent && !op->command_answered && op->error.code == WEIR_OK;
+    bool unknown = op->error.code == WEIR_OK && weir__pg_op_is_unknown(c);
     if (op->error.code == WEIR_OK) weir__error_copy(&op->error, why);
     if (unknown) {
         weir_error copy = WEIR_ERROR_INIT;
         weir__error_copy(&copy, &op->error);
         weir__fail(&op->error, WEIR_EOUTCOME,
-                   "the connection was lost before COMMIT was answered: it may have been done "
-                   "or not (%s)",
+                   "the connection was lost before the answer came: whether it took effect is unknown (%s)",
                    copy.message);
         memcpy(op->error.sqlstate, copy.sqlstate, sizeof op->error.sqlstate);
         weir_error_clear(&copy);
@@ -150,6 +149,9 @@ static void on_notice(void *arg, const PGresult *result) {
     }
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY);
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    /* In the midst of a commit that waits for a standby this warning is the server's farewell. */
+    if (state && strcmp(state, "57P01") == 0) weir__pg_report(&c->last_words, result);
     if (!message) message = PQresultErrorMessage(result);
     weir__logf(c->base.env->log, WEIR_LOG_DEBUG, "server: %s: %.*s", severity ? severity : "notice",
                (int)strcspn(message, "\n"), message);

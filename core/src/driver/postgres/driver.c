@@ -30,8 +30,11 @@ static void pg_ready(weir__conn *conn, unsigned events) {
     }
 }
 
-/* No timer is ever armed. */
-static void pg_tick(weir__conn *conn) { (void)conn; }
+/* A cancellation has had no effect so far. */
+static void pg_tick(weir__conn *conn) {
+    weir__pgconn *c = (weir__pgconn *)conn;
+    if (c->op.cancelled) weir__pg_cancel_send(c);
+}
 
 static bool pg_alive(weir__conn *conn) {
     weir__pgconn *c = (weir__pgconn *)conn;
@@ -45,13 +48,14 @@ static bool pg_alive(weir__conn *conn) {
 static void pg_baseline(weir__conn *conn) {
     weir__pgconn *c = (weir__pgconn *)conn;
     c->founded = c->founded || c->dirty;
-    c->dirty = false;
+    c->dirty = c->lasting = false;
     conn->wiped = false;
 }
 
 static void pg_stop(weir__conn *conn) {
     weir__pgconn *c = (weir__pgconn *)conn;
     const weir__host *host = conn->env->host;
+    if (!c->op.cancelled) weir__pg_cancel_send(c); /* a closed socket alone would let the statement run on */
     weir__pg_unwatch(c);
     host->arm(conn, WEIR__NEVER);
     c->state = WEIR__PG_STOPPED;

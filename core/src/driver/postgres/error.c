@@ -99,6 +99,12 @@ static const char *remedy(const char *message) {
                : "";
 }
 
+/* The server, or the lack of a password, says no, and will say so again. */
+static bool is_final(const char *sqlstate, const PGconn *pg) {
+    return strncmp(sqlstate, "28", 2) == 0 || strcmp(sqlstate, "3D000") == 0 ||
+           (pg && PQconnectionNeedsPassword(pg));
+}
+
 void weir__pg_connect_error(weir_error *error, const PGconn *pg) {
     weir__buffer text = WEIR__BUFFER_INIT;
     char sqlstate[6] = "";
@@ -109,7 +115,10 @@ void weir__pg_connect_error(weir_error *error, const PGconn *pg) {
     } else {
         weir__fail(error, WEIR_ECONNECT, "%s%s", *message ? message : "cannot connect", remedy(message));
     }
-    if (error) memcpy(error->sqlstate, sqlstate, sizeof error->sqlstate);
+    if (error) {
+        memcpy(error->sqlstate, sqlstate, sizeof error->sqlstate);
+        if (error->code == WEIR_ECONNECT) error->retryable = !is_final(sqlstate, pg);
+    }
     weir__buffer_free(&text);
 }
 

@@ -69,6 +69,7 @@ typedef struct weir__pgop {
     bool doubtful;   /* … which would explain why a value did not fit: ask again the next time */
     bool stale;      /* it failed because what we knew of the statement no longer holds */
     bool gone;       /* … namely because the server no longer knows the prepared statement */
+    bool reshaped;   /* its rows came in a form that nobody can read: the table has changed */
     bool commit_sent, command_answered, rolled_back;
     weir__tx start_tx;
     size_t sets, next_set;
@@ -112,6 +113,7 @@ typedef struct weir__pgconn {
     size_t doomed_count;
     uint64_t next_number; /* of a prepared statement's name; never used twice */
     bool dirty;           /* statements may have left something behind: the reset sends DISCARD ALL */
+    bool lasting; /* … namely what DISCARD ALL does not undo: the connection is not fit for anybody else */
     bool founded; /* the host's own init has left something behind, which DISCARD ALL undoes as well */
     bool retyped; /* … or a SET LOCAL may give names another meaning: types are not shared with the pool */
     bool guard_foreign; /* the borrower has set statement_timeout himself */
@@ -167,6 +169,9 @@ int weir__pg_thread(void *(*run)(void *), void *arg);
 void weir__pg_trip_start(weir__pgconn *c);
 /* Sends more of it, if there is, and watches for what comes next. */
 void weir__pg_pump(weir__pgconn *c);
+/* The statement that runs is not prepared by a name: its parameters go as text, their types are the server's
+ * choice. */
+bool weir__pg_unnamed(const weir__pgconn *c);
 /* Sends a command without parameters, or a Sync. False: libpq refuses, the connection is unusable. */
 bool weir__pg_send(weir__pgconn *c, const char *text, weir__pgstep_kind kind);
 bool weir__pg_send_sync(weir__pgconn *c);
@@ -182,6 +187,8 @@ void weir__pg_op_begin(weir__pgconn *c, weir__request *request);
 void weir__pg_op_end(weir__pgconn *c);
 /* Tells `done` with what op holds. */
 void weir__pg_op_tell(weir__pgconn *c);
+/* The connection is gone, and what the request was to do may have been done, though no answer has come. */
+bool weir__pg_op_is_unknown(const weir__pgconn *c);
 /* Frees what op holds, without telling anybody. */
 void weir__pg_op_drop(weir__pgconn *c);
 void weir__pg_query_ready(weir__pgconn *c, unsigned events);
@@ -208,6 +215,8 @@ void weir__pg_statements_forget(weir__pgconn *c);
 weir_result *weir__pg_result_new(void);
 /* Takes the rows over. */
 void weir__pg_result_set(weir_result *result, PGresult *rows);
+/* Whether there is a decoder for each column, in the form that it came in. */
+bool weir__pg_rows_are_legible(const PGresult *rows);
 /* As new. */
 void weir__pg_result_reset(weir_result *result);
 /* For an executemany: adds its number of rows, takes its tag. */
@@ -215,6 +224,8 @@ void weir__pg_result_add(weir_result *result, const PGresult *rows);
 
 /* ---- cancel.c */
 void weir__pg_cancel(weir__conn *conn);
+/* Asks the server to end what runs; nothing when that is being asked already. */
+void weir__pg_cancel_send(weir__pgconn *c);
 void weir__pg_cancel_abandon(weir__pgconn *c);
 
 /* ---- reset.c */

@@ -16,6 +16,27 @@ void weir__pg_op_begin(weir__pgconn *c, weir__request *request) {
     request->result = NULL;
     request->error = NULL;
     request->rolled_back = false;
+    request->begun = 0;
+}
+
+static bool begins_transaction(const weir__request *request) {
+    for (unsigned i = 0; i < request->before_count; i++)
+        if (strncmp(request->before[i], "BEGIN", 5) == 0) return true;
+    return false;
+}
+
+/* Whether its statement was sent, and would stay done without the host's COMMIT. */
+static bool statement_is_unknown(const weir__pgconn *c) {
+    const weir__pgop *op = &c->op;
+    unsigned traits = op->shape ? op->shape->traits : 0;
+    if (!op->next_set || op->start_tx == WEIR__TX_FAILED) return false;
+    if (traits & WEIR__TRAIT_COMMITS) return true;
+    if (op->start_tx != WEIR__TX_NONE || begins_transaction(c->base.request)) return false;
+    return !(traits & WEIR__TRAIT_READS);
+}
+
+bool weir__pg_op_is_unknown(const weir__pgconn *c) {
+    return (c->op.commit_sent && !c->op.command_answered) || statement_is_unknown(c);
 }
 
 void weir__pg_op_drop(weir__pgconn *c) {
@@ -94,8 +115,9 @@ static bool find_shape(weir__pgconn *c) {
     const weir_statement *statement = c->base.request->statement;
     op->shared = !c->retyped;
     op->shape = weir__shape_get(&weir__pg_env(c)->shapes, statement, op->shared);
-    if (op->shape && c->statements.limit) op->fresh = weir__pg_statement_new(c, op->shape);
-    return op->shape && (op->fresh || !c->statements.limit);
+    bool unnamed = weir__pg_unnamed(c);
+    if (op->shape && !unnamed) op->fresh = weir__pg_statement_new(c, op->shape);
+    return op->shape && (op->fresh || unnamed);
 }
 
 /* Forgets what no longer holds. */
@@ -113,7 +135,11 @@ static void settle_stale(weir__pgconn *c) {
 /* Runs it again when nobody can tell: all that has happened was undone. False: it is not possible. */
 static bool try_again(weir__pgconn *c) {
     weir__pgop *op = &c->op;
-    bool began_here = c->base.tx == WEIR__TX_FAILED && c->base.request->before_count > 0;
+    bool began_here = c->base.tx != WEIR__TX_NONE && c->base.request->before_count > 0;
+    /* The statement has run, and what it has done must be nothing, or undone. */
+    if (op->reshaped && !(op->shape->traits & WEIR__TRAIT_SIMPLE) &&
+        !(began_here && !(op->shape->traits & WEIR__TRAIT_DIRTY)))
+        return false;
     if (op->retried || op->cancelled || op->start_tx != WEIR__TX_NONE) return false;
     if (c->base.tx != WEIR__TX_NONE && !began_here) return false;
     weir_result *result = op->result;
@@ -126,6 +152,7 @@ static bool try_again(weir__pgconn *c) {
                        .result = result,
                        .error = WEIR_ERROR_INIT};
     weir__pg_result_reset(result);
+    c->base.request->begun = 0;
     if (!find_shape(c)) {
         op->running = false;
         weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
@@ -251,6 +278,18 @@ static void take_discard(weir__pgconn *c) {
     c->guard_ms = weir__pg_env(c)->guard_ms;
 }
 
+/* A statement whose types were known is not described where it is prepared for the first time. */
+static void look_at_columns(weir__pgconn *c, const PGresult *result) {
+    weir__pgop *op = &c->op;
+    if (op->error.code != WEIR_OK || !op->shape->typed || weir__shape_fits(op->shape, result)) return;
+    op->doubtful = true; /* rows that can be read are as good as any, but the shape is to be forgotten */
+    if (c->base.request->statement->many || weir__pg_rows_are_legible(result)) return;
+    op->stale = op->reshaped = true;
+    weir__fail(&op->error, WEIR_EVALUE,
+               "the statement has run, but a table has changed and its rows came in a form that was asked "
+               "for before that: the next call will work");
+}
+
 /* True: the result has found a new owner. */
 static bool take_success(weir__pgconn *c, weir__pgstep_kind kind, PGresult *result) {
     weir__pgop *op = &c->op;
@@ -267,6 +306,7 @@ static bool take_success(weir__pgconn *c, weir__pgstep_kind kind, PGresult *resu
         take_description(c, result);
         break;
     case WEIR__STEP_EXECUTE:
+        look_at_columns(c, result);
         if (!c->base.request->statement->many) {
             weir__pg_result_set(op->result, result);
             return true;
@@ -279,10 +319,12 @@ static bool take_success(weir__pgconn *c, weir__pgstep_kind kind, PGresult *resu
     case WEIR__STEP_DISCARD:
         take_discard(c);
         break;
+    case WEIR__STEP_BEFORE:
+        c->base.request->begun++;
+        break;
     case WEIR__STEP_SYNC:
     case WEIR__STEP_DEALLOCATE:
     case WEIR__STEP_UNDO:
-    case WEIR__STEP_BEFORE:
     case WEIR__STEP_POISON:
         break;
     }
@@ -306,6 +348,12 @@ static void look_for_staleness(weir__pgop *op, weir__pgstep_kind kind, const PGr
     if (kind == WEIR__STEP_PARSE || kind == WEIR__STEP_EXECUTE) op->stale = misfit || changed || op->gone;
 }
 
+/* Whether what the server was doing when it died may have been done. */
+static bool may_have_happened(const weir__pgconn *c, weir__pgstep_kind kind) {
+    if (kind == WEIR__STEP_COMMAND) return c->op.commit_sent;
+    return (kind == WEIR__STEP_EXECUTE || kind == WEIR__STEP_SYNC) && statement_is_unknown(c);
+}
+
 static void take_error(weir__pgconn *c, weir__pgstep_kind kind, const PGresult *result) {
     weir__pgop *op = &c->op;
     bool fatal = weir__pg_is_fatal(result);
@@ -319,8 +367,8 @@ static void take_error(weir__pgconn *c, weir__pgstep_kind kind, const PGresult *
     }
     /* Without SQLSTATE it is libpq that tells of the loss of the connection: that is seen to elsewhere. */
     if (PQstatus(c->pg) == CONNECTION_BAD && !PQresultErrorField(result, PG_DIAG_SQLSTATE)) return;
+    if (fatal && may_have_happened(c, kind)) return;
     if (kind == WEIR__STEP_COMMAND) {
-        if (fatal && op->commit_sent) return; /* the server may have committed before it died */
         op->command_answered = true;
     }
     if (op->error.code != WEIR_OK) return;

@@ -1,4 +1,5 @@
 /* Making a connection fit for the next borrower, with as little as the last one makes necessary. */
+#include "base/error.h"
 #include "driver/postgres/pg.h"
 
 /* DISCARD ALL stands no other command between two Syncs. */
@@ -12,9 +13,16 @@ bool weir__pg_reset(weir__conn *conn, weir__request *request) {
     weir__pgconn *c = (weir__pgconn *)conn;
     bool rollback = c->base.tx != WEIR__TX_NONE;
     bool guard = c->guard_in_tx || c->guard_ms != weir__pg_env(c)->guard_ms;
-    if (!rollback && !c->dirty && !guard) return false;
+    if (!rollback && !c->dirty && !guard && !c->lasting) return false;
     weir__pg_op_begin(c, request);
     c->op.resetting = c->op.tail_sent = true;
+    if (c->lasting) {
+        weir__fail(
+            &c->op.error, WEIR_ELOST,
+            "the connection is replaced, since its borrower left behind what DISCARD ALL does not undo");
+        weir__pg_op_end(c);
+        return true;
+    }
     c->guard_in_tx = false;
     if (send_reset(c, rollback, c->dirty, guard)) {
         weir__pg_pump(c);

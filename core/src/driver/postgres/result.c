@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "config/option.h"
 #include "driver/postgres/pg.h"
 
 typedef struct pg_rows {
@@ -45,6 +46,18 @@ static int kept_value(pg_rows *rows, Oid type, size_t row, size_t column, weir_v
     return code;
 }
 
+/* Most texts are ASCII: eight bytes at a time. */
+static bool is_utf8(const char *text, size_t length) {
+    uint64_t eight;
+    while (length >= sizeof eight) {
+        memcpy(&eight, text, sizeof eight);
+        if (eight & UINT64_C(0x8080808080808080)) break;
+        text += sizeof eight;
+        length -= sizeof eight;
+    }
+    return weir__utf8_valid(text, length);
+}
+
 static int rows_value(weir_result *result, size_t row, size_t column, weir_value *out) {
     const PGresult *pg = pg_of(result);
     int r = (int)row, c = (int)column;
@@ -56,7 +69,10 @@ static int rows_value(weir_result *result, size_t row, size_t column, weir_value
     Oid type = PQftype(pg, c);
     if (length < 0) return WEIR_EVALUE;
     if (!weir__pg_is_plain(type, format)) return kept_value((pg_rows *)result, type, row, column, out);
-    return weir__pg_decode(type, format, PQgetvalue(pg, r, c), (size_t)length, NULL, out);
+    int code = weir__pg_decode(type, format, PQgetvalue(pg, r, c), (size_t)length, NULL, out);
+    if (code != WEIR_OK || out->type != WEIR_TYPE_TEXT) return code;
+    /* Not all that a server sends is in the client_encoding that was asked for: a "char" is any byte. */
+    return is_utf8(out->as.bytes.data, out->as.bytes.length) ? WEIR_OK : WEIR_EVALUE;
 }
 
 static void rows_free(weir_result *result) {
@@ -97,6 +113,12 @@ void weir__pg_result_set(weir_result *result, PGresult *pg) {
     result->columns = (size_t)PQnfields(pg);
     result->affected = affected_by(pg);
     set_tag(result, pg);
+}
+
+bool weir__pg_rows_are_legible(const PGresult *rows) {
+    for (int i = 0; i < PQnfields(rows); i++)
+        if (PQfformat(rows, i) == 1 && !weir__pg_has_binary(PQftype(rows, i))) return false;
+    return true;
 }
 
 void weir__pg_result_reset(weir_result *result) {

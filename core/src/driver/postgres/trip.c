@@ -14,6 +14,9 @@
 #include "base/error.h"
 #include "driver/postgres/pg.h"
 
+/* libpq takes no description of more parameters: such a message is over its limit of 30,000 bytes, and it
+   gives the connection up. */
+#define DESCRIBED_MAX 7000
 #define FLUSH_BYTES ((size_t)64 * 1024)
 #define DOOMED_MAX 64 /* more of them are not left to the end of a transaction */
 
@@ -97,9 +100,11 @@ static bool send_housekeeping(weir__pgconn *c) {
 
 /* ---- the statement */
 
-static bool is_unnamed(const weir__pgconn *c) { return c->statements.limit == 0; }
+bool weir__pg_unnamed(const weir__pgconn *c) {
+    return c->statements.limit == 0 || c->base.request->statement->parameters > DESCRIBED_MAX;
+}
 
-static const Oid *types_of(const weir__pgconn *c) { return is_unnamed(c) ? NULL : c->op.shape->types; }
+static const Oid *types_of(const weir__pgconn *c) { return weir__pg_unnamed(c) ? NULL : c->op.shape->types; }
 
 /* The name to bind: "" is a good one, too. */
 static const char *bind_name(const weir__pgop *op) {
@@ -110,7 +115,7 @@ static bool send_parse(weir__pgconn *c) {
     weir__pgop *op = &c->op;
     const weir_statement *statement = c->base.request->statement;
     if (!op->sets || op->prepared) return true;
-    if (is_unnamed(c)) {
+    if (weir__pg_unnamed(c)) {
         if (!statement->many) return true; /* Parse, Bind and Execute go together */
         if (!PQsendPrepare(c->pg, "", statement->sql, 0, NULL)) return false;
         push(op, WEIR__STEP_PARSE);
@@ -134,7 +139,7 @@ static bool encode(weir__pgconn *c) {
     if (op->encoded) return true;
     int code = weir__pg_encode(&c->args, c->base.request->statement, op->next_set, types_of(c), &op->error);
     op->encoded = code == WEIR_OK;
-    op->doubtful = op->believed && code == WEIR_EVALUE;
+    if (op->believed && code == WEIR_EVALUE) op->doubtful = true;
     return op->encoded;
 }
 
@@ -143,12 +148,12 @@ static bool send_set(weir__pgconn *c) {
     const weir_statement *statement = c->base.request->statement;
     const char *const *values = c->args.values;
     int count = (int)statement->parameters, sent;
-    if (is_unnamed(c) && !statement->many) {
+    if (weir__pg_unnamed(c) && !statement->many) {
         sent = PQsendQueryParams(c->pg, statement->sql, count, NULL, values, c->args.lengths, c->args.formats,
                                  0);
     } else {
         sent = PQsendQueryPrepared(c->pg, bind_name(op), count, values, c->args.lengths, c->args.formats,
-                                   !is_unnamed(c) && op->shape->binary);
+                                   !weir__pg_unnamed(c) && op->shape->binary);
     }
     if (!sent) return false;
     push(op, WEIR__STEP_EXECUTE);
@@ -161,6 +166,7 @@ static bool send_set(weir__pgconn *c) {
 static void note_traits(weir__pgconn *c) {
     unsigned traits = c->op.shape ? c->op.shape->traits : 0;
     if (traits & WEIR__TRAIT_DIRTY) c->dirty = true;
+    if (traits & WEIR__TRAIT_LASTING) c->lasting = true;
     if (traits & WEIR__TRAIT_RETYPES) c->retyped = true;
     if (traits & WEIR__TRAIT_GUARD) c->guard_foreign = true;
 }
@@ -180,7 +186,7 @@ static bool send_head(weir__pgconn *c) {
 void weir__pg_trip_start(weir__pgconn *c) {
     weir__pgop *op = &c->op;
     /* Before a BEGIN is sent: a value that does not fit then leaves no transaction behind. */
-    if (op->sets && (is_unnamed(c) || op->shape->typed) && !encode(c)) {
+    if (op->sets && (weir__pg_unnamed(c) || op->shape->typed) && !encode(c)) {
         weir__pg_op_end(c);
         return;
     }

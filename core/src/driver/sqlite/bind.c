@@ -1,5 +1,9 @@
 /* Parameters: PostgreSQL's $1, $2 … mean the same in SQLite's texts, however often and in whatever order they
  * come. */
+#include <errno.h>
+#include <locale.h>
+#include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +59,34 @@ int weir__sqlite_describe(weir__sqlite_conn *conn, weir__sqlite_statement *state
     return WEIR_OK;
 }
 
+static locale_t plain; /* whose decimal point is a point, whatever the host has set */
+static void make_plain(void) { plain = newlocale(LC_ALL_MASK, "C", NULL); }
+
+static size_t significant_digits(const char *text) {
+    size_t digits = 0;
+    for (; *text && *text != 'e' && *text != 'E'; text++)
+        if (*text >= '0' && *text <= '9' && (digits || *text != '0')) digits++;
+    return digits;
+}
+
+/* SQLite has no decimals: a number is an integer of 64 bits, or a double where that holds all its digits
+ * (15), as in a column of type NUMERIC; one with more of them is bound as text, which keeps them. 0: it
+ * cannot be bound. */
+static int bind_numeric(sqlite3_stmt *handle, int slot, const weir_value *value) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const char *text = value->as.bytes.data;
+    char *end;
+    pthread_once(&once, make_plain);
+    errno = 0;
+    long long integer = strtoll(text, &end, 10);
+    if (!*end) return errno ? 0 : weir__sqlite.bind_int64(handle, slot, integer) + 1;
+    double real = plain ? strtod_l(text, &end, plain) : NAN;
+    if (*end || !isfinite(real)) return 0;
+    if (significant_digits(text) <= 15) return weir__sqlite.bind_double(handle, slot, real) + 1;
+    return weir__sqlite.bind_text64(handle, slot, text, value->as.bytes.length, SQLITE_STATIC, SQLITE_UTF8) +
+           1;
+}
+
 static int bind_value(sqlite3_stmt *handle, int slot, const weir_value *value) {
     const char *data = "";
     char text[WEIR_VALUE_TEXT];
@@ -68,6 +100,7 @@ static int bind_value(sqlite3_stmt *handle, int slot, const weir_value *value) {
     case WEIR_TYPE_FLOAT:
         return weir__sqlite.bind_double(handle, slot, value->as.real);
     case WEIR_TYPE_NUMERIC:
+        return bind_numeric(handle, slot, value) - 1;
     case WEIR_TYPE_TEXT:
     case WEIR_TYPE_INET:
     case WEIR_TYPE_CIDR:
@@ -96,7 +129,7 @@ static int bind_value(sqlite3_stmt *handle, int slot, const weir_value *value) {
 int weir__sqlite_bind(weir__sqlite_conn *conn, weir__sqlite_statement *statement, const weir_value *values,
                       size_t count, weir_error *error) {
     if (count != statement->wanted)
-        return weir__fail(error, WEIR_EVALUE, "the statement takes %zu parameter%s, but %zu %s given",
+        return weir__fail(error, WEIR_EINVAL, "the statement takes %zu parameter%s, but %zu %s given",
                           statement->wanted, statement->wanted == 1 ? "" : "s", count,
                           count == 1 ? "was" : "were");
     for (int slot = 1; slot <= statement->slots; slot++) {
@@ -105,6 +138,12 @@ int weir__sqlite_bind(weir__sqlite_conn *conn, weir__sqlite_statement *statement
             return weir__fail(error, WEIR_EVALUE, "parameter $%d: SQLite has no arrays; give their JSON text",
                               number);
         int rc = bind_value(statement->handle, slot, &values[number - 1]);
+        if (rc == -1)
+            return weir__fail(
+                error, WEIR_EVALUE,
+                "parameter %d: SQLite has no such number: its integers have 64 bits, its others are "
+                "finite; give a float, or text",
+                number);
         if (rc != SQLITE_OK) return weir__sqlite_fail(conn, rc, NULL, error);
     }
     return WEIR_OK;

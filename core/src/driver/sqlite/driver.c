@@ -39,6 +39,7 @@ static void tell_done(weir__sqlite_conn *conn) {
     request->code = job->code;
     request->result = job->result;
     request->rolled_back = job->rolled_back;
+    request->begun = job->begun;
     request->error = job->code == WEIR_OK ? NULL : weir__error_detach(&job->error);
     if (request->error)
         request->code = request->error->code; /* without memory for the error it is another one */
@@ -109,6 +110,7 @@ static void hand_over(weir__sqlite_conn *conn) {
     weir__sqlite_job *job = &conn->job;
     job->code = WEIR_OK;
     job->rolled_back = job->dirty = false;
+    job->begun = 0;
     atomic_store_explicit(&conn->interrupted, false, memory_order_release);
     pthread_mutex_lock(&conn->lock);
     conn->ready = true;
@@ -174,6 +176,7 @@ static void execute(weir__conn *base, weir__request *request) {
     request->result = NULL;
     request->error = NULL;
     request->rolled_back = false;
+    request->begun = 0;
     if (!copy_texts(job, request)) {
         weir_error why = WEIR_ERROR_INIT;
         request->code = weir__fail(&why, WEIR_ENOMEM, "out of memory");
@@ -209,6 +212,7 @@ static bool reset(weir__conn *base, weir__request *request) {
     request->result = NULL;
     request->error = NULL;
     request->rolled_back = false;
+    request->begun = 0;
     base->request = request;
     conn->job.task = WEIR__SQLITE_RESET;
     hand_over(conn);

@@ -138,13 +138,27 @@ static int run_command(weir__sqlite_conn *conn, const char *sql, weir_error *err
     return code;
 }
 
-/* All sets or none: in a transaction of its own, unless one is open already. */
+/* Undoes what the sets before a failing one have done to the borrower's transaction; no cancellation may stop
+ * it. */
+static void undo_sets(weir__sqlite_conn *conn) {
+    if (!in_transaction(conn)) return;
+    bool dirty = conn->dirty;
+    conn->shielded = true;
+    weir__sqlite_ask(conn->db, "ROLLBACK TO SAVEPOINT weir_sets", NULL, 0);
+    weir__sqlite_ask(conn->db, "RELEASE SAVEPOINT weir_sets", NULL, 0);
+    conn->shielded = false;
+    conn->dirty = dirty;
+}
+
+/* All sets or none: in a transaction of their own, or behind a savepoint in the borrower's. */
 static int run_sets(weir__sqlite_conn *conn, weir__sqlite_statement *prepared,
                     const weir_statement *statement, int64_t *affected, weir_error *error) {
     bool reads = ((weir__sqlite_env *)conn->base.env)->readonly || !prepared->handle ||
                  weir__sqlite.stmt_readonly(prepared->handle);
-    bool own = !in_transaction(conn) && !conn->aborted && statement->sets > 1;
-    int code = own ? run_command(conn, reads ? "BEGIN" : "BEGIN IMMEDIATE", error) : WEIR_OK;
+    bool several = !conn->aborted && statement->sets > 1;
+    bool own = several && !in_transaction(conn), nested = several && !own;
+    const char *begin = nested ? "SAVEPOINT weir_sets" : reads ? "BEGIN" : "BEGIN IMMEDIATE";
+    int code = several ? run_command(conn, begin, error) : WEIR_OK;
     if (code != WEIR_OK) return code;
     *affected = 0;
     for (size_t set = 0; code == WEIR_OK && set < statement->sets; set++) {
@@ -155,8 +169,12 @@ static int run_sets(weir__sqlite_conn *conn, weir__sqlite_statement *prepared,
         *affected = *affected < 0 || now < 0 ? -1 : *affected + now;
     }
     conn->set = 0;
-    if (!own) return code;
-    if (code == WEIR_OK) return run_command(conn, "COMMIT", error);
+    if (!several) return code;
+    if (code == WEIR_OK) return run_command(conn, own ? "COMMIT" : "RELEASE SAVEPOINT weir_sets", error);
+    if (nested) {
+        undo_sets(conn);
+        return code;
+    }
     roll_back(conn);
     conn->aborted = false;
     return code;
@@ -206,8 +224,10 @@ void weir__sqlite_run(weir__sqlite_conn *conn, weir__sqlite_job *job) {
     const char *text = job->texts;
     conn->forgiven = false;
     job->code = WEIR_OK;
-    for (unsigned i = 0; job->code == WEIR_OK && i < job->before_count; i++, text += strlen(text) + 1)
+    for (unsigned i = 0; job->code == WEIR_OK && i < job->before_count; i++, text += strlen(text) + 1) {
         job->code = run_command(conn, text, &job->error);
+        job->begun += job->code == WEIR_OK;
+    }
     if (job->code == WEIR_OK && job->statement)
         job->code = run_statement(conn, job->statement, &job->result, &job->error);
     if (job->code == WEIR_OK && job->command) {

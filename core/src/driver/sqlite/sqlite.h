@@ -142,6 +142,7 @@ typedef struct weir__sqlite_job {
     weir_result *result;
     weir_error error;
     bool rolled_back, dirty;
+    unsigned begun; /* how many of those before have run with success */
     weir__tx tx;
     const char *warning; /* for the log, static; or NULL */
 } weir__sqlite_job;

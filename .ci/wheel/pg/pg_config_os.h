@@ -1,0 +1,1 @@
+#include "port/linux.h" /* what configure links to */

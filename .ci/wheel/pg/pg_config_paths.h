@@ -1,0 +1,13 @@
+/* Where libpq looks for pg_service.conf: as Debian's. Of the others nothing is used by a libpq alone. */
+#define SYSCONFDIR "/etc/postgresql-common"
+#define PGBINDIR "/usr/bin"
+#define PGSHAREDIR "/usr/share/postgresql"
+#define INCLUDEDIR "/usr/include"
+#define PKGINCLUDEDIR "/usr/include/postgresql"
+#define INCLUDEDIRSERVER "/usr/include/postgresql/server"
+#define LIBDIR "/usr/lib"
+#define PKGLIBDIR "/usr/lib/postgresql"
+#define LOCALEDIR "/usr/share/locale"
+#define DOCDIR "/usr/share/doc/postgresql"
+#define HTMLDIR "/usr/share/doc/postgresql"
+#define MANDIR "/usr/share/man"
