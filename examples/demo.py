@@ -64,7 +64,7 @@ async def too_many(pool: weirpool.Pool, count: Count) -> None:
             count["checkouts timed out"] += 1
 
 
-async def work(url: str) -> tuple[Count, dict, float, int]:
+async def work(url: str) -> tuple[Count, weirpool.Snapshot, float, int]:
     count: Count = collections.Counter()
     async with weirpool.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS) as pool:
         count.update(checkouts=2, queries=101)
@@ -82,7 +82,7 @@ async def work(url: str) -> tuple[Count, dict, float, int]:
         return count, pool.snapshot(), elapsed, total
 
 
-def differences(count: Count, snapshot: dict) -> dict[str, tuple[int, int]]:
+def differences(count: Count, snapshot: weirpool.Snapshot) -> dict[str, tuple[int, int]]:
     """What the program counted against what the pool says, where they differ."""
     pairs = {
         "checkouts": (count["checkouts"], snapshot["checkouts_started"]),
@@ -97,7 +97,7 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:9.3f}"
 
 
-def show(count: Count, snapshot: dict, elapsed: float, total: int) -> None:
+def show(count: Count, snapshot: weirpool.Snapshot, elapsed: float, total: int) -> None:
     rate = TASKS * ROUNDS / elapsed
     print(f"weirpool {weirpool.__version__}, SQLite {weirpool.sqlite_version()}, CPython {sys.version.split()[0]}")
     print(f"{TASKS} tasks on {CONNECTIONS} connections: {TASKS * ROUNDS} jobs in {elapsed:.2f} s, {rate:,.0f} a second")
@@ -114,14 +114,19 @@ def show(count: Count, snapshot: dict, elapsed: float, total: int) -> None:
         print(f"{name:<20}{program:>13,}{pool:>14,}")
     print()
     print("milliseconds               p50       p90       p99       max     times")
-    for name, what in (("wait", "for a connection"), ("use", "of a connection"), ("query", ""), ("connect", "")):
-        latency = snapshot[name]
-        cells = " ".join(milliseconds(latency[column]) for column in ("p50", "p90", "p99", "max"))
-        print(f"{(name + ' ' + what).strip():<21}{cells} {latency['count']:>9,}")
+    latencies = {
+        "wait for a connection": snapshot["wait"],
+        "use of a connection": snapshot["use"],
+        "query": snapshot["query"],
+        "connect": snapshot["connect"],
+    }
+    for name, latency in latencies.items():
+        cells = " ".join(map(milliseconds, (latency["p50"], latency["p90"], latency["p99"], latency["max"])))
+        print(f"{name:<21}{cells} {latency['count']:>9,}")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
