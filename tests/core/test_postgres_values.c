@@ -34,7 +34,7 @@ static void assert_same(const char *expression, weir_type type, const char *text
         snprintf(sql, sizeof sql, formats[i], i < 2 ? expression : name);
         char bytes[64];
         if (type == WEIR_TYPE_NUMERIC && i >= 2) { /* borrowed from the result that goes */
-            snprintf(bytes, sizeof bytes, "%s", first_text(p));
+            snprintf(bytes, sizeof bytes, "%.63s", first_text(p));
             given = numeric_value(bytes);
         }
         int code = run_values(p, sql, i < 2 ? NULL : &given, NULL);
