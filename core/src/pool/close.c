@@ -60,8 +60,6 @@ static void begin_closing(weir_pool *pool) {
                 1u << WEIR__IDLE | 1u << WEIR__CONNECTING | 1u << WEIR__PREPARING | 1u << WEIR__RESETTING);
 }
 
-void weir__closer_cancelled(weir__op *op) { weir__op_drop(op); }
-
 int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error) {
     int64_t now = weir__reactor_now(pool->reactor);
     if (grace_ms == WEIR_TIMEOUT_DEFAULT) grace_ms = pool->config->options.close_timeout_ms;
@@ -69,11 +67,13 @@ int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op
     int64_t at = weir__deadline(now, grace_ms);
     if (!grace_ms)
         cut(pool);
-    else if (!pool->cut && (!weir__timer_running(&pool->grace) || at >> 20 < pool->grace.tick))
+    else if (!pool->cut && (!weir__timer_running(&pool->grace) || at < pool->grace_at)) {
+        pool->grace_at = at;
         weir__reactor_start(pool->reactor, &pool->grace, at);
+    }
     if (!weir__pool_total(pool)) return WEIR_OK;
     weir__task *task =
-        (weir__task *)weir__op_new(pool->reactor, WEIR_DONE_CLOSE, token, pool, weir__closer_cancelled, NULL);
+        (weir__task *)weir__op_new(pool->reactor, WEIR_DONE_CLOSE, token, pool, weir__op_drop, NULL);
     if (!task)
         return weir__fail(error, WEIR_ENOMEM,
                           "out of memory for an operation; the pool is closing all the same");

@@ -163,6 +163,7 @@ struct weir_pool {
 
     bool closing, cut;
     weir__timer grace;
+    int64_t grace_at;
     weir__link closers; /* tasks that wait for the end */
 
 #define WEIR__COUNTER(name, text) uint64_t name;
@@ -297,7 +298,6 @@ void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out);
 int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error);
 void weir__pool_grace_over(weir__timer *timer);
 void weir__pool_check_closed(weir_pool *pool);
-void weir__closer_cancelled(weir__op *op);
 
 /* ---- open.c ---- */
 int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__config *config, uint64_t seed,
