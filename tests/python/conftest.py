@@ -1,13 +1,28 @@
 """What the tests share: databases, event loops, and ways to wait for a condition without sleeping."""
 
 import contextlib
+import os
 import pathlib
 import tempfile
 
+import hypothesis
 import pytest
 
 pytest.register_assert_rewrite("support")
 from support import LOOPS, PostgresServer, descriptors, until  # noqa: E402
+
+# The same examples each time, so that a failure belongs to the change; WEIR_RANDOM=1 looks for new ones.
+hypothesis.settings.register_profile(
+    "weirpool",
+    derandomize=not os.environ.get("WEIR_RANDOM"),
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.function_scoped_fixture,
+        hypothesis.HealthCheck.too_slow,
+    ],
+)
+hypothesis.settings.load_profile("weirpool")
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 import weirpool
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -22,10 +22,6 @@ POSTGRESQL = {
     "boolean": st.none() | st.booleans(),
     "numeric": st.none() | DECIMAL | st.integers(-(10**40), 10**40).map(Decimal),
 }
-RELAXED = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-
 
 def same(one, other):
     if isinstance(one, float) and math.isnan(one):
@@ -43,7 +39,6 @@ def pools(server, tmp_path_factory):
         yield {"sqlite": sqlite, "postgresql": postgresql}
 
 
-@RELAXED
 @given(values=st.lists(COMMON, min_size=1, max_size=20))
 def test_round_trip_sqlite(pools, values):
     parameters = ", ".join(f"${n}" for n in range(1, len(values) + 1))
@@ -54,14 +49,12 @@ def test_round_trip_sqlite(pools, values):
 
 
 @pytest.mark.parametrize("kind", list(POSTGRESQL))
-@RELAXED
 @given(data=st.data())
 def test_round_trip_postgresql(pools, kind, data):
     value = data.draw(POSTGRESQL[kind])
     assert same(value, pools["postgresql"].fetchval(f"select $1::{kind}", value))
 
 
-@RELAXED
 @given(values=st.lists(INTEGER | TEXT, min_size=1, max_size=8), data=st.data())
 def test_a_record_is_its_tuple(pools, values, data):
     columns = ", ".join(f"${n + 1} as c{n}" for n in range(len(values)))
@@ -76,7 +69,6 @@ def test_a_record_is_its_tuple(pools, values, data):
     assert pickle.loads(pickle.dumps(record)) == record
 
 
-@RELAXED
 @given(sets=st.lists(st.tuples(INTEGER, TEXT), max_size=50))
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_executemany_stores_all(pools, database, sets):
