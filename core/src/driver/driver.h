@@ -12,6 +12,8 @@
  *     create -> connect -> [connected] -> { execute -> [done] | reset -> [done] }* -> stop -> [down] -> free
  *                   \-> [lost]                    \-> cancel -> [done]
  *
+ * A driver that pipelines takes another execute before the last is done; reset comes when nothing runs.
+ *
  * [in brackets]: what the driver tells the host. After [lost] only `stop` is called. `stop` is legal at any
  * time, once.
  */
@@ -33,7 +35,7 @@ typedef struct weir__conn weir__conn; /* each driver embeds it first */
 
 enum { WEIR__READ = 1, WEIR__WRITE = 2 };
 
-/* One thing that a connection does for its host, at most one at a time; the host owns it until `done`. */
+/* One thing that a connection does for its host, which owns it and keeps it in its place until `done`. */
 typedef struct weir__request {
     /* ---- the wish ---- */
     weir_statement *statement; /* what to run; NULL when there is only `command` */
@@ -43,6 +45,8 @@ typedef struct weir__request {
     unsigned before_count; /* when one fails the rest is not run, and its error is the request's */
     int64_t
         timeout_ms; /* for the server's own guard (statement_timeout); -1 none. The host keeps the deadline */
+    bool readonly; /* the server is to refuse whatever writes; it may share a round trip's end with others */
+    bool hold;     /* it need not be sent before `flush` */
     /* ---- the outcome, set by the driver before `done` ---- */
     int code; /* WEIR_OK, or the error's code */
     weir_result
@@ -69,6 +73,14 @@ typedef struct weir__begin {
     bool readonly, deferrable;
 } weir__begin;
 
+/* What a statement's text says of it, to a host that lets statements share connections. */
+enum {
+    WEIR__TEXT_STATE = 1, /* its first keyword changes the state of its connection: BEGIN, SET, LISTEN … */
+    WEIR__TEXT_SHARES = 2, /* may run on a connection that others' statements share: leaves nothing behind */
+    WEIR__TEXT_READS = 4,  /* its first keyword is one of those that may stand in a readonly request */
+    WEIR__TEXT_AGAIN = 8,  /* only reads, and calls nothing that could do more: may be run twice, unseen */
+};
+
 typedef struct weir__host {
     /* Watches fd for WEIR__READ | WEIR__WRITE, level-triggered; `ready` is called. 0 ends it: always do so
        before the descriptor is closed or changed. One descriptor a connection. False: out of memory or of
@@ -81,8 +93,8 @@ typedef struct weir__host {
     /* The connection is dead, or could not be made; *why is taken over. A request that was running has been
        told `done` before (with WEIR_ELOST, WEIR_EOUTCOME …). */
     void (*lost)(weir__conn *conn, weir_error *why);
-    /* The request that execute or reset was given has ended, and the connection can take another. After a
-       `cancel` this is told only when the cancellation cannot hit a later request any more. */
+    /* A request that execute or reset was given has ended. After a `cancel` the last one's end is told only
+       when the cancellation cannot hit a later request any more. */
     void (*done)(weir__conn *conn, weir__request *request);
     /* After stop: nothing of the connection is in use any more but its memory; free may be called. */
     void (*down)(weir__conn *conn);
@@ -101,14 +113,17 @@ struct weir__env {
 struct weir__conn {
     weir__env *env;
     void *owner;            /* the host's */
-    weir__request *request; /* what is running, or NULL; the driver sets and clears it (before `done`) */
-    weir__tx tx;            /* kept by the driver, right at every `done` */
+    weir__request *request; /* what is running, for drivers that take one at a time; NULL: nothing */
+    weir__tx tx;            /* kept by the driver, right whenever all requests are done */
     bool wiped; /* the last reset has undone what was there at `baseline`, too: it wants to be set up again */
     int backend; /* the server's process id, for people who look; 0 unknown */
 };
 
 struct weir__driver {
     const char *name; /* "postgresql": equals the URL's scheme */
+    bool pipelines;   /* takes further requests while earlier ones run; their ends may be told in any order */
+    /* WEIR__TEXT_… of a statement; only of a driver that pipelines. */
+    unsigned (*classify)(const weir_statement *statement);
 
     /* Checks what only the driver knows (the URL's parameters), and makes what a pool's connections share. No
        network. NULL with *error set: WEIR_EOPTION names the unknown parameter and the nearest known one. The
@@ -125,8 +140,10 @@ struct weir__driver {
     /* -> done; may be told before it returns. The statement is ref'd by the driver if it needs it after
      * `done`. */
     void (*execute)(weir__conn *conn, weir__request *request);
-    /* Ends the running request soon: it will be `done`, with whatever outcome. The host has its own bound,
-       and calls `stop` when it takes too long. Called at most once a request. */
+    /* Sends what was held back. NULL: this driver holds nothing back. */
+    void (*flush)(weir__conn *conn);
+    /* Ends all that runs soon: it will be `done`, with whatever outcome. The host has its own bound, and calls
+       `stop` when it takes too long. Called once, and no request is given before all are done. */
     void (*cancel)(weir__conn *conn);
     /* Makes the connection fit for the next borrower: ends a transaction, undoes what statements left behind.
        False: there was nothing to do. True: request will be `done`; when it failed the host stops the

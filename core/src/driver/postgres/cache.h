@@ -1,37 +1,11 @@
-/* What is known of statements, by their text: hash tables that forget what was not used for longest. */
+/* What is known of statements, by their text. */
 #ifndef WEIR_DRIVER_POSTGRES_CACHE_H
 #define WEIR_DRIVER_POSTGRES_CACHE_H
 
 #include <libpq-fe.h>
 
-#include "base/list.h"
+#include "base/lru.h"
 #include "base/statement.h"
-
-/* ---- the table */
-
-typedef struct weir__lru_node {
-    weir__link order; /* the front was used last */
-    struct weir__lru_node *chain;
-    uint64_t hash;
-    const char *text; /* borrowed from whatever embeds the node */
-    size_t length;
-} weir__lru_node;
-
-typedef struct weir__lru {
-    weir__lru_node **buckets; /* NULL: holds nothing, ever */
-    size_t mask, count, limit;
-    weir__link order;
-} weir__lru;
-
-/* limit: nodes that it is meant for. False: out of memory. A limit of 0 takes no memory. */
-bool weir__lru_init(weir__lru *lru, size_t limit);
-void weir__lru_free(weir__lru *lru); /* it must be empty */
-/* The node of a text, which counts as used then; NULL when there is none. */
-weir__lru_node *weir__lru_find(weir__lru *lru, uint64_t hash, const char *text, size_t length);
-void weir__lru_insert(weir__lru *lru, weir__lru_node *node);
-void weir__lru_remove(weir__lru *lru, weir__lru_node *node);
-/* The node that was not used for longest; NULL when empty. */
-weir__lru_node *weir__lru_oldest(const weir__lru *lru);
 
 /* ---- what a text says of itself: classify.c */
 
@@ -84,10 +58,12 @@ void weir__shapes_clear(weir__lru *shapes);
 
 /* ---- prepared statements of one connection */
 
+/* Counted: the cache, or the list of the doomed, holds one reference, each request that uses it another. */
 typedef struct weir__prepared {
     weir__lru_node node;
-    weir__link doomed;  /* once it is out of the cache */
-    weir__shape *shape; /* counted; NULL until it is in the cache */
+    weir__link doomed; /* once it is out of the cache */
+    int references;
+    weir__shape *shape; /* counted */
     char name[28];
 } weir__prepared;
 

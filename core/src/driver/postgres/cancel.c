@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "driver/postgres/pg.h"
 
 #define THREADS_MAX 8
@@ -73,10 +74,11 @@ static void deliver(weir__letter *letter) {
         if (*job->message)
             weir__logf(c->base.env->log, WEIR_LOG_WARNING, "a statement could not be cancelled: %.*s",
                        (int)strcspn(job->message, "\n"), job->message);
-        if (c->quarantined)
-            weir__pg_op_tell(c);
-        else if (c->op.running) /* it may have come before the statement, which the server then has not heard
-                                   of */
+        weir__pgop *held = c->quarantined;
+        c->quarantined = NULL;
+        if (held)
+            weir__pg_op_tell(c, held);
+        else if (c->step_count) /* it may have come before the statement, which the server has not heard of */
             c->base.env->host->arm(&c->base, weir__now(c->base.env->clock) + AGAIN_AFTER);
     }
     job_free(job);
@@ -102,7 +104,7 @@ static bool submit(struct weir__pgcancel *job) {
 }
 
 void weir__pg_cancel_send(weir__pgconn *c) {
-    if (!c->op.running || c->cancel || c->state != WEIR__PG_READY) return;
+    if (!c->step_count || c->cancel || c->state != WEIR__PG_READY) return;
     struct weir__pgcancel *job = weir__calloc(1, sizeof *job);
     PGcancel *cancel = job ? PQgetCancel(c->pg) : NULL;
     if (cancel) {
@@ -123,10 +125,24 @@ void weir__pg_cancel_send(weir__pgconn *c) {
     }
 }
 
+/* Those of which nothing was sent end here. */
+static void end_unsent(weir__pgconn *c) {
+    weir__pgop *op = c->next && c->next->begun ? weir__pg_op_next(c, c->next) : c->next;
+    for (weir__pgop *next; op; op = next) {
+        next = weir__pg_op_next(c, op);
+        weir__fail(&op->error, WEIR_ECANCELLED, "the statement was cancelled before it ran");
+        weir__pg_op_end(c, op);
+    }
+}
+
 void weir__pg_cancel(weir__conn *conn) {
     weir__pgconn *c = (weir__pgconn *)conn;
-    if (!c->op.running || c->state != WEIR__PG_READY) return;
-    c->op.cancelled = true;
+    if (weir__list_empty(&c->ops) || c->state != WEIR__PG_READY) return;
+    c->cancelling = true;
+    for (weir__link *link = c->ops.next; link != &c->ops; link = link->next)
+        weir__container(link, weir__pgop, link)->cancelled = true;
+    end_unsent(c);
+    if (weir__list_empty(&c->ops)) return;
     weir__pg_cancel_send(c);
     weir__pg_pump(c); /* an executemany that is still being sent ends here */
 }

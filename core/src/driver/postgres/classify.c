@@ -1,7 +1,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "driver/postgres/cache.h"
+#include "driver/postgres/pg.h"
 
 /*
  * No parser: the first keyword says what a statement is, and words that occur anywhere in its text, be it in
@@ -248,4 +248,33 @@ unsigned weir__pg_traits(const char *sql, size_t length) {
     if (seen.retypes) traits |= WEIR__TRAIT_RETYPES;
     if (seen.guard && !is(w, "show")) traits |= WEIR__TRAIT_GUARD | WEIR__TRAIT_DIRTY;
     return traits;
+}
+
+/* The kinds of statements that others may stand before and behind; what they leave behind their traits tell. */
+static bool shares(word first) {
+    static const char *const kinds[] = {"select", "with",   "values", "table",  "show",
+                                        "insert", "update", "delete", "merge", "explain", NULL};
+    return among(first, kinds);
+}
+
+static bool changes_state(word first, const char *at, const char *end) {
+    static const char *const kinds[] = {"begin",   "start",   "commit",  "end",      "rollback", "abort",
+                                        "release", "prepare", "reset",   "savepoint", "set",      "discard",
+                                        "listen",  "load",    "declare", "unlisten",  "deallocate", NULL};
+    return among(first, kinds) || (is(first, "create") && traits_of_create(at, end));
+}
+
+unsigned weir__pg_classify(const weir_statement *statement) {
+    static const char *const readonly[] = {"select", "with", "values", "table", "show", "explain", NULL};
+    const unsigned bad = WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES | WEIR__TRAIT_FORGETS | WEIR__TRAIT_GUARD |
+                         WEIR__TRAIT_UNGUARDS | WEIR__TRAIT_COPY | WEIR__TRAIT_LASTING;
+    const char *sql = statement->sql, *end = sql + statement->sql_length, *at = skip_to_keyword(sql, end);
+    unsigned traits = weir__pg_traits(sql, statement->sql_length), out = 0;
+    word first;
+    if (!next_word(&at, end, &first)) return 0;
+    if (changes_state(first, at, end)) return WEIR__TEXT_STATE;
+    if (among(first, readonly)) out |= WEIR__TEXT_READS;
+    if (shares(first) && !(traits & bad)) out |= WEIR__TEXT_SHARES;
+    if (traits & WEIR__TRAIT_SIMPLE) out |= WEIR__TEXT_AGAIN;
+    return out;
 }

@@ -31,10 +31,9 @@ void weir__pg_unwatch(weir__pgconn *c) {
     c->own_fd = -1;
 }
 
-/* The running request's answer when the connection is gone: what is known of it, or that nothing is. */
-static void answer_lost(weir__pgconn *c, const weir_error *why) {
-    weir__pgop *op = &c->op;
-    bool unknown = op->error.code == WEIR_OK && weir__pg_op_is_unknown(c);
+/* A request's answer when the connection is gone: what is known of it, or that nothing is. */
+static void answer_lost(weir__pgconn *c, weir__pgop *op, const weir_error *why) {
+    bool unknown = op->error.code == WEIR_OK && weir__pg_op_is_unknown(op);
     if (op->error.code == WEIR_OK) weir__error_copy(&op->error, why);
     if (unknown) {
         weir_error copy = WEIR_ERROR_INIT;
@@ -45,8 +44,7 @@ static void answer_lost(weir__pgconn *c, const weir_error *why) {
         memcpy(op->error.sqlstate, copy.sqlstate, sizeof op->error.sqlstate);
         weir_error_clear(&copy);
     }
-    op->running = false;
-    weir__pg_op_tell(c);
+    weir__pg_op_tell(c, op);
 }
 
 void weir__pg_lose(weir__pgconn *c, weir_error *why) {
@@ -58,11 +56,15 @@ void weir__pg_lose(weir__pgconn *c, weir_error *why) {
     weir__pg_unwatch(c);
     weir__pg_resolve_abandon(c);
     weir__pg_cancel_abandon(c);
-    if (c->op.running) {
-        answer_lost(c, why);
-    } else if (c->quarantined) {
-        weir__pg_op_tell(c);
+    c->step_count = 0;
+    for (weir__link *link; (link = weir__list_front(&c->ops));) {
+        weir__pgop *op = weir__container(link, weir__pgop, link);
+        if (op == c->quarantined)
+            weir__pg_op_tell(c, op);
+        else
+            answer_lost(c, op, why);
     }
+    c->quarantined = NULL;
     c->base.tx = WEIR__TX_NONE;
     c->base.env->host->lost(&c->base, why);
 }

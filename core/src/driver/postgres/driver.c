@@ -15,7 +15,7 @@ static weir__conn *pg_create(weir__env *env, void *owner) {
     c->base.owner = owner;
     c->own_fd = -1;
     c->last_words = (weir_error)WEIR_ERROR_INIT;
-    c->op.error = (weir_error)WEIR_ERROR_INIT;
+    weir__list_init(&c->ops);
     if (weir__pg_statements_init(c)) return &c->base;
     weir__free(c);
     return NULL;
@@ -33,7 +33,7 @@ static void pg_ready(weir__conn *conn, unsigned events) {
 /* A cancellation has had no effect so far. */
 static void pg_tick(weir__conn *conn) {
     weir__pgconn *c = (weir__pgconn *)conn;
-    if (c->op.cancelled) weir__pg_cancel_send(c);
+    if (c->cancelling) weir__pg_cancel_send(c);
 }
 
 static bool pg_alive(weir__conn *conn) {
@@ -55,13 +55,15 @@ static void pg_baseline(weir__conn *conn) {
 static void pg_stop(weir__conn *conn) {
     weir__pgconn *c = (weir__pgconn *)conn;
     const weir__host *host = conn->env->host;
-    if (!c->op.cancelled) weir__pg_cancel_send(c); /* a closed socket alone would let the statement run on */
+    if (!c->cancelling) weir__pg_cancel_send(c); /* a closed socket alone would let the statement run on */
     weir__pg_unwatch(c);
     host->arm(conn, WEIR__NEVER);
     c->state = WEIR__PG_STOPPED;
     weir__pg_resolve_abandon(c);
     weir__pg_cancel_abandon(c);
-    weir__pg_op_drop(c);
+    c->quarantined = NULL;
+    for (weir__link *link; (link = weir__list_front(&c->ops));)
+        weir__pg_op_drop(c, weir__container(link, weir__pgop, link));
     weir__pg_statements_forget(c); /* here, because what it knows of them is shared, under the host's lock */
     host->down(conn);
 }
@@ -69,6 +71,7 @@ static void pg_stop(weir__conn *conn) {
 static void pg_free(weir__conn *conn) {
     weir__pgconn *c = (weir__pgconn *)conn;
     PQfinish(c->pg);
+    weir__free(c->steps);
     weir__pg_args_free(&c->args);
     weir__lru_free(&c->statements);
     weir_error_clear(&c->last_words);
@@ -99,6 +102,8 @@ static const char *pg_begin(weir__env *env, const weir__begin *begin, weir_error
 
 const weir__driver weir__postgres_driver = {
     .name = "postgresql",
+    .pipelines = true,
+    .classify = weir__pg_classify,
     .env_open = weir__pg_env_open,
     .env_close = weir__pg_env_close,
     .create = pg_create,
@@ -106,6 +111,7 @@ const weir__driver weir__postgres_driver = {
     .ready = pg_ready,
     .tick = pg_tick,
     .execute = weir__pg_execute,
+    .flush = weir__pg_flush,
     .cancel = weir__pg_cancel,
     .reset = weir__pg_reset,
     .baseline = pg_baseline,

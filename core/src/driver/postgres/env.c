@@ -308,6 +308,7 @@ weir__env *weir__pg_env_open(const weir__env *base, weir_error *error) {
         return NULL;
     }
     env->base = *base;
+    weir__list_init(&env->spares);
     int code = weir__lru_init(&env->shapes, WEIR__PG_SHAPES) ? WEIR_OK : fail_memory(error);
     if (code == WEIR_OK) code = add_endpoints(env, config, error);
     if (code == WEIR_OK) code = add_credentials(env, config, error);
@@ -322,6 +323,7 @@ weir__env *weir__pg_env_open(const weir__env *base, weir_error *error) {
 
 void weir__pg_env_close(weir__env *base) {
     weir__pgenv *env = (weir__pgenv *)base;
+    weir__pg_spares_free(env);
     weir__shapes_clear(&env->shapes);
     weir__lru_free(&env->shapes);
     weir__pg_params_free(&env->params);

@@ -29,14 +29,16 @@ typedef struct weir__pgenv {
     int64_t
         guard_ms; /* statement_timeout of a fresh connection; 0: this pool sets none and never changes it */
     weir__lru shapes; /* what is known of statements, by text */
+    weir__link spares; /* states of requests, for later ones */
+    size_t spare_count;
     bool warned;      /* of a connection over the network whose server is not verified */
 } weir__pgenv;
 
-/* A message that was sent and whose answer has not come; `left` of the same kind in a row. */
 typedef enum weir__pgstep_kind {
     WEIR__STEP_SYNC,
     WEIR__STEP_GUARD,      /* SET statement_timeout: the pool's own, its failure is nobody's error */
     WEIR__STEP_DEALLOCATE, /* likewise */
+    WEIR__STEP_MODE,       /* SET or RESET default_transaction_read_only: its failure is the connection's end */
     WEIR__STEP_UNDO,       /* ROLLBACK before a second try, or of a reset */
     WEIR__STEP_DISCARD,    /* DISCARD ALL of a reset */
     WEIR__STEP_BEFORE,
@@ -47,20 +49,32 @@ typedef enum weir__pgstep_kind {
     WEIR__STEP_POISON, /* a message that fails for certain, so that the sets before it are undone */
 } weir__pgstep_kind;
 
+typedef struct weir__pgop weir__pgop;
+
+/* A message that was sent and whose answer has not come; `left` of the same kind and request in a row. */
 typedef struct weir__pgstep {
+    weir__pgop *op;
     weir__pgstep_kind kind;
     size_t left;
 } weir__pgstep;
 
-#define WEIR__PG_STEPS 16
+#define WEIR__PG_SQL_MAX (((size_t)1 << 30) - 65536) /* the server takes no message of 1 GiB */
+#define WEIR__PG_TRIP_STEPS 16 /* a trip takes no more */
+#define WEIR__PG_GROUP 8       /* readonly requests that share a Sync */
+#define WEIR__PG_SPARES 256    /* requests' states that a pool keeps for later ones */
 
-/* The request that runs, trip by trip: a trip ends when the answer to its last Sync has come. */
-typedef struct weir__pgop {
-    bool running;
+/* A request's state, trip by trip: a trip ends when the answer to its last message has come. */
+struct weir__pgop {
+    weir__link link; /* in the connection's ops, in the order of sending; or the pool's spare ones */
+    weir__request *request;
+    bool begun;      /* its first trip has begun to be sent */
     bool resetting;
     bool describing; /* this trip only asks for the types */
     bool shared;     /* what is learnt of the statement is good for the whole pool */
-    bool tail_sent;  /* this trip's last Sync is on its way */
+    bool tail_sent;  /* this trip's last message is on its way */
+    bool grouped;    /* … and is not a Sync: the next request's comes for both */
+    bool alone;      /* a group was broken off around it: it gets a Sync of its own now */
+    bool aborted;    /* the server has skipped it, since another one of its group had failed */
     bool encoded;    /* the parameters of next_set are encoded already */
     bool cancelled;  /* nothing more is to be sent */
     bool retried;    /* this is the second try */
@@ -70,19 +84,18 @@ typedef struct weir__pgop {
     bool stale;      /* it failed because what we knew of the statement no longer holds */
     bool gone;       /* … namely because the server no longer knows the prepared statement */
     bool reshaped;   /* its rows came in a form that nobody can read: the table has changed */
+    bool unheard;    /* the server was gone before it came to this one */
     bool commit_sent, command_answered, rolled_back;
-    weir__tx start_tx;
+    weir__tx start_tx, end_tx; /* of the session, as far as what was sent tells */
     size_t sets, next_set;
+    size_t steps;             /* of it that wait for their answer */
     weir__shape *shape;       /* counted */
-    weir__prepared *prepared; /* in the connection's cache; NULL: not prepared there */
-    weir__prepared *fresh;    /* owned, without a shape: being prepared by this request */
-    bool fresh_parsed;
-    weir__pgstep steps[WEIR__PG_STEPS];
-    unsigned step_first, step_count;
-    int64_t guard_sent;  /* what the SET statement_timeout on its way says */
-    weir_result *result; /* made before anything is sent, so that a success never lacks memory */
-    weir_error error;    /* the first; code 0: none so far */
-} weir__pgop;
+    weir__prepared *prepared; /* counted; in the connection's cache when it was sent. NULL: not prepared there */
+    bool parses, parsed;      /* it is this request that prepares it; … and it has */
+    int64_t guard_sent;       /* what the SET statement_timeout on its way says */
+    weir_result *result;      /* made before anything is sent, so that a success never lacks memory */
+    weir_error error;         /* the first; code 0: none so far */
+};
 
 typedef enum weir__pgstate {
     WEIR__PG_NEW,
@@ -104,8 +117,16 @@ typedef struct weir__pgconn {
     unsigned watched;                /* events; 0: not watched */
     struct weir__pgresolve *resolve; /* the thread's job, while it runs */
     struct weir__pgcancel *cancel;   /* likewise */
-    bool quarantined;                /* the request has ended, but its cancellation is still on its way */
-    weir__pgop op;
+    bool cancelling;                 /* all that runs is to end */
+    weir__pgop *quarantined; /* the request has ended, but the cancellation is still on its way */
+    weir__link ops;          /* those that have not ended, in the order of sending */
+    weir__pgop *next;        /* the first of them that is not sent whole; NULL: all are */
+    weir__pgop own;          /* the state of one request, which takes no memory then */
+    bool own_used;
+    weir__pgstep *steps; /* a ring: what was sent and not answered */
+    size_t step_first, step_count, step_capacity;
+    unsigned grouped;   /* requests since the last Sync */
+    weir__tx ahead_tx;  /* the session's state when all that was sent will have been run, if it succeeds */
     weir__pgargs args;
     /* ---- the session */
     weir__lru statements; /* the prepared ones */
@@ -119,6 +140,7 @@ typedef struct weir__pgconn {
     bool guard_foreign; /* the borrower has set statement_timeout himself */
     bool guard_in_tx;   /* our SET statement_timeout stands inside an open transaction, and falls with it */
     int64_t guard_ms;   /* the statement_timeout that the server has now; 0 none, or WEIR__PG_GUARD_UNKNOWN */
+    bool readonly;      /* default_transaction_read_only was set by us */
     bool fatal;         /* the server has said that it closes the connection … */
     weir_error last_words; /* … and why */
 } weir__pgconn;
@@ -165,32 +187,45 @@ void weir__pg_resolve_abandon(weir__pgconn *c);
 int weir__pg_thread(void *(*run)(void *), void *arg);
 
 /* ---- trip.c: sending. Each of these may find the connection lost: look at c->state afterwards */
-/* Sends what the request needs, from its beginning. */
-void weir__pg_trip_start(weir__pgconn *c);
-/* Sends more of it, if there is, and watches for what comes next. */
+/* Sends what is to be sent and can be, and watches for what comes next. */
 void weir__pg_pump(weir__pgconn *c);
 /* The statement that runs is not prepared by a name: its parameters go as text, their types are the server's
  * choice. */
-bool weir__pg_unnamed(const weir__pgconn *c);
+bool weir__pg_unnamed(const weir__pgconn *c, const weir__request *request);
+/* Room for the steps of another trip. False: out of memory. */
+bool weir__pg_reserve(weir__pgconn *c);
 /* Sends a command without parameters, or a Sync. False: libpq refuses, the connection is unusable. */
-bool weir__pg_send(weir__pgconn *c, const char *text, weir__pgstep_kind kind);
-bool weir__pg_send_sync(weir__pgconn *c);
-bool weir__pg_send_guard(weir__pgconn *c, int64_t guard_ms);
+bool weir__pg_send(weir__pgconn *c, weir__pgop *op, const char *text, weir__pgstep_kind kind);
+bool weir__pg_send_sync(weir__pgconn *c, weir__pgop *op);
+bool weir__pg_send_guard(weir__pgconn *c, weir__pgop *op, int64_t guard_ms);
 /* libpq has refused to take a message: gives the connection up. */
 void weir__pg_send_failed(weir__pgconn *c);
 
-/* ---- query.c: a request's life, and receiving */
+/* ---- op.c: a request's life */
 void weir__pg_execute(weir__conn *conn, weir__request *request);
-void weir__pg_op_begin(weir__pgconn *c, weir__request *request);
+void weir__pg_flush(weir__conn *conn);
+/* The request's state, last in the line. NULL: it was told `done`, for lack of memory. */
+weir__pgop *weir__pg_op_begin(weir__pgconn *c, weir__request *request);
+/* The one behind it; NULL: it is the last. */
+weir__pgop *weir__pg_op_next(const weir__pgconn *c, const weir__pgop *op);
 /* The request has ended: settles what is believed of the session, runs it again if that helps, tells `done`,
    or lets the connection wait for its cancellation. */
-void weir__pg_op_end(weir__pgconn *c);
-/* Tells `done` with what op holds. */
-void weir__pg_op_tell(weir__pgconn *c);
+void weir__pg_op_end(weir__pgconn *c, weir__pgop *op);
+/* The server has skipped it, unexecuted: it is sent again, with a Sync of its own. */
+void weir__pg_op_again(weir__pgconn *c, weir__pgop *op);
+/* Tells `done` with what op holds, which is gone then. */
+void weir__pg_op_tell(weir__pgconn *c, weir__pgop *op);
+/* Would the statement stay done without the host's COMMIT, and was it sent? */
+bool weir__pg_op_writes(const weir__pgop *op);
 /* The connection is gone, and what the request was to do may have been done, though no answer has come. */
-bool weir__pg_op_is_unknown(const weir__pgconn *c);
+bool weir__pg_op_is_unknown(const weir__pgop *op);
 /* Frees what op holds, without telling anybody. */
-void weir__pg_op_drop(weir__pgconn *c);
+void weir__pg_op_drop(weir__pgconn *c, weir__pgop *op);
+void weir__pg_spares_free(weir__pgenv *env);
+/* The value does not fit the number of parameters: WEIR_EINVAL. */
+int weir__pg_refuse_count(const weir__shape *shape, const weir_statement *statement, weir_error *error);
+
+/* ---- query.c: receiving */
 void weir__pg_query_ready(weir__pgconn *c, unsigned events);
 /* Takes in what has come. False: the server has ended the connection, or it is no longer in state READY. */
 bool weir__pg_receive(weir__pgconn *c);
@@ -199,14 +234,17 @@ bool weir__pg_receive(weir__pgconn *c);
 bool weir__pg_statements_init(weir__pgconn *c);
 /* The one of that text, which counts as used then; NULL: not prepared. */
 weir__prepared *weir__pg_statement_find(weir__pgconn *c, const weir_statement *statement);
-/* A fresh name, in no list; none ("") when the text is too long to be kept. NULL: out of memory. */
-weir__prepared *weir__pg_statement_new(weir__pgconn *c, const weir__shape *shape);
-/* Takes the prepared statement into the cache; the one that was not used for longest may have to go. */
-void weir__pg_statement_keep(weir__pgconn *c, weir__prepared *prepared, weir__shape *shape);
-/* Out of the cache if it is there, and on the list of those that the server is to forget. */
+/* A statement that is about to be prepared, with a reference of the caller's: in the cache, from where the one
+   that was not used for longest may have to go; with no name ("") and in no cache when its text is too long to
+   be kept. NULL: out of memory. */
+weir__prepared *weir__pg_statement_new(weir__pgconn *c, weir__shape *shape);
+/* Its shape is another one now. */
+void weir__pg_statement_reshape(weir__prepared *prepared, weir__shape *shape);
+/* Out of the cache if it is there, and on the list of those that the server is to forget, if it has a name. */
 void weir__pg_statement_doom(weir__pgconn *c, weir__prepared *prepared);
-/* Out of the cache, and freed: the server does not know it any more. */
+/* Out of the cache: the server does not know it, or not any more. */
 void weir__pg_statement_drop(weir__pgconn *c, weir__prepared *prepared);
+void weir__pg_statement_unref(weir__prepared *prepared); /* NULL is accepted */
 void weir__pg_doomed_free(weir__pgconn *c);
 /* The server has forgotten all of them, or the connection ends. */
 void weir__pg_statements_forget(weir__pgconn *c);
@@ -227,6 +265,9 @@ void weir__pg_cancel(weir__conn *conn);
 /* Asks the server to end what runs; nothing when that is being asked already. */
 void weir__pg_cancel_send(weir__pgconn *c);
 void weir__pg_cancel_abandon(weir__pgconn *c);
+
+/* ---- classify.c: the driver's `classify` */
+unsigned weir__pg_classify(const weir_statement *statement);
 
 /* ---- reset.c */
 bool weir__pg_reset(weir__conn *conn, weir__request *request);

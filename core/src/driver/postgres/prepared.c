@@ -8,7 +8,8 @@ static weir__prepared *prepared_of(weir__lru_node *node) {
     return node ? weir__container(node, weir__prepared, node) : NULL;
 }
 
-static void prepared_free(weir__prepared *prepared) {
+void weir__pg_statement_unref(weir__prepared *prepared) {
+    if (!prepared || --prepared->references > 0) return;
     weir__shape_unref(prepared->shape);
     weir__free(prepared);
 }
@@ -23,53 +24,60 @@ weir__prepared *weir__pg_statement_find(weir__pgconn *c, const weir_statement *s
         weir__lru_find(&c->statements, statement->hash, statement->sql, statement->sql_length));
 }
 
-weir__prepared *weir__pg_statement_new(weir__pgconn *c, const weir__shape *shape) {
+static void keep(weir__pgconn *c, weir__prepared *prepared) {
+    while (c->statements.count >= c->statements.limit)
+        weir__pg_statement_doom(c, prepared_of(weir__lru_oldest(&c->statements)));
+    prepared->references++;
+    weir__pg_statement_reshape(prepared, prepared->shape);
+    weir__lru_insert(&c->statements, &prepared->node);
+}
+
+weir__prepared *weir__pg_statement_new(weir__pgconn *c, weir__shape *shape) {
     weir__prepared *prepared = weir__calloc(1, sizeof *prepared);
     if (!prepared) return NULL;
     weir__list_init(&prepared->node.order);
     weir__list_init(&prepared->doomed);
-    if (shape->node.length <= WEIR__PG_TEXT_MAX)
-        snprintf(prepared->name, sizeof prepared->name, "weir_%" PRIu64, c->next_number++);
+    prepared->references = 1;
+    prepared->shape = shape;
+    shape->references++;
+    if (shape->node.length > WEIR__PG_TEXT_MAX) return prepared;
+    snprintf(prepared->name, sizeof prepared->name, "weir_%" PRIu64, c->next_number++);
+    keep(c, prepared);
     return prepared;
 }
 
-static void doom(weir__pgconn *c, weir__prepared *prepared) {
+void weir__pg_statement_reshape(weir__prepared *prepared, weir__shape *shape) {
+    shape->references++;
     weir__shape_unref(prepared->shape);
-    prepared->shape = NULL;
+    prepared->shape = shape;
+    prepared->node.hash = shape->node.hash;
+    prepared->node.text = shape->node.text; /* the same text, in the shape's own memory */
+    prepared->node.length = shape->node.length;
+}
+
+/* Out of whatever list holds it; with the list's reference, which is the caller's now. False: it is in none. */
+static bool take_out(weir__pgconn *c, weir__prepared *prepared) {
+    bool cached = weir__list_linked(&prepared->node.order), doomed = weir__list_linked(&prepared->doomed);
+    if (cached) weir__lru_remove(&c->statements, &prepared->node);
+    if (doomed) weir__list_remove(&prepared->doomed);
+    c->doomed_count -= doomed;
+    return cached || doomed;
+}
+
+void weir__pg_statement_doom(weir__pgconn *c, weir__prepared *prepared) {
+    if (!take_out(c, prepared)) return;
     weir__list_push_back(&c->doomed, &prepared->doomed);
     c->doomed_count++;
 }
 
-void weir__pg_statement_keep(weir__pgconn *c, weir__prepared *prepared, weir__shape *shape) {
-    while (c->statements.count >= c->statements.limit)
-        weir__pg_statement_doom(c, prepared_of(weir__lru_oldest(&c->statements)));
-    shape->references++;
-    prepared->shape = shape;
-    prepared->node.hash = shape->node.hash;
-    prepared->node.text = shape->node.text;
-    prepared->node.length = shape->node.length;
-    weir__lru_insert(&c->statements, &prepared->node);
-}
-
-void weir__pg_statement_doom(weir__pgconn *c, weir__prepared *prepared) {
-    if (weir__list_linked(&prepared->node.order)) weir__lru_remove(&c->statements, &prepared->node);
-    if (*prepared->name) {
-        doom(c, prepared);
-    } else {
-        prepared_free(prepared);
-    }
-}
-
 void weir__pg_statement_drop(weir__pgconn *c, weir__prepared *prepared) {
-    weir__lru_remove(&c->statements, &prepared->node);
-    prepared_free(prepared);
+    if (take_out(c, prepared)) weir__pg_statement_unref(prepared);
 }
 
 void weir__pg_doomed_free(weir__pgconn *c) {
     weir__link *link;
-    while ((link = weir__list_pop_front(&c->doomed)))
-        prepared_free(weir__container(link, weir__prepared, doomed));
-    c->doomed_count = 0;
+    while ((link = weir__list_front(&c->doomed)))
+        weir__pg_statement_drop(c, weir__container(link, weir__prepared, doomed));
 }
 
 void weir__pg_statements_forget(weir__pgconn *c) {

@@ -1,268 +1,28 @@
-/* A request's life, and receiving. */
+/* Receiving. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "driver/postgres/pg.h"
 
-#define TEXT_MAX (((size_t)1 << 30) - 65536) /* the server takes no message of 1 GiB */
-
-/* ---- beginning and end */
-
-void weir__pg_op_begin(weir__pgconn *c, weir__request *request) {
-    c->op = (weir__pgop){.running = true, .start_tx = c->base.tx, .error = WEIR_ERROR_INIT};
-    c->base.request = request;
-    request->code = WEIR_OK;
-    request->result = NULL;
-    request->error = NULL;
-    request->rolled_back = false;
-    request->begun = 0;
-}
-
-static bool begins_transaction(const weir__request *request) {
-    for (unsigned i = 0; i < request->before_count; i++)
-        if (strncmp(request->before[i], "BEGIN", 5) == 0) return true;
-    return false;
-}
-
-/* Whether its statement was sent, and would stay done without the host's COMMIT. */
-static bool statement_is_unknown(const weir__pgconn *c) {
-    const weir__pgop *op = &c->op;
-    unsigned traits = op->shape ? op->shape->traits : 0;
-    if (!op->next_set || op->start_tx == WEIR__TX_FAILED) return false;
-    if (traits & WEIR__TRAIT_COMMITS) return true;
-    if (op->start_tx != WEIR__TX_NONE || begins_transaction(c->base.request)) return false;
-    return !(traits & WEIR__TRAIT_READS);
-}
-
-bool weir__pg_op_is_unknown(const weir__pgconn *c) {
-    return (c->op.commit_sent && !c->op.command_answered) || statement_is_unknown(c);
-}
-
-void weir__pg_op_drop(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
-    weir__free(op->fresh);
-    weir__shape_unref(op->shape);
-    weir_result_free(op->result);
-    weir_error_clear(&op->error);
-    weir__buffer_free(&c->args.blob);
-    *op = (weir__pgop){.error = WEIR_ERROR_INIT};
-    c->base.request = NULL;
-    c->quarantined = false;
-}
-
-void weir__pg_op_tell(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
-    weir__request *request = c->base.request;
-    request->rolled_back = op->rolled_back;
-    if (op->error.code != WEIR_OK) {
-        request->error = weir__error_detach(&op->error);
-        request->code = request->error->code;
-    } else if (request->statement) {
-        request->result = op->result;
-        op->result = NULL;
-    }
-    weir__pg_op_drop(c);
-    c->base.env->host->done(&c->base, request);
-}
-
-static void read_transaction(weir__pgconn *c) {
-    switch (PQtransactionStatus(c->pg)) {
-    case PQTRANS_IDLE:
-        c->base.tx = WEIR__TX_NONE;
-        break;
-    case PQTRANS_INERROR:
-        c->base.tx = WEIR__TX_FAILED;
-        break;
-    default:
-        c->base.tx = WEIR__TX_OPEN;
-        break;
-    }
-}
-
-static bool is_rollback(const char *command) { return strncmp(command, "ROLLBACK", 8) == 0; }
-
-/* Whether the request may have undone a SET. */
-static bool unguards(const weir__pgconn *c) {
-    const weir__request *request = c->base.request;
-    if (c->op.shape && c->op.shape->traits & WEIR__TRAIT_UNGUARDS) return true;
-    if (request->command && is_rollback(request->command)) return true;
-    for (unsigned i = 0; i < request->before_count; i++)
-        if (is_rollback(request->before[i])) return true;
-    return false;
-}
-
-/* What the request means for what we believe of the session. */
-static void settle_session(weir__pgconn *c) {
-    const weir__pgop *op = &c->op;
-    bool undone = unguards(c);
-    if (c->guard_in_tx && (undone || c->base.tx != WEIR__TX_OPEN)) {
-        c->guard_in_tx = false;
-        c->guard_ms = WEIR__PG_GUARD_UNKNOWN;
-    }
-    if (undone && c->guard_ms != weir__pg_env(c)->guard_ms) c->guard_ms = WEIR__PG_GUARD_UNKNOWN;
-    if (op->shape && op->shape->traits & WEIR__TRAIT_FORGETS && op->error.code == WEIR_OK) {
-        c->op.prepared = NULL;
-        weir__pg_statements_forget(c);
-    }
-    if (c->base.tx == WEIR__TX_NONE && !c->dirty) c->retyped = false; /* SET LOCAL has ended */
-}
-
-/* ---- what was believed of a statement and has turned out wrong */
-
-static bool find_shape(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
-    const weir_statement *statement = c->base.request->statement;
-    op->shared = !c->retyped;
-    op->shape = weir__shape_get(&weir__pg_env(c)->shapes, statement, op->shared);
-    bool unnamed = weir__pg_unnamed(c);
-    if (op->shape && !unnamed) op->fresh = weir__pg_statement_new(c, op->shape);
-    return op->shape && (op->fresh || unnamed);
-}
-
-/* Forgets what no longer holds. */
-static void settle_stale(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
-    weir__shape_forget(&weir__pg_env(c)->shapes, op->shape);
-    if (op->prepared && op->gone) {
-        weir__pg_statement_drop(c, op->prepared);
-    } else if (op->prepared) {
-        weir__pg_statement_doom(c, op->prepared);
-    }
-    op->prepared = NULL;
-}
-
-/* Runs it again when nobody can tell: all that has happened was undone. False: it is not possible. */
-static bool try_again(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
-    bool began_here = c->base.tx != WEIR__TX_NONE && c->base.request->before_count > 0;
-    /* The statement has run, and what it has done must be nothing, or undone. */
-    if (op->reshaped && !(op->shape->traits & WEIR__TRAIT_SIMPLE) &&
-        !(began_here && !(op->shape->traits & WEIR__TRAIT_DIRTY)))
-        return false;
-    if (op->retried || op->cancelled || op->start_tx != WEIR__TX_NONE) return false;
-    if (c->base.tx != WEIR__TX_NONE && !began_here) return false;
-    weir_result *result = op->result;
-    weir__shape_unref(op->shape);
-    weir_error_clear(&op->error);
-    *op = (weir__pgop){.running = true,
-                       .retried = true,
-                       .undo = began_here,
-                       .sets = op->sets,
-                       .result = result,
-                       .error = WEIR_ERROR_INIT};
-    weir__pg_result_reset(result);
-    c->base.request->begun = 0;
-    if (!find_shape(c)) {
-        op->running = false;
-        weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
-        return false;
-    }
-    weir__pg_trip_start(c);
-    return true;
-}
-
-void weir__pg_op_end(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
-    op->running = false;
-    read_transaction(c);
-    if (op->fresh && op->fresh_parsed) {
-        weir__pg_statement_doom(c, op->fresh);
-    } else {
-        weir__free(op->fresh);
-    }
-    op->fresh = NULL;
-    settle_session(c);
-    if (op->stale || op->doubtful) settle_stale(c);
-    if (op->stale && try_again(c)) return;
-    if (c->cancel) {
-        c->quarantined = true; /* the cancellation could still hit the next request */
-    } else {
-        weir__pg_op_tell(c);
-    }
-}
-
-/* ---- execute */
-
-static int refuse_count(const weir__shape *shape, const weir_statement *statement, weir_error *error) {
-    if (shape->parameters == statement->parameters) return WEIR_OK;
-    return weir__fail(error, WEIR_EINVAL, "the statement takes %zu parameter%s, and was given %zu",
-                      shape->parameters, shape->parameters == 1 ? "" : "s", statement->parameters);
-}
-
-/* Finds out what there is to send. */
-static int prepare(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
-    weir_statement *statement = c->base.request->statement;
-    int code = weir__statement_check(statement, &op->error);
-    if (code != WEIR_OK) return code;
-    if (statement->sql_length > TEXT_MAX)
-        return weir__fail(&op->error, WEIR_EVALUE, "the statement's text is longer than the server takes");
-    op->result = weir__pg_result_new();
-    if (!op->result) return weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
-    op->sets = statement->sets;
-    if (!op->sets) {
-        op->result->affected = 0;
-        return WEIR_OK;
-    }
-    op->prepared = weir__pg_statement_find(c, statement);
-    if (op->prepared) {
-        op->shape = op->prepared->shape;
-        op->shape->references++;
-    } else if (!find_shape(c)) {
-        return weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
-    }
-    if (op->shape->traits & WEIR__TRAIT_COPY)
-        return weir__fail(
-            &op->error, WEIR_ENOTSUP,
-            "COPY FROM STDIN and COPY TO STDOUT are not supported: use INSERT with many sets of "
-            "parameters, SELECT, or COPY with a file of the server");
-    op->believed = op->shape->typed;
-    return op->shape->typed ? refuse_count(op->shape, statement, &op->error) : WEIR_OK;
-}
-
-void weir__pg_execute(weir__conn *conn, weir__request *request) {
-    weir__pgconn *c = (weir__pgconn *)conn;
-    weir__pg_op_begin(c, request);
-    bool idle = !request->before_count && !request->command;
-    if (request->statement && prepare(c) != WEIR_OK) {
-        weir__pg_op_end(c);
-    } else if (idle && !c->op.sets) {
-        weir__pg_op_end(c); /* an executemany of no sets */
-    } else {
-        weir__pg_trip_start(c);
-    }
-}
-
-/* ---- receiving */
-
-static void pop(weir__pgop *op) {
-    weir__pgstep *step = &op->steps[op->step_first];
+static void pop(weir__pgconn *c) {
+    weir__pgstep *step = &c->steps[c->step_first];
+    step->op->steps--;
     if (--step->left) return;
-    op->step_first++;
-    op->step_count--;
+    c->step_first = (c->step_first + 1) & (c->step_capacity - 1);
+    c->step_count--;
 }
 
-static void keep_fresh(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
-    if (!*op->fresh->name) return;
-    weir__pg_statement_keep(c, op->fresh, op->shape);
-    op->prepared = op->fresh;
-    op->fresh = NULL;
-}
-
-static void take_description(weir__pgconn *c, const PGresult *result) {
-    weir__pgop *op = &c->op;
+static void take_description(weir__pgconn *c, weir__pgop *op, const PGresult *result) {
     if (!weir__shape_learn(&weir__pg_env(c)->shapes, &op->shape, result, op->shared)) {
         if (op->error.code == WEIR_OK) weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
         return;
     }
-    keep_fresh(c);
-    if (op->error.code == WEIR_OK) refuse_count(op->shape, c->base.request->statement, &op->error);
+    weir__pg_statement_reshape(op->prepared, op->shape);
+    if (op->error.code == WEIR_OK) weir__pg_refuse_count(op->shape, op->request->statement, &op->error);
 }
 
-static void take_command(weir__pgconn *c, PGresult *result) {
-    weir__pgop *op = &c->op;
+static void take_command(weir__pgop *op, PGresult *result) {
     op->command_answered = true;
     if (!op->commit_sent || strcmp(PQcmdStatus(result), "ROLLBACK") != 0) return;
     op->rolled_back = true;
@@ -275,15 +35,15 @@ static void take_discard(weir__pgconn *c) {
     c->base.wiped = c->founded;
     c->founded = false;
     c->dirty = c->retyped = c->guard_foreign = c->guard_in_tx = false;
+    c->readonly = false;
     c->guard_ms = weir__pg_env(c)->guard_ms;
 }
 
 /* A statement whose types were known is not described where it is prepared for the first time. */
-static void look_at_columns(weir__pgconn *c, const PGresult *result) {
-    weir__pgop *op = &c->op;
+static void look_at_columns(weir__pgop *op, const PGresult *result) {
     if (op->error.code != WEIR_OK || !op->shape->typed || weir__shape_fits(op->shape, result)) return;
     op->doubtful = true; /* rows that can be read are as good as any, but the shape is to be forgotten */
-    if (c->base.request->statement->many || weir__pg_rows_are_legible(result)) return;
+    if (op->request->statement->many || weir__pg_rows_are_legible(result)) return;
     op->stale = op->reshaped = true;
     weir__fail(&op->error, WEIR_EVALUE,
                "the statement has run, but a table has changed and its rows came in a form that was asked "
@@ -291,39 +51,38 @@ static void look_at_columns(weir__pgconn *c, const PGresult *result) {
 }
 
 /* True: the result has found a new owner. */
-static bool take_success(weir__pgconn *c, weir__pgstep_kind kind, PGresult *result) {
-    weir__pgop *op = &c->op;
+static bool take_success(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, PGresult *result) {
     switch (kind) {
     case WEIR__STEP_GUARD:
         c->guard_ms = op->guard_sent;
         c->guard_in_tx = op->start_tx == WEIR__TX_OPEN && !op->resetting;
         break;
     case WEIR__STEP_PARSE:
-        op->fresh_parsed = op->fresh;
-        if (op->fresh && !op->describing) keep_fresh(c);
+        op->parsed = true;
         break;
     case WEIR__STEP_DESCRIBE:
-        take_description(c, result);
+        take_description(c, op, result);
         break;
     case WEIR__STEP_EXECUTE:
-        look_at_columns(c, result);
-        if (!c->base.request->statement->many) {
+        look_at_columns(op, result);
+        if (!op->request->statement->many) {
             weir__pg_result_set(op->result, result);
             return true;
         }
         weir__pg_result_add(op->result, result);
         break;
     case WEIR__STEP_COMMAND:
-        take_command(c, result);
+        take_command(op, result);
         break;
     case WEIR__STEP_DISCARD:
         take_discard(c);
         break;
     case WEIR__STEP_BEFORE:
-        c->base.request->begun++;
+        op->request->begun++;
         break;
     case WEIR__STEP_SYNC:
     case WEIR__STEP_DEALLOCATE:
+    case WEIR__STEP_MODE:
     case WEIR__STEP_UNDO:
     case WEIR__STEP_POISON:
         break;
@@ -349,17 +108,32 @@ static void look_for_staleness(weir__pgop *op, weir__pgstep_kind kind, const PGr
 }
 
 /* Whether what the server was doing when it died may have been done. */
-static bool may_have_happened(const weir__pgconn *c, weir__pgstep_kind kind) {
-    if (kind == WEIR__STEP_COMMAND) return c->op.commit_sent;
-    return (kind == WEIR__STEP_EXECUTE || kind == WEIR__STEP_SYNC) && statement_is_unknown(c);
+static bool may_have_happened(const weir__pgop *op, weir__pgstep_kind kind) {
+    if (kind == WEIR__STEP_COMMAND) return op->commit_sent;
+    return (kind == WEIR__STEP_EXECUTE || kind == WEIR__STEP_SYNC) && weir__pg_op_writes(op);
 }
 
-static void take_error(weir__pgconn *c, weir__pgstep_kind kind, const PGresult *result) {
-    weir__pgop *op = &c->op;
+/* The server says farewell while it was about this request: it has not come to those behind. */
+static void note_farewell(weir__pgconn *c, const weir__pgop *op, const PGresult *result) {
+    weir__pg_report(&c->last_words, result);
+    c->fatal = true;
+    for (weir__link *link = op->link.next; link != &c->ops; link = link->next)
+        weir__container(link, weir__pgop, link)->unheard = true;
+}
+
+static void lose_mode(weir__pgconn *c, const PGresult *result) {
+    weir_error why = WEIR_ERROR_INIT;
+    weir__pg_report(&why, result);
+    weir__pg_recode(&why, WEIR_ELOST);
+    weir__pg_lose(c, &why);
+}
+
+static void take_error(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, const PGresult *result) {
     bool fatal = weir__pg_is_fatal(result);
-    if (fatal) {
-        weir__pg_report(&c->last_words, result);
-        c->fatal = true;
+    if (fatal) note_farewell(c, op, result);
+    if (kind == WEIR__STEP_MODE) {
+        lose_mode(c, result);
+        return;
     }
     if (kind == WEIR__STEP_GUARD || kind == WEIR__STEP_DEALLOCATE) {
         c->guard_ms = WEIR__PG_GUARD_UNKNOWN;
@@ -367,19 +141,16 @@ static void take_error(weir__pgconn *c, weir__pgstep_kind kind, const PGresult *
     }
     /* Without SQLSTATE it is libpq that tells of the loss of the connection: that is seen to elsewhere. */
     if (PQstatus(c->pg) == CONNECTION_BAD && !PQresultErrorField(result, PG_DIAG_SQLSTATE)) return;
-    if (fatal && may_have_happened(c, kind)) return;
-    if (kind == WEIR__STEP_COMMAND) {
-        op->command_answered = true;
-    }
+    if (fatal && may_have_happened(op, kind)) return;
+    if (kind == WEIR__STEP_COMMAND) op->command_answered = true;
     if (op->error.code != WEIR_OK) return;
     weir__pg_report(&op->error, result);
     if (fatal) weir__pg_recode(&op->error, WEIR_ELOST);
     look_for_staleness(op, kind, result);
 }
 
-/* The answer to a trip's last Sync has come. */
-static void trip_end(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
+/* The answer to a trip's last message has come. */
+static void trip_end(weir__pgconn *c, weir__pgop *op) {
     if (op->describing) {
         op->describing = false;
         if (op->error.code == WEIR_OK && op->cancelled)
@@ -389,8 +160,14 @@ static void trip_end(weir__pgconn *c) {
             return;
         }
     }
-    weir__pg_op_end(c);
+    if (op->aborted)
+        weir__pg_op_again(c, op);
+    else
+        weir__pg_op_end(c, op);
 }
+
+/* Whether the request shares, or has shared, its Sync. */
+static bool joins(const weir__pgop *op) { return op->request->readonly && !op->alone; }
 
 static void lose_protocol(weir__pgconn *c, const char *what) {
     weir_error why = WEIR_ERROR_INIT;
@@ -399,38 +176,49 @@ static void lose_protocol(weir__pgconn *c, const char *what) {
 }
 
 /* No way leads out of a COPY in a pipeline that all versions of libpq know. */
-static void refuse_copy(weir__pgconn *c) {
+static void refuse_copy(weir__pgconn *c, weir__pgop *op) {
     weir_error why = WEIR_ERROR_INIT;
-    if (c->op.error.code == WEIR_OK)
-        weir__fail(&c->op.error, WEIR_ENOTSUP, "the statement began a COPY, which is not supported");
+    if (op->error.code == WEIR_OK)
+        weir__fail(&op->error, WEIR_ENOTSUP, "the statement began a COPY, which is not supported");
     weir__fail(&why, WEIR_ELOST, "the connection was given up because a statement began a COPY");
     weir__pg_lose(c, &why);
 }
 
-static void take(weir__pgconn *c, PGresult *result) {
-    weir__pgop *op = &c->op;
+/* The answer to the oldest step that waits for one. */
+static void take_step(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, PGresult *result, bool *kept) {
     ExecStatusType status = PQresultStatus(result);
-    weir__pgstep_kind kind = op->step_count ? op->steps[op->step_first].kind : WEIR__STEP_SYNC;
-    bool kept = false, synced = status == PGRES_PIPELINE_SYNC;
-    if (!op->step_count || (synced && kind != WEIR__STEP_SYNC)) {
-        lose_protocol(c, PQresStatus(status));
-    } else if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
-        refuse_copy(c);
-    } else if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE) {
-        take_error(c, kind, result);
-        if (kind != WEIR__STEP_SYNC)
-            pop(op); /* an error of the implicit COMMIT comes before the answer to the Sync */
-    } else {
-        if (status != PGRES_PIPELINE_ABORTED && !synced) kept = take_success(c, kind, result);
-        pop(op);
-        if (synced && !op->step_count && (op->describing || op->tail_sent)) trip_end(c);
+    bool synced = status == PGRES_PIPELINE_SYNC;
+    if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE) {
+        take_error(c, op, kind, result);
+        if (c->state != WEIR__PG_READY) return;
+        if (kind == WEIR__STEP_SYNC) return; /* of the implicit COMMIT: it comes before the answer to the Sync */
+    } else if (status == PGRES_PIPELINE_ABORTED) {
+        /* Of its own errors a request knows; of another one's, in its group, it does not. */
+        op->aborted = op->aborted || (kind == WEIR__STEP_EXECUTE && op->error.code == WEIR_OK && joins(op));
+    } else if (!synced) {
+        *kept = take_success(c, op, kind, result);
     }
+    pop(c);
+    bool trip_over = synced || (op->grouped && kind == WEIR__STEP_EXECUTE);
+    if (trip_over && !op->steps && (op->describing || op->tail_sent)) trip_end(c, op);
+}
+
+static void take(weir__pgconn *c, PGresult *result) {
+    ExecStatusType status = PQresultStatus(result);
+    weir__pgstep *step = c->step_count ? &c->steps[c->step_first] : NULL;
+    bool kept = false;
+    if (!step || (status == PGRES_PIPELINE_SYNC && step->kind != WEIR__STEP_SYNC))
+        lose_protocol(c, PQresStatus(status));
+    else if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
+        refuse_copy(c, step->op);
+    else
+        take_step(c, step->op, step->kind, result, &kept);
     if (!kept) PQclear(result);
 }
 
 static void take_all(weir__pgconn *c) {
     int nothing = 0; /* NULL ends a command's results; two of them in a row end all */
-    while (c->op.running && nothing < 2 && !PQisBusy(c->pg)) {
+    while (c->state == WEIR__PG_READY && c->step_count && nothing < 2 && !PQisBusy(c->pg)) {
         PGresult *result = PQgetResult(c->pg);
         nothing = result ? 0 : nothing + 1;
         if (result) take(c, result);

@@ -3,14 +3,20 @@
  *
  *     [SET statement_timeout] [DEALLOCATE] [Sync]    the pool's own; apart, because VACUUM and its kind
  *                                                    stand no other command before their Sync
+ *     [SET default_transaction_read_only] [Sync]     when what was asked before was of the other kind
  *     [before] [Parse] [Describe, Sync]              Describe in the first of two trips only
  *     Bind, Execute for each set                     as fast as the socket takes them
  *     [command] Sync
+ *
+ * Requests are sent one behind the other, without waiting for answers, but for those that have to know what
+ * the earlier ones have done. Readonly ones may share the last Sync: WEIR__PG_GROUP of them at most, and only
+ * when they are sent in one go.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/error.h"
 #include "driver/postgres/pg.h"
 
@@ -20,37 +26,56 @@
 #define FLUSH_BYTES ((size_t)64 * 1024)
 #define DOOMED_MAX 64 /* more of them are not left to the end of a transaction */
 
-static void push(weir__pgop *op, weir__pgstep_kind kind) {
-    if (!op->step_count) {
-        op->step_first = 0;
-    } else {
-        weir__pgstep *last = &op->steps[op->step_first + op->step_count - 1];
-        if (last->kind == kind) {
+/* ---- what waits for its answer */
+
+static weir__pgstep *step_at(const weir__pgconn *c, size_t i) {
+    return &c->steps[(c->step_first + i) & (c->step_capacity - 1)];
+}
+
+bool weir__pg_reserve(weir__pgconn *c) {
+    if (c->step_count + WEIR__PG_TRIP_STEPS <= c->step_capacity) return true;
+    size_t capacity = c->step_capacity ? 2 * c->step_capacity : 2 * WEIR__PG_TRIP_STEPS;
+    weir__pgstep *steps = weir__malloc(capacity * sizeof *steps);
+    if (!steps) return false;
+    for (size_t i = 0; i < c->step_count; i++) steps[i] = *step_at(c, i);
+    weir__free(c->steps);
+    c->steps = steps;
+    c->step_first = 0;
+    c->step_capacity = capacity;
+    return true;
+}
+
+static void push(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind) {
+    op->steps++;
+    if (c->step_count) {
+        weir__pgstep *last = step_at(c, c->step_count - 1);
+        if (last->kind == kind && last->op == op) {
             last->left++;
             return;
         }
     }
-    op->steps[op->step_first + op->step_count++] = (weir__pgstep){kind, 1};
+    *step_at(c, c->step_count++) = (weir__pgstep){op, kind, 1};
 }
 
-bool weir__pg_send(weir__pgconn *c, const char *text, weir__pgstep_kind kind) {
+bool weir__pg_send(weir__pgconn *c, weir__pgop *op, const char *text, weir__pgstep_kind kind) {
     if (!PQsendQueryParams(c->pg, text, 0, NULL, NULL, NULL, NULL, 0)) return false;
-    push(&c->op, kind);
+    push(c, op, kind);
     return true;
 }
 
-bool weir__pg_send_sync(weir__pgconn *c) {
+bool weir__pg_send_sync(weir__pgconn *c, weir__pgop *op) {
     int (*quietly)(PGconn *) = weir__pg_library()->send_pipeline_sync;
     if (!(quietly ? quietly(c->pg) : PQpipelineSync(c->pg))) return false;
-    push(&c->op, WEIR__STEP_SYNC);
+    push(c, op, WEIR__STEP_SYNC);
+    c->grouped = 0;
     return true;
 }
 
-bool weir__pg_send_guard(weir__pgconn *c, int64_t guard_ms) {
+bool weir__pg_send_guard(weir__pgconn *c, weir__pgop *op, int64_t guard_ms) {
     char text[64];
     snprintf(text, sizeof text, "SET statement_timeout = %" PRId64, guard_ms);
-    c->op.guard_sent = guard_ms;
-    return weir__pg_send(c, text, WEIR__STEP_GUARD);
+    op->guard_sent = guard_ms;
+    return weir__pg_send(c, op, text, WEIR__STEP_GUARD);
 }
 
 void weir__pg_send_failed(weir__pgconn *c) {
@@ -64,7 +89,7 @@ void weir__pg_send_failed(weir__pgconn *c) {
 /* The statement_timeout that the request needs and the server does not have yet; -1: nothing to do. */
 static int64_t missing_guard(const weir__pgconn *c, int64_t timeout_ms) {
     int64_t normal = weir__pg_env(c)->guard_ms, now = c->guard_ms, wanted = 0;
-    if (!normal || c->guard_foreign || c->base.tx == WEIR__TX_FAILED) return -1;
+    if (!normal || c->guard_foreign || c->ahead_tx == WEIR__TX_FAILED) return -1;
     if (timeout_ms >= 0) {
         bool fits = timeout_ms <= INT32_MAX - WEIR__PG_GUARD_MARGIN_MS;
         wanted = fits ? timeout_ms + WEIR__PG_GUARD_MARGIN_MS : INT32_MAX;
@@ -74,132 +99,222 @@ static int64_t missing_guard(const weir__pgconn *c, int64_t timeout_ms) {
     return wanted;
 }
 
-static bool send_deallocate(weir__pgconn *c) {
+static bool send_deallocate(weir__pgconn *c, weir__pgop *op) {
     weir__link *link;
     for (link = c->doomed.next; link != &c->doomed; link = link->next) {
         const weir__prepared *prepared = weir__container(link, weir__prepared, doomed);
         char text[64];
         snprintf(text, sizeof text, "DEALLOCATE %s", prepared->name);
-        if (!weir__pg_send(c, text, WEIR__STEP_DEALLOCATE)) return false;
+        if (!weir__pg_send(c, op, text, WEIR__STEP_DEALLOCATE)) return false;
     }
     weir__pg_doomed_free(c);
     return true;
 }
 
-static bool send_housekeeping(weir__pgconn *c) {
-    int64_t guard = missing_guard(c, c->base.request->timeout_ms);
-    /* A failed DEALLOCATE would break a transaction. */
-    bool deallocate = c->doomed_count && (c->base.tx == WEIR__TX_NONE ||
-                                          (c->base.tx == WEIR__TX_OPEN && c->doomed_count > DOOMED_MAX));
-    if (guard >= 0 && !weir__pg_send_guard(c, guard)) return false;
-    if (deallocate && !send_deallocate(c)) return false;
-    if ((guard >= 0 || deallocate) && !weir__pg_send_sync(c)) return false;
-    if (!c->op.undo) return true;
-    return weir__pg_send(c, "ROLLBACK", WEIR__STEP_UNDO) && weir__pg_send_sync(c);
+/* A failed DEALLOCATE would break a transaction. */
+static bool may_deallocate(const weir__pgconn *c) {
+    return c->doomed_count && (c->ahead_tx == WEIR__TX_NONE ||
+                               (c->ahead_tx == WEIR__TX_OPEN && c->doomed_count > DOOMED_MAX));
+}
+
+/* Whether the server is to be told what kind the request is. */
+static bool is_of_other_mode(const weir__pgconn *c, const weir__pgop *op) {
+    return c->readonly != op->request->readonly && c->ahead_tx == WEIR__TX_NONE;
+}
+
+static bool send_mode(weir__pgconn *c, weir__pgop *op) {
+    const char *text = op->request->readonly ? "SET default_transaction_read_only = on"
+                                             : "RESET default_transaction_read_only";
+    c->readonly = op->request->readonly;
+    return weir__pg_send(c, op, text, WEIR__STEP_MODE) && weir__pg_send_sync(c, op);
+}
+
+static bool send_housekeeping(weir__pgconn *c, weir__pgop *op) {
+    int64_t guard = missing_guard(c, op->request->timeout_ms);
+    bool deallocate = may_deallocate(c);
+    if (guard >= 0 && !weir__pg_send_guard(c, op, guard)) return false;
+    if (deallocate && !send_deallocate(c, op)) return false;
+    if ((guard >= 0 || deallocate) && !weir__pg_send_sync(c, op)) return false;
+    if (is_of_other_mode(c, op) && !send_mode(c, op)) return false;
+    if (!op->undo) return true;
+    return weir__pg_send(c, op, "ROLLBACK", WEIR__STEP_UNDO) && weir__pg_send_sync(c, op);
 }
 
 /* ---- the statement */
 
-bool weir__pg_unnamed(const weir__pgconn *c) {
-    return c->statements.limit == 0 || c->base.request->statement->parameters > DESCRIBED_MAX;
+bool weir__pg_unnamed(const weir__pgconn *c, const weir__request *request) {
+    return c->statements.limit == 0 || request->statement->parameters > DESCRIBED_MAX;
 }
 
-static const Oid *types_of(const weir__pgconn *c) { return weir__pg_unnamed(c) ? NULL : c->op.shape->types; }
+static bool unnamed(const weir__pgconn *c, const weir__pgop *op) { return weir__pg_unnamed(c, op->request); }
 
-/* The name to bind: "" is a good one, too. */
-static const char *bind_name(const weir__pgop *op) {
-    return op->prepared ? op->prepared->name : op->fresh ? op->fresh->name : "";
-}
-
-static bool send_parse(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
-    const weir_statement *statement = c->base.request->statement;
-    if (!op->sets || op->prepared) return true;
-    if (weir__pg_unnamed(c)) {
+static bool send_parse(weir__pgconn *c, weir__pgop *op) {
+    const weir_statement *statement = op->request->statement;
+    if (!op->sets) return true;
+    if (unnamed(c, op)) {
         if (!statement->many) return true; /* Parse, Bind and Execute go together */
         if (!PQsendPrepare(c->pg, "", statement->sql, 0, NULL)) return false;
-        push(op, WEIR__STEP_PARSE);
+        push(c, op, WEIR__STEP_PARSE);
         return true;
     }
+    if (!op->parses) return true;
     bool typed = op->shape->typed;
-    if (!PQsendPrepare(c->pg, op->fresh->name, statement->sql, typed ? (int)op->shape->parameters : 0,
+    if (!PQsendPrepare(c->pg, op->prepared->name, statement->sql, typed ? (int)op->shape->parameters : 0,
                        typed ? op->shape->types : NULL))
         return false;
-    push(op, WEIR__STEP_PARSE);
+    push(c, op, WEIR__STEP_PARSE);
     if (typed) return true;
     op->describing = true;
-    if (!PQsendDescribePrepared(c->pg, op->fresh->name)) return false;
-    push(op, WEIR__STEP_DESCRIBE);
-    return weir__pg_send_sync(c);
+    if (!PQsendDescribePrepared(c->pg, op->prepared->name)) return false;
+    push(c, op, WEIR__STEP_DESCRIBE);
+    return weir__pg_send_sync(c, op);
 }
 
 /* Encodes the next set, unless that was done already. False: op->error tells. */
-static bool encode(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
+static bool encode(weir__pgconn *c, weir__pgop *op) {
     if (op->encoded) return true;
-    int code = weir__pg_encode(&c->args, c->base.request->statement, op->next_set, types_of(c), &op->error);
+    const Oid *types = unnamed(c, op) ? NULL : op->shape->types;
+    int code = weir__pg_encode(&c->args, op->request->statement, op->next_set, types, &op->error);
     op->encoded = code == WEIR_OK;
     if (op->believed && code == WEIR_EVALUE) op->doubtful = true;
     return op->encoded;
 }
 
-static bool send_set(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
-    const weir_statement *statement = c->base.request->statement;
+static bool send_set(weir__pgconn *c, weir__pgop *op) {
+    const weir_statement *statement = op->request->statement;
     const char *const *values = c->args.values;
     int count = (int)statement->parameters, sent;
-    if (weir__pg_unnamed(c) && !statement->many) {
+    if (unnamed(c, op) && !statement->many) {
         sent = PQsendQueryParams(c->pg, statement->sql, count, NULL, values, c->args.lengths, c->args.formats,
                                  0);
     } else {
-        sent = PQsendQueryPrepared(c->pg, bind_name(op), count, values, c->args.lengths, c->args.formats,
-                                   !weir__pg_unnamed(c) && op->shape->binary);
+        bool binary = !unnamed(c, op) && op->shape->binary;
+        sent = PQsendQueryPrepared(c->pg, op->prepared ? op->prepared->name : "", count, values,
+                                   c->args.lengths, c->args.formats, binary);
     }
     if (!sent) return false;
-    push(op, WEIR__STEP_EXECUTE);
+    push(c, op, WEIR__STEP_EXECUTE);
     op->next_set++;
     op->encoded = false;
     return true;
 }
 
 /* What the statement may do to the session, it may have done from now on. */
-static void note_traits(weir__pgconn *c) {
-    unsigned traits = c->op.shape ? c->op.shape->traits : 0;
+static void note_traits(weir__pgconn *c, const weir__pgop *op) {
+    unsigned traits = op->shape ? op->shape->traits : 0;
     if (traits & WEIR__TRAIT_DIRTY) c->dirty = true;
     if (traits & WEIR__TRAIT_LASTING) c->lasting = true;
     if (traits & WEIR__TRAIT_RETYPES) c->retyped = true;
     if (traits & WEIR__TRAIT_GUARD) c->guard_foreign = true;
 }
 
-/* ---- trips */
+/* ---- finding out what there is to send */
 
-static bool send_head(weir__pgconn *c) {
-    const weir__request *request = c->base.request;
-    if (!send_housekeeping(c)) return false;
-    for (unsigned i = 0; i < request->before_count; i++)
-        if (!weir__pg_send(c, request->before[i], WEIR__STEP_BEFORE)) return false;
-    if (!send_parse(c)) return false;
-    note_traits(c);
-    return true;
+static bool find_statement(weir__pgconn *c, weir__pgop *op) {
+    const weir_statement *statement = op->request->statement;
+    op->prepared = weir__pg_statement_find(c, statement);
+    if (op->prepared) {
+        op->prepared->references++;
+        op->shape = op->prepared->shape;
+        op->shape->references++;
+        return true;
+    }
+    op->shared = !c->retyped;
+    op->shape = weir__shape_get(&weir__pg_env(c)->shapes, statement, op->shared);
+    if (!op->shape || unnamed(c, op)) return op->shape;
+    op->prepared = weir__pg_statement_new(c, op->shape);
+    op->parses = op->prepared;
+    return op->prepared;
 }
 
-void weir__pg_trip_start(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
+/* A statement's texts and values, as far as they can be judged before anything is sent. */
+static int prepare(weir__pgconn *c, weir__pgop *op) {
+    weir_statement *statement = op->request->statement;
+    int code = weir__statement_check(statement, &op->error);
+    if (code != WEIR_OK) return code;
+    if (statement->sql_length > WEIR__PG_SQL_MAX)
+        return weir__fail(&op->error, WEIR_EVALUE, "the statement's text is longer than the server takes");
+    if (!op->result) op->result = weir__pg_result_new();
+    if (!op->result) return weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
+    op->sets = statement->sets;
+    if (!op->sets) {
+        op->result->affected = 0;
+        return WEIR_OK;
+    }
+    if (!find_statement(c, op)) return weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
+    if (op->shape->traits & WEIR__TRAIT_COPY)
+        return weir__fail(
+            &op->error, WEIR_ENOTSUP,
+            "COPY FROM STDIN and COPY TO STDOUT are not supported: use INSERT with many sets of "
+            "parameters, SELECT, or COPY with a file of the server");
+    op->believed = op->shape->typed;
+    code = op->shape->typed ? weir__pg_refuse_count(op->shape, statement, &op->error) : WEIR_OK;
+    if (code != WEIR_OK) return code;
     /* Before a BEGIN is sent: a value that does not fit then leaves no transaction behind. */
-    if (op->sets && (weir__pg_unnamed(c) || op->shape->typed) && !encode(c)) {
-        weir__pg_op_end(c);
-        return;
+    if ((unnamed(c, op) || op->shape->typed) && !encode(c, op)) return op->error.code;
+    return WEIR_OK;
+}
+
+/* ---- trips */
+
+/* What the session's transaction will be when the request has succeeded. */
+static weir__tx tx_after(const weir__pgconn *c, const weir__request *request) {
+    weir__tx tx = c->ahead_tx;
+    for (unsigned i = 0; i < request->before_count; i++) {
+        if (strncmp(request->before[i], "BEGIN", 5) == 0) tx = WEIR__TX_OPEN;
+        if (strcmp(request->before[i], "ROLLBACK") == 0) tx = WEIR__TX_NONE;
     }
-    if (!send_head(c)) {
-        weir__pg_send_failed(c);
-        return;
+    const char *command = request->command;
+    bool ends = command && (strcmp(command, "COMMIT") == 0 || strcmp(command, "ROLLBACK") == 0);
+    return ends ? WEIR__TX_NONE : tx;
+}
+
+/* Whether it can be sent behind what is on its way: it need not know what comes of that. */
+static bool may_follow(const weir__pgconn *c, const weir__pgop *op) {
+    return !op->undo && !op->request->before_count && missing_guard(c, op->request->timeout_ms) < 0;
+}
+
+static bool joins_group(const weir__pgop *op) {
+    const weir__request *request = op->request;
+    return request->readonly && !op->alone && !request->before_count && !request->command &&
+           request->statement && !request->statement->many;
+}
+
+/* A group is ended before anything that does not belong to it. False: the connection is unusable. */
+static bool close_group(weir__pgconn *c) {
+    if (!c->grouped) return true;
+    weir__pgop *last = step_at(c, c->step_count - 1)->op;
+    last->grouped = false;
+    return weir__pg_send_sync(c, last);
+}
+
+/* The request's first messages. 1: sent; 0: it has ended by itself; -1: the connection is unusable. */
+static int send_head(weir__pgconn *c, weir__pgop *op) {
+    const weir__request *request = op->request;
+    if (!c->step_count) c->ahead_tx = c->base.tx;
+    op->start_tx = c->ahead_tx;
+    bool idle = !request->before_count && !request->command;
+    if (!weir__pg_reserve(c)) weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
+    if (op->error.code != WEIR_OK || (request->statement && prepare(c, op) != WEIR_OK) ||
+        (idle && !op->sets)) { /* an executemany of no sets */
+        weir__pg_op_end(c, op);
+        return 0;
     }
-    weir__pg_pump(c);
+    op->begun = true;
+    bool apart = !joins_group(op) || may_deallocate(c) || is_of_other_mode(c, op) ||
+                 missing_guard(c, request->timeout_ms) >= 0 || (op->parses && !op->shape->typed);
+    if (apart && !close_group(c)) return -1;
+    op->end_tx = c->ahead_tx = tx_after(c, request);
+    if (!send_housekeeping(c, op)) return -1;
+    for (unsigned i = 0; i < request->before_count; i++)
+        if (!weir__pg_send(c, op, request->before[i], WEIR__STEP_BEFORE)) return -1;
+    if (!send_parse(c, op)) return -1;
+    note_traits(c, op);
+    return 1;
 }
 
 /* The sets, until the socket takes no more. 1: all are sent; 0: later; -1: the connection is unusable. */
-static int send_sets(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
+static int send_sets(weir__pgconn *c, weir__pgop *op) {
     size_t unsent = FLUSH_BYTES; /* look first */
     while (op->next_set < op->sets && op->error.code == WEIR_OK) {
         if (op->next_set && unsent >= FLUSH_BYTES) {
@@ -210,44 +325,75 @@ static int send_sets(weir__pgconn *c) {
         if (op->cancelled) {
             weir__fail(&op->error, WEIR_ECANCELLED,
                        "the statement was cancelled while its parameters were sent");
-        } else if (encode(c)) {
-            unsent += c->args.total + 64 + 8 * c->base.request->statement->parameters;
-            if (!send_set(c)) return -1;
+        } else if (encode(c, op)) {
+            unsent += c->args.total + 64 + 8 * op->request->statement->parameters;
+            if (!send_set(c, op)) return -1;
         }
     }
     return 1;
 }
 
-static bool send_tail(weir__pgconn *c, bool failed_here) {
-    weir__pgop *op = &c->op;
-    const char *command = c->base.request->command;
+static bool send_tail(weir__pgconn *c, weir__pgop *op, bool failed_here) {
+    const char *command = op->request->command;
     if (failed_here) {
         /* What was sent before is not to be kept: a message that fails makes the server undo it. */
         if (!PQsendQueryPrepared(c->pg, "weir_undo", 0, NULL, NULL, NULL, 0)) return false;
-        push(op, WEIR__STEP_POISON);
+        push(c, op, WEIR__STEP_POISON);
     } else if (command && op->error.code == WEIR_OK) {
         op->commit_sent = strncmp(command, "COMMIT", 6) == 0;
-        if (!weir__pg_send(c, command, WEIR__STEP_COMMAND)) return false;
+        if (!weir__pg_send(c, op, command, WEIR__STEP_COMMAND)) return false;
     }
     op->tail_sent = true;
-    return weir__pg_send_sync(c);
+    if (joins_group(op) && !failed_here && c->grouped + 1 < WEIR__PG_GROUP) {
+        op->grouped = true;
+        c->grouped++;
+        return true;
+    }
+    return weir__pg_send_sync(c, op);
+}
+
+/* Sends of the request what there is to send. 1: all of it; 0: later; -1: the connection is unusable. */
+static int send_rest(weir__pgconn *c, weir__pgop *op) {
+    bool failed_before = op->error.code != WEIR_OK;
+    int all = send_sets(c, op);
+    if (all <= 0) return all;
+    bool failed_here = !failed_before && op->error.code != WEIR_OK;
+    if (failed_here && !op->steps) {
+        weir__pg_op_end(c, op); /* nothing of it is on its way */
+        return 1;
+    }
+    weir__pgop *next = weir__pg_op_next(c, op);
+    if (!send_tail(c, op, failed_here)) return -1;
+    c->next = next;
+    return 1;
+}
+
+/* Sends the requests of the line, as far as possible. False: the connection is unusable. */
+static bool send_line(weir__pgconn *c) {
+    while (c->next && !c->cancelling) {
+        weir__pgop *op = c->next;
+        if (!op->begun) {
+            if (c->step_count && !may_follow(c, op)) break;
+            int sent = send_head(c, op);
+            if (sent < 0) return false;
+            if (!sent) continue;
+        }
+        if (op->describing) break;
+        int sent = send_rest(c, op);
+        if (sent < 0) return false;
+        if (!sent) break;
+    }
+    if (c->cancelling && c->next && c->next->begun && !c->next->describing && !c->next->tail_sent)
+        return send_rest(c, c->next) >= 0; /* an executemany ends here */
+    return close_group(c);
 }
 
 void weir__pg_pump(weir__pgconn *c) {
-    weir__pgop *op = &c->op;
-    if (op->running && !op->resetting && !op->describing && !op->tail_sent) {
-        bool failed_before = op->error.code != WEIR_OK;
-        int all = send_sets(c);
-        bool failed_here = !failed_before && op->error.code != WEIR_OK;
-        if (failed_here && !op->step_count) {
-            weir__pg_op_end(c); /* nothing is on its way */
-            return;
-        }
-        if (all < 0 || (all && !send_tail(c, failed_here))) {
-            weir__pg_send_failed(c);
-            return;
-        }
+    if (!send_line(c)) {
+        weir__pg_send_failed(c);
+        return;
     }
+    if (c->state != WEIR__PG_READY) return;
     int blocked = PQflush(c->pg);
     if (blocked < 0) {
         weir__pg_send_failed(c);

@@ -1,0 +1,271 @@
+/* A request's life: it gets in line, ends, is run again where that helps, and is told of. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "driver/postgres/pg.h"
+
+/* ---- the states of requests */
+
+static weir__pgop *op_new(weir__pgconn *c) {
+    weir__pgenv *env = weir__pg_env(c);
+    if (!c->own_used) {
+        c->own_used = true;
+        return &c->own;
+    }
+    weir__link *spare = weir__list_pop_front(&env->spares);
+    env->spare_count -= spare != NULL;
+    return spare ? weir__container(spare, weir__pgop, link) : weir__malloc(sizeof(weir__pgop));
+}
+
+static void op_free(weir__pgconn *c, weir__pgop *op) {
+    weir__pgenv *env = weir__pg_env(c);
+    if (op == &c->own) {
+        c->own_used = false;
+    } else if (env->spare_count < WEIR__PG_SPARES) {
+        weir__list_push_front(&env->spares, &op->link);
+        env->spare_count++;
+    } else {
+        weir__free(op);
+    }
+}
+
+void weir__pg_spares_free(weir__pgenv *env) {
+    for (weir__link *link; (link = weir__list_pop_front(&env->spares));)
+        weir__free(weir__container(link, weir__pgop, link));
+}
+
+weir__pgop *weir__pg_op_next(const weir__pgconn *c, const weir__pgop *op) {
+    return op->link.next == &c->ops ? NULL : weir__container(op->link.next, weir__pgop, link);
+}
+
+weir__pgop *weir__pg_op_begin(weir__pgconn *c, weir__request *request) {
+    request->code = WEIR_OK;
+    request->result = NULL;
+    request->error = NULL;
+    request->rolled_back = false;
+    request->begun = 0;
+    weir__pgop *op = op_new(c);
+    if (!op) {
+        weir_error error = WEIR_ERROR_INIT;
+        request->code = weir__fail(&error, WEIR_ENOMEM, "out of memory");
+        request->error = weir__error_detach(&error);
+        c->base.env->host->done(&c->base, request);
+        return NULL;
+    }
+    *op = (weir__pgop){.request = request, .error = WEIR_ERROR_INIT};
+    weir__list_push_back(&c->ops, &op->link);
+    if (!c->next) c->next = op;
+    return op;
+}
+
+static void op_clear(weir__pgop *op) {
+    weir__pg_statement_unref(op->prepared);
+    weir__shape_unref(op->shape);
+    op->prepared = NULL;
+    op->shape = NULL;
+}
+
+void weir__pg_op_drop(weir__pgconn *c, weir__pgop *op) {
+    op_clear(op);
+    weir_result_free(op->result);
+    weir_error_clear(&op->error);
+    if (c->next == op) c->next = weir__pg_op_next(c, op);
+    weir__list_remove(&op->link);
+    if (weir__list_empty(&c->ops)) {
+        weir__buffer_free(&c->args.blob);
+        c->cancelling = false;
+    }
+    op_free(c, op);
+}
+
+void weir__pg_op_tell(weir__pgconn *c, weir__pgop *op) {
+    weir__request *request = op->request;
+    request->rolled_back = op->rolled_back;
+    if (op->error.code != WEIR_OK) {
+        request->error = weir__error_detach(&op->error);
+        request->code = request->error->code;
+    } else if (request->statement) {
+        request->result = op->result;
+        op->result = NULL;
+    }
+    weir__pg_op_drop(c, op);
+    c->base.env->host->done(&c->base, request);
+}
+
+/* ---- what is not known when the connection is lost */
+
+static bool begins_transaction(const weir__request *request) {
+    for (unsigned i = 0; i < request->before_count; i++)
+        if (strncmp(request->before[i], "BEGIN", 5) == 0) return true;
+    return false;
+}
+
+bool weir__pg_op_writes(const weir__pgop *op) {
+    unsigned traits = op->shape ? op->shape->traits : 0;
+    if (!op->next_set || op->start_tx == WEIR__TX_FAILED || op->request->readonly) return false;
+    if (traits & WEIR__TRAIT_COMMITS) return true;
+    if (op->start_tx != WEIR__TX_NONE || begins_transaction(op->request)) return false;
+    return !(traits & WEIR__TRAIT_READS);
+}
+
+bool weir__pg_op_is_unknown(const weir__pgop *op) {
+    return !op->unheard && ((op->commit_sent && !op->command_answered) || weir__pg_op_writes(op));
+}
+
+/* ---- the session after a request */
+
+/* libpq tells only when nothing else is on its way. */
+static void read_transaction(weir__pgconn *c, const weir__pgop *op) {
+    switch (PQtransactionStatus(c->pg)) {
+    case PQTRANS_IDLE:
+        c->base.tx = WEIR__TX_NONE;
+        break;
+    case PQTRANS_INERROR:
+        c->base.tx = WEIR__TX_FAILED;
+        break;
+    default: {
+        bool failed = op->error.code != WEIR_OK && op->end_tx == WEIR__TX_OPEN;
+        bool alone = !c->step_count;
+        c->base.tx = alone ? WEIR__TX_OPEN : failed ? WEIR__TX_FAILED : op->end_tx;
+        break;
+    }
+    }
+}
+
+static bool is_rollback(const char *command) { return strncmp(command, "ROLLBACK", 8) == 0; }
+
+/* Whether the request may have undone a SET. */
+static bool unguards(const weir__pgop *op) {
+    const weir__request *request = op->request;
+    if (op->shape && op->shape->traits & WEIR__TRAIT_UNGUARDS) return true;
+    if (request->command && is_rollback(request->command)) return true;
+    for (unsigned i = 0; i < request->before_count; i++)
+        if (is_rollback(request->before[i])) return true;
+    return false;
+}
+
+/* What the request means for what we believe of the session. */
+static void settle_session(weir__pgconn *c, const weir__pgop *op) {
+    bool undone = unguards(op);
+    if (c->guard_in_tx && (undone || c->base.tx != WEIR__TX_OPEN)) {
+        c->guard_in_tx = false;
+        c->guard_ms = WEIR__PG_GUARD_UNKNOWN;
+    }
+    if (undone && c->guard_ms != weir__pg_env(c)->guard_ms) c->guard_ms = WEIR__PG_GUARD_UNKNOWN;
+    if (op->shape && op->shape->traits & WEIR__TRAIT_FORGETS && op->error.code == WEIR_OK)
+        weir__pg_statements_forget(c);
+    if (c->base.tx == WEIR__TX_NONE && !c->dirty) c->retyped = false; /* SET LOCAL has ended */
+    if (!c->readonly) return;
+    /* A function may have switched it off: what is sent from here on is told anew. */
+    const char *mode = PQparameterStatus(c->pg, "default_transaction_read_only");
+    if (mode && strcmp(mode, "on") == 0) return;
+    c->readonly = false;
+    c->dirty = true;
+}
+
+/* The statement that this request was to prepare, and perhaps has not. */
+static void settle_prepared(weir__pgconn *c, weir__pgop *op) {
+    if (!op->parses) return;
+    if (!op->parsed)
+        weir__pg_statement_drop(c, op->prepared);
+    else if (!op->prepared->shape->typed)
+        weir__pg_statement_doom(c, op->prepared);
+}
+
+/* ---- what was believed of a statement and has turned out wrong */
+
+/* Forgets what no longer holds. */
+static void settle_stale(weir__pgconn *c, weir__pgop *op) {
+    weir__shape_forget(&weir__pg_env(c)->shapes, op->shape);
+    if (op->prepared && op->gone) {
+        weir__pg_statement_drop(c, op->prepared);
+    } else if (op->prepared) {
+        weir__pg_statement_doom(c, op->prepared);
+    }
+}
+
+/* Back into the line, as the next one to be sent: nothing of it has happened. */
+static void requeue(weir__pgconn *c, weir__pgop *op) {
+    weir__pgop *first = c->next == op ? weir__pg_op_next(c, op) : c->next;
+    if (first && first->begun) first = weir__pg_op_next(c, first); /* that is being sent */
+    weir__list_remove(&op->link);
+    weir__list_insert_before(first ? &first->link : &c->ops, &op->link);
+    if (!c->next || c->next == first || c->next == op) c->next = op;
+    weir_result *result = op->result;
+    op_clear(op);
+    weir_error_clear(&op->error);
+    *op = (weir__pgop){.link = op->link,
+                       .request = op->request,
+                       .retried = op->retried,
+                       .undo = op->undo,
+                       .alone = op->alone,
+                       .cancelled = op->cancelled,
+                       .result = result,
+                       .error = WEIR_ERROR_INIT};
+    if (result) weir__pg_result_reset(result);
+    op->request->begun = 0;
+    c->base.env->host->arm(&c->base, WEIR__NEVER);
+}
+
+/* Runs it again when nobody can tell: all that has happened was undone. False: it is not possible. */
+static bool try_again(weir__pgconn *c, weir__pgop *op) {
+    bool began_here = c->base.tx != WEIR__TX_NONE && op->request->before_count > 0;
+    /* The statement has run, and what it has done must be nothing, or undone. */
+    if (op->reshaped && !(op->shape->traits & WEIR__TRAIT_SIMPLE) &&
+        !(began_here && !(op->shape->traits & WEIR__TRAIT_DIRTY)))
+        return false;
+    if (op->retried || op->cancelled || op->start_tx != WEIR__TX_NONE) return false;
+    if (c->base.tx != WEIR__TX_NONE && (!began_here || c->step_count)) return false;
+    op->retried = true;
+    op->undo = began_here;
+    requeue(c, op);
+    return true;
+}
+
+void weir__pg_op_again(weir__pgconn *c, weir__pgop *op) {
+    settle_prepared(c, op);
+    if (op->cancelled) {
+        weir__fail(&op->error, WEIR_ECANCELLED, "the statement was cancelled before it ran");
+        weir__pg_op_end(c, op);
+        return;
+    }
+    op->alone = true;
+    requeue(c, op);
+}
+
+/* ---- the end */
+
+void weir__pg_op_end(weir__pgconn *c, weir__pgop *op) {
+    if (op->begun) {
+        read_transaction(c, op);
+        settle_session(c, op);
+    }
+    settle_prepared(c, op);
+    if (op->stale || op->doubtful) settle_stale(c, op);
+    if (op->stale && try_again(c, op)) return;
+    if (c->cancel && weir__container(c->ops.next, weir__pgop, link) == op && !weir__pg_op_next(c, op)) {
+        c->quarantined = op; /* the cancellation could still hit the next request */
+        if (c->next == op) c->next = NULL;
+    } else {
+        weir__pg_op_tell(c, op);
+    }
+}
+
+/* ---- execute */
+
+int weir__pg_refuse_count(const weir__shape *shape, const weir_statement *statement, weir_error *error) {
+    if (shape->parameters == statement->parameters) return WEIR_OK;
+    return weir__fail(error, WEIR_EINVAL, "the statement takes %zu parameter%s, and was given %zu",
+                      shape->parameters, shape->parameters == 1 ? "" : "s", statement->parameters);
+}
+
+void weir__pg_execute(weir__conn *conn, weir__request *request) {
+    weir__pgconn *c = (weir__pgconn *)conn;
+    if (weir__pg_op_begin(c, request) && !request->hold) weir__pg_pump(c);
+}
+
+void weir__pg_flush(weir__conn *conn) {
+    weir__pgconn *c = (weir__pgconn *)conn;
+    if (c->state == WEIR__PG_READY && c->next) weir__pg_pump(c);
+}
