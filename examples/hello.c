@@ -36,7 +36,7 @@ int main(void) {
     if (statement) {
         weir_value two = {.type = WEIR_TYPE_INT, .as.integer = 2};
         weir_statement_add(statement, &two);
-        code = weir_pool_execute(pool, statement, WEIR_TIMEOUT_DEFAULT, NULL, &op, &error);
+        code = weir_pool_execute(pool, statement, NULL, NULL, &op, &error);
         code = finish(reactor, code, op, &done);
     }
     if (statement && !code) {

@@ -202,9 +202,11 @@ static int rows(lua_State *L, weir_lua_call *call, int code, enum weir_lua_shape
 static int pool_execute_body(lua_State *L) {
     weir_lua_call *call = begin_pool(L);
     enum weir_lua_shape shape = (enum weir_lua_shape)lua_tointeger(L, FIRST);
-    int64_t timeout = build(L, call, FIRST + 1, shape);
+    weir_run run;
+    weir_run_init(&run);
+    run.timeout_ms = build(L, call, FIRST + 1, shape);
     if (!call->statement) return weir__lua_call_fail(L, call);
-    int code = weir_pool_execute(call->home->pool, call->statement, timeout, NULL, &call->op, &call->error);
+    int code = weir_pool_execute(call->home->pool, call->statement, &run, NULL, &call->op, &call->error);
     return rows(L, call, code, shape);
 }
 
@@ -220,10 +222,11 @@ static int session_execute_body(lua_State *L) {
     weir_lua_session *session = begin_session(L);
     weir_lua_call *call = weir__lua_call(L);
     enum weir_lua_shape shape = (enum weir_lua_shape)lua_tointeger(L, FIRST);
-    int64_t timeout = build(L, call, FIRST + 1, shape);
+    weir_run run;
+    weir_run_init(&run);
+    run.timeout_ms = build(L, call, FIRST + 1, shape);
     if (!call->statement) return weir__lua_call_fail(L, call);
-    int code =
-        weir_session_execute(session->session, call->statement, timeout, NULL, &call->op, &call->error);
+    int code = weir_session_execute(session->session, call->statement, &run, NULL, &call->op, &call->error);
     return rows(L, call, code, shape);
 }
 

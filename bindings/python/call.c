@@ -43,6 +43,7 @@ int weir__py_call_visit(weir__py_call *call, visitproc visit, void *arg) {
 int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completion *out, weir_error *error) {
     EngineObject *engine = call->pool->engine;
     weir_session session = call->session ? call->session->handle : (weir_session){0};
+    weir_run run = {sizeof run, call->timeout_ms, call->readonly, call->hold, call->owner};
     *out = (weir_completion){0};
     switch (call->kind) {
     case WEIR__PY_EXECUTE:
@@ -50,10 +51,10 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
     case WEIR__PY_FETCH:
     case WEIR__PY_FETCHROW:
     case WEIR__PY_FETCHVAL:
-        if (call->session)
-            return weir_session_execute(session, call->statement, call->timeout_ms, token, op, error);
-        return weir_pool_execute(engine->pool, call->statement, call->timeout_ms, token, op, error);
+        if (call->session) return weir_session_execute(session, call->statement, &run, token, op, error);
+        return weir_pool_execute(engine->pool, call->statement, &run, token, op, error);
     case WEIR__PY_ACQUIRE:
+        call->checkout->how.owner = call->owner;
         return weir_pool_acquire(engine->pool, &call->checkout->how, token, &out->session, op, error);
     case WEIR__PY_COMMIT:
         return weir_session_commit(session, call->depth, token, op, error);
@@ -165,14 +166,31 @@ static int parse_column(PyObject *object, Py_ssize_t *out) {
     return -1;
 }
 
+static int parse_flag(const char *name, PyObject *object, bool *out) {
+    *out = object == Py_True;
+    if (!object || PyBool_Check(object)) return 0;
+    weir__py_fail(WEIR_EINVAL, "%s must be True or False, not %s", name, Py_TYPE(object)->tp_name);
+    return -1;
+}
+
+/* Who asks, and whether he will ask for more. */
+void weir__py_address(weir__py_call *call) {
+    EngineObject *engine = call->pool->engine;
+    bool acquires = call->kind == WEIR__PY_ACQUIRE;
+    if (!acquires && (call->session || !call->statement)) return;
+    if (acquires || engine->lent) call->owner = weir__py_owner(engine);
+    if (!acquires) call->hold = weir__py_may_hold(engine);
+}
+
 int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session, PyObject *const *arguments,
                    Py_ssize_t count, PyObject *kwnames) {
     const char *function = weir__py_kind_name(call->kind);
-    PyObject *const names[] = {weir__py.timeout, weir__py.column};
-    PyObject *values[2];
-    if (weir__py_keywords(function, arguments + count, kwnames, names, values,
-                          call->kind == WEIR__PY_FETCHVAL ? 2 : 1) < 0)
-        return -1;
+    PyObject *names[3] = {weir__py.timeout};
+    PyObject *values[3] = {NULL};
+    int column = 0, readonly = 0, known = 1;
+    if (call->kind == WEIR__PY_FETCHVAL) names[column = known++] = weir__py.column;
+    if (!session && call->kind != WEIR__PY_EXECUTEMANY) names[readonly = known++] = weir__py.readonly;
+    if (weir__py_keywords(function, arguments + count, kwnames, names, values, known) < 0) return -1;
     bool many = call->kind == WEIR__PY_EXECUTEMANY;
     if (many ? count != 2 : count < 1) {
         PyErr_Format(PyExc_TypeError,
@@ -182,7 +200,8 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
         return -1;
     }
     if (weir__py_milliseconds("timeout", values[0], false, &call->timeout_ms) < 0) return -1;
-    if (call->kind == WEIR__PY_FETCHVAL && parse_column(values[1], &call->column) < 0) return -1;
+    if (column && parse_column(values[column], &call->column) < 0) return -1;
+    if (readonly && parse_flag("readonly", values[readonly], &call->readonly) < 0) return -1;
     call->statement = many ? weir__py_statement_many(arguments[0], arguments[1])
                            : weir__py_statement(arguments[0], arguments + 1, count - 1);
     if (!call->statement) return -1;

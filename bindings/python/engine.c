@@ -17,6 +17,7 @@ void weir__py_pend(EngineObject *engine, OperationObject *operation) {
     operation->next = engine->pending;
     if (engine->pending) engine->pending->previous = operation;
     engine->pending = operation;
+    engine->pending_count++;
 }
 
 void weir__py_unpend(EngineObject *engine, OperationObject *operation) {
@@ -26,7 +27,51 @@ void weir__py_unpend(EngineObject *engine, OperationObject *operation) {
         engine->pending = operation->next;
     if (operation->next) operation->next->previous = operation->previous;
     operation->previous = operation->next = NULL;
+    engine->pending_count--;
     Py_DECREF((PyObject *)operation);
+}
+
+/* ---- sending together what is submitted in one turn of the loop ---- */
+
+/* Fewer that wait for an answer than this: what is sent at once keeps the server busy sooner. */
+#define CROWD 4
+
+static PyObject *flush(PyObject *self, PyObject *unused) {
+    EngineObject *engine = (EngineObject *)self;
+    (void)unused;
+    engine->flushing = false;
+    if (engine->reactor) weir_reactor_flush(engine->reactor);
+    weir__py_drain(engine);
+    Py_RETURN_NONE;
+}
+static PyMethodDef flush_method = {"flush", flush, METH_NOARGS, NULL};
+
+/* The loop calls it behind all that is ready to run already. */
+static void flush_soon(EngineObject *engine) {
+    if (engine->flushing) return;
+    PyObject *function = PyCFunction_New(&flush_method, (PyObject *)engine);
+    PyObject *handle =
+        function ? PyObject_CallMethodOneArg(engine->loop, weir__py.call_soon, function) : NULL;
+    engine->flushing = handle != NULL;
+    if (!handle) PyErr_Clear(); /* then everything is sent at once */
+    Py_XDECREF(handle);
+    Py_XDECREF(function);
+}
+
+bool weir__py_may_hold(EngineObject *engine) {
+    if (engine->pending_count >= CROWD && engine->loop) flush_soon(engine);
+    return engine->flushing;
+}
+
+uint64_t weir__py_owner(EngineObject *engine) {
+    static PyObject *current_task;
+    if (!engine->loop) return PyThread_get_thread_ident() >> 4;
+    PyObject *function = weir__py_lazy(&current_task, "asyncio", "current_task");
+    PyObject *task = function ? PyObject_CallOneArg(function, engine->loop) : NULL;
+    uint64_t owner = task && task != Py_None ? (uint64_t)(uintptr_t)task >> 4 : 0;
+    if (!task) PyErr_Clear();
+    Py_XDECREF(task);
+    return owner;
 }
 
 /* ---- completions and log lines ---- */
@@ -75,9 +120,13 @@ void weir__py_drain(EngineObject *engine) {
     PyErr_Fetch(&type, &value, &traceback);
     Py_INCREF((PyObject *)engine);
     engine->draining = true;
-    do hand_out(engine, &completion);
-    while (engine->reactor && weir_reactor_next(engine->reactor, &completion));
+    int count = 0;
+    do {
+        hand_out(engine, &completion);
+        count++;
+    } while (engine->reactor && weir_reactor_next(engine->reactor, &completion));
     engine->draining = false;
+    if (count >= CROWD && engine->watching) flush_soon(engine); /* they will run now, and ask for more */
     Py_DECREF((PyObject *)engine);
     PyErr_Restore(type, value, traceback);
 }
@@ -278,6 +327,7 @@ PyObject *weir__py_run(weir__py_call *call) {
     int rc, waited = WEIR_OK;
     PyObject *answer = NULL;
     if (weir__py_check(call->pool) < 0) goto out;
+    weir__py_address(call);
     Py_BEGIN_ALLOW_THREADS
         rc = weir__py_submit(call, NULL, &op, &outcome, &error);
         if (rc == WEIR_PENDING) waited = weir_reactor_wait(engine->reactor, op, SIGNALS_MS, &outcome);

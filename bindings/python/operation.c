@@ -180,6 +180,7 @@ static int start(OperationObject *operation) {
         return 0;
     }
     if (call->kind == WEIR__PY_OPEN ? prepare_open(pool) < 0 : weir__py_check(pool) < 0) return -1;
+    weir__py_address(call);
     int rc = weir__py_submit(call, operation, &operation->op, &operation->outcome, &error);
     if (rc == WEIR_PENDING) {
         operation->state = WEIR__PY_PENDING;

@@ -289,12 +289,18 @@ static void pool_dealloc(PyObject *self) {
 
 #define FAST(function) ((PyCFunction)(void (*)(void))function)
 #define FAST_FLAGS (METH_FASTCALL | METH_KEYWORDS)
+#define READS                                                                                                \
+    "\nreadonly: it only reads (SELECT, VALUES, TABLE, WITH, SHOW or EXPLAIN), and the server refuses it "   \
+    "otherwise. Up to\neight such statements, of any callers, share a transaction of the server's: they "    \
+    "see "                                                                                                   \
+    "the same now(), and their\nlocks last until the last of them is done. PostgreSQL, with the option "     \
+    "pipeline."
 #define COMMON                                                                                               \
-    {"execute", FAST(pool_execute), FAST_FLAGS, WEIR__PY_DOC_EXECUTE},                                       \
+    {"execute", FAST(pool_execute), FAST_FLAGS, WEIR__PY_DOC_EXECUTE(", readonly=False", READS)},            \
         {"executemany", FAST(pool_executemany), FAST_FLAGS, WEIR__PY_DOC_EXECUTEMANY},                       \
-        {"fetch", FAST(pool_fetch), FAST_FLAGS, WEIR__PY_DOC_FETCH},                                         \
-        {"fetchrow", FAST(pool_fetchrow), FAST_FLAGS, WEIR__PY_DOC_FETCHROW},                                \
-        {"fetchval", FAST(pool_fetchval), FAST_FLAGS, WEIR__PY_DOC_FETCHVAL},                                \
+        {"fetch", FAST(pool_fetch), FAST_FLAGS, WEIR__PY_DOC_FETCH(", readonly=False", READS)},              \
+        {"fetchrow", FAST(pool_fetchrow), FAST_FLAGS, WEIR__PY_DOC_FETCHROW(", readonly=False", READS)},     \
+        {"fetchval", FAST(pool_fetchval), FAST_FLAGS, WEIR__PY_DOC_FETCHVAL(", readonly=False", READS)},     \
         {"session", FAST(pool_session), FAST_FLAGS,                                                          \
          "session($self, /, *, isolation=None, readonly=False, deferrable=False, checkout_timeout=...,\n"    \
          "        timeout=...)\n--\n\n"                                                                      \

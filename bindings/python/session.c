@@ -12,6 +12,7 @@ SessionObject *weir__py_session(PoolObject *pool, weir_session handle, bool tran
     session->pool = (PoolObject *)Py_NewRef((PyObject *)pool);
     session->handle = handle;
     session->returned = false;
+    pool->engine->lent++;
     session->weak = NULL;
     PyObject_GC_Track(session);
     return session;
@@ -21,6 +22,7 @@ void weir__py_release(SessionObject *session, bool discard) {
     if (session->returned) return;
     session->returned = true;
     EngineObject *engine = session->pool->engine;
+    engine->lent--;
     if (!engine->pool) return; /* it went with its pool */
     if (discard)
         weir_session_discard(session->handle);
@@ -230,11 +232,11 @@ static PyObject *sync_rollback(PyObject *self, PyObject *unused) {
 /* ---- the types ---- */
 
 #define STATEMENTS(form)                                                                                     \
-    {"execute", FAST(form##_execute), FAST_FLAGS, WEIR__PY_DOC_EXECUTE},                                     \
+    {"execute", FAST(form##_execute), FAST_FLAGS, WEIR__PY_DOC_EXECUTE("", "")},                             \
         {"executemany", FAST(form##_executemany), FAST_FLAGS, WEIR__PY_DOC_EXECUTEMANY},                     \
-        {"fetch", FAST(form##_fetch), FAST_FLAGS, WEIR__PY_DOC_FETCH},                                       \
-        {"fetchrow", FAST(form##_fetchrow), FAST_FLAGS, WEIR__PY_DOC_FETCHROW},                              \
-        {"fetchval", FAST(form##_fetchval), FAST_FLAGS, WEIR__PY_DOC_FETCHVAL}, {                            \
+        {"fetch", FAST(form##_fetch), FAST_FLAGS, WEIR__PY_DOC_FETCH("", "")},                               \
+        {"fetchrow", FAST(form##_fetchrow), FAST_FLAGS, WEIR__PY_DOC_FETCHROW("", "")},                      \
+        {"fetchval", FAST(form##_fetchval), FAST_FLAGS, WEIR__PY_DOC_FETCHVAL("", "")}, {                    \
         0                                                                                                    \
     }
 #define ENDS(form)                                                                                           \

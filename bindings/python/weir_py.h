@@ -36,6 +36,7 @@ typedef struct CheckoutObject CheckoutObject;
     X(is_closed)                                                                                             \
     X(add_reader)                                                                                            \
     X(remove_reader)                                                                                         \
+    X(call_soon)                                                                                             \
     X(call_soon_threadsafe)
 
 typedef struct weir__py_globals {
@@ -151,6 +152,8 @@ typedef struct weir__py_call {
     SessionObject *session;    /* owned; NULL when the pool itself is meant */
     weir_statement *statement; /* owned, or NULL */
     int64_t timeout_ms;        /* a statement's; CLOSE: the grace */
+    bool readonly, hold;       /* a statement's, as in weir_run */
+    uint64_t owner;            /* … and who asks */
     Py_ssize_t column;         /* FETCHVAL */
     int depth;                 /* COMMIT, ROLLBACK */
     CheckoutObject *checkout;  /* ACQUIRE: borrowed; it outlives the call */
@@ -167,6 +170,8 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
 void weir__py_settle(weir__py_call *call, weir_completion *completion);
 /* The Python object that the caller gets, or NULL with the exception; the completion is used up. */
 PyObject *weir__py_take(weir__py_call *call, weir_completion *completion);
+/* What the core is to know of the caller; before each submission. */
+void weir__py_address(weir__py_call *call);
 /* The statement's call, from the arguments of execute() and its family. -1 with an exception. */
 int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session, PyObject *const *arguments,
                    Py_ssize_t count, PyObject *kwnames);
@@ -186,13 +191,21 @@ struct EngineObject {
     bool draining;            /* completions are being handed out further up the stack */
     bool doomed;              /* the loop has been asked to shut it */
     OperationObject *pending; /* submitted and not answered; the list owns a reference of each */
-    PoolObject *owner;        /* borrowed; NULL once the Python pool has gone */
+    int pending_count;
+    int lent;          /* sessions that have not been given back */
+    bool flushing;     /* the loop will call flush at the end of this turn, or of the next */
+    PoolObject *owner; /* borrowed; NULL once the Python pool has gone */
 };
 int weir__py_engine_types(PyObject *module);
 /* Not open yet. The owner shuts it before it goes. NULL with an exception. */
 EngineObject *weir__py_engine(PoolObject *owner);
 /* Makes the reactor. loop: the event loop that will watch it, or NULL. -1 with an exception. */
 int weir__py_engine_open(EngineObject *engine, PyObject *loop);
+/* Whether what is submitted now may be held back, since the loop will call flush; it is asked to, if need be.
+ */
+bool weir__py_may_hold(EngineObject *engine);
+/* A number for the task, or the thread, that runs now; 0 unknown. */
+uint64_t weir__py_owner(EngineObject *engine);
 /* Takes completions, unless the thread is not the loop's. Any exception that is set stays set. */
 void weir__py_drain(EngineObject *engine);
 /* Hands log lines to logging. May run any Python code; an exception that is set stays set. */
@@ -284,24 +297,24 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     "Parameters ($1, $2 ...): None, bool, int, float, Decimal, str, bytes, bytearray, memoryview, date, "    \
     "time, datetime,\n"                                                                                      \
     "timedelta, UUID, ipaddress' addresses, interfaces and networks, and lists of these for arrays."
-#define WEIR__PY_DOC_EXECUTE                                                                                 \
-    "execute($self, sql, /, *args, timeout=...)\n--\n\n"                                                     \
-    "Runs a statement and gives its command tag: \"INSERT 0 1\".\n\n" WEIR__PY_DOC_TIMEOUT
+#define WEIR__PY_DOC_EXECUTE(keywords, more)                                                                 \
+    "execute($self, sql, /, *args" keywords ", timeout=...)\n--\n\n"                                         \
+    "Runs a statement and gives its command tag: \"INSERT 0 1\".\n\n" WEIR__PY_DOC_TIMEOUT more
 #define WEIR__PY_DOC_EXECUTEMANY                                                                             \
     "executemany($self, sql, sets, /, *, timeout=...)\n--\n\n"                                               \
     "Runs a statement once for each set of parameters, all in one transaction, and gives the number of "     \
     "rows that were\n"                                                                                       \
     "inserted, updated or deleted over all sets. sets: an iterable of sequences.\n\n" WEIR__PY_DOC_TIMEOUT
-#define WEIR__PY_DOC_FETCH                                                                                   \
-    "fetch($self, sql, /, *args, timeout=...)\n--\n\n"                                                       \
-    "Runs a statement and gives all its rows, a list of Record.\n\n" WEIR__PY_DOC_TIMEOUT
-#define WEIR__PY_DOC_FETCHROW                                                                                \
-    "fetchrow($self, sql, /, *args, timeout=...)\n--\n\n"                                                    \
-    "Runs a statement and gives its first row, or None when there is none.\n\n" WEIR__PY_DOC_TIMEOUT
-#define WEIR__PY_DOC_FETCHVAL                                                                                \
-    "fetchval($self, sql, /, *args, column=0, timeout=...)\n--\n\n"                                          \
+#define WEIR__PY_DOC_FETCH(keywords, more)                                                                   \
+    "fetch($self, sql, /, *args" keywords ", timeout=...)\n--\n\n"                                           \
+    "Runs a statement and gives all its rows, a list of Record.\n\n" WEIR__PY_DOC_TIMEOUT more
+#define WEIR__PY_DOC_FETCHROW(keywords, more)                                                                \
+    "fetchrow($self, sql, /, *args" keywords ", timeout=...)\n--\n\n"                                        \
+    "Runs a statement and gives its first row, or None when there is none.\n\n" WEIR__PY_DOC_TIMEOUT more
+#define WEIR__PY_DOC_FETCHVAL(keywords, more)                                                                \
+    "fetchval($self, sql, /, *args, column=0" keywords ", timeout=...)\n--\n\n"                              \
     "Runs a statement and gives one value of its first row, or None when there is no "                       \
-    "row.\n\n" WEIR__PY_DOC_TIMEOUT
+    "row.\n\n" WEIR__PY_DOC_TIMEOUT more
 
 struct SessionObject {
     PyObject ob_base;

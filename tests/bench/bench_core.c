@@ -81,7 +81,7 @@ static double execute_round(void) {
     weir_completion c;
     double begun = cpu_ns();
     for (int i = 0; i < LOANS; i++) {
-        if (weir_pool_execute(pool, statement, WEIR_TIMEOUT_DEFAULT, &checkout, &op, NULL) != WEIR_PENDING ||
+        if (weir_pool_execute(pool, statement, NULL, &checkout, &op, NULL) != WEIR_PENDING ||
             !weir_reactor_next(reactor, &c))
             exit(EXIT_FAILURE);
         weir_result_free(c.result);

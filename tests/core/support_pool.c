@@ -161,7 +161,7 @@ weir_op submit(weir_session session, const char *sql, int64_t timeout_ms) {
     weir_statement *s = statement(sql);
     weir_op op = 0;
     weir_error error = WEIR_ERROR_INIT;
-    int code = weir_session_execute(session, s, timeout_ms, NULL, &op, &error);
+    int code = weir_session_execute(session, s, FOR_MS(timeout_ms), NULL, &op, &error);
     weir_statement_unref(s);
     ck_assert_msg(code == WEIR_PENDING, "execute gives %d: %s", code, error.message ? error.message : "");
     ck_assert_ptr_null(rig_fault());
@@ -172,7 +172,7 @@ weir_op submit_to_pool(const char *sql, int64_t timeout_ms) {
     weir_statement *s = statement(sql);
     weir_op op = 0;
     weir_error error = WEIR_ERROR_INIT;
-    int code = weir_pool_execute(rig.pool, s, timeout_ms, NULL, &op, &error);
+    int code = weir_pool_execute(rig.pool, s, FOR_MS(timeout_ms), NULL, &op, &error);
     weir_statement_unref(s);
     ck_assert_msg(code == WEIR_PENDING, "execute gives %d: %s", code, error.message ? error.message : "");
     ck_assert_ptr_null(rig_fault());

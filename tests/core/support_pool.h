@@ -16,6 +16,9 @@ struct rig {
 };
 extern struct rig rig;
 
+/* How to run a statement within so many milliseconds. */
+#define FOR_MS(ms) (&(weir_run){.size = sizeof(weir_run), .timeout_ms = (ms)})
+
 /* A fresh script, clock and reactor; no pool yet. */
 void rig_start(uint64_t seed);
 /* Two connections at the least, four at the most, no jitter to speak of. */

@@ -294,8 +294,12 @@ static void check_numbers(void) {
     const weir_pool *pool = rig.pool;
     uint64_t out = (uint64_t)(pool->counts[WEIR__LENT] + pool->counts[WEIR__RUNNING]), running = 0;
     for (size_t i = 0; i < pool->slot_count; i++) {
-        const weir__task *task = pool->slots[i]->task;
-        running += task && task->op.completion.kind == WEIR_DONE_EXECUTE;
+        const weir__slot *slot = pool->slots[i];
+        if (slot->shared) out += (uint64_t)slot->live - 1;
+        for (const weir__link *l = slot->flights.next; l != &slot->flights; l = l->next) {
+            const weir__task *task = weir__container(l, weir__flight, link)->task;
+            running += task && task->op.completion.kind == WEIR_DONE_EXECUTE;
+        }
     }
     if (pool->stats.checkouts_granted != pool->stats.returned + out)
         fault("grants are not returns and loans");
@@ -311,7 +315,7 @@ static void check_numbers(void) {
 static void check_transactions(void) {
     for (size_t i = 0; i < rig.pool->slot_count; i++) {
         const weir__slot *slot = rig.pool->slots[i];
-        if (!slot->loan || slot->busy || slot->news) continue;
+        if (!slot->loan || slot->flying || slot->news) continue;
         bool open = slot->conn->tx != WEIR__TX_NONE;
         if (slot->sent && !open) fault("a transaction that was begun is not open");
         bool wild = weir__fake.before_fail_permille > 0; /* the script may make a ROLLBACK fail */
@@ -389,7 +393,7 @@ static void execute(void) {
     weir_statement *statement = a ? some_statement(a) : NULL;
     if (!statement) return;
     weir_op op = 0;
-    int code = weir_pool_execute(rig.pool, statement, some_timeout(), token_of(a), &op, NULL);
+    int code = weir_pool_execute(rig.pool, statement, FOR_MS(some_timeout()), token_of(a), &op, NULL);
     weir_statement_unref(statement);
     submitted(a, code, op, "execute");
     if (code == WEIR_PENDING) a->turn = ++sim.turns;
@@ -404,7 +408,7 @@ static void session_execute(holder *h) {
     if (!statement) return;
     bool busy = is_busy(h);
     weir_op op = 0;
-    int code = weir_session_execute(h->session, statement, some_timeout(), token_of(a), &op, NULL);
+    int code = weir_session_execute(h->session, statement, FOR_MS(some_timeout()), token_of(a), &op, NULL);
     weir_statement_unref(statement);
     if (busy && code == WEIR_PENDING) fault("two operations on one session");
     submitted(a, code, op, "session execute");

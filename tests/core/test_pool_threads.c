@@ -43,8 +43,12 @@ static void run_one(worker *w, weir_session *session) {
     weir_completion out = {0};
     weir_op op = 0;
     weir_statement_add(s, &value);
-    int code = session ? weir_session_execute(*session, s, timeout, NULL, &op, NULL)
-                       : weir_pool_execute(pool, s, timeout, NULL, &op, NULL);
+    int code =
+        session
+            ? weir_session_execute(*session, s, &(weir_run){.size = sizeof(weir_run), .timeout_ms = timeout},
+                                   NULL, &op, NULL)
+            : weir_pool_execute(pool, s, &(weir_run){.size = sizeof(weir_run), .timeout_ms = timeout}, NULL,
+                                &op, NULL);
     weir_statement_unref(s);
     if (code != WEIR_PENDING) {
         w->fault = "execute is not pending";

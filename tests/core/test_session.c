@@ -39,7 +39,7 @@ static weir_checkout in_transaction(const char *isolation, bool readonly) {
 static int try_execute(weir_session session) {
     weir_op op;
     weir_statement *s = weir_statement_new("x", 1, NULL);
-    int code = weir_session_execute(session, s, -1, NULL, &op, &error);
+    int code = weir_session_execute(session, s, FOR_MS(-1), NULL, &op, &error);
     weir_statement_unref(s);
     return code;
 }
@@ -367,7 +367,8 @@ START_TEST(statements_on_the_pool) {
     weir_statement_add(s, &(weir_value){.type = WEIR_TYPE_INT, .as.integer = 4711});
     int token;
     weir_op op = 0;
-    ck_assert_int_eq(weir_pool_execute(rig.pool, s, WEIR_TIMEOUT_DEFAULT, &token, &op, NULL), WEIR_PENDING);
+    ck_assert_int_eq(weir_pool_execute(rig.pool, s, FOR_MS(WEIR_TIMEOUT_DEFAULT), &token, &op, NULL),
+                     WEIR_PENDING);
     weir_statement_unref(s);
     weir_completion c;
     weir_value value;
@@ -718,7 +719,7 @@ START_TEST(calls_without_memory) {
     use_up_operations();
     for (long k = 1; k <= 2; k++) {
         weir__alloc_fail_at(k, false);
-        ck_assert_int_eq(weir_session_execute(s, statement, -1, NULL, &op, NULL), WEIR_ENOMEM);
+        ck_assert_int_eq(weir_session_execute(s, statement, FOR_MS(-1), NULL, &op, NULL), WEIR_ENOMEM);
         weir__alloc_fail_at(0, false);
         ck_assert_ptr_null(rig_fault());
     }
@@ -731,7 +732,7 @@ START_TEST(calls_without_memory) {
     ck_assert_int_eq(info_of(s).depth, 1);
     ck_assert_int_eq(end(s, true, 1), WEIR_OK);
     weir__alloc_fail_at(1, false); /* for the answer: the statement fails, the session lives */
-    ck_assert_int_eq(weir_session_execute(s, statement, -1, NULL, &op, NULL), WEIR_PENDING);
+    ck_assert_int_eq(weir_session_execute(s, statement, FOR_MS(-1), NULL, &op, NULL), WEIR_PENDING);
     weir__alloc_fail_at(0, false);
     ck_assert_int_eq(outcome(op, NULL), WEIR_ENOMEM);
     ck_assert_int_eq(run_sql(s, "select 2"), WEIR_OK);

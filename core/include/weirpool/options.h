@@ -38,6 +38,11 @@ WEIR_BEGIN_DECLS
     TIME(retry_min, 100, 1, 86400000, false,                                                                 \
          "first pause after a failed connect; doubled each time, full jitter")                               \
     TIME(retry_max, 5000, 1, 86400000, false, "longest pause between attempts to connect")                   \
+    FLAG(pipeline, true,                                                                                     \
+         "statements of the pool's own callers share connections, where the driver can: they are sent "      \
+         "without waiting for the answers to those before them")                                             \
+    TIME(pipeline_max_wait, 5, 1, 60000, false,                                                              \
+         "no statement is sent behind one that has run for longer, or behind more work than that")           \
     COUNT(statement_cache_size, 100, 0, 100000, false, "prepared statements kept by a connection; 0: none")  \
     TEXT(sqlite_begin, "immediate", "immediate|deferred|exclusive",                                          \
          "how a transaction that may write begins, SQLite")                                                  \

@@ -72,8 +72,25 @@ typedef struct weir_checkout {
     /* Who asks, for reports of holders; copied (the ends of longer ones). May be NULL, 0. */
     const char *file, *function;
     int line;
+    uint64_t
+        owner; /* who asks: a number of a task's or thread's own, or 0. While he holds the connection, what
+                  he runs on the pool itself does not share connections: it could wait for his own locks */
 } weir_checkout;
 WEIR_API void weir_checkout_init(weir_checkout *checkout);
+
+/* How to run a statement. Made by weir_run_init; NULL in its place is the same. */
+typedef struct weir_run {
+    size_t size;        /* sizeof(weir_run) */
+    int64_t timeout_ms; /* WEIR_TIMEOUT_DEFAULT: the pool's options; -1 none */
+    bool readonly;  /* it only reads, and the server is to refuse it otherwise; SELECT, VALUES, TABLE, WITH,
+                       SHOW  or EXPLAIN. Up to eight such statements share a transaction of the server's, and
+                       with  it now() and the locks that they take. On the pool itself; needs the option
+                       pipeline */
+    bool hold;      /* the caller promises weir_reactor_flush or weir_reactor_dispatch soon, before it waits:
+                       until then the statement may be held back, so that it goes out together with others */
+    uint64_t owner; /* who asks, as in weir_checkout */
+} weir_run;
+WEIR_API void weir_run_init(weir_run *run);
 
 /*
  * Asks for a connection. WEIR_OK: *session is there at once. WEIR_PENDING: it comes with the completion.
@@ -86,8 +103,12 @@ WEIR_API int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, v
  * Runs a statement on a connection of the pool's choice, in autocommit. timeout_ms bounds waiting and running
  * together; WEIR_TIMEOUT_DEFAULT: checkout_timeout for the wait, command_timeout for the run. The statement
  * is ref'd.
+ *
+ * With the option `pipeline` it may be sent behind others on the same connection. Its error, time-out or
+ * cancellation is none of theirs, nor theirs its own. A statement that changes the state of its connection,
+ * by its first keyword (BEGIN, SET, LISTEN …), is refused then: WEIR_EINVAL.
  */
-WEIR_API int weir_pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token,
+WEIR_API int weir_pool_execute(weir_pool *pool, weir_statement *statement, const weir_run *run, void *token,
                                weir_op *op, weir_error *error);
 
 WEIR_END_DECLS

@@ -75,6 +75,8 @@ WEIR_API int weir_reactor_fd(const weir_reactor *reactor);
 WEIR_API void weir_reactor_attach(weir_reactor *reactor);
 /* Does all that is ready, never blocks. WEIR_OK, WEIR_EFORKED. */
 WEIR_API int weir_reactor_dispatch(weir_reactor *reactor);
+/* Sends what was submitted with `hold`. Dispatch and wait do so, too. WEIR_OK, WEIR_EFORKED. */
+WEIR_API int weir_reactor_flush(weir_reactor *reactor);
 /* Takes the next completion; false when there is none. What it carries is the caller's. */
 WEIR_API bool weir_reactor_next(weir_reactor *reactor, weir_completion *out);
 /*

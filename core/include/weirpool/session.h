@@ -16,8 +16,9 @@ WEIR_API int weir_session_release(weir_session session);
 /* As release, but the connection is closed, and replaced when the pool wants one. */
 WEIR_API int weir_session_discard(weir_session session);
 
-/* Runs a statement; timeout_ms: WEIR_TIMEOUT_DEFAULT is command_timeout, -1 none. The statement is ref'd. */
-WEIR_API int weir_session_execute(weir_session session, weir_statement *statement, int64_t timeout_ms,
+/* Runs a statement; of *run (NULL: as weir_run_init) only timeout_ms counts, WEIR_TIMEOUT_DEFAULT is
+   command_timeout. The statement is ref'd. */
+WEIR_API int weir_session_execute(weir_session session, weir_statement *statement, const weir_run *run,
                                   void *token, weir_op *op, weir_error *error);
 /*
  * Begins a transaction on a plain connection, or a savepoint where one is open (`begin` must be NULL or all

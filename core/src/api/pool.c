@@ -23,6 +23,26 @@ int weir__forked(weir_error *error) {
                       "the pool was opened before this process was forked: open one in the child");
 }
 
+/* What an older caller's struct holds, in this version's, which has the defaults for the rest. */
+static int adopt(void *to, size_t full, const void *from, size_t size, const char *what, weir_error *error) {
+    if (size < sizeof(size_t) || size > full)
+        return weir__fail(error, WEIR_EINVAL,
+                          "%s was not made by its _init, or by that of a newer version of this library",
+                          what);
+    memcpy(to, from, size);
+    return WEIR_OK;
+}
+
+void weir_run_init(weir_run *run) {
+    if (run) *run = (weir_run){.size = sizeof *run, .timeout_ms = WEIR_TIMEOUT_DEFAULT};
+}
+
+int weir__take_run(weir_run *run, const weir_run *given, weir_error *error) {
+    weir_run_init(run);
+    int code = given ? adopt(run, sizeof *run, given, given->size, "weir_run", error) : WEIR_OK;
+    return code ? code : weir__check_timeout(run->timeout_ms, "timeout", error);
+}
+
 static int no_pool(weir_error *error) { return weir__fail(error, WEIR_EINVAL, "pool is NULL"); }
 
 static uint64_t seed(const void *salt) {
@@ -122,9 +142,12 @@ int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *toke
                       weir_op *op, weir_error *error) {
     if (!pool || !checkout || !session || !op)
         return weir__fail(error, WEIR_EINVAL, "pool, checkout, session and op are needed");
-    if (checkout->size != sizeof *checkout)
-        return weir__fail(error, WEIR_EINVAL, "checkout was not made by weir_checkout_init of this version");
-    int code = weir__check_timeout(checkout->checkout_timeout_ms, "checkout_timeout", error);
+    weir_checkout own;
+    weir_checkout_init(&own);
+    int code = adopt(&own, sizeof own, checkout, checkout->size, "weir_checkout", error);
+    if (code) return code;
+    checkout = &own;
+    code = weir__check_timeout(checkout->checkout_timeout_ms, "checkout_timeout", error);
     if (!code) code = weir__check_timeout(checkout->session_timeout_ms, "timeout", error);
     if (code) return code;
     if (!weir__enter(pool->reactor)) return weir__forked(error);
@@ -133,15 +156,16 @@ int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *toke
     return code;
 }
 
-int weir_pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token,
+int weir_pool_execute(weir_pool *pool, weir_statement *statement, const weir_run *run, void *token,
                       weir_op *op, weir_error *error) {
+    weir_run own;
     if (!pool || !statement || !op)
         return weir__fail(error, WEIR_EINVAL, "pool, statement and op are needed");
-    int code = weir__check_timeout(timeout_ms, "timeout", error);
+    int code = weir__take_run(&own, run, error);
     if (!code) code = weir__statement_check(statement, error);
     if (code) return code;
     if (!weir__enter(pool->reactor)) return weir__forked(error);
-    code = weir__pool_execute(pool, statement, timeout_ms, token, op, error);
+    code = weir__pool_execute(pool, statement, &own, token, op, error);
     weir__leave(pool->reactor);
     return code;
 }

@@ -26,6 +26,14 @@ int weir_reactor_dispatch(weir_reactor *reactor) {
     return WEIR_OK;
 }
 
+int weir_reactor_flush(weir_reactor *reactor) {
+    if (!reactor) return WEIR_EINVAL;
+    if (!weir__enter(reactor)) return WEIR_EFORKED;
+    weir__flush(reactor);
+    weir__leave(reactor);
+    return WEIR_OK;
+}
+
 bool weir_reactor_next(weir_reactor *reactor, weir_completion *out) {
     if (!reactor || !out || !weir__enter(reactor)) return false;
     bool taken = weir__reactor_take_next(reactor, out);

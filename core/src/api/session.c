@@ -24,15 +24,16 @@ static int give_back(weir_session session, bool discard) {
 int weir_session_release(weir_session session) { return give_back(session, false); }
 int weir_session_discard(weir_session session) { return give_back(session, true); }
 
-int weir_session_execute(weir_session session, weir_statement *statement, int64_t timeout_ms, void *token,
+int weir_session_execute(weir_session session, weir_statement *statement, const weir_run *run, void *token,
                          weir_op *op, weir_error *error) {
     weir__slot *slot;
+    weir_run own;
     if (!statement || !op) return weir__fail(error, WEIR_EINVAL, "statement and op are needed");
-    int code = weir__check_timeout(timeout_ms, "timeout", error);
+    int code = weir__take_run(&own, run, error);
     if (!code) code = weir__statement_check(statement, error);
     if (!code) code = enter(session, &slot, error);
     if (code) return code;
-    code = weir__session_execute(slot, statement, timeout_ms, token, op, error);
+    code = weir__session_execute(slot, statement, &own, token, op, error);
     weir__leave(session.pool->reactor);
     return code;
 }
@@ -73,7 +74,7 @@ int weir_session_inspect(weir_session session, weir_session_info *out, weir_erro
     out->depth = slot->depth;
     out->in_transaction = slot->conn->tx != WEIR__TX_NONE;
     out->failed = slot->conn->tx == WEIR__TX_FAILED;
-    out->busy = slot->task || slot->next;
+    out->busy = slot->live || slot->next;
     out->backend = slot->conn->backend;
     out->age_ms = (weir__reactor_now(slot->pool->reactor) - slot->lent_at) / WEIR__MS;
     weir__leave(session.pool->reactor);

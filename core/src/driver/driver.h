@@ -45,8 +45,8 @@ typedef struct weir__request {
     unsigned before_count; /* when one fails the rest is not run, and its error is the request's */
     int64_t
         timeout_ms; /* for the server's own guard (statement_timeout); -1 none. The host keeps the deadline */
-    bool readonly; /* the server is to refuse whatever writes; it may share a round trip's end with others */
-    bool hold;     /* it need not be sent before `flush` */
+    bool readonly;  /* the server is to refuse whatever writes; it may share a round trip's end with others */
+    bool hold;      /* it need not be sent before `flush` */
     /* ---- the outcome, set by the driver before `done` ---- */
     int code; /* WEIR_OK, or the error's code */
     weir_result
@@ -75,7 +75,7 @@ typedef struct weir__begin {
 
 /* What a statement's text says of it, to a host that lets statements share connections. */
 enum {
-    WEIR__TEXT_STATE = 1, /* its first keyword changes the state of its connection: BEGIN, SET, LISTEN … */
+    WEIR__TEXT_STATE = 1,  /* its first keyword changes the state of its connection: BEGIN, SET, LISTEN … */
     WEIR__TEXT_SHARES = 2, /* may run on a connection that others' statements share: leaves nothing behind */
     WEIR__TEXT_READS = 4,  /* its first keyword is one of those that may stand in a readonly request */
     WEIR__TEXT_AGAIN = 8,  /* only reads, and calls nothing that could do more: may be run twice, unseen */
@@ -142,8 +142,8 @@ struct weir__driver {
     void (*execute)(weir__conn *conn, weir__request *request);
     /* Sends what was held back. NULL: this driver holds nothing back. */
     void (*flush)(weir__conn *conn);
-    /* Ends all that runs soon: it will be `done`, with whatever outcome. The host has its own bound, and calls
-       `stop` when it takes too long. Called once, and no request is given before all are done. */
+    /* Ends all that runs soon: it will be `done`, with whatever outcome. The host has its own bound, and
+       calls `stop` when it takes too long. Called once, and no request is given before all are done. */
     void (*cancel)(weir__conn *conn);
     /* Makes the connection fit for the next borrower: ends a transaction, undoes what statements left behind.
        False: there was nothing to do. True: request will be `done`; when it failed the host stops the

@@ -8,7 +8,17 @@ static const char *check_counts(const weir_pool *pool) {
         if (counts[s] != pool->counts[s]) return "a state's count is not the number of slots in it";
     for (const weir__link *l = pool->idle.next; l != &pool->idle; l = l->next) idle++;
     if (idle != pool->counts[WEIR__IDLE]) return "the idle list is not the idle slots";
+    int shared = 0, claimed = 0, lane = 0;
+    for (const weir__link *l = pool->lane.next; l != &pool->lane; l = l->next) lane++;
+    if (lane != pool->share.lane_count) return "the number in the lane is not its length";
     for (const weir__link *l = pool->waiters.next; l != &pool->waiters; l = l->next) waiting++;
+    waiting += lane;
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        shared += pool->slots[i]->shared;
+        claimed += pool->slots[i]->claimed;
+    }
+    if (shared != pool->share.count || claimed != pool->share.claimed)
+        return "the number of shared or claimed connections is wrong";
     if (waiting != pool->waiting) return "the number of waiters is not the length of the queue";
     return NULL;
 }
@@ -18,11 +28,25 @@ static const char *check_slot(const weir__slot *slot) {
     if ((slot->loan != 0) != lent) return "a loan without a lent slot, or the reverse";
     if ((slot->conn != NULL) != (slot->state != WEIR__EMPTY))
         return "a connection without a slot, or the reverse";
-    if (slot->task && !slot->busy) return "a task without a request";
-    if (slot->busy && (slot->state == WEIR__IDLE || slot->state == WEIR__EMPTY)) return "an idle slot works";
-    if (slot->task && slot->state != WEIR__RUNNING && !lent) return "a task on a slot that nobody holds";
-    if (slot->state == WEIR__RUNNING && !slot->task) return "a running slot without a task";
-    if (slot->next && !(lent && slot->busy && !slot->task)) return "a task waits for nothing";
+    int flying = 0, live = 0;
+    int64_t load = 0;
+    if (!weir__list_empty(&slot->landed)) return "an answer that has come is given to nobody";
+    for (const weir__link *l = slot->flights.next; l != &slot->flights; l = l->next) {
+        const weir__flight *flight = weir__container(l, weir__flight, link);
+        flying++;
+        live += flight->task != NULL;
+        load += flight->expected;
+        if (flight->task && flight->task->flight != flight) return "a task does not know where it runs";
+    }
+    if (flying != slot->flying || live != slot->live) return "a count of flights is wrong";
+    if (slot->shared && load != slot->load) return "a load is not the sum of what flies";
+    if (slot->shared && (slot->state != WEIR__RUNNING || !slot->live)) return "a shared slot does nothing";
+    if (slot->flying && (slot->state == WEIR__IDLE || slot->state == WEIR__EMPTY))
+        return "an idle slot works";
+    if (slot->live && slot->state != WEIR__RUNNING && !lent) return "a task on a slot that nobody holds";
+    if (slot->state == WEIR__RUNNING && !slot->live) return "a running slot without a task";
+    if (slot->live > 1 && !slot->shared) return "two tasks on a slot that is not shared";
+    if (slot->next && !(lent && slot->flying && !slot->live)) return "a task waits for nothing";
     return NULL;
 }
 
@@ -41,7 +65,8 @@ const char *weir__pool_check(const weir_pool *pool) {
     bool later = pool->failures
                      ? n[WEIR__CONNECTING] + n[WEIR__PREPARING] || weir__timer_running(&pool->retry)
                      : weir__timer_running(&pool->retry);
-    if (pool->waiting > coming && room > 0 && !later) return "somebody waits, and nothing is on its way";
+    if (weir__pool_demand(pool) > coming && room > 0 && !later)
+        return "somebody waits, and nothing is on its way";
     if (pool->closing && (pool->waiting || pool->counts[WEIR__IDLE]))
         return "a closing pool has waiters or idle connections";
     int there = weir__pool_total(pool) - pool->counts[WEIR__CLOSING];

@@ -16,12 +16,13 @@ weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *tok
 
 void weir__task_drop(weir__task *task) {
     weir_statement_unref(task->statement);
+    weir__profile_unref(task->pool, task->profile);
     task->statement = NULL;
+    task->profile = NULL;
     weir__op_drop(&task->op);
 }
 
-/* The first idle connection that is fit to be lent; unfit ones are closed on the way. NULL: none. */
-static weir__slot *take_idle(weir_pool *pool, int64_t now) {
+weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now) {
     const weir_options *options = &pool->config->options;
     for (weir__link *link; (link = weir__list_front(&pool->idle));) {
         weir__slot *slot = weir__container(link, weir__slot, link);
@@ -58,12 +59,14 @@ static void count_grant(weir_pool *pool, int64_t started_at, int64_t now) {
 }
 
 /* Idle -> lent. The slot's site, begin and kind are the caller's to set. */
-static weir_session lend(weir__slot *slot, int64_t now, int64_t session_ms) {
+static weir_session lend(weir__slot *slot, uint64_t owner, int64_t now, int64_t session_ms) {
     weir_pool *pool = slot->pool;
     weir__slot_move(slot, WEIR__LENT);
     slot->loan = ++pool->loans;
     slot->lent_at = now;
     slot->in_use = true;
+    slot->owner = owner;
+    weir__owner_add(pool, owner, 1);
     if (session_ms > 0)
         weir__reactor_start(pool->reactor, &slot->session_timer, weir__deadline(now, session_ms));
     return (weir_session){pool, slot->loan, slot->index};
@@ -74,12 +77,8 @@ static int refuse(weir_pool *pool, weir_error *error, int code, const char *text
     return weir__fail(error, code, "pool %s: %s", weir_pool_name(pool), text);
 }
 
-/* Counts the request. WEIR_OK: *slot is idle and yours; WEIR_PENDING: get in line. */
-static int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
-    pool->stats.checkouts_started++;
-    if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
-    *slot = weir__list_empty(&pool->waiters) ? take_idle(pool, now) : NULL;
-    if (*slot) return WEIR_OK;
+/* Why nobody gets in line now: WEIR_PENDING if he does. */
+static int may_wait(weir_pool *pool, weir_error *error) {
     if (weir__pool_down(pool, error)) {
         pool->stats.checkouts_refused++;
         return error ? error->code : WEIR_ECONNECT;
@@ -91,10 +90,48 @@ static int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *erro
     return WEIR_PENDING;
 }
 
+/* Counts the request for a connection of one's own. WEIR_OK: *slot is idle and yours; WEIR_PENDING: get in
+ * line. */
+static int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
+    pool->stats.checkouts_started++;
+    if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
+    *slot = pool->waiting ? NULL : weir__pool_take_idle(pool, now);
+    return *slot ? WEIR_OK : may_wait(pool, error);
+}
+
+/* Likewise, for a statement that may share one: *slot may be RUNNING. */
+static int ask_to_share(weir_pool *pool, weir__profile *profile, bool readonly, int64_t now,
+                        weir__slot **slot, weir_error *error) {
+    pool->stats.checkouts_started++;
+    if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
+    *slot = pool->share.lane_count ? NULL : weir__share_pick(pool, profile, readonly, now);
+    return *slot ? WEIR_OK : may_wait(pool, error);
+}
+
 static void get_in_line(weir_pool *pool, weir__task *task, int64_t deadline) {
-    weir__list_push_back(&pool->waiters, &task->op.link);
+    weir__list_push_back(task->profile ? &pool->lane : &pool->waiters, &task->op.link);
     pool->waiting++;
+    pool->share.lane_count += task->profile != NULL;
     weir__reactor_start(pool->reactor, &task->op.timer, deadline);
+    weir__share_claim(pool);
+    weir__pool_touch(pool);
+}
+
+void weir__task_leave_line(weir__task *task) {
+    weir_pool *pool = task->pool;
+    weir__list_remove(&task->op.link);
+    pool->waiting--;
+    pool->share.lane_count -= task->profile != NULL;
+    weir__share_claim(pool);
+}
+
+void weir__task_move_on(weir__task *task) {
+    weir_pool *pool = task->pool;
+    task->slot = NULL;
+    task->moved = true;
+    weir__list_push_front(&pool->lane, &task->op.link);
+    pool->waiting++;
+    pool->share.lane_count++;
     weir__pool_touch(pool);
 }
 
@@ -108,7 +145,7 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     code = ask(pool, now, &slot, error);
     if (code == WEIR_OK) {
         count_grant(pool, now, now);
-        *session = lend(slot, now, checkout->session_timeout_ms);
+        *session = lend(slot, checkout->owner, now, checkout->session_timeout_ms);
         slot->transaction = checkout->transaction;
         slot->begin = begin;
         copy_end(slot->file, checkout->file);
@@ -120,6 +157,7 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     weir__task *task = weir__task_new(pool, WEIR_DONE_ACQUIRE, token, now);
     if (!task) return refuse(pool, error, WEIR_ENOMEM, "out of memory for a waiter");
     task->session_ms = checkout->session_timeout_ms;
+    task->owner = checkout->owner;
     task->transaction = checkout->transaction;
     task->begin = begin;
     copy_end(task->file, checkout->file);
@@ -132,30 +170,45 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     return WEIR_PENDING;
 }
 
-static void run_alone(weir__slot *slot, weir__task *task, int64_t now) {
-    weir__slot_move(slot, WEIR__RUNNING);
-    slot->lent_at = now;
-    slot->in_use = true;
+/* Runs a statement of the pool's own on a connection that is idle, or shared. */
+static void run_statement(weir__slot *slot, weir__task *task, int64_t now) {
+    if (slot->state == WEIR__IDLE) {
+        weir__slot_move(slot, WEIR__RUNNING);
+        slot->lent_at = now;
+        if (task->profile)
+            weir__share_begin(slot, task->readonly);
+        else
+            slot->in_use = true;
+    }
     weir__slot_run(slot, task, now);
 }
 
-int weir__pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token,
+int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_run *run, void *token,
                        weir_op *op, weir_error *error) {
     const weir_options *options = &pool->config->options;
     int64_t now = weir__reactor_now(pool->reactor);
     weir__slot *slot = NULL;
-    int code = ask(pool, now, &slot, error);
-    if (code > 0) return code;
-    weir__task *task = weir__task_new(pool, WEIR_DONE_EXECUTE, token, now);
-    if (!task) return refuse(pool, error, WEIR_ENOMEM, "out of memory for an operation");
+    weir__profile *profile = NULL;
+    int code = weir__share_judge(pool, statement, run, &profile, error);
+    if (code) return code;
+    code = profile ? ask_to_share(pool, profile, run->readonly, now, &slot, error)
+                   : ask(pool, now, &slot, error);
+    weir__task *task = code <= 0 ? weir__task_new(pool, WEIR_DONE_EXECUTE, token, now) : NULL;
+    if (!task) {
+        weir__profile_unref(pool, profile);
+        return code > 0 ? code : refuse(pool, error, WEIR_ENOMEM, "out of memory for an operation");
+    }
     *op = task->op.completion.op;
     task->statement = weir_statement_ref(statement);
-    bool given = timeout_ms != WEIR_TIMEOUT_DEFAULT;
-    task->run_ms = given ? timeout_ms : options->command_timeout_ms;
-    if (given) task->run_deadline = weir__deadline(now, timeout_ms);
+    task->profile = profile;
+    task->readonly = run->readonly && pool->share.on;
+    task->hold = run->hold && profile;
+    bool given = run->timeout_ms != WEIR_TIMEOUT_DEFAULT;
+    task->run_ms = given ? run->timeout_ms : options->command_timeout_ms;
+    if (given) task->run_deadline = weir__deadline(now, task->run_ms);
     if (slot) {
         count_grant(pool, now, now);
-        run_alone(slot, task, now);
+        run_statement(slot, task, now);
     } else {
         get_in_line(pool, task,
                     given ? task->run_deadline : weir__deadline(now, options->checkout_timeout_ms));
@@ -165,14 +218,17 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeo
 
 static void grant(weir__slot *slot, weir__task *task, int64_t now) {
     weir_pool *pool = slot->pool;
-    weir__list_remove(&task->op.link);
-    pool->waiting--;
-    count_grant(pool, task->started_at, now);
+    weir__task_leave_line(task);
+    if (task->moved)
+        pool->stats.checkouts_granted++; /* its wait was measured the first time */
+    else
+        count_grant(pool, task->started_at, now);
     if (task->op.completion.kind == WEIR_DONE_EXECUTE) {
-        run_alone(slot, task, now);
+        task->hold = false;
+        run_statement(slot, task, now);
         return;
     }
-    task->op.completion.session = lend(slot, now, task->session_ms);
+    task->op.completion.session = lend(slot, task->owner, now, task->session_ms);
     slot->transaction = task->transaction;
     slot->begin = task->begin;
     memcpy(slot->file, task->file, sizeof slot->file);
@@ -181,21 +237,37 @@ static void grant(weir__slot *slot, weir__task *task, int64_t now) {
     weir__op_complete(&task->op, WEIR_OK);
 }
 
+static weir__task *front_of(const weir__link *list) {
+    weir__link *link = weir__list_front(list);
+    return link ? weir__container(link, weir__task, op.link) : NULL;
+}
+
+/* Who comes next, and where; false: nobody can be served now. An idle connection goes to who came first. */
+static bool next_to_serve(weir_pool *pool, int64_t now, weir__task **task, weir__slot **slot) {
+    weir__task *alone = front_of(&pool->waiters), *sharing = front_of(&pool->lane);
+    bool first = alone && (!sharing || sharing->started_at >= alone->started_at);
+    *task = alone;
+    *slot = first ? weir__pool_take_idle(pool, now) : NULL;
+    if (*slot || !sharing) return *slot;
+    *task = sharing;
+    *slot = weir__share_pick(pool, sharing->profile, sharing->readonly, now);
+    if (*slot || !alone || first) return *slot;
+    *task = alone;
+    *slot = weir__pool_take_idle(pool, now);
+    return *slot;
+}
+
 void weir__pool_serve(weir_pool *pool) {
-    if (weir__list_empty(&pool->waiters) || weir__list_empty(&pool->idle)) return;
+    weir__task *task;
+    weir__slot *slot;
+    if (!pool->waiting) return;
     int64_t now = weir__reactor_now(pool->reactor);
-    while (!weir__list_empty(&pool->waiters)) {
-        weir__slot *slot = take_idle(pool, now);
-        if (!slot) return;
-        grant(slot, weir__container(weir__list_front(&pool->waiters), weir__task, op.link), now);
-    }
+    while (pool->waiting && next_to_serve(pool, now, &task, &slot)) grant(slot, task, now);
 }
 
 void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error) {
-    for (weir__link *link; (link = weir__list_front(&pool->waiters));) {
-        weir__task *task = weir__container(link, weir__task, op.link);
-        weir__list_remove(link);
-        pool->waiting--;
+    for (weir__task *task; (task = front_of(&pool->waiters)) || (task = front_of(&pool->lane));) {
+        weir__task_leave_line(task);
         pool->stats.checkouts_refused++;
         weir__task_fail(task, error, false);
     }

@@ -28,7 +28,7 @@ static bool begin_connect(weir_pool *pool, int64_t now) {
     if (!conn) return false;
     slot->conn = conn;
     slot->news = 0;
-    slot->busy = slot->cancelled = slot->discard = slot->established = false;
+    slot->cancelled = slot->discard = slot->established = false;
     slot->generation = pool->generation;
     slot->begun_at = now;
     slot->lent_at = 0;
@@ -57,9 +57,14 @@ int weir__pool_coming(const weir_pool *pool, int64_t now) {
     return coming;
 }
 
+int weir__pool_demand(const weir_pool *pool) {
+    const weir__share *share = &pool->share;
+    return pool->waiting - share->lane_count + (share->lane_count || share->wish);
+}
+
 static int wanted(const weir_pool *pool, int coming) {
     int there = weir__pool_total(pool) - pool->counts[WEIR__CLOSING];
-    int floor = floor_of(pool) - there, demand = pool->waiting - coming;
+    int floor = floor_of(pool) - there, demand = weir__pool_demand(pool) - coming;
     int want = floor > demand ? floor : demand;
     int room = pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
     return want < room ? want : room;
@@ -70,7 +75,7 @@ void weir__pool_grow(weir_pool *pool) {
     int64_t now = weir__reactor_now(pool->reactor);
     int coming = weir__pool_coming(pool, now);
     int want = wanted(pool, coming);
-    if (pool->waiting && coming > pool->counts[WEIR__CONNECTING] + pool->counts[WEIR__PREPARING] &&
+    if (weir__pool_demand(pool) && coming > pool->counts[WEIR__CONNECTING] + pool->counts[WEIR__PREPARING] &&
         !weir__timer_running(&pool->retry)) /* look again, should they not come */
         weir__reactor_start(pool->reactor, &pool->retry, now + WEIR__COMING_FOR);
     if (want <= 0) return;

@@ -37,7 +37,9 @@ static void lost(weir__conn *conn, weir_error *why) {
 }
 
 static void done(weir__conn *conn, weir__request *request) {
-    (void)request;
+    weir__flight *flight = weir__container(request, weir__flight, request);
+    weir__list_remove(&flight->link);
+    weir__list_push_back(&slot_of(conn)->landed, &flight->link);
     note(conn, WEIR__NEWS_DONE);
 }
 

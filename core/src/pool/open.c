@@ -13,6 +13,8 @@ static void destroy(weir_pool *pool) {
     if (pool->env) pool->driver->env_close(pool->env);
     for (size_t i = 0; i < pool->slot_count; i++) weir__slot_free(pool->slots[i]);
     weir__free(pool->slots);
+    weir__spares_free(pool);
+    weir__share_close(pool);
     weir_error_clear(&pool->last_error);
     weir__config_free(pool->config);
     weir__free(pool);
@@ -39,14 +41,18 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     weir__list_init(&pool->idle);
     weir__list_init(&pool->news);
     weir__list_init(&pool->waiters);
+    weir__list_init(&pool->lane);
+    weir__list_init(&pool->spares);
     weir__list_init(&pool->closers);
     weir__timer_init(&pool->retry, weir__pool_retry);
     weir__timer_init(&pool->reaper, weir__pool_reap);
     weir__timer_init(&pool->grace, weir__pool_grace_over);
     pool->base =
         (weir__env){driver, config, &weir__pool_host, &reactor->clock, &reactor->log, reactor->mailbox};
-    pool->env = driver->env_open(&pool->base, error);
-    if (pool->env) return pool;
+    if (!weir__share_open(pool))
+        weir__fail(error, WEIR_ENOMEM, "out of memory for a pool");
+    else if ((pool->env = driver->env_open(&pool->base, error)))
+        return pool;
     destroy(pool);
     return NULL;
 }

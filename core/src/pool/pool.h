@@ -10,6 +10,7 @@
 
 #include <weirpool/session.h>
 
+#include "base/lru.h"
 #include "base/rng.h"
 #include "driver/driver.h"
 #include "metrics/histogram.h"
@@ -53,6 +54,23 @@ enum {
 
 typedef struct weir__slot weir__slot;
 typedef struct weir__task weir__task;
+typedef struct weir__profile weir__profile;
+
+/* A request on its way, and whose it is. It stays in its place until the driver is done with it. */
+typedef struct weir__flight {
+    weir__request request; /* first */
+    weir__link link;       /* in the slot's flights or landed ones; or in the pool's spares */
+    weir__slot *slot;
+    weir__task *task; /* whose answer it is; NULL: nobody's any more */
+    int64_t sent_at;
+    weir__profile *profile; /* counted; of a statement that shares its connection, else NULL */
+    int64_t expected;       /* ns that the statement is believed to take, as it stands in the slot's load */
+    /* ---- of a session's */
+    const char *before[WEIR__DEPTH_MAX + 2];
+    signed char levels[WEIR__DEPTH_MAX + 2]; /* what `sent` is when so many of them have been run */
+    unsigned owed;                           /* the first so many of `before` end what is dead */
+    int ending;                              /* the depth of the transaction that it ends; 0: none */
+} weir__flight;
 
 struct weir__slot {
     weir_pool *pool;
@@ -68,16 +86,24 @@ struct weir__slot {
     weir__grave grave;
     weir_error lost; /* what the driver said with NEWS_LOST */
 
-    weir__request request;
-    bool busy;        /* the driver works on `request` */
-    bool cancelled;   /* … and has been asked to cancel it */
-    weir__task *task; /* whose answer it is; NULL: nobody's any more */
+    weir__link flights; /* in the order of sending */
+    weir__link landed;  /* those that the driver is done with, not yet settled */
+    int flying;         /* all of these */
+    int live;           /* … whose answer somebody waits for */
+    weir__flight own;   /* one that takes no memory */
+    bool own_used;
+    bool cancelled;   /* the driver has been asked to cancel what flies */
     weir__task *next; /* the session's next, waiting for a request that drains */
-    int64_t sent_at;
-    const char *before[WEIR__DEPTH_MAX + 2];
-    signed char levels[WEIR__DEPTH_MAX + 2]; /* what `sent` is when so many of them have been run */
-    unsigned owed;                           /* the first so many of `before` end what is dead */
-    int ending;                              /* the depth of the transaction that the request ends; 0: none */
+
+    /* ---- RUNNING, and others' statements may join: share.c */
+    bool shared;
+    bool claimed;           /* it takes no more of them */
+    bool readonly;          /* it runs readonly statements alone */
+    weir__link shared_link; /* in the pool's shared ones */
+    weir__held held;        /* statements wait in the driver to be sent together */
+    int64_t load;           /* ns that what flies is believed to take */
+    int64_t head_at;        /* since then the oldest one has been the server's only concern */
+    weir__timer overrun;    /* when it has been so for too long */
 
     unsigned generation; /* the pool's, when the connection was begun */
     int64_t begun_at;    /* the attempt to connect */
@@ -100,6 +126,7 @@ struct weir__slot {
     int dead;          /* … and from here on they have ended for him; WEIR__NONE_DEAD: none */
     bool broken_off;   /* the transaction was ended by a statement of the holder's own */
     weir__timer session_timer;
+    uint64_t owner; /* who holds it, by a number of his own; 0 unknown */
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
     int line;
 };
@@ -108,7 +135,8 @@ struct weir__slot {
 struct weir__task {
     weir__op op; /* first */
     weir_pool *pool;
-    weir__slot *slot; /* where it runs or waits to run; NULL while it waits for a connection */
+    weir__slot *slot;     /* where it runs or waits to run; NULL while it waits for a connection */
+    weir__flight *flight; /* … once it runs */
     int64_t started_at;
     /* execute */
     weir_statement *statement;
@@ -118,14 +146,47 @@ struct weir__task {
     int64_t session_ms;
     bool transaction;
     const char *begin;
+    uint64_t owner;
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
     int line;
     /* end of a transaction */
     int depth; /* of the one that it ends; 0: it ends none */
     bool commit;
+    /* share.c */
+    bool readonly, hold;
+    bool moved; /* it was taken off a connection where it waited behind another one for too long */
+    weir__profile *profile; /* counted; NULL: it runs on a connection of its own */
 };
 _Static_assert(sizeof(weir__task) <= WEIR__OP_BYTES, "an operation has outgrown its place");
 _Static_assert(sizeof(weir__task) <= 512, "a waiter takes less than 512 bytes");
+
+/* What is known of a statement's text. */
+struct weir__profile {
+    weir__lru_node node;
+    int references;
+    unsigned text;      /* WEIR__TEXT_… */
+    int64_t alone;      /* ns, a moving mean: from sending to answer with nothing before it; 0 unknown */
+    int64_t behind;     /* … what it adds to a connection that is busy; 0 unknown */
+    int64_t tried_at;   /* when it last ran behind another one only to find that out */
+    int64_t stalled_at; /* when it last kept others waiting for longer than pipeline_max_wait; 0 never */
+    char sql[];
+};
+
+/* Letting statements share connections: what share.c keeps for the pool. */
+enum { WEIR__OWNERS = 64 };
+typedef struct weir__share {
+    bool on;          /* the option, and a driver that can */
+    int64_t max_wait; /* ns, the option pipeline_max_wait */
+    weir__link slots; /* RUNNING and shared */
+    int count;        /* of them */
+    int claimed;      /* … that take no more statements, since somebody wants a connection for himself */
+    int lane_count;   /* who waits in the lane */
+    int width;        /* so many connections are kept busy before they are filled deeper */
+    bool wish;        /* one more connection would have been made busy, had there been one */
+    weir__lru profiles;
+    int64_t nearest, nearest_before, nearest_until; /* the quickest answer of late: see weir__share_landed */
+    uint16_t owners[WEIR__OWNERS]; /* who holds a connection: how many of them have a number that ends so */
+} weir__share;
 
 struct weir_pool {
     weir_reactor *reactor;
@@ -144,8 +205,12 @@ struct weir_pool {
     weir__link news;
     weir__deferred settle;
 
-    weir__link waiters; /* tasks, first come first served */
-    int waiting;
+    weir__link waiters; /* tasks that want a connection for themselves, first come first served */
+    weir__link lane;    /* … and those that may share one */
+    int waiting;        /* both */
+    weir__link spares;  /* flights for later */
+    int spare_count;
+    weir__share share;
 
     unsigned generation;
     uint64_t loans;
@@ -209,6 +274,8 @@ void weir__connect_overdue(weir__slot *slot);
 void weir__pool_recovered(weir_pool *pool);
 /* The host says so. */
 void weir__slot_init_failed(weir__slot *slot, int code, const char *what);
+/* How many connections those who wait could use. */
+int weir__pool_demand(const weir_pool *pool);
 /* Those that a waiter may count on: being made, or expected back soon. */
 int weir__pool_coming(const weir_pool *pool, int64_t now);
 /* Lends the connection to the host for its init: -> PREPARING. */
@@ -221,27 +288,47 @@ void weir__pool_check_open(weir_pool *pool);
 /* ---- checkout.c ---- */
 int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session,
                        weir_op *op, weir_error *error);
-int weir__pool_execute(weir_pool *pool, weir_statement *statement, int64_t timeout_ms, void *token,
+int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_run *run, void *token,
                        weir_op *op, weir_error *error);
 /* NULL: out of memory. */
 weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *token, int64_t now);
 /* Frees the task without a completion, and its statement. */
 void weir__task_drop(weir__task *task);
+/* The first idle connection that is fit to be lent; unfit ones are closed on the way. NULL: none. */
+weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now);
+/* Out of the queue. */
+void weir__task_leave_line(weir__task *task);
+/* Into the lane, in front of all: it was on a connection already. */
+void weir__task_move_on(weir__task *task);
 /* Lends idle connections to those who wait. */
 void weir__pool_serve(weir_pool *pool);
 /* Answers everyone who waits with an error. */
 void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error);
 
+/* ---- flight.c ---- */
+/* In the slot's line of flights. NULL: out of memory; never for the first of a slot. */
+weir__flight *weir__flight_new(weir__slot *slot);
+/* Out of it; what the request holds is freed. */
+void weir__flight_free(weir__flight *flight);
+/* Those of a slot whose connection is gone. */
+void weir__flights_free(weir__slot *slot);
+void weir__spares_free(weir_pool *pool);
+static inline bool weir__slot_busy(const weir__slot *slot) { return slot->flying > 0; }
+/* The first whose answer somebody waits for; NULL: none. */
+weir__flight *weir__slot_live(const weir__slot *slot);
+/* Nobody waits for its answer any more: the task is the caller's to complete or to drop. */
+weir__task *weir__flight_detach(weir__flight *flight, int64_t now);
+
 /* ---- request.c ---- */
-/* Makes the slot's request from the task, whose statement it takes. False: there is nothing to be ended on
+/* Makes the flight's request from the task, whose statement it takes. False: there is nothing to be ended on
  * the server. */
-bool weir__request_build(weir__slot *slot, weir__task *task);
+bool weir__request_build(weir__flight *flight, weir__task *task);
 /* How many transactions of the holder's the server has open, as far as the last answer told. */
 int weir__levels_alive(const weir__slot *slot);
 /* The transaction of that depth, and those in it, have ended for the holder, whatever the server has. */
 void weir__levels_die(weir__slot *slot, int from);
 /* Learns from the request's outcome what the server has open. */
-void weir__request_settle(weir__slot *slot);
+void weir__request_settle(weir__flight *flight);
 /* The answer to an end that needs nothing to be sent: WEIR_ETRANSACTION when a commit has nothing to commit
  * any more. */
 int weir__nothing_to_end(weir__slot *slot, bool commit, weir_error *error);
@@ -250,16 +337,46 @@ int weir__nothing_to_end(weir__slot *slot, bool commit, weir_error *error);
 /* Fails the task with a copy of *why, or, when it was sent and is a COMMIT, with WEIR_EOUTCOME. */
 void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent);
 static inline bool weir__task_commits(const weir__task *task) { return task->depth == 1 && task->commit; }
-/* Gives the slot's request, built from the task, to the driver. */
+/* Gives a request, built from the task, to the driver. */
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now);
-/* The request has ended: answers the task. */
-void weir__slot_answer(weir__slot *slot, int64_t now);
+/* The request has ended: answers the task; the flight is gone then. */
+void weir__flight_answer(weir__flight *flight, int64_t now);
 /* The task's deadline. */
 void weir__task_expired(weir__timer *timer);
 /* The caller's cancel. */
 void weir__task_cancelled(weir__op *op);
-/* Detaches the task that runs on the slot and asks the driver to cancel; the task is the caller's then. */
-weir__task *weir__slot_abandon(weir__slot *slot, bool cancel);
+/* Detaches the task, which is the caller's then. When nobody waits for anything on the connection any more,
+ * the driver is asked to cancel, unless `finish`. */
+weir__task *weir__flight_abandon(weir__flight *flight, bool finish);
+/* Asks the driver, once, to end what flies. */
+void weir__slot_cancel(weir__slot *slot);
+/* Nobody waits any more for what flies on a RUNNING slot: -> DRAINING, and cancelled. */
+void weir__slot_drain(weir__slot *slot, int64_t now);
+
+/* ---- share.c ---- */
+bool weir__share_open(weir_pool *pool);
+void weir__share_close(weir_pool *pool);
+/* What is known of the statement, with a reference of the caller's, when it may share a connection; NULL in
+ * *out: it wants one for itself. WEIR_EINVAL: the pool does not run it. */
+int weir__share_judge(weir_pool *pool, const weir_statement *statement, const weir_run *run,
+                      weir__profile **out, weir_error *error);
+void weir__profile_unref(weir_pool *pool, weir__profile *profile);
+/* A connection for such a statement, which may have to become busy for it; NULL: it waits in the lane. */
+weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, bool readonly, int64_t now);
+/* An idle slot, RUNNING by now, takes statements from here on. */
+void weir__share_begin(weir__slot *slot, bool readonly);
+/* … and no longer. NULL-safe for slots that never did. */
+void weir__share_end(weir__slot *slot);
+void weir__share_sent(weir__flight *flight, int64_t now);
+/* Answers have come together: learns how long their statements take. */
+void weir__share_landed(weir__slot *slot, int64_t now);
+/* As many connections are kept from taking more as there are waiters who want one for themselves. */
+void weir__share_claim(weir_pool *pool);
+void weir__share_overrun(weir__timer *timer);
+void weir__share_flush(weir__held *held);
+void weir__owner_add(weir_pool *pool, uint64_t owner, int n);
+/* Whether he holds a connection. */
+bool weir__owner_holds(const weir_pool *pool, uint64_t owner);
 
 /* ---- release.c ---- */
 /* The connection is nobody's: reset it if need be, then lend, keep or close it. */
@@ -270,7 +387,7 @@ void weir__slot_bound_fired(weir__timer *timer);
 
 /* ---- session.c ---- */
 int weir__session_find(weir_session session, weir__slot **out, weir_error *error);
-int weir__session_execute(weir__slot *slot, weir_statement *statement, int64_t timeout_ms, void *token,
+int weir__session_execute(weir__slot *slot, weir_statement *statement, const weir_run *run, void *token,
                           weir_op *op, weir_error *error);
 int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *depth, weir_error *error);
 int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, weir_op *op, weir_error *error);

@@ -1,8 +1,6 @@
 /* A connection that is nobody's any more: drained, reset, then lent, kept or closed. */
 #include "pool/pool.h"
 
-#include <string.h>
-
 #include "base/error.h"
 
 static bool to_be_closed(const weir__slot *slot, int64_t now) {
@@ -29,7 +27,7 @@ void weir__slot_release(weir__slot *slot, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__slot_end_use(slot, now);
     if (slot->state == WEIR__PREPARING) {
-        if (slot->discard || slot->busy) {
+        if (slot->discard || slot->flying) {
             weir__slot_init_failed(slot, WEIR_ECONNECT,
                                    slot->discard ? "failed" : "ended while a statement of it ran");
             return;
@@ -37,20 +35,22 @@ void weir__slot_release(weir__slot *slot, int64_t now) {
         weir__pool_recovered(pool);
         pool->driver->baseline(slot->conn);
     }
-    if (slot->busy) { /* its answer is nobody's: wait for it, and hasten it, unless it is a COMMIT or its kind
-                       */
+    weir__share_end(slot);
+    if (slot->flying) { /* its answer is nobody's: wait for it, and hasten it, unless it is a COMMIT or its
+                           kind */
+        weir__flight *flight = weir__container(slot->flights.prev, weir__flight, link);
         weir__slot_move(slot, WEIR__DRAINING);
-        weir__slot_abandon(slot, slot->request.statement != NULL);
+        weir__reactor_start(pool->reactor, &slot->bound, now + WEIR__CLEAN_BOUND);
+        if (flight->request.statement) weir__slot_cancel(slot);
         return;
     }
     if (to_be_closed(slot, now)) {
         close_quietly(slot);
         return;
     }
-    memset(&slot->request, 0, sizeof slot->request);
-    slot->busy = true; /* before the call: it may tell that it is done before it returns */
-    if (!pool->driver->reset(slot->conn, &slot->request)) {
-        slot->busy = false;
+    weir__flight *flight = weir__flight_new(slot); /* the slot's own */
+    if (!pool->driver->reset(slot->conn, &flight->request)) {
+        weir__flight_free(flight);
         weir__slot_ready(slot, now);
         return;
     }

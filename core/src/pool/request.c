@@ -6,15 +6,13 @@
  */
 #include "pool/pool.h"
 
-#include <string.h>
-
 #include "base/error.h"
 
 /* `level`: what the server has open when the text has been run. */
-static void put(weir__slot *slot, const char *text, int level) {
-    unsigned n = slot->request.before_count++;
-    slot->before[n] = text;
-    slot->levels[n] = (signed char)level;
+static void put(weir__flight *flight, const char *text, int level) {
+    unsigned n = flight->request.before_count++;
+    flight->before[n] = text;
+    flight->levels[n] = (signed char)level;
 }
 
 int weir__levels_alive(const weir__slot *slot) {
@@ -25,64 +23,68 @@ void weir__levels_die(weir__slot *slot, int from) {
     if (from < slot->dead) slot->dead = from;
 }
 
-static void put_owed(weir__slot *slot) {
+static void put_owed(weir__flight *flight) {
+    const weir__slot *slot = flight->slot;
     int level = weir__levels_alive(slot);
     if (slot->sent <= level) return;
-    slot->owed = level ? 2 : 1;
+    flight->owed = level ? 2 : 1;
     if (level) {
-        put(slot, weir__savepoint_rollback(level + 1), level + 1);
-        put(slot, weir__savepoint_release(level + 1), level);
+        put(flight, weir__savepoint_rollback(level + 1), level + 1);
+        put(flight, weir__savepoint_release(level + 1), level);
     } else {
-        put(slot, "ROLLBACK", 0);
+        put(flight, "ROLLBACK", 0);
     }
 }
 
-static void put_beginnings(weir__slot *slot) {
+static void put_beginnings(weir__flight *flight) {
+    const weir__slot *slot = flight->slot;
     for (int level = weir__levels_alive(slot) + 1; level <= slot->depth; level++)
-        put(slot, level == 1 ? slot->begin : weir__savepoint(level), level);
+        put(flight, level == 1 ? slot->begin : weir__savepoint(level), level);
 }
 
-static void put_end(weir__slot *slot, const weir__task *task) {
+static void put_end(weir__flight *flight, const weir__task *task) {
     int depth = task->depth;
-    if (task->commit) put_owed(slot);
+    if (task->commit) put_owed(flight);
     if (depth == 1) {
-        slot->request.command = task->commit ? "COMMIT" : "ROLLBACK";
+        flight->request.command = task->commit ? "COMMIT" : "ROLLBACK";
     } else {
-        if (!task->commit) put(slot, weir__savepoint_rollback(depth), depth);
-        slot->request.command = weir__savepoint_release(depth);
+        if (!task->commit) put(flight, weir__savepoint_rollback(depth), depth);
+        flight->request.command = weir__savepoint_release(depth);
     }
 }
 
-bool weir__request_build(weir__slot *slot, weir__task *task) {
-    weir__request *request = &slot->request;
+bool weir__request_build(weir__flight *flight, weir__task *task) {
+    weir__slot *slot = flight->slot;
+    weir__request *request = &flight->request;
     if (task->depth && weir__levels_alive(slot) < task->depth) return false;
-    memset(request, 0, sizeof *request);
     request->statement = task->statement; /* with its reference */
     task->statement = NULL;
-    request->before = slot->before;
+    request->before = flight->before;
     request->timeout_ms = task->run_ms;
-    slot->ending = task->depth;
-    slot->owed = 0;
+    request->readonly = task->readonly;
+    request->hold = task->hold;
+    flight->ending = task->depth;
     if (task->depth) {
         if (task->depth == 1) slot->broken_off = false;
-        put_end(slot, task);
+        put_end(flight, task);
     } else {
-        put_owed(slot);
-        put_beginnings(slot);
+        put_owed(flight);
+        put_beginnings(flight);
     }
     return true;
 }
 
-void weir__request_settle(weir__slot *slot) {
-    const weir__request *request = &slot->request;
+void weir__request_settle(weir__flight *flight) {
+    weir__slot *slot = flight->slot;
+    const weir__request *request = &flight->request;
     unsigned begun = request->begun < request->before_count ? request->begun : request->before_count;
     if (!slot->loan) return; /* what is still open goes with the reset */
-    if (begun) slot->sent = slot->levels[begun - 1];
-    if (slot->owed && begun >= slot->owed) slot->dead = WEIR__NONE_DEAD;
-    if (slot->ending && request->code == WEIR_OK)
-        slot->sent = slot->ending - 1;
-    else if (slot->ending)
-        weir__levels_die(slot, slot->ending);
+    if (begun) slot->sent = flight->levels[begun - 1];
+    if (flight->owed && begun >= flight->owed) slot->dead = WEIR__NONE_DEAD;
+    if (flight->ending && request->code == WEIR_OK)
+        slot->sent = flight->ending - 1;
+    else if (flight->ending)
+        weir__levels_die(slot, flight->ending);
     bool open = slot->conn->tx != WEIR__TX_NONE;
     if (!open || slot->sent < slot->dead) slot->dead = WEIR__NONE_DEAD;
     if (open) return;

@@ -13,7 +13,9 @@ void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
         why = &unknown;
     }
     weir_statement_unref(task->statement);
+    weir__profile_unref(task->pool, task->profile);
     task->statement = NULL;
+    task->profile = NULL;
     weir__op_fail(&task->op, why);
     weir_error_clear(&unknown);
 }
@@ -29,23 +31,32 @@ static void end_without_request(weir__slot *slot, weir__task *task) {
 
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     weir_pool *pool = slot->pool;
-    weir__request *request = &slot->request;
+    weir__flight *flight = weir__flight_new(slot);
     task->slot = slot;
-    if (!weir__request_build(slot, task)) {
+    if (!flight) {
+        weir_error why = WEIR_ERROR_INIT;
+        weir__fail(&why, WEIR_ENOMEM, "out of memory for an operation");
+        weir__task_fail(task, &why, false);
+        weir_error_clear(&why);
+        return;
+    }
+    if (!weir__request_build(flight, task)) {
+        weir__flight_free(flight);
         end_without_request(slot, task);
         return;
     }
-    int64_t deadline = task->run_deadline ? task->run_deadline : weir__deadline(now, task->run_ms);
-    if (deadline != WEIR__NEVER)
-        weir__reactor_start(pool->reactor, &task->op.timer, deadline);
+    if (!task->run_deadline) task->run_deadline = weir__deadline(now, task->run_ms);
+    if (task->run_deadline != WEIR__NEVER)
+        weir__reactor_start(pool->reactor, &task->op.timer, task->run_deadline);
     else
         weir__timer_stop(&pool->reactor->wheel, &task->op.timer);
-    slot->task = task;
-    slot->busy = true;
-    slot->cancelled = false;
-    slot->sent_at = now;
-    if (request->statement) pool->stats.queries_started++;
-    pool->driver->execute(slot->conn, request);
+    task->flight = flight;
+    flight->task = task;
+    flight->sent_at = now;
+    slot->live++;
+    if (flight->request.statement) pool->stats.queries_started++;
+    if (slot->shared) weir__share_sent(flight, now);
+    pool->driver->execute(slot->conn, &flight->request);
 }
 
 /* A statement that the server's own guard ended counts as what it is: a time-out. */
@@ -57,55 +68,69 @@ static void name_timeout(weir__task *task, weir__request *request, int64_t ran) 
     request->error->retryable = false;
 }
 
-void weir__slot_answer(weir__slot *slot, int64_t now) {
-    weir_pool *pool = slot->pool;
-    weir__request *request = &slot->request;
-    weir__task *task = slot->task;
-    bool query = request->statement != NULL;
-    if (slot->state != WEIR__PREPARING) weir__timer_stop(&pool->reactor->wheel, &slot->bound);
-    weir__request_settle(slot);
-    weir_statement_unref(request->statement);
-    request->statement = NULL;
-    slot->busy = slot->cancelled = false;
-    slot->task = NULL;
-    if (!task) {
-        weir_result_free(request->result);
-        weir_error_free(request->error);
-    } else {
-        name_timeout(task, request, now - slot->sent_at);
-        if (query) {
-            weir__histogram_record(&pool->query, now - slot->sent_at);
-            if (request->code == WEIR_OK)
-                pool->stats.queries_succeeded++;
-            else if (request->code == WEIR_ECOMMANDTIMEOUT)
-                pool->stats.queries_timed_out++;
-            else
-                pool->stats.queries_failed++;
-        }
-        task->op.completion.result = request->result;
-        task->op.completion.error = request->error;
-        weir__op_complete(&task->op, request->code);
-    }
-    request->result = NULL;
-    request->error = NULL;
+static void count_query(weir_pool *pool, int code, int64_t ran) {
+    weir__histogram_record(&pool->query, ran);
+    if (code == WEIR_OK)
+        pool->stats.queries_succeeded++;
+    else if (code == WEIR_ECOMMANDTIMEOUT)
+        pool->stats.queries_timed_out++;
+    else
+        pool->stats.queries_failed++;
 }
 
-weir__task *weir__slot_abandon(weir__slot *slot, bool cancel) {
+void weir__flight_answer(weir__flight *flight, int64_t now) {
+    weir__slot *slot = flight->slot;
     weir_pool *pool = slot->pool;
-    weir__task *task = slot->task;
-    slot->task = NULL;
+    weir__request *request = &flight->request;
+    weir__task *task = flight->task;
+    if (!slot->shared && slot->state != WEIR__PREPARING)
+        weir__timer_stop(&pool->reactor->wheel, &slot->bound);
+    weir__request_settle(flight);
+    if (task) {
+        weir__flight_detach(flight, now);
+        name_timeout(task, request, now - flight->sent_at);
+        if (request->statement) count_query(pool, request->code, now - flight->sent_at);
+        task->op.completion.result = request->result;
+        task->op.completion.error = request->error;
+        request->result = NULL;
+        request->error = NULL;
+        weir__profile_unref(pool, task->profile);
+        task->profile = NULL;
+        weir__op_complete(&task->op, request->code);
+    }
+    weir__flight_free(flight);
+    if (!slot->flying) slot->cancelled = false;
+}
+
+weir__task *weir__flight_abandon(weir__flight *flight, bool finish) {
+    weir__slot *slot = flight->slot;
+    weir_pool *pool = slot->pool;
+    int64_t now = weir__reactor_now(pool->reactor);
+    weir__task *task = weir__flight_detach(flight, now);
+    if (slot->live)
+        return task; /* somebody else's statement could be hit: the answer is dropped when it comes */
     if (slot->state == WEIR__RUNNING) {
-        weir__slot_end_use(slot, weir__reactor_now(pool->reactor));
-        weir__slot_move(slot, WEIR__DRAINING);
+        weir__slot_drain(slot, now);
+        return task;
     }
     if (slot->state != WEIR__PREPARING) /* that has a bound over all of it */
-        weir__reactor_start(pool->reactor, &slot->bound,
-                            weir__reactor_now(pool->reactor) + WEIR__CLEAN_BOUND);
-    if (cancel && !slot->cancelled) {
-        slot->cancelled = true;
-        pool->driver->cancel(slot->conn);
-    }
+        weir__reactor_start(pool->reactor, &slot->bound, now + WEIR__CLEAN_BOUND);
+    if (!finish) weir__slot_cancel(slot);
     return task;
+}
+
+void weir__slot_drain(weir__slot *slot, int64_t now) {
+    weir__slot_end_use(slot, now);
+    weir__share_end(slot);
+    weir__slot_move(slot, WEIR__DRAINING);
+    weir__reactor_start(slot->pool->reactor, &slot->bound, now + WEIR__CLEAN_BOUND);
+    weir__slot_cancel(slot);
+}
+
+void weir__slot_cancel(weir__slot *slot) {
+    if (slot->cancelled) return;
+    slot->cancelled = true;
+    slot->pool->driver->cancel(slot->conn);
 }
 
 static void fail_with(weir__task *task, int code, const char *what, int64_t ms, bool was_sent) {
@@ -115,26 +140,22 @@ static void fail_with(weir__task *task, int code, const char *what, int64_t ms, 
     weir_error_clear(&error);
 }
 
-static void leave_line(weir__task *task) {
-    weir__list_remove(&task->op.link);
-    task->pool->waiting--;
-}
-
 void weir__task_expired(weir__timer *timer) {
     weir__task *task = weir__container(timer, weir__task, op.timer);
     weir__slot *slot = task->slot;
     int64_t ms = (weir__reactor_now(task->pool->reactor) - task->started_at) / WEIR__MS;
     if (!slot) {
-        leave_line(task);
+        weir__task_leave_line(task);
         task->pool->stats.checkouts_timed_out++;
-        fail_with(task, WEIR_ECHECKOUTTIMEOUT, "no connection came free in time", ms, false);
+        fail_with(task, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT,
+                  "no connection came free in time", ms, false);
     } else if (slot->next == task) {
         slot->next = NULL;
         if (task->depth) weir__levels_die(slot, task->depth);
         fail_with(task, WEIR_ECOMMANDTIMEOUT, "the session's previous statement was still being cancelled",
                   ms, false);
     } else {
-        weir__slot_abandon(slot, !weir__task_commits(task)); /* a COMMIT on its way is let finish */
+        weir__flight_abandon(task->flight, weir__task_commits(task)); /* a COMMIT on its way is let finish */
         if (task->op.completion.kind == WEIR_DONE_EXECUTE) task->pool->stats.queries_timed_out++;
         fail_with(task, WEIR_ECOMMANDTIMEOUT, "there was no answer in time", ms, true);
     }
@@ -144,14 +165,14 @@ void weir__task_cancelled(weir__op *op) {
     weir__task *task = (weir__task *)op;
     weir__slot *slot = task->slot;
     if (!slot) {
-        leave_line(task);
+        weir__task_leave_line(task);
         task->pool->stats.checkouts_cancelled++;
     } else if (slot->next == task) {
         slot->next = NULL;
         if (task->depth) weir__levels_die(slot, task->depth);
     } else {
         bool query = op->completion.kind == WEIR_DONE_EXECUTE;
-        weir__slot_abandon(slot, query); /* a COMMIT on its way is let finish */
+        weir__flight_abandon(task->flight, !query); /* a COMMIT on its way is let finish */
         if (query) task->pool->stats.queries_cancelled++;
     }
     weir__task_drop(task);

@@ -46,7 +46,7 @@ int weir__session_find(weir_session session, weir__slot **out, weir_error *error
 }
 
 /* Another operation is running, or about to. A request that only drains is not in the way. */
-static bool is_busy(const weir__slot *slot) { return slot->task || slot->next; }
+static bool is_busy(const weir__slot *slot) { return slot->live || slot->next; }
 
 static int busy(const weir__slot *slot, weir_error *error) {
     return weir__fail(
@@ -58,7 +58,7 @@ static int busy(const weir__slot *slot, weir_error *error) {
 /* Runs it now, or when what drains has ended. */
 static int run_or_queue(weir__slot *slot, weir__task *task, int64_t now, weir_op *op) {
     *op = task->op.completion.op;
-    if (!slot->busy) {
+    if (!slot->flying) {
         weir__slot_run(slot, task, now);
         return WEIR_PENDING;
     }
@@ -69,7 +69,7 @@ static int run_or_queue(weir__slot *slot, weir__task *task, int64_t now, weir_op
     return WEIR_PENDING;
 }
 
-int weir__session_execute(weir__slot *slot, weir_statement *statement, int64_t timeout_ms, void *token,
+int weir__session_execute(weir__slot *slot, weir_statement *statement, const weir_run *run, void *token,
                           weir_op *op, weir_error *error) {
     weir_pool *pool = slot->pool;
     if (is_busy(slot)) return busy(slot, error);
@@ -81,7 +81,8 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, int64_t t
         slot->broken_off = false;
     }
     task->statement = weir_statement_ref(statement);
-    task->run_ms = timeout_ms == WEIR_TIMEOUT_DEFAULT ? pool->config->options.command_timeout_ms : timeout_ms;
+    task->run_ms =
+        run->timeout_ms == WEIR_TIMEOUT_DEFAULT ? pool->config->options.command_timeout_ms : run->timeout_ms;
     return run_or_queue(slot, task, now, op);
 }
 
@@ -98,7 +99,7 @@ int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *de
     if (slot->depth + slot->transaction >= WEIR__DEPTH_MAX)
         return weir__fail(error, WEIR_ETRANSACTION, "more than %d transactions in each other",
                           WEIR__DEPTH_MAX);
-    if (outermost && !slot->busy && !slot->sent && slot->conn->tx != WEIR__TX_NONE)
+    if (outermost && !slot->flying && !slot->sent && slot->conn->tx != WEIR__TX_NONE)
         return weir__fail(
             error, WEIR_ETRANSACTION,
             "a transaction that a statement of yours has begun is still open: end it first, or leave "
@@ -121,7 +122,7 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
         return weir__fail(error, WEIR_ETRANSACTION,
                           "the transaction of depth %d cannot end: the innermost one has %d", depth,
                           slot->depth);
-    if (!slot->busy && weir__levels_alive(slot) < depth) { /* what drains may begin it yet */
+    if (!slot->flying && weir__levels_alive(slot) < depth) { /* what drains may begin it yet */
         slot->depth--;
         return weir__nothing_to_end(slot, commit, error);
     }
@@ -137,18 +138,19 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
 
 /* Takes what the holder waits for away from the slot, and answers it with *why. */
 static void fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *counter) {
-    weir__task *running = slot->task, *next = slot->next;
-    slot->task = slot->next = NULL;
-    if (running) {
+    for (weir__flight *flight; (flight = weir__slot_live(slot));) {
+        weir__task *running = weir__flight_detach(flight, weir__reactor_now(slot->pool->reactor));
         if (running->op.completion.kind == WEIR_DONE_EXECUTE) ++*counter;
         weir__task_fail(running, why, true);
     }
+    weir__task *next = slot->next;
+    slot->next = NULL;
     if (next) weir__task_fail(next, why, false);
 }
 
 void weir__session_return(weir__slot *slot, bool discard) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
-    if (slot->task || slot->next) {
+    if (is_busy(slot)) {
         weir_error why = WEIR_ERROR_INIT;
         weir__fail(&why, WEIR_ECANCELLED, "the session was given back while the operation ran");
         fail_tasks(slot, &why, &slot->pool->stats.queries_cancelled);

@@ -1,13 +1,8 @@
 /* What the drivers have told is acted upon here, before the lock is left. */
 #include "pool/pool.h"
 
-/* lost: the connection has gone with it and takes no more requests; it is closed next. */
-static void request_done(weir__slot *slot, bool lost) {
-    weir__slot_state state = slot->state;
-    int64_t now = weir__reactor_now(slot->pool->reactor);
-    bool failed_reset = state == WEIR__RESETTING && slot->request.code != WEIR_OK;
-    weir__slot_answer(slot, now);
-    if (lost) return;
+/* Nothing flies any more: what the connection was busy with has ended. */
+static void requests_done(weir__slot *slot, weir__slot_state state, bool failed_reset, int64_t now) {
     switch (state) {
     case WEIR__RUNNING:
     case WEIR__DRAINING:
@@ -38,6 +33,25 @@ static void request_done(weir__slot *slot, bool lost) {
     }
 }
 
+/* lost: the connection has gone with it and takes no more requests; it is closed next. */
+static void settle_landed(weir__slot *slot, bool lost) {
+    int64_t now = weir__reactor_now(slot->pool->reactor);
+    weir__slot_state state = slot->state;
+    bool failed_reset = false;
+    if (weir__list_empty(&slot->landed)) return;
+    if (slot->shared) weir__share_landed(slot, now);
+    for (weir__link *link; (link = weir__list_front(&slot->landed));) {
+        weir__flight *flight = weir__container(link, weir__flight, link);
+        failed_reset = state == WEIR__RESETTING && flight->request.code != WEIR_OK;
+        weir__flight_answer(flight, now);
+    }
+    if (lost) return;
+    if (!slot->flying)
+        requests_done(slot, state, failed_reset, now);
+    else if (state == WEIR__RUNNING && !slot->live)
+        weir__slot_drain(slot, now); /* nobody waits for the rest */
+}
+
 static void connection_lost(weir__slot *slot) {
     weir_pool *pool = slot->pool;
     weir_error why = slot->lost;
@@ -66,7 +80,7 @@ static void settle_news(weir_pool *pool) {
         unsigned news = slot->news;
         slot->news = 0;
         if (news & WEIR__NEWS_CONNECTED && slot->state == WEIR__CONNECTING) weir__slot_connected(slot);
-        if (news & WEIR__NEWS_DONE && slot->busy) request_done(slot, news & WEIR__NEWS_LOST);
+        if (news & WEIR__NEWS_DONE) settle_landed(slot, news & WEIR__NEWS_LOST);
         if (news & WEIR__NEWS_LOST) connection_lost(slot);
         if (news & WEIR__NEWS_DOWN) weir__bury(pool->reactor, &slot->grave);
     }

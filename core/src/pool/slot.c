@@ -69,8 +69,7 @@ static void bury(weir__grave *grave) {
 static void buried(weir__grave *grave) {
     weir__slot *slot = weir__container(grave, weir__slot, grave);
     slot->conn = NULL;
-    weir_statement_unref(slot->request.statement);
-    slot->request.statement = NULL;
+    weir__flights_free(slot);
     slot->pool->stats.connections_closed += slot->established;
     weir__slot_move(slot, WEIR__EMPTY);
     weir__pool_touch(slot->pool);
@@ -84,6 +83,13 @@ weir__slot *weir__slot_new(weir_pool *pool, uint32_t index) {
     slot->index = index;
     weir__list_init(&slot->news_link);
     weir__list_init(&slot->link);
+    weir__list_init(&slot->flights);
+    weir__list_init(&slot->landed);
+    weir__list_init(&slot->own.link);
+    weir__list_init(&slot->shared_link);
+    weir__list_init(&slot->held.link);
+    slot->held.flush = weir__share_flush;
+    weir__timer_init(&slot->overrun, weir__share_overrun);
     slot->watch.ready = slot_ready_fd;
     weir__timer_init(&slot->tick, slot_tick);
     weir__timer_init(&slot->bound, weir__slot_bound_fired);
@@ -117,39 +123,39 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
         slot->last_loan = slot->loan;
         slot->ended_code = code;
     }
+    weir__owner_add(pool, slot->owner, -1);
+    slot->owner = 0;
     slot->loan = 0;
     slot->transaction = slot->broken_off = false;
     slot->depth = slot->sent = 0;
     slot->dead = WEIR__NONE_DEAD;
 }
 
-/* An answer that has come, and that nobody has been given yet. */
-static void drop_answer(weir__slot *slot) {
-    if (!(slot->news & WEIR__NEWS_DONE)) return;
-    slot->news &= ~(unsigned)WEIR__NEWS_DONE;
-    weir_result_free(slot->request.result);
-    weir_error_free(slot->request.error);
-    slot->request.result = NULL;
-    slot->request.error = NULL;
+/* Fails all who wait for something on this connection. */
+static void fail_tasks(weir__slot *slot, const weir_error *why) {
+    weir_pool *pool = slot->pool;
+    int64_t now = weir__reactor_now(pool->reactor);
+    for (weir__flight *flight; (flight = weir__slot_live(slot));) {
+        weir__task *task = weir__flight_detach(flight, now);
+        if (task->op.completion.kind == WEIR_DONE_EXECUTE) pool->stats.queries_failed++;
+        weir__task_fail(task, why, true);
+    }
+    weir__task *next = slot->next;
+    slot->next = NULL;
+    if (next) weir__task_fail(next, why, false);
 }
 
 void weir__slot_close(weir__slot *slot, int code, const weir_error *why) {
     weir_pool *pool = slot->pool;
     if (slot->state == WEIR__CLOSING || slot->state == WEIR__EMPTY) return;
-    weir__task *running = slot->task, *next = slot->next;
-    slot->task = slot->next = NULL;
-    if (running) {
-        if (running->op.completion.kind == WEIR_DONE_EXECUTE) pool->stats.queries_failed++;
-        weir__task_fail(running, why, true);
-    }
-    if (next) weir__task_fail(next, why, false);
+    fail_tasks(slot, why);
     int64_t now = weir__reactor_now(pool->reactor);
     weir__slot_end_use(slot, now);
     weir__slot_end_loan(slot, code, now);
+    weir__share_end(slot);
     weir__timer_stop(&pool->reactor->wheel, &slot->bound);
     weir__timer_stop(&pool->reactor->wheel, &slot->tick);
-    slot->busy = slot->cancelled = false;
-    drop_answer(slot);
+    slot->cancelled = false;
     weir__slot_move(slot, WEIR__CLOSING);
     pool->driver->stop(slot->conn);
     weir__pool_touch(pool);

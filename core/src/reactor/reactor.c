@@ -52,6 +52,7 @@ int weir__reactor_new(const weir__clock *clock, weir_reactor **out, weir_error *
     weir__list_init(&reactor->done);
     weir__list_init(&reactor->followers);
     weir__list_init(&reactor->deferred);
+    weir__list_init(&reactor->held);
     weir__list_init(&reactor->graves);
     pthread_mutex_init(&reactor->lock, NULL);
     *out = reactor;
@@ -84,6 +85,17 @@ bool weir__enter(weir_reactor *reactor) {
 
 void weir__defer(weir_reactor *reactor, weir__deferred *deferred) {
     if (!weir__list_linked(&deferred->link)) weir__list_push_back(&reactor->deferred, &deferred->link);
+}
+
+void weir__hold(weir_reactor *reactor, weir__held *held) {
+    if (!weir__list_linked(&held->link)) weir__list_push_back(&reactor->held, &held->link);
+}
+
+void weir__flush(weir_reactor *reactor) {
+    for (weir__link *link; (link = weir__list_pop_front(&reactor->held));) {
+        weir__held *held = weir__container(link, weir__held, link);
+        held->flush(held);
+    }
 }
 
 void weir__bury(weir_reactor *reactor, weir__grave *grave) {
@@ -139,6 +151,7 @@ void weir__reactor_start(weir_reactor *reactor, weir__timer *timer, int64_t at) 
 
 void weir__reactor_work(weir_reactor *reactor) {
     bool all = false;
+    weir__flush(reactor);
     for (int round = 0; !all && round < ROUNDS; round++) {
         all = weir__poller_collect(&reactor->poller);
         weir__mailbox_empty(reactor->mailbox);

@@ -55,6 +55,12 @@ typedef struct weir__deferred {
     void (*run)(struct weir__deferred *deferred);
 } weir__deferred;
 
+/* Something that was not sent yet, so that more can go with it; at most once in the list. */
+typedef struct weir__held {
+    weir__link link;
+    void (*flush)(struct weir__held *held);
+} weir__held;
+
 /* Something to be freed slowly: `bury` runs without the lock, then `buried` under it. */
 typedef struct weir__grave {
     weir__link link;
@@ -90,7 +96,7 @@ struct weir_reactor {
     weir__parked *leader; /* the thread that sleeps in the poller */
     weir__link followers;
 
-    weir__link deferred, graves;
+    weir__link deferred, held, graves;
     weir__log log; /* writes into the ring */
     weir_log_record *ring;
     unsigned ring_first, ring_count;
@@ -104,6 +110,9 @@ bool weir__enter(weir_reactor *reactor);
 /* Runs deferred work, leaves the lock, signals the descriptor if need be, buries. */
 void weir__leave(weir_reactor *reactor);
 void weir__defer(weir_reactor *reactor, weir__deferred *deferred);
+/* It is flushed when the reactor works next, or is asked to flush. */
+void weir__hold(weir_reactor *reactor, weir__held *held);
+void weir__flush(weir_reactor *reactor);
 void weir__bury(weir_reactor *reactor, weir__grave *grave);
 static inline int64_t weir__reactor_now(const weir_reactor *reactor) { return weir__now(&reactor->clock); }
 /* Starts or restarts a timer, and has the descriptor wake in time. */

@@ -71,6 +71,7 @@ int weir__reactor_wait(weir_reactor *reactor, weir__op *op, int64_t deadline, we
     weir__list_init(&self.link);
     sem_init(&self.wake, 0, 0);
     op->parked = &self;
+    weir__flush(reactor);
     int code = WEIR_PENDING;
     while (code == WEIR_PENDING) {
         if (op->state == WEIR__OP_DONE)

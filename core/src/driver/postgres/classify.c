@@ -250,16 +250,17 @@ unsigned weir__pg_traits(const char *sql, size_t length) {
     return traits;
 }
 
-/* The kinds of statements that others may stand before and behind; what they leave behind their traits tell. */
+/* The kinds of statements that others may stand before and behind; what they leave behind their traits tell.
+ */
 static bool shares(word first) {
-    static const char *const kinds[] = {"select", "with",   "values", "table",  "show",
-                                        "insert", "update", "delete", "merge", "explain", NULL};
+    static const char *const kinds[] = {"select", "with",   "values", "table",   "show", "insert",
+                                        "update", "delete", "merge",  "explain", NULL};
     return among(first, kinds);
 }
 
 static bool changes_state(word first, const char *at, const char *end) {
-    static const char *const kinds[] = {"begin",   "start",   "commit",  "end",      "rollback", "abort",
-                                        "release", "prepare", "reset",   "savepoint", "set",      "discard",
+    static const char *const kinds[] = {"begin",   "start",   "commit",  "end",       "rollback",   "abort",
+                                        "release", "prepare", "reset",   "savepoint", "set",        "discard",
                                         "listen",  "load",    "declare", "unlisten",  "deallocate", NULL};
     return among(first, kinds) || (is(first, "create") && traits_of_create(at, end));
 }

@@ -28,19 +28,19 @@ typedef struct weir__pgenv {
     char *startup;         /* our share of the keyword `options`: "-c name=value …"; never NULL */
     int64_t
         guard_ms; /* statement_timeout of a fresh connection; 0: this pool sets none and never changes it */
-    weir__lru shapes; /* what is known of statements, by text */
+    weir__lru shapes;  /* what is known of statements, by text */
     weir__link spares; /* states of requests, for later ones */
     size_t spare_count;
-    bool warned;      /* of a connection over the network whose server is not verified */
+    bool warned; /* of a connection over the network whose server is not verified */
 } weir__pgenv;
 
 typedef enum weir__pgstep_kind {
     WEIR__STEP_SYNC,
     WEIR__STEP_GUARD,      /* SET statement_timeout: the pool's own, its failure is nobody's error */
     WEIR__STEP_DEALLOCATE, /* likewise */
-    WEIR__STEP_MODE,       /* SET or RESET default_transaction_read_only: its failure is the connection's end */
-    WEIR__STEP_UNDO,       /* ROLLBACK before a second try, or of a reset */
-    WEIR__STEP_DISCARD,    /* DISCARD ALL of a reset */
+    WEIR__STEP_MODE,    /* SET or RESET default_transaction_read_only: its failure is the connection's end */
+    WEIR__STEP_UNDO,    /* ROLLBACK before a second try, or of a reset */
+    WEIR__STEP_DISCARD, /* DISCARD ALL of a reset */
     WEIR__STEP_BEFORE,
     WEIR__STEP_PARSE,
     WEIR__STEP_DESCRIBE,
@@ -59,15 +59,15 @@ typedef struct weir__pgstep {
 } weir__pgstep;
 
 #define WEIR__PG_SQL_MAX (((size_t)1 << 30) - 65536) /* the server takes no message of 1 GiB */
-#define WEIR__PG_TRIP_STEPS 16 /* a trip takes no more */
-#define WEIR__PG_GROUP 8       /* readonly requests that share a Sync */
-#define WEIR__PG_SPARES 256    /* requests' states that a pool keeps for later ones */
+#define WEIR__PG_TRIP_STEPS 16                       /* a trip takes no more */
+#define WEIR__PG_GROUP 8                             /* readonly requests that share a Sync */
+#define WEIR__PG_SPARES 256                          /* requests' states that a pool keeps for later ones */
 
 /* A request's state, trip by trip: a trip ends when the answer to its last message has come. */
 struct weir__pgop {
     weir__link link; /* in the connection's ops, in the order of sending; or the pool's spare ones */
     weir__request *request;
-    bool begun;      /* its first trip has begun to be sent */
+    bool begun; /* its first trip has begun to be sent */
     bool resetting;
     bool describing; /* this trip only asks for the types */
     bool shared;     /* what is learnt of the statement is good for the whole pool */
@@ -88,13 +88,14 @@ struct weir__pgop {
     bool commit_sent, command_answered, rolled_back;
     weir__tx start_tx, end_tx; /* of the session, as far as what was sent tells */
     size_t sets, next_set;
-    size_t steps;             /* of it that wait for their answer */
-    weir__shape *shape;       /* counted */
-    weir__prepared *prepared; /* counted; in the connection's cache when it was sent. NULL: not prepared there */
-    bool parses, parsed;      /* it is this request that prepares it; … and it has */
-    int64_t guard_sent;       /* what the SET statement_timeout on its way says */
-    weir_result *result;      /* made before anything is sent, so that a success never lacks memory */
-    weir_error error;         /* the first; code 0: none so far */
+    size_t steps;       /* of it that wait for their answer */
+    weir__shape *shape; /* counted */
+    weir__prepared
+        *prepared;       /* counted; in the connection's cache when it was sent. NULL: not prepared there */
+    bool parses, parsed; /* it is this request that prepares it; … and it has */
+    int64_t guard_sent;  /* what the SET statement_timeout on its way says */
+    weir_result *result; /* made before anything is sent, so that a success never lacks memory */
+    weir_error error;    /* the first; code 0: none so far */
 };
 
 typedef enum weir__pgstate {
@@ -118,15 +119,15 @@ typedef struct weir__pgconn {
     struct weir__pgresolve *resolve; /* the thread's job, while it runs */
     struct weir__pgcancel *cancel;   /* likewise */
     bool cancelling;                 /* all that runs is to end */
-    weir__pgop *quarantined; /* the request has ended, but the cancellation is still on its way */
-    weir__link ops;          /* those that have not ended, in the order of sending */
-    weir__pgop *next;        /* the first of them that is not sent whole; NULL: all are */
-    weir__pgop own;          /* the state of one request, which takes no memory then */
+    weir__pgop *quarantined;         /* the request has ended, but the cancellation is still on its way */
+    weir__link ops;                  /* those that have not ended, in the order of sending */
+    weir__pgop *next;                /* the first of them that is not sent whole; NULL: all are */
+    weir__pgop own;                  /* the state of one request, which takes no memory then */
     bool own_used;
     weir__pgstep *steps; /* a ring: what was sent and not answered */
     size_t step_first, step_count, step_capacity;
-    unsigned grouped;   /* requests since the last Sync */
-    weir__tx ahead_tx;  /* the session's state when all that was sent will have been run, if it succeeds */
+    unsigned grouped;  /* requests since the last Sync */
+    weir__tx ahead_tx; /* the session's state when all that was sent will have been run, if it succeeds */
     weir__pgargs args;
     /* ---- the session */
     weir__lru statements; /* the prepared ones */
@@ -234,13 +235,14 @@ bool weir__pg_receive(weir__pgconn *c);
 bool weir__pg_statements_init(weir__pgconn *c);
 /* The one of that text, which counts as used then; NULL: not prepared. */
 weir__prepared *weir__pg_statement_find(weir__pgconn *c, const weir_statement *statement);
-/* A statement that is about to be prepared, with a reference of the caller's: in the cache, from where the one
-   that was not used for longest may have to go; with no name ("") and in no cache when its text is too long to
-   be kept. NULL: out of memory. */
+/* A statement that is about to be prepared, with a reference of the caller's: in the cache, from where the
+   one that was not used for longest may have to go; with no name ("") and in no cache when its text is too
+   long to be kept. NULL: out of memory. */
 weir__prepared *weir__pg_statement_new(weir__pgconn *c, weir__shape *shape);
 /* Its shape is another one now. */
 void weir__pg_statement_reshape(weir__prepared *prepared, weir__shape *shape);
-/* Out of the cache if it is there, and on the list of those that the server is to forget, if it has a name. */
+/* Out of the cache if it is there, and on the list of those that the server is to forget, if it has a name.
+ */
 void weir__pg_statement_doom(weir__pgconn *c, weir__prepared *prepared);
 /* Out of the cache: the server does not know it, or not any more. */
 void weir__pg_statement_drop(weir__pgconn *c, weir__prepared *prepared);

@@ -55,7 +55,8 @@ void weir__pg_statement_reshape(weir__prepared *prepared, weir__shape *shape) {
     prepared->node.length = shape->node.length;
 }
 
-/* Out of whatever list holds it; with the list's reference, which is the caller's now. False: it is in none. */
+/* Out of whatever list holds it; with the list's reference, which is the caller's now. False: it is in none.
+ */
 static bool take_out(weir__pgconn *c, weir__prepared *prepared) {
     bool cached = weir__list_linked(&prepared->node.order), doomed = weir__list_linked(&prepared->doomed);
     if (cached) weir__lru_remove(&c->statements, &prepared->node);

@@ -191,7 +191,8 @@ static void take_step(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, P
     if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE) {
         take_error(c, op, kind, result);
         if (c->state != WEIR__PG_READY) return;
-        if (kind == WEIR__STEP_SYNC) return; /* of the implicit COMMIT: it comes before the answer to the Sync */
+        if (kind == WEIR__STEP_SYNC)
+            return; /* of the implicit COMMIT: it comes before the answer to the Sync */
     } else if (status == PGRES_PIPELINE_ABORTED) {
         /* Of its own errors a request knows; of another one's, in its group, it does not. */
         op->aborted = op->aborted || (kind == WEIR__STEP_EXECUTE && op->error.code == WEIR_OK && joins(op));

@@ -4,7 +4,8 @@
 
 /* DISCARD ALL stands no other command between two Syncs. */
 static bool send_reset(weir__pgconn *c, weir__pgop *op, bool rollback, bool discard, bool guard) {
-    if (rollback && !(weir__pg_send(c, op, "ROLLBACK", WEIR__STEP_UNDO) && weir__pg_send_sync(c, op))) return false;
+    if (rollback && !(weir__pg_send(c, op, "ROLLBACK", WEIR__STEP_UNDO) && weir__pg_send_sync(c, op)))
+        return false;
     if (discard) return weir__pg_send(c, op, "DISCARD ALL", WEIR__STEP_DISCARD) && weir__pg_send_sync(c, op);
     return !guard || (weir__pg_send_guard(c, op, weir__pg_env(c)->guard_ms) && weir__pg_send_sync(c, op));
 }

@@ -113,8 +113,8 @@ static bool send_deallocate(weir__pgconn *c, weir__pgop *op) {
 
 /* A failed DEALLOCATE would break a transaction. */
 static bool may_deallocate(const weir__pgconn *c) {
-    return c->doomed_count && (c->ahead_tx == WEIR__TX_NONE ||
-                               (c->ahead_tx == WEIR__TX_OPEN && c->doomed_count > DOOMED_MAX));
+    return c->doomed_count &&
+           (c->ahead_tx == WEIR__TX_NONE || (c->ahead_tx == WEIR__TX_OPEN && c->doomed_count > DOOMED_MAX));
 }
 
 /* Whether the server is to be told what kind the request is. */

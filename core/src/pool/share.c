@@ -1,0 +1,323 @@
+/*
+ * Statements that share connections. A statement of the pool's own callers, of a kind that leaves nothing
+ * behind and of which it is known that it is short, is sent behind others on a connection that is busy
+ * already; the answers come one behind the other. So fewer connections do more, and a round trip is paid once
+ * for many.
+ *
+ * What a statement takes is learnt by its text: `alone` is the time from sending to answer on a connection
+ * that has nothing else to do, the way there and back included; `behind` is what it adds to one that is busy.
+ * A statement that is not known yet, or is slow, gets a connection of its own, and so does every session;
+ * when there is none, shared ones are claimed: they take nothing more and are free when what flies has
+ * landed.
+ */
+#include "pool/pool.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+enum {
+    PROFILES = 1000,  /* texts that a pool remembers */
+    TEXT_MAX = 16384, /* a longer one is not remembered, and not shared */
+    DEPTH = 64,       /* statements on a connection … */
+    DEPTH_WRITES = 8, /* … that may be followed by one that writes */
+    WIDTH = 4,
+};
+#define WARY (1000 * WEIR__MS) /* so long a statement that kept others waiting does not share again */
+
+/* ---- profiles */
+
+static weir__profile *profile_of(weir__lru_node *node) {
+    return node ? weir__container(node, weir__profile, node) : NULL;
+}
+
+void weir__profile_unref(weir_pool *pool, weir__profile *profile) {
+    (void)pool;
+    if (profile && --profile->references == 0) weir__free(profile);
+}
+
+static void forget_oldest(weir_pool *pool) {
+    weir__profile *profile = profile_of(weir__lru_oldest(&pool->share.profiles));
+    weir__lru_remove(&pool->share.profiles, &profile->node);
+    weir__profile_unref(pool, profile);
+}
+
+/* Borrowed. NULL: out of memory, or the text is too long. */
+static weir__profile *find_profile(weir_pool *pool, const weir_statement *statement) {
+    weir__share *share = &pool->share;
+    weir__lru_node *node =
+        weir__lru_find(&share->profiles, statement->hash, statement->sql, statement->sql_length);
+    if (node || statement->sql_length > TEXT_MAX) return profile_of(node);
+    weir__profile *profile = weir__calloc(1, sizeof *profile + statement->sql_length + 1);
+    if (!profile) return NULL;
+    memcpy(profile->sql, statement->sql, statement->sql_length);
+    profile->references = 1;
+    profile->text = pool->driver->classify(statement);
+    profile->node.hash = statement->hash;
+    profile->node.text = profile->sql;
+    profile->node.length = statement->sql_length;
+    weir__list_init(&profile->node.order);
+    while (share->profiles.count >= share->profiles.limit) forget_oldest(pool);
+    weir__lru_insert(&share->profiles, &profile->node);
+    return profile;
+}
+
+bool weir__share_open(weir_pool *pool) {
+    weir__share *share = &pool->share;
+    const weir_options *options = &pool->config->options;
+    weir__list_init(&share->slots);
+    share->on = options->pipeline && pool->driver->pipelines;
+    share->max_wait = options->pipeline_max_wait_ms * WEIR__MS;
+    share->width = WIDTH;
+    return weir__lru_init(&share->profiles, share->on ? PROFILES : 0);
+}
+
+void weir__share_close(weir_pool *pool) {
+    while (pool->share.profiles.count) forget_oldest(pool);
+    weir__lru_free(&pool->share.profiles);
+}
+
+/* ---- who may share */
+
+static int refuse(weir_pool *pool, const weir_statement *statement, const char *why, weir_error *error) {
+    const char *sql = statement->sql;
+    while (*sql && strchr(" \t\n\r\f\v;(", *sql)) sql++;
+    return weir__fail(error, WEIR_EINVAL, "pool %s: %.*s %s", weir_pool_name(pool),
+                      (int)strcspn(sql, " \t\n\r(;"), sql, why);
+}
+
+/* A longer limit than usual is told the server by a SET, which would be its neighbours' as well. */
+static bool has_usual_time(const weir_pool *pool, const weir_run *run) {
+    int64_t usual = pool->config->options.command_timeout_ms;
+    if (run->timeout_ms == WEIR_TIMEOUT_DEFAULT || usual < 0) return true;
+    return run->timeout_ms > 0 && run->timeout_ms <= usual;
+}
+
+int weir__share_judge(weir_pool *pool, const weir_statement *statement, const weir_run *run,
+                      weir__profile **out, weir_error *error) {
+    *out = NULL;
+    if (!pool->share.on) return WEIR_OK;
+    weir__profile *profile = find_profile(pool, statement);
+    unsigned text = profile ? profile->text : pool->driver->classify(statement);
+    if (text & WEIR__TEXT_STATE)
+        return refuse(
+            pool, statement,
+            "would change the state of a connection that others use next: run it on a connection of "
+            "your own, pool.connection() or pool.session()",
+            error);
+    if (run->readonly && !(text & WEIR__TEXT_READS))
+        return refuse(pool, statement,
+                      "does not only read: readonly takes SELECT, VALUES, TABLE, WITH, SHOW and EXPLAIN",
+                      error);
+    if (!profile || !(text & WEIR__TEXT_SHARES) || statement->many || !has_usual_time(pool, run))
+        return WEIR_OK;
+    /* What the task holds may be what this statement, or the one before it, would wait for. */
+    if (run->owner && weir__owner_holds(pool, run->owner)) return WEIR_OK;
+    profile->references++;
+    *out = profile;
+    return WEIR_OK;
+}
+
+static uint16_t *owner_place(weir_pool *pool, uint64_t owner) {
+    return &pool->share.owners[(owner ^ owner >> 6 ^ owner >> 12 ^ owner >> 20) % WEIR__OWNERS];
+}
+
+void weir__owner_add(weir_pool *pool, uint64_t owner, int n) {
+    if (owner) *owner_place(pool, owner) = (uint16_t)(*owner_place(pool, owner) + n);
+}
+
+bool weir__owner_holds(const weir_pool *pool, uint64_t owner) {
+    if (!*owner_place((weir_pool *)pool, owner)) return false;
+    for (size_t i = 0; i < pool->slot_count; i++)
+        if (pool->slots[i]->state == WEIR__LENT && pool->slots[i]->owner == owner) return true;
+    return false;
+}
+
+/* ---- where to */
+
+static bool is_short(const weir__share *share, const weir__profile *profile, int64_t now) {
+    int64_t bound = share->max_wait / 4, time = profile->behind ? profile->behind : profile->alone;
+    if (profile->stalled_at && now - profile->stalled_at < WARY) return false;
+    return time && time < bound;
+}
+
+/* What is left of what flies there. */
+static int64_t load_left(const weir__slot *slot, int64_t now) {
+    int64_t left = slot->load - (now - slot->head_at);
+    return left > 0 ? left : 0;
+}
+
+/* The one of least load among those that can take it; NULL: none. */
+static weir__slot *least_loaded(const weir_pool *pool, const weir__profile *profile, bool readonly, int most,
+                                int64_t now) {
+    const weir__share *share = &pool->share;
+    weir__slot *best = NULL;
+    int64_t least = share->max_wait;
+    if (!(profile->text & WEIR__TEXT_READS) && most > DEPTH_WRITES) most = DEPTH_WRITES;
+    for (const weir__link *link = share->slots.next; link != &share->slots; link = link->next) {
+        weir__slot *slot = weir__container(link, weir__slot, shared_link);
+        if (slot->claimed || slot->readonly != readonly || slot->flying >= most) continue;
+        if (now - slot->head_at > share->max_wait) continue;
+        int64_t left = load_left(slot, now);
+        if (left >= least) continue;
+        least = left;
+        best = slot;
+    }
+    return best;
+}
+
+weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, bool readonly, int64_t now) {
+    weir__share *share = &pool->share;
+    bool brief = is_short(share, profile, now);
+    weir__slot *busy = brief ? least_loaded(pool, profile, readonly, DEPTH, now) : NULL;
+    if (busy && share->count >= share->width) return busy;
+    weir__slot *idle = weir__pool_take_idle(pool, now);
+    if (idle) return idle;
+    if (!share->wish && share->count < share->width) {
+        share->wish = true;
+        weir__pool_touch(pool);
+    }
+    if (busy || brief || !profile->alone || profile->behind) return busy;
+    /* What the way there and back is of its time is found out behind another one. */
+    if (now - profile->tried_at < WARY) return NULL;
+    busy = least_loaded(pool, profile, readonly, 2, now);
+    if (busy) profile->tried_at = now;
+    return busy;
+}
+
+void weir__share_begin(weir__slot *slot, bool readonly) {
+    weir__share *share = &slot->pool->share;
+    slot->shared = true;
+    slot->readonly = readonly;
+    slot->load = 0;
+    weir__list_push_back(&share->slots, &slot->shared_link);
+    share->count++;
+}
+
+void weir__share_end(weir__slot *slot) {
+    weir__share *share = &slot->pool->share;
+    if (!slot->shared) return;
+    slot->shared = false;
+    share->count--;
+    share->claimed -= slot->claimed;
+    slot->claimed = false;
+    weir__list_remove(&slot->shared_link);
+    weir__list_remove(&slot->held.link);
+    weir__timer_stop(&slot->pool->reactor->wheel, &slot->overrun);
+}
+
+static void claim(weir__share *share, bool claimed) {
+    weir__slot *best = NULL;
+    for (const weir__link *link = share->slots.next; link != &share->slots; link = link->next) {
+        weir__slot *slot = weir__container(link, weir__slot, shared_link);
+        if (slot->claimed == claimed) continue;
+        if (!best || slot->load < best->load) best = slot;
+    }
+    best->claimed = claimed;
+    share->claimed += claimed ? 1 : -1;
+}
+
+void weir__share_claim(weir_pool *pool) {
+    weir__share *share = &pool->share;
+    int wanted = pool->waiting - share->lane_count;
+    if (wanted > share->count) wanted = share->count;
+    while (share->claimed < wanted) claim(share, true);
+    while (share->claimed > wanted) claim(share, false);
+}
+
+/* ---- what it takes */
+
+static void average(int64_t *mean, int64_t sample) {
+    if (sample < 1) sample = 1;
+    *mean = *mean ? *mean + (sample - *mean) / 8 : sample;
+    if (*mean < 1) *mean = 1;
+}
+
+void weir__share_sent(weir__flight *flight, int64_t now) {
+    weir__slot *slot = flight->slot;
+    weir__task *task = flight->task;
+    weir__profile *profile = task->profile;
+    flight->profile = profile; /* with its reference; the task needs one again when it moves on */
+    profile->references++;
+    flight->expected = profile->behind ? profile->behind : profile->alone;
+    slot->load += flight->expected;
+    if (slot->flying == 1) slot->head_at = now;
+    if (slot->flying == 2)
+        weir__reactor_start(slot->pool->reactor, &slot->overrun, slot->head_at + slot->pool->share.max_wait);
+    if (task->hold) weir__hold(slot->pool->reactor, &slot->held);
+}
+
+/* The quickest answer of the last second or two, a bound for the way there and back. */
+static int64_t nearest(weir__share *share, int64_t sample, int64_t now) {
+    if (now >= share->nearest_until) {
+        share->nearest_before = share->nearest;
+        share->nearest = 0;
+        share->nearest_until = now + 1000 * WEIR__MS;
+    }
+    if (sample && (!share->nearest || sample < share->nearest)) share->nearest = sample;
+    int64_t before = share->nearest_before;
+    return before && (!share->nearest || before < share->nearest) ? before : share->nearest;
+}
+
+void weir__share_landed(weir__slot *slot, int64_t now) {
+    weir__share *share = &slot->pool->share;
+    const weir__flight *first = weir__container(slot->landed.next, weir__flight, link);
+    int count = 0;
+    for (const weir__link *link = slot->landed.next; link != &slot->landed; link = link->next) count++;
+    bool behind = first->sent_at < slot->head_at;
+    int64_t since = behind ? slot->head_at : first->sent_at, took = now - since, each = took / count;
+    int64_t way = nearest(share, behind || count > 1 ? 0 : took, now);
+    /* Had it been there when the one before it was done? Then the server has done nothing else since. */
+    bool there = behind && slot->head_at - first->sent_at >= way;
+    for (const weir__link *link = slot->landed.next; link != &slot->landed; link = link->next) {
+        weir__profile *profile = weir__container(link, weir__flight, link)->profile;
+        if (count == 1 && !behind) average(&profile->alone, took);
+        if (there || (count > 1 && (!profile->behind || each < profile->behind)))
+            average(&profile->behind, each);
+    }
+    if (first->profile && took > share->max_wait && slot->flying > count) first->profile->stalled_at = now;
+    slot->head_at = now;
+}
+
+/* ---- behind one that takes too long */
+
+/* Those behind it that may be run twice go elsewhere, at once. */
+static void move_on(weir__slot *slot) {
+    weir_pool *pool = slot->pool;
+    weir__link *head = slot->flights.next;
+    for (weir__link *link = slot->flights.prev, *previous; link != head; link = previous) {
+        weir__flight *flight = weir__container(link, weir__flight, link);
+        previous = link->prev;
+        if (!flight->task || !(flight->request.readonly || flight->profile->text & WEIR__TEXT_AGAIN))
+            continue;
+        weir__task *task = flight->task; /* as if it had never been here */
+        flight->task = NULL;
+        task->flight = NULL;
+        slot->live--;
+        task->statement = weir_statement_ref(flight->request.statement);
+        pool->stats.checkouts_granted--;
+        pool->stats.queries_started--;
+        weir__task_move_on(task);
+    }
+}
+
+void weir__share_overrun(weir__timer *timer) {
+    weir__slot *slot = weir__container(timer, weir__slot, overrun);
+    weir_pool *pool = slot->pool;
+    int64_t now = weir__reactor_now(pool->reactor), due = slot->head_at + pool->share.max_wait;
+    if (!slot->shared || slot->flying < 2) return;
+    if (now < due) {
+        weir__reactor_start(pool->reactor, timer, due);
+        return;
+    }
+    weir__profile *profile = weir__container(slot->flights.next, weir__flight, link)->profile;
+    if (profile) profile->stalled_at = now;
+    move_on(slot);
+    if (slot->shared && !slot->live) weir__slot_drain(slot, now);
+}
+
+void weir__share_flush(weir__held *held) {
+    weir__slot *slot = weir__container(held, weir__slot, held);
+    if (slot->state == WEIR__RUNNING) slot->pool->driver->flush(slot->conn);
+}
