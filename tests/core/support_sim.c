@@ -15,6 +15,7 @@ typedef struct ask {
     weir_op op;
     weir_completion_kind kind;
     int64_t nonce; /* what the answer must echo; 0: nothing */
+    bool shares;   /* its statement may share a connection */
     long turn;     /* its place in the order of asking, while it is in line; 0: it is not */
     int holder;    /* whose it is; -1: the pool's */
 } ask;
@@ -283,7 +284,7 @@ static void check_line(void) {
     }
     for (int i = 0; first && i < ASKS; i++) { /* nobody who runs has overtaken somebody who waits */
         ask *a = &sim.asks[i];
-        if (!a->pending || a->turn <= first || a->holder >= 0) continue;
+        if (!a->pending || a->turn <= first || a->holder >= 0 || a->shares) continue;
         weir__op *op = weir__op_find(rig.reactor, a->op);
         if (op && op->state == WEIR__OP_PENDING && ((weir__task *)op)->slot)
             fault("a statement has overtaken a waiter");
@@ -301,6 +302,8 @@ static void check_numbers(void) {
             running += task && task->op.completion.kind == WEIR_DONE_EXECUTE;
         }
     }
+    for (const weir__link *l = pool->lane.next; l != &pool->lane; l = l->next)
+        running += weir__container(l, weir__task, op.link)->moved;
     if (pool->stats.checkouts_granted != pool->stats.returned + out)
         fault("grants are not returns and loans");
     if (pool->wait.count != pool->stats.checkouts_granted) fault("a wait was not measured");
@@ -378,7 +381,13 @@ static void acquire(void) {
 static weir_statement *some_statement(ask *a) {
     static const char *const others[] = {"hang",       "sleep 0",    "sleep 7", "sleep 300",
                                          "fail 23505", "fail 40001", "lose",    "rows 3"};
-    const char *sql = chance(65) ? "echo" : others[below(sizeof others / sizeof *others)];
+    static const char *const shared[] = {
+        "echo shared", "echo shared",       "echo shared write", "sleep 7 shared",  "sleep 0 shared",
+        "hang shared", "fail 23505 shared", "echo shared",       "sleep 50 shared", "lose shared"};
+    a->shares = a->holder < 0 && chance(60);
+    const char *sql = a->shares    ? shared[below(sizeof shared / sizeof *shared)]
+                      : chance(65) ? "echo"
+                                   : others[below(sizeof others / sizeof *others)];
     weir_statement *statement = weir_statement_new(sql, strlen(sql), NULL);
     if (statement && sql[0] == 'e') {
         weir_value value = {.type = WEIR_TYPE_INT, .as.integer = ++sim.nonces};

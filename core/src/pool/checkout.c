@@ -105,6 +105,7 @@ static int ask_to_share(weir_pool *pool, weir__profile *profile, bool readonly, 
     pool->stats.checkouts_started++;
     if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
     *slot = pool->share.lane_count ? NULL : weir__share_pick(pool, profile, readonly, now);
+    if (pool->share.wish) weir__pool_touch(pool);
     return *slot ? WEIR_OK : may_wait(pool, error);
 }
 
@@ -129,6 +130,7 @@ void weir__task_move_on(weir__task *task) {
     weir_pool *pool = task->pool;
     task->slot = NULL;
     task->moved = true;
+    pool->stats.checkouts_started++; /* that is another one */
     weir__list_push_front(&pool->lane, &task->op.link);
     pool->waiting++;
     pool->share.lane_count++;
@@ -219,10 +221,7 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
 static void grant(weir__slot *slot, weir__task *task, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__task_leave_line(task);
-    if (task->moved)
-        pool->stats.checkouts_granted++; /* its wait was measured the first time */
-    else
-        count_grant(pool, task->started_at, now);
+    count_grant(pool, task->started_at, now);
     if (task->op.completion.kind == WEIR_DONE_EXECUTE) {
         task->hold = false;
         run_statement(slot, task, now);
@@ -269,6 +268,7 @@ void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error) {
     for (weir__task *task; (task = front_of(&pool->waiters)) || (task = front_of(&pool->lane));) {
         weir__task_leave_line(task);
         pool->stats.checkouts_refused++;
+        pool->stats.queries_failed += task->moved;
         weir__task_fail(task, error, false);
     }
 }

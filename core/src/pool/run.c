@@ -36,6 +36,9 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     if (!flight) {
         weir_error why = WEIR_ERROR_INIT;
         weir__fail(&why, WEIR_ENOMEM, "out of memory for an operation");
+        pool->stats.returned++; /* only where others share the connection does a flight need memory */
+        pool->stats.queries_failed += task->moved;
+        weir__histogram_record(&pool->use, 0);
         weir__task_fail(task, &why, false);
         weir_error_clear(&why);
         return;
@@ -54,7 +57,7 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     flight->task = task;
     flight->sent_at = now;
     slot->live++;
-    if (flight->request.statement) pool->stats.queries_started++;
+    if (flight->request.statement && !task->moved) pool->stats.queries_started++;
     if (slot->shared) weir__share_sent(flight, now);
     pool->driver->execute(slot->conn, &flight->request);
 }
@@ -83,8 +86,6 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__request *request = &flight->request;
     weir__task *task = flight->task;
-    if (!slot->shared && slot->state != WEIR__PREPARING)
-        weir__timer_stop(&pool->reactor->wheel, &slot->bound);
     weir__request_settle(flight);
     if (task) {
         weir__flight_detach(flight, now);
@@ -99,7 +100,9 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
         weir__op_complete(&task->op, request->code);
     }
     weir__flight_free(flight);
-    if (!slot->flying) slot->cancelled = false;
+    if (slot->flying) return;
+    slot->cancelled = false;
+    if (slot->state != WEIR__PREPARING) weir__timer_stop(&pool->reactor->wheel, &slot->bound);
 }
 
 weir__task *weir__flight_abandon(weir__flight *flight, bool finish) {
@@ -147,6 +150,7 @@ void weir__task_expired(weir__timer *timer) {
     if (!slot) {
         weir__task_leave_line(task);
         task->pool->stats.checkouts_timed_out++;
+        task->pool->stats.queries_timed_out += task->moved;
         fail_with(task, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT,
                   "no connection came free in time", ms, false);
     } else if (slot->next == task) {
@@ -167,6 +171,7 @@ void weir__task_cancelled(weir__op *op) {
     if (!slot) {
         weir__task_leave_line(task);
         task->pool->stats.checkouts_cancelled++;
+        task->pool->stats.queries_cancelled += task->moved;
     } else if (slot->next == task) {
         slot->next = NULL;
         if (task->depth) weir__levels_die(slot, task->depth);

@@ -93,6 +93,7 @@ void weir__pool_settle(weir__deferred *deferred) {
         weir__pool_serve(pool);
         weir__pool_grow(pool);
     } while (!weir__list_empty(&pool->news));
+    pool->share.wish = false;
     weir__pool_check_open(pool);
     weir__pool_check_closed(pool);
 }

@@ -158,6 +158,7 @@ static weir__slot *least_loaded(const weir_pool *pool, const weir__profile *prof
     for (const weir__link *link = share->slots.next; link != &share->slots; link = link->next) {
         weir__slot *slot = weir__container(link, weir__slot, shared_link);
         if (slot->claimed || slot->readonly != readonly || slot->flying >= most) continue;
+        if (slot->news & WEIR__NEWS_LOST || weir__slot_surplus(slot, now)) continue;
         if (now - slot->head_at > share->max_wait) continue;
         int64_t left = load_left(slot, now);
         if (left >= least) continue;
@@ -174,10 +175,7 @@ weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, bool reado
     if (busy && share->count >= share->width) return busy;
     weir__slot *idle = weir__pool_take_idle(pool, now);
     if (idle) return idle;
-    if (!share->wish && share->count < share->width) {
-        share->wish = true;
-        weir__pool_touch(pool);
-    }
+    share->wish = share->wish || (share->count < share->width && weir__pool_total(pool) < pool->max_size);
     if (busy || brief || !profile->alone || profile->behind) return busy;
     /* What the way there and back is of its time is found out behind another one. */
     if (now - profile->tried_at < WARY) return NULL;
@@ -283,21 +281,15 @@ void weir__share_landed(weir__slot *slot, int64_t now) {
 /* ---- behind one that takes too long */
 
 /* Those behind it that may be run twice go elsewhere, at once. */
-static void move_on(weir__slot *slot) {
-    weir_pool *pool = slot->pool;
+static void move_on(weir__slot *slot, int64_t now) {
     weir__link *head = slot->flights.next;
     for (weir__link *link = slot->flights.prev, *previous; link != head; link = previous) {
         weir__flight *flight = weir__container(link, weir__flight, link);
         previous = link->prev;
         if (!flight->task || !(flight->request.readonly || flight->profile->text & WEIR__TEXT_AGAIN))
             continue;
-        weir__task *task = flight->task; /* as if it had never been here */
-        flight->task = NULL;
-        task->flight = NULL;
-        slot->live--;
+        weir__task *task = weir__flight_detach(flight, now);
         task->statement = weir_statement_ref(flight->request.statement);
-        pool->stats.checkouts_granted--;
-        pool->stats.queries_started--;
         weir__task_move_on(task);
     }
 }
@@ -306,14 +298,14 @@ void weir__share_overrun(weir__timer *timer) {
     weir__slot *slot = weir__container(timer, weir__slot, overrun);
     weir_pool *pool = slot->pool;
     int64_t now = weir__reactor_now(pool->reactor), due = slot->head_at + pool->share.max_wait;
-    if (!slot->shared || slot->flying < 2) return;
+    if (!slot->shared || slot->flying < 2 || pool->closing) return;
     if (now < due) {
         weir__reactor_start(pool->reactor, timer, due);
         return;
     }
     weir__profile *profile = weir__container(slot->flights.next, weir__flight, link)->profile;
     if (profile) profile->stalled_at = now;
-    move_on(slot);
+    move_on(slot, now);
     if (slot->shared && !slot->live) weir__slot_drain(slot, now);
 }
 

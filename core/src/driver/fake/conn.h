@@ -15,6 +15,8 @@ typedef enum weir__fake_state {
     WEIR__FAKE_DOWN,
 } weir__fake_state;
 
+#define WEIR__FAKE_LINE 80 /* requests behind the one that runs */
+
 typedef struct weir__fake_conn {
     weir__conn base;
     weir__fake_state state;
@@ -23,6 +25,8 @@ typedef struct weir__fake_conn {
     bool cancelled;             /* the request; at most once */
     bool ending;                /* it will answer to its cancel */
     bool muted, killed;
+    weir__request *line[WEIR__FAKE_LINE]; /* what runs next, in order */
+    size_t line_count;
 } weir__fake_conn;
 
 /* The statement's answer; NULL: out of memory. */

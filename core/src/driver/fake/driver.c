@@ -68,6 +68,23 @@ static void end_request(weir__fake_conn *conn, weir_error *error) {
     host_of(conn)->done(&conn->base, request);
 }
 
+static weir__request *pop_line(weir__fake_conn *conn) {
+    if (!conn->line_count) return NULL;
+    weir__request *request = conn->line[0];
+    memmove(conn->line, conn->line + 1, --conn->line_count * sizeof *conn->line);
+    return request;
+}
+
+/* Ends those in line, unrun. */
+static void end_line(weir__fake_conn *conn, int code) {
+    for (weir__request *request; (request = pop_line(conn));) {
+        weir_error error = WEIR_ERROR_INIT;
+        request->code = weir__fail(&error, code, "it was not run");
+        request->error = weir__error_detach(&error);
+        host_of(conn)->done(&conn->base, request);
+    }
+}
+
 static void lose_running(weir__fake_conn *conn, const char *why) {
     weir__request *request = conn->base.request;
     if (request) {
@@ -78,6 +95,7 @@ static void lose_running(weir__fake_conn *conn, const char *why) {
         conn->base.tx = WEIR__TX_NONE;
         end_request(conn, &error);
     }
+    end_line(conn, WEIR_ELOST);
     lose(conn, WEIR_ELOST, why);
 }
 
@@ -138,6 +156,8 @@ static void answer(weir__fake_conn *conn, weir__request *request, weir_error *er
     request->result = NULL;
 }
 
+static void run(weir__fake_conn *conn, weir__request *request);
+
 static void finish(weir__fake_conn *conn) {
     weir__request *request = conn->base.request;
     weir_error error = WEIR_ERROR_INIT;
@@ -151,8 +171,12 @@ static void finish(weir__fake_conn *conn) {
     } else {
         answer(conn, request, &error);
     }
-    become_idle(conn);
+    if (conn->line_count)
+        conn->state = WEIR__FAKE_IDLE;
+    else
+        become_idle(conn);
     end_request(conn, &error);
+    if (conn->line_count) run(conn, pop_line(conn));
 }
 
 /* Answers now, later, or never. */
@@ -167,6 +191,14 @@ static void schedule(weir__fake_conn *conn) {
     }
 }
 
+static void clear(weir__request *request) {
+    request->code = WEIR_OK;
+    request->result = NULL;
+    request->error = NULL;
+    request->rolled_back = false;
+    request->begun = 0;
+}
+
 static bool take(weir__fake_conn *conn, weir__request *request, weir__fake_state state, const char *what) {
     if (conn->state != WEIR__FAKE_IDLE) {
         complain(conn, what);
@@ -175,11 +207,7 @@ static bool take(weir__fake_conn *conn, weir__request *request, weir__fake_state
     conn->state = state;
     conn->cancelled = conn->ending = false;
     conn->base.request = request;
-    request->code = WEIR_OK;
-    request->result = NULL;
-    request->error = NULL;
-    request->rolled_back = false;
-    request->begun = 0;
+    clear(request);
     return true;
 }
 
@@ -193,6 +221,15 @@ static void fail_locally(weir__fake_conn *conn) {
 
 static void execute(weir__conn *base, weir__request *request) {
     weir__fake_conn *conn = conn_of(base);
+    if (conn->state != WEIR__FAKE_RUNNING || conn->cancelled || conn->line_count == WEIR__FAKE_LINE) {
+        run(conn, request);
+        return;
+    }
+    clear(request);
+    conn->line[conn->line_count++] = request;
+}
+
+static void run(weir__fake_conn *conn, weir__request *request) {
     if (!take(conn, request, WEIR__FAKE_RUNNING, "execute")) return;
     if (request->statement && strcmp(request->statement->sql, "local fail") == 0) {
         fail_locally(conn);
@@ -225,6 +262,7 @@ static void cancel(weir__conn *base) {
     if (conn->cancelled) complain(conn, "a second cancel");
     conn->cancelled = true;
     weir__fake.cancelled++;
+    end_line(conn, WEIR_ECANCELLED);
     if (happens(weir__fake.cancel_ignored_permille)) return;
     conn->ending = true;
     conn->outcome.kind = WEIR__FAKE_OK;
@@ -361,6 +399,7 @@ static void stop(weir__conn *base) {
     int64_t delay = between(weir__fake.down_min_ns, weir__fake.down_max_ns);
     weir__fake.stopped++;
     conn->state = WEIR__FAKE_STOPPING;
+    conn->line_count = 0;
     base->request = NULL;
     arm(conn, delay > 0 ? delay : WEIR__NEVER);
     if (delay <= 0) go_down(conn);
@@ -397,8 +436,17 @@ static const char *begin(weir__env *env, const weir__begin *begin, weir_error *e
 
 static void baseline(weir__conn *conn) { (void)conn; }
 
+static unsigned classify(const weir_statement *statement) {
+    if (strncmp(statement->sql, "state", 5) == 0) return WEIR__TEXT_STATE;
+    if (strstr(statement->sql, " shared write")) return WEIR__TEXT_SHARES;
+    if (!strstr(statement->sql, " shared")) return 0;
+    return WEIR__TEXT_SHARES | WEIR__TEXT_READS | WEIR__TEXT_AGAIN;
+}
+
 const weir__driver weir__fake_driver = {
     .name = "fake",
+    .pipelines = true,
+    .classify = classify,
     .env_open = env_open,
     .env_close = env_close,
     .create = create,

@@ -9,6 +9,8 @@
  *     rows N           N rows with their numbers 0 … N-1
  *     lose             the connection is lost while it runs
  *     local fail       WEIR_EVALUE at once: nothing is run, nothing is noted
+ *     … shared         it may share its connection, and only reads; … shared write: it does not only read
+ *     state            it changes the state of its connection
  * Any other gives one row with one column, the first parameter of the first set, or the text itself: the
  * nonce that tells whose answer it is. A failed statement fails its transaction, as in PostgreSQL.
  *

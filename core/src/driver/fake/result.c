@@ -65,8 +65,8 @@ weir_result *weir__fake_result(weir_statement *statement) {
 void weir__fake_obey(const weir_statement *statement, weir__fake_outcome *outcome) {
     long sleep = number_after(statement, "sleep ");
     if (sleep >= 0) *outcome = (weir__fake_outcome){WEIR__FAKE_OK, "", sleep * WEIR__MS};
-    if (strcmp(statement->sql, "hang") == 0) outcome->kind = WEIR__FAKE_HANG;
-    if (strcmp(statement->sql, "lose") == 0) outcome->kind = WEIR__FAKE_LOSE;
+    if (strncmp(statement->sql, "hang", 4) == 0) outcome->kind = WEIR__FAKE_HANG;
+    if (strncmp(statement->sql, "lose", 4) == 0) outcome->kind = WEIR__FAKE_LOSE;
     if (strncmp(statement->sql, "fail ", 5) == 0) {
         outcome->kind = WEIR__FAKE_FAIL;
         snprintf(outcome->sqlstate, sizeof outcome->sqlstate, "%.5s", statement->sql + 5);
