@@ -1,14 +1,17 @@
-"""Weirpool beside asyncpg, psycopg 3, tokio-postgres, pgbench and aiosqlite: one run, alternating rounds, one table.
+"""Weirpool beside asyncpg, psycopg 3, tokio-postgres, pgbench and aiosqlite: one run, one table.
 
-    sh tests/bench/run.sh [--wheel FILE | --tree] [--quick] [--rounds 7] [--seconds 1.0] [--json FILE] [part …]
+    sh tests/bench/run.sh [--wheel FILE | --tree] [--quick] [--rounds N] [--seconds S] [--json FILE] [part]
 
-run.sh starts a PostgreSQL of its own (pgbench tables, scale 10, no fsync; all connect through its Unix socket), installs
-the package and the newest peers, builds the programs and runs this. On a row, weirpool and its peer run in turn,
-each for --seconds, --rounds times after a warm-up; the one that begins changes. Shown are medians of the rounds with
-the least and the greatest, the median of the rounds' ratios, what is asked of it, and this process' CPU a call.
+run.sh starts a PostgreSQL of its own (pgbench tables, scale 10, no fsync; all connect through its Unix
+socket), installs the package and the newest peers, builds the programs and runs this. On a row, weirpool and
+its peer run in turn, each for --seconds, --rounds times after a warm-up; the one that begins changes. Shown
+are medians of the rounds with the least and the greatest, the median of the rounds' ratios, what is asked of
+it, and this process' CPU a call.
 
 Both sides make the same calls from the same Python, on uvloop, on ten connections that are open and have the
-statement prepared; psycopg is in autocommit, so that it pays no BEGIN and COMMIT. Parts, all when none is named:
+statement prepared; psycopg is in autocommit, so that it pays no BEGIN and COMMIT.
+
+Parts, all of them when none is named:
 
 {parts}
 """
@@ -21,8 +24,8 @@ import os
 import platform
 import sqlite3
 import subprocess
-import sys
 import textwrap
+from importlib import metadata
 
 import aiosqlite
 import asyncpg
@@ -31,17 +34,19 @@ import peers
 import psycopg
 import psycopg_pool
 import uvloop
+import weirpool
 from parts import PARTS
 
-import weirpool
-
 QUICK = {"rounds": 1, "seconds": 0.2}
+PROGRAMS = ("core", "histogram", "delay", "tokio", "no-tokio")
 
 
 def parts_text() -> str:
     width = max(map(len, PARTS))
     lines = (f"{name:<{width}}  {' '.join((part.__doc__ or '').split())}" for name, part in PARTS.items())
-    return "\n".join(textwrap.fill(line, 118, initial_indent="    ", subsequent_indent=" " * (width + 6)) for line in lines)
+    return "\n".join(
+        textwrap.fill(line, 110, initial_indent="    ", subsequent_indent=" " * (width + 6)) for line in lines
+    )
 
 
 def processor() -> str:
@@ -61,7 +66,7 @@ def versions(arguments: argparse.Namespace) -> dict[str, str]:
         "its libpq": libpq(weirpool.libpq_version()),
         "its SQLite": weirpool.sqlite_version(),
         "CPython": platform.python_version(),
-        "uvloop": uvloop.__version__,
+        "uvloop": metadata.version("uvloop"),
         "server": said_by("psql", "-XAtc", "show server_version", peers.url()),
         "asyncpg": asyncpg.__version__,
         "psycopg": f"{psycopg.__version__} ({psycopg.pq.__impl__}, libpq {libpq(psycopg.pq.version())})",
@@ -85,10 +90,16 @@ def parse() -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("parts", nargs="*", metavar="part", help="of the above")
     parser.add_argument("--rounds", type=int, help="that count (7)")
-    parser.add_argument("--seconds", type=float, help="of a side's run in a round (1.0); some parts take a multiple")
-    parser.add_argument("--quick", action="store_true", help="1 round of 0.2 s: does it work? The figures mean nothing")
-    parser.add_argument("--json", metavar="FILE", default="bench.json", help="for the raw figures (build/bench.json)")
-    for name in ("package", "core", "delay", "tokio", "tokio-version", "no-tokio"):  # run.sh gives these
+    parser.add_argument(
+        "--seconds", type=float, help="of a side's run in a round (1.0); some parts take a multiple"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="1 round of 0.2 s: does it work? The figures mean nothing"
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", default="bench.json", help="for the raw figures (build/bench.json)"
+    )
+    for name in ("package", *PROGRAMS, "tokio-version"):  # run.sh gives these
         parser.add_argument(f"--{name}", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     unknown = [name for name in arguments.parts if name not in PARTS]
@@ -108,7 +119,7 @@ def main() -> None:
     preset = QUICK if arguments.quick else {"rounds": 7, "seconds": 1.0}
     bench = harness.Bench(
         rounds=int(arguments.rounds or preset["rounds"]), seconds=arguments.seconds or preset["seconds"],
-        paths={"core": arguments.core, "delay": arguments.delay, "tokio": arguments.tokio, "no_tokio": arguments.no_tokio},
+        paths={name: vars(arguments)[name.replace("-", "_")] for name in PROGRAMS},
     )  # fmt: skip
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     try:
@@ -122,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

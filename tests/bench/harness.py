@@ -1,4 +1,4 @@
-"""What all parts share: alternating rounds, the rows that they give, and the table and file made from these."""
+"""What all parts share: alternating rounds, the rows that they give, the table and the file of these."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class Row:
     peer: str = ""
     measure: str = "rate"
     unit: str = "/s"
-    lower: bool = False  # less is better: the ratio, or the value where there is no peer, must be at most `asked`
+    lower: bool = (
+        False  # less is better: the ratio, or the value where there is no peer, must be at most `asked`
+    )
     asked: float | None = None
     ours: list[Figures] = field(default_factory=list)
     theirs: list[Figures] = field(default_factory=list)
@@ -60,7 +62,7 @@ class Bench:
     rows: list[Row] = field(default_factory=list)
 
     async def compare(self, row: Row, ours: Side, theirs: Side) -> Row:
-        """Has both sides run in turn, after a round that does not count; who begins changes from round to round."""
+        """Has both sides run in turn, after a round that does not count; who begins changes."""
         sides = [(ours, row.ours), (theirs, row.theirs)]
         for number in range(self.rounds + 1):
             for run, kept in sides if number % 2 else reversed(sides):
@@ -92,14 +94,29 @@ class Bench:
 
 def geometric_mean(part: str, title: str, peer: str, rows: list[Row], asked: float) -> Row:
     """A row whose ratio in each round is the mean of the given rows' ratios in that round."""
-    means = [math.exp(statistics.fmean(map(math.log, ratios))) for ratios in zip(*(row.ratios for row in rows))]
-    return Row(part, title, peer, measure="mean", unit="x", asked=asked, ours=[{"mean": mean} for mean in means],
-               theirs=[{"mean": 1.0} for _ in means])  # fmt: skip
+    means = [
+        math.exp(statistics.fmean(map(math.log, ratios))) for ratios in zip(*(row.ratios for row in rows))
+    ]
+    ours, theirs = [{"mean": mean} for mean in means], [{"mean": 1.0} for _ in means]
+    return Row(part, title, peer, measure="mean", unit="x", asked=asked, ours=ours, theirs=theirs)
 
 
 # ---- the table
 
-HEAD = ("part", "what", "weirpool", "(min-max)", "peer", "", "(min-max)", "ratio", "(min-max)", "asked", "", "CPU a call")
+HEAD = (
+    "part",
+    "what",
+    "weirpool",
+    "(min-max)",
+    "peer",
+    "",
+    "(min-max)",
+    "ratio",
+    "(min-max)",
+    "asked",
+    "",
+    "CPU a call",
+)
 
 
 def number(value: float) -> str:
@@ -116,10 +133,19 @@ def cells(row: Row) -> tuple[str, ...]:
     ours = row.values(row.ours)
     sign = "<=" if row.lower else ">="
     asked = "" if row.asked is None else f"{sign} {row.asked:g}" + ("" if row.theirs else f" {row.unit}")
-    shown = [row.part, row.title, f"{number(statistics.median(ours))} {row.unit}".replace(" /s", "/s"), spread(ours)]
+    shown = [
+        row.part,
+        row.title,
+        f"{number(statistics.median(ours))} {row.unit}".replace(" /s", "/s"),
+        spread(ours),
+    ]
     if row.theirs:
         theirs = row.values(row.theirs)
-        shown += [row.peer, f"{number(statistics.median(theirs))} {row.unit}".replace(" /s", "/s"), spread(theirs)]
+        shown += [
+            row.peer,
+            f"{number(statistics.median(theirs))} {row.unit}".replace(" /s", "/s"),
+            spread(theirs),
+        ]
         shown += [f"{row.ratio:.2f}", f"({min(row.ratios):.2f}-{max(row.ratios):.2f})"]
     else:
         shown += [""] * 5

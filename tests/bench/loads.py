@@ -1,4 +1,4 @@
-"""The load generators: as little Python a call as there can be, and the same for both sides of a comparison."""
+"""The load generators: as little Python a call as there can be, and the same for both sides."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ def figures(calls: int, wall: float, cpu: float) -> Figures:
 class Closed:
     """A number of callers, each of which awaits one call after another, as fast as they come.
 
-    `caller` gets an iterator of keys, shared by all callers, and makes a call for each. Each side makes as many calls
-    as take it the wanted time, which its first run finds out, so that no clock is read between calls.
+    `caller` gets an iterator of keys, shared by all callers, and makes a call for each. Each side makes
+    as many calls as take it the wanted time, which its first run finds out: no clock is read between calls.
     """
 
-    def __init__(self, caller: Callable[[Iterator[int]], Awaitable[None]], callers: int, seconds: float) -> None:
+    def __init__(
+        self, caller: Callable[[Iterator[int]], Awaitable[None]], callers: int, seconds: float
+    ) -> None:
         self.caller, self.callers, self.seconds, self.calls = caller, callers, seconds, 0
 
     async def __call__(self) -> Figures:
@@ -74,7 +76,7 @@ class Threads(Closed):
 
 
 class Ticker:
-    """A descriptor that becomes readable `rate` times a second: event loops' own timers know whole milliseconds."""
+    """A descriptor that is readable `rate` times a second: event loops' own timers have milliseconds."""
 
     def __init__(self, rate: float) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -94,8 +96,8 @@ class Ticker:
 class Open:
     """Calls that are due at fixed times, made by the first of a number of callers that is free.
 
-    `call` gets the number of the call; those that it says it counts (a true result) have their latency taken, from
-    the time at which the call was due.
+    `call` gets the number of the call; those that it says it counts (a true result) have their latency taken,
+    from the time at which the call was due.
     """
 
     def __init__(self, call: Callable[[int], Awaitable[Any]], callers: int, rate: float, calls: int) -> None:
@@ -140,4 +142,7 @@ class Open:
 
 def percentiles(latencies: list[float]) -> Figures:
     latencies.sort()
-    return {f"p{n}_ms": latencies[min(int(len(latencies) * n / 100), len(latencies) - 1)] * 1e3 for n in (50, 90, 99)}
+    return {
+        f"p{n}_ms": latencies[min(int(len(latencies) * n / 100), len(latencies) - 1)] * 1e3
+        for n in (50, 90, 99)
+    }

@@ -8,7 +8,6 @@ from typing import Any
 
 import asyncpg
 import psycopg_pool
-
 import weirpool
 
 CONNECTIONS = 10

@@ -1,14 +1,15 @@
 #!/bin/sh
 # The benchmark: a PostgreSQL of its own, the package, the peers beside it. Measure on a quiet machine.
-#   run.sh [--wheel FILE | --tree] [options and parts of bench.py: --help]
-# Without --wheel it builds one as users get it, with libpq 18 inside (.ci/wheel.sh: minutes at the first time);
-# --tree has pip build the package with the system's libpq instead. Of what is missing it installs all but cargo,
-# without which there is no comparison with tokio-postgres.
+#   run.sh [--wheel FILE | --tree] [--help] [options and parts of bench.py]
+# Without --wheel it builds one as users get it, with libpq 18 inside (.ci/wheel.sh: minutes at the first
+# time); --tree has pip build the package with the system's libpq instead. Of what is missing it installs all
+# but cargo, without which there is no comparison with tokio-postgres.
 set -eu
 here=$PWD
 cd "$(dirname "$0")/../.."
 root=$PWD
 work=$root/build/bench
+programs=$root/build/release/tests
 json=$root/build/bench.json
 wheel=
 tree=
@@ -22,6 +23,12 @@ while [ "$count" -gt 0 ]; do # our own options out, the others back to the end o
   count=$((count - 1))
   case $option in
   --tree) tree=yes ;;
+  -h | --help)
+    sed -n '2,/^set/s/^# \{0,1\}//p' tests/bench/run.sh
+    sed -n '1s/^"""//;/^{parts}/q;p' tests/bench/bench.py
+    sed -n 's/^    "\(.*\)":.*/    \1/p' tests/bench/parts/__init__.py
+    exit 0
+    ;;
   --wheel=*) wheel=$(absolute "${option#*=}") ;;
   --json=*) json=$(absolute "${option#*=}") ;;
   --wheel | --json)
@@ -61,15 +68,19 @@ else
   pip --force-reinstall --no-deps .
 fi
 
-PATH=$root/build/venv/bin:$PATH cmake --preset release -DPython_EXECUTABLE="$root/build/venv/bin/python" >"$work/cmake.log"
-PATH=$root/build/venv/bin:$PATH cmake --build --preset release --target bench_core bench_delay >>"$work/cmake.log"
+(
+  PATH=$root/build/venv/bin:$PATH
+  cmake --preset release -DPython_EXECUTABLE="$root/build/venv/bin/python"
+  cmake --build --preset release --target bench_core bench_histogram bench_delay
+) >"$work/cmake.log"
 tokio='' no_tokio='no cargo'
 if command -v cargo >/dev/null; then
   no_tokio="cargo could not build it, see $work/cargo.log"
   CARGO_TARGET_DIR=$work/tokio cargo build --release --locked --manifest-path tests/bench/tokio/Cargo.toml \
     >"$work/cargo.log" 2>&1 && tokio=$work/tokio/release/weirpool-bench-tokio
 fi
-tokio_version=$(sed -n '/^name = "tokio-postgres"/{n;s/version = "\(.*\)"/\1/p;}' tests/bench/tokio/Cargo.lock)
+lock=tests/bench/tokio/Cargo.lock
+tokio_version=$(sed -n '/^name = "tokio-postgres"/{n;s/version = "\(.*\)"/\1/p;}' "$lock")
 
 dir=$(mktemp -d)
 trap 'cd /; sh "$root/tests/support/pg.sh" stop "$dir/pg"; rm -rf "$dir"' EXIT
@@ -83,5 +94,5 @@ createdb -U postgres bench
 pgbench -U postgres -i -q -s 10 bench >"$work/pgbench.log" 2>&1
 cd "$dir" # so that the installed package is the one that is imported
 PYTHONPATH='' "$venv/bin/python" "$root/tests/bench/bench.py" --json "$json" --package "$package" \
-  --core "$root/build/release/tests/bench_core" --delay "$root/build/release/tests/bench_delay" \
+  --core "$programs/bench_core" --histogram "$programs/bench_histogram" --delay "$programs/bench_delay" \
   --tokio "$tokio" --tokio-version "${tokio:+$tokio_version}" --no-tokio "$no_tokio" "$@"

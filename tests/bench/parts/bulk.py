@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import peers
+import weirpool
 from harness import Bench, Figures, Row, Side, absent
 from loads import figures
-
-import weirpool
 
 COUNT = 100_000
 TABLE = "create unlogged table if not exists bench_bulk (a int, b int, c int, d text, e float, f int, g text)"
@@ -37,8 +37,8 @@ async def measure(bench: Bench) -> None:
     async with peers.ours() as ours, peers.asyncpg_pool() as theirs:
         await ours.execute(TABLE)
         row = Row("bulk", "executemany, 100,000 rows", "asyncpg", unit="rows/s", asked=1)
-        await bench.compare(row, side(ours, lambda: ours.executemany(INSERT, ROWS)),
-                            side(theirs, lambda: theirs.executemany(INSERT, ROWS)))  # fmt: skip
+        sides = (side(pool, partial(pool.executemany, INSERT, ROWS)) for pool in (ours, theirs))
+        await bench.compare(row, *sides)
         if not hasattr(weirpool.Connection, "copy_in"):
             bench.add(absent("bulk", "COPY, 100,000 rows", "not built: connections have no copy_in()"))
             return
@@ -49,5 +49,5 @@ async def measure(bench: Bench) -> None:
                 await connection.copy_in(COPY, ROWS)
 
         row = Row("bulk", "COPY, 100,000 rows", "asyncpg", unit="rows/s", asked=1)
-        await bench.compare(row, side(ours, copy_in),
-                            side(theirs, lambda: theirs.copy_records_to_table("bench_bulk", records=ROWS)))  # fmt: skip
+        copy_records = partial(theirs.copy_records_to_table, "bench_bulk", records=ROWS)
+        await bench.compare(row, side(ours, copy_in), side(theirs, copy_records))

@@ -1,7 +1,7 @@
-"""How many of ten connections pipelining keeps busy: is it the right number, how soon, and what do sessions see of it?
+"""How many of ten connections pipelining keeps busy: the right number, how soon, and what sessions see of it.
 
-Three loads of 64 callers: point queries to the server beside; the same 2 ms away (through bench_delay.c); and one
-statement in twenty of 5 ms.
+Three loads of 64 callers: point queries to the server beside; the same 2 ms away (through bench_delay.c); and
+one statement in twenty of 5 ms.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 
 import peers
+import weirpool
 from harness import Bench, Figures, Row
 from loads import KEYS, POINT, Closed, figures, percentiles
-from parts.point import caller
 
-import weirpool
+from parts.point import caller
 
 CALLERS, SIZES = 64, (1, 2, 3, 4, 6, 8, 10)
 SLOW = "select pg_sleep(0.005)"
@@ -78,6 +78,7 @@ def load_caller(pool: weirpool.Pool, load: Load):  # type: ignore[no-untyped-def
 
 # ---- the right number
 
+
 async def learned(bench: Bench) -> None:
     """The rate of a pool of ten against the best of pools of a fixed smaller size, in the same rounds."""
     for load in (BESIDE, AWAY, MIXED):
@@ -99,8 +100,10 @@ async def learned(bench: Bench) -> None:
                         if number:
                             kept[name].append(result)
         best = max(SIZES, key=lambda size: statistics.median(one["rate"] for one in kept[f"fixed {size}"]))
-        bench.add(Row("learning", load.name, f"best: max_size={best}", asked=0.9, ours=kept["learned"],
-                      theirs=kept[f"fixed {best}"], detail=kept))  # fmt: skip
+        ours, theirs = kept["learned"], kept[f"fixed {best}"]
+        bench.add(
+            Row("learning", load.name, f"max_size={best}", asked=0.9, ours=ours, theirs=theirs, detail=kept)
+        )
 
 
 # ---- how soon
@@ -122,7 +125,7 @@ async def phases(pool: weirpool.Pool, delay: Delay, length: float) -> list[list[
 
     callers = [asyncio.create_task(one(number)) for number in range(CALLERS)]
     counts: list[list[float]] = []
-    for load in PHASES:  # noqa: B007, what the callers see
+    for load in PHASES:
         delay.set(load.delay_us)
         counts.append([])
         begun = last = time.perf_counter()
@@ -154,8 +157,12 @@ async def adapting(bench: Bench) -> None:
             kept: list[list[list[float]]] = [await phases(pool, delay, length) for _ in range(bench.rounds)]
     for i in range(1, len(PHASES)):
         times: list[Figures] = [{"seconds": time_to_adapt(one[i])} for one in kept]
-        bench.add(Row("adapting", f"{PHASES[i - 1].name} -> {PHASES[i].name}", measure="seconds", unit="s", lower=True,
-                      asked=2, ours=times, detail={"rates": [one[i] for one in kept]}))  # fmt: skip
+        change = f"{PHASES[i - 1].name} -> {PHASES[i].name}"
+        detail = {"rates": [one[i] for one in kept]}
+        row = Row(
+            "adapting", change, measure="seconds", unit="s", lower=True, asked=2, ours=times, detail=detail
+        )
+        bench.add(row)
 
 
 # ---- sessions beside it
@@ -193,6 +200,12 @@ async def grants(bench: Bench) -> None:
             await asyncio.sleep(length)
             over = True
             await asyncio.gather(*tasks)
-            return {**figures(calls, length, time.process_time() - cpu), **percentiles(waits), "grants": len(waits)}
+            return {
+                **figures(calls, length, time.process_time() - cpu),
+                **percentiles(waits),
+                "grants": len(waits),
+            }
 
-        await bench.alone(Row("grants", "p99 of a session's grant", measure="p99_ms", unit="ms", lower=True, asked=20), run)
+        await bench.alone(
+            Row("grants", "p99 of a session's grant", measure="p99_ms", unit="ms", lower=True, asked=20), run
+        )

@@ -10,7 +10,7 @@ from loads import POINT, Closed
 
 
 async def session(bench: Bench) -> None:
-    """A session, one SELECT and the commit, against asyncpg's acquire, transaction and fetchval; 16 callers."""
+    """A session, one SELECT and the commit, against asyncpg's acquire and transaction; 16 callers."""
     async with peers.ours() as ours, peers.asyncpg_pool() as theirs:
 
         async def our_calls(keys: Iterator[int]) -> None:
@@ -48,4 +48,6 @@ async def checkout(bench: Bench) -> None:
 
         for name, calls in (("connection()", our_connections), ("session()", our_sessions)):
             row = Row("checkout", f"{name}, unused", "psycopg_pool", asked=8)
-            await bench.compare(row, Closed(calls, 1, bench.seconds), Closed(their_connections, 1, bench.seconds))
+            await bench.compare(
+                row, Closed(calls, 1, bench.seconds), Closed(their_connections, 1, bench.seconds)
+            )

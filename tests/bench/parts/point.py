@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import peers
+import weirpool
 from harness import Bench, Figures, Row, Side, absent, takes
 from loads import POINT, Closed, Threads
-
-import weirpool
 
 
 def caller(pool: Any) -> Any:
@@ -64,6 +63,7 @@ async def readonly(bench: Bench) -> None:
 
 # ---- programs
 
+
 def run(command: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -72,7 +72,7 @@ async def tokio(bench: Bench) -> None:
     """pool.fetchval, each with a Sync of its own, against Rust: ten pipelined connections on one thread."""
     program = bench.paths.get("tokio")
     if not program:
-        bench.add(absent("tokio", "fetchval", f"not measured: {bench.paths['no_tokio']}"))
+        bench.add(absent("tokio", "fetchval", f"not measured: {bench.paths['no-tokio']}"))
         return
     async with peers.ours() as ours:
         for callers in (16, 64, 256):
@@ -89,8 +89,9 @@ PIPELINE = 8
 
 
 def pgbench_side(script: str, seconds: float) -> Side:
-    command = ["pgbench", "-n", "-M", "prepared", "-c", "10", "-j", "1", "-s", "10", "-T", str(max(1, round(seconds))),
-               "-f", script, "-U", "postgres", "-h", peers.HOST, "-p", str(peers.PORT), "bench"]  # fmt: skip
+    whole = max(1, round(seconds))  # pgbench knows no others
+    options = f"-n -M prepared -c 10 -j 1 -s 10 -T {whole} -U postgres -h {peers.HOST} -p {peers.PORT}"
+    command = ["pgbench", *options.split(), "-f", script, "bench"]
 
     async def side() -> Figures:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -125,8 +126,9 @@ async def pgbench(bench: Bench) -> None:
 
 # ---- threads
 
+
 async def threads(bench: Bench) -> None:
-    """The blocking pool's fetchval against psycopg 3's pool: connection(), execute() and fetchone(), binary."""
+    """The blocking pool's fetchval against psycopg 3's pool: connection(), execute(), fetchone()."""
     text = POINT.replace("$1", "%s")
     ours, theirs = peers.ours_sync(), peers.psycopg_sync()
 

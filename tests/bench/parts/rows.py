@@ -17,7 +17,8 @@ CALLERS = 10
 SETUP = """
 drop table if exists bench_mixed, bench_bytes, bench_arrays, bench_large;
 create table bench_mixed as select i, i * 7::bigint as big, i / 7.0::float8 as real, 'name ' || i as name,
-  i % 2 = 0 as flag, timestamptz '2024-01-01 00:00+00' + i * interval '1 hour' as at from generate_series(1, 1000) i;
+  i % 2 = 0 as flag, timestamptz '2024-01-01 00:00+00' + i * interval '1 hour' as at
+  from generate_series(1, 1000) i;
 create table bench_bytes as select repeat('a', 1000)::bytea as b from generate_series(1, 100);
 create table bench_arrays as
   select (select array_agg(i) from generate_series(1, 100) i) as a from generate_series(1, 100);
@@ -26,8 +27,9 @@ alter table bench_large alter b set storage external;
 insert into bench_large select string_agg(sha512(i::text::bytea), '') from generate_series(1, 16384) i;
 analyze;
 """
-PG_TYPE = """select typname, typnamespace, typowner, typlen, typbyval, typcategory, typispreferred, typisdefined,
- typdelim, typrelid, typelem, typarray from pg_type where typtypmod = $1 and typisdefined = $2"""
+PG_TYPE = """select typname, typnamespace, typowner, typlen, typbyval, typcategory, typispreferred,
+ typisdefined, typdelim, typrelid, typelem, typarray from pg_type
+ where typtypmod = $1 and typisdefined = $2"""
 # what, statement, parameters, asked of asyncpg, one of the five
 QUERIES: list[tuple[str, str, tuple[Any, ...], float, bool]] = [
     ("1,000 rows of 6 mixed columns", "select * from bench_mixed", (), 1.3, False),
@@ -68,14 +70,15 @@ async def measure(bench: Bench) -> None:
     async with peers.ours(size=1) as admin:
         for statement in filter(str.strip, SETUP.split(";")):
             await admin.execute(statement)
-    against: dict[str, list[Row]] = {"asyncpg": [], "psycopg": []}
+    against_asyncpg: list[Row] = []
     async with peers.ours() as ours, peers.asyncpg_pool() as apg, peers.psycopg_async() as psycopg:
         for title, sql, arguments, asked, _ in QUERIES:
             mine = Closed(caller(ours, sql, arguments), CALLERS, bench.seconds)
-            for peer, theirs, least in (("asyncpg", caller(apg, sql, arguments), asked),
-                                        ("psycopg", psycopg_caller(psycopg, sql, arguments), 0.95)):  # fmt: skip
-                row = Row("rows", title, peer, asked=least)
-                against[peer].append(await bench.compare(row, mine, Closed(theirs, CALLERS, bench.seconds)))
-    five = [row for row, query in zip(against["asyncpg"], QUERIES) if query[4]]
+            theirs = Closed(caller(apg, sql, arguments), CALLERS, bench.seconds)
+            row = Row("rows", title, "asyncpg", asked=asked)
+            against_asyncpg.append(await bench.compare(row, mine, theirs))
+            theirs = Closed(psycopg_caller(psycopg, sql, arguments), CALLERS, bench.seconds)
+            await bench.compare(Row("rows", title, "psycopg", asked=0.95), mine, theirs)
+    five = [row for row, query in zip(against_asyncpg, QUERIES) if query[4]]
     bench.add(geometric_mean("rows", "geometric mean of the five", "asyncpg", five, 1.5))
-    bench.add(geometric_mean("rows", "geometric mean of all", "asyncpg", against["asyncpg"], 1.5))
+    bench.add(geometric_mean("rows", "geometric mean of all", "asyncpg", against_asyncpg, 1.5))

@@ -6,10 +6,9 @@ import tempfile
 from collections.abc import Iterator
 
 import aiosqlite
+import weirpool
 from harness import Bench, Row
 from loads import Closed
-
-import weirpool
 
 COUNT = 100_000
 POINT = "select balance from accounts where id = $1"
@@ -24,8 +23,8 @@ async def fill(path: str) -> None:
 
 
 async def measure(bench: Bench) -> None:
-    """pool.fetchval against one aiosqlite connection: its documented `async with execute()` and fetchone(), and its
-    shortcut execute_fetchall() which crosses to its thread only once."""
+    """pool.fetchval against one aiosqlite connection: the documented `async with execute()`, fetchone(), and
+    the shortcut execute_fetchall(), which crosses to its thread only once."""
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/bench.db"
         await fill(path)

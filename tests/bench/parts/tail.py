@@ -8,6 +8,7 @@ from typing import Any
 import peers
 from harness import Bench, Row
 from loads import KEYS, POINT, Closed, Open
+
 from parts.point import caller
 
 CALLERS, RATE, SLOW = 64, 2000, "select pg_sleep(0.05)"
@@ -28,8 +29,8 @@ def open_loop(pool: Any, seconds: float) -> Open:
 
 
 async def measure(bench: Bench) -> None:
-    """Point queries at 2,000/s by whichever of 64 callers is free, one in fifty of 50 ms instead; their p99, counted
-    from when each was due, the slow ones themselves left out."""
+    """p99 of point queries at 2,000/s by whichever of 64 callers is free, one in fifty of 50 ms (not
+    counted) instead; from when each was due."""
     seconds = 5 * bench.seconds
     async with peers.ours() as ours, peers.asyncpg_pool() as theirs:
         for pool in (ours, theirs):
