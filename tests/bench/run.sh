@@ -41,6 +41,8 @@ while [ "$count" -gt 0 ]; do # our own options out, the others back to the end o
   esac
 done
 [ -z "$wheel" ] || [ -f "$wheel" ] || fail "there is no wheel $wheel"
+commit=$(git describe --always --dirty 2>/dev/null || echo "without git")
+package=${wheel:+$(basename "$wheel")}
 
 sh .ci/setup.sh tests >&2
 mkdir -p "$work"
@@ -51,22 +53,18 @@ if [ -n "$wheel" ]; then
 else
   python=$(build/venv/bin/python -c 'import sys; print(sys._base_executable)')
   version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  package="tree $commit, the system's libpq"
   if [ -z "$tree" ]; then
     .ci/wheel.sh "$version" >&2
     wheel=$(ls dist/weirpool-*-cp3"${version#3.}"-cp3*manylinux*.whl)
+    package="wheel of $commit"
   fi
 fi
 venv=$work/venv-$version
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 pip() { "$venv/bin/pip" install -q --disable-pip-version-check "$@" >&2; }
 pip -U -r tests/bench/requirements.txt
-if [ -n "$wheel" ]; then
-  package="wheel $(basename "$wheel")"
-  pip --force-reinstall --no-deps "$wheel"
-else
-  package="tree, $(git describe --always --dirty 2>/dev/null || echo "without git"), the system's libpq"
-  pip --force-reinstall --no-deps .
-fi
+pip --force-reinstall --no-deps "${wheel:-.}"
 
 (
   PATH=$root/build/venv/bin:$PATH

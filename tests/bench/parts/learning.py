@@ -7,6 +7,7 @@ one statement in twenty of 5 ms.
 from __future__ import annotations
 
 import asyncio
+import random
 import statistics
 import subprocess
 import tempfile
@@ -92,9 +93,9 @@ async def learned(bench: Bench) -> None:
                     sides[name] = Closed(load_caller(pool, load), CALLERS, bench.seconds)
                 await Closed(sides["learned"].caller, CALLERS, 2)()  # as long as it may take to learn
                 kept: dict[str, list[Figures]] = {name: [] for name in sides}
-                order = list(sides)
+                order, shuffle = list(sides), random.Random(1).shuffle
                 for number in range(bench.rounds + 1):
-                    order.append(order.pop(0))
+                    shuffle(order)
                     for name in order:
                         result = await sides[name]()
                         if number:
