@@ -146,8 +146,8 @@ def steady(rates: list[float]) -> float:
 
 
 def times_to_adapt(counts: list[list[float]]) -> list[float]:
-    """For each phase, until the mean over 0.2 s first is within 10 % of what the load has had in the best of its
-    phases, each phase's second half taken; the phase's length if never."""
+    """For each phase, until the mean over 0.2 s first is within 10 % of what the load has had in the best of
+    its phases, each phase's second half taken; the phase's length if never."""
     times = []
     for load, rates in zip(PHASES, counts):
         best = max(steady(others) for other, others in zip(PHASES, counts) if other == load)
@@ -158,7 +158,7 @@ def times_to_adapt(counts: list[list[float]]) -> list[float]:
 
 
 async def adapting(bench: Bench) -> None:
-    """How long after a change of load one pool has the best rate that it reaches with it; through the proxy."""
+    """How long after a change of load one pool has the best rate that it reaches; through the proxy."""
     length = PHASE * min(bench.seconds, 1.0)
     with proxy(bench) as delay:
         async with peers.ours(delay.host) as pool:
