@@ -128,7 +128,8 @@ def main() -> None:
         bench.keep(arguments.json, known)
     for name, version in known.items():
         print(f"{name + ':':<16}{version}")
-    print(f"{'rounds:':<16}{bench.rounds} of {bench.seconds:g} s a side; raw figures in {arguments.json}\n")
+    print(f"{'rounds:':<16}{bench.rounds} of {bench.seconds:g} s a side; raw figures in {arguments.json}")
+    print("quick: the figures mean nothing\n" if arguments.quick else "")
     print("\n".join(harness.table(bench.rows)))
 
 
