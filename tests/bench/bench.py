@@ -1,163 +1,137 @@
-"""Weirpool beside asyncpg and psycopg_pool: one run, alternating rounds, medians.
+"""Weirpool beside asyncpg, psycopg 3, tokio-postgres, pgbench and aiosqlite: one run, one table.
 
-    sh tests/bench/run.sh [--rounds 7] [--seconds 1.0] [--json FILE]
+    sh tests/bench/run.sh [--wheel FILE | --tree] [--quick] [--rounds N] [--seconds S] [--json FILE] [part]
 
-starts a PostgreSQL of its own (pgbench tables, scale 10), builds and installs the package, and runs this. It prints what
-it measured and on what; it judges nothing.
+run.sh starts a PostgreSQL of its own (pgbench tables, scale 10, no fsync; all connect through its Unix
+socket), installs the package and the newest peers, builds the programs and runs this. On a row, weirpool and
+its peer run in turn, each for --seconds, --rounds times after a warm-up; the one that begins changes. Shown
+are medians of the rounds with the least and the greatest, the median of the rounds' ratios, what is asked of
+it, and this process' CPU a call.
+
+Both sides make the same calls from the same Python, on uvloop, on ten connections that are open and have the
+statement prepared; psycopg is in autocommit, so that it pays no BEGIN and COMMIT.
+
+Parts, all of them when none is named:
+
+{parts}
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import platform
-import random
-import statistics
+import sqlite3
 import subprocess
-import sys
-import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+import textwrap
+from importlib import metadata
 
+import aiosqlite
 import asyncpg
+import harness
+import peers
 import psycopg
 import psycopg_pool
 import uvloop
-
 import weirpool
+from parts import PARTS
 
-POINT = "select abalance from pgbench_accounts where aid=$1"
-ACCOUNTS = 1_000_000
-CONNECTIONS = 10
-
-Figures = dict[str, float]
+QUICK = {"rounds": 1, "seconds": 0.2}
+PROGRAMS = ("core", "histogram", "delay", "tokio", "no-tokio")
 
 
-def url(scheme: str = "postgresql") -> str:
-    return f"{scheme}://postgres@/bench?host={os.environ['PGHOST']}&port={os.environ['PGPORT']}"
+def parts_text() -> str:
+    width = max(map(len, PARTS))
+    lines = (f"{name:<{width}}  {' '.join((part.__doc__ or '').split())}" for name, part in PARTS.items())
+    return "\n".join(
+        textwrap.fill(line, 110, initial_indent="    ", subsequent_indent=" " * (width + 6)) for line in lines
+    )
 
 
-async def drive(call: Callable[[int], Awaitable[Any]], concurrency: int, seconds: float) -> Figures:
-    """Calls as fast as `concurrency` tasks can, for so long."""
-    end = time.perf_counter() + seconds
-    latencies: list[float] = []
+def processor() -> str:
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
-    async def worker(seed: int) -> None:
-        number = random.Random(seed).randrange
-        now = time.perf_counter()
-        while now < end:
-            await call(number(1, ACCOUNTS))
-            then, now = now, time.perf_counter()
-            latencies.append(now - then)
 
-    wall, cpu = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(worker(seed) for seed in range(concurrency)))
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    latencies.sort()
+def said_by(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def versions(arguments: argparse.Namespace) -> dict[str, str]:
+    tokio = arguments.tokio_version or "not built"
     return {
-        "rate": len(latencies) / wall,
-        "p50_us": latencies[len(latencies) // 2] * 1e6,
-        "p99_us": latencies[int(len(latencies) * 0.99)] * 1e6,
-        "cpu_us": cpu / len(latencies) * 1e6,
+        "weirpool": f"{weirpool.__version__} ({arguments.package})",
+        "its libpq": libpq(weirpool.libpq_version()),
+        "its SQLite": weirpool.sqlite_version(),
+        "CPython": platform.python_version(),
+        "uvloop": metadata.version("uvloop"),
+        "server": said_by("psql", "-XAtc", "show server_version", peers.url()),
+        "asyncpg": asyncpg.__version__,
+        "psycopg": f"{psycopg.__version__} ({psycopg.pq.__impl__}, libpq {libpq(psycopg.pq.version())})",
+        "psycopg_pool": psycopg_pool.__version__,
+        "aiosqlite": f"{aiosqlite.__version__} (SQLite {sqlite3.sqlite_version})",
+        "tokio-postgres": tokio,
+        "pgbench": said_by("pgbench", "--version").split(" ")[2],
+        "kernel": platform.release(),
+        "CPU": f"{os.cpu_count()} x {processor()}",
+        "load average": ", ".join(f"{load:.2f}" for load in os.getloadavg()),
     }
 
 
-async def repeat(call: Callable[[], Awaitable[None]], times: int) -> Figures:
-    """The cost of one call after another, without a task switch between them."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(times):
-        await call()
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return {"rate": times / wall, "p50_us": wall / times * 1e6, "p99_us": float("nan"), "cpu_us": cpu / times * 1e6}
+def libpq(version: int) -> str:
+    return f"{version // 10000}.{version % 10000}"
 
 
-def median(rounds: list[Figures]) -> Figures:
-    return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+def parse() -> argparse.Namespace:
+    description = (__doc__ or "").format(parts=parts_text())
+    parser = argparse.ArgumentParser("run.sh", description=description,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("parts", nargs="*", metavar="part", help="of the above")
+    parser.add_argument("--rounds", type=int, help="that count (7)")
+    parser.add_argument(
+        "--seconds", type=float, help="of a side's run in a round (1.0); some parts take a multiple"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="1 round of 0.2 s: does it work? The figures mean nothing"
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", default="bench.json", help="for the raw figures (build/bench.json)"
+    )
+    for name in ("package", *PROGRAMS, "tokio-version"):  # run.sh gives these
+        parser.add_argument(f"--{name}", default="", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.parts if name not in PARTS]
+    if unknown:
+        parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    return arguments
 
 
-def report(title: str, ours: list[Figures], theirs: list[Figures], peer: str, result: list[dict[str, Any]]) -> None:
-    mine, other = median(ours), median(theirs)
-    ratios = sorted(a["rate"] / b["rate"] for a, b in zip(ours, theirs))
-    print(f"\n{title}")
-    for name, figures in (("weirpool", mine), (peer, other)):
-        print(f"  {name:<14}{figures['rate']:>12,.0f}/s   p50 {figures['p50_us']:>8.1f} us   p99 {figures['p99_us']:>8.1f} us"
-              f"   cpu {figures['cpu_us']:>7.2f} us a call")
-    ratio = statistics.median(ratios)
-    print(f"  ratio of rates: {ratio:.2f} (rounds {ratios[0]:.2f} to {ratios[-1]:.2f})")
-    result.append({"title": title, "peer": peer, "ratio": ratio, "weirpool": ours, "other": theirs})
-
-
-async def measure(rounds: int, seconds: float) -> list[dict[str, Any]]:
-    result: list[dict[str, Any]] = []
-    ours = await weirpool.create_pool(url(), min_size=CONNECTIONS, max_size=CONNECTIONS)
-    apg = await asyncpg.create_pool(host=os.environ["PGHOST"], port=int(os.environ["PGPORT"]), user="postgres",
-                                    database="bench", min_size=CONNECTIONS, max_size=CONNECTIONS)
-    psy = psycopg_pool.AsyncConnectionPool(
-        f"host={os.environ['PGHOST']} port={os.environ['PGPORT']} user=postgres dbname=bench",
-        min_size=CONNECTIONS, max_size=CONNECTIONS, open=False)
-    await psy.open(wait=True)
-
-    for concurrency in (1, 16):
-        mine, other = [], []
-        for warm in range(rounds + 1):
-            a = await drive(lambda i: ours.fetchval(POINT, i), concurrency, seconds)
-            b = await drive(lambda i: apg.fetchval(POINT, i), concurrency, seconds)
-            if warm:
-                mine.append(a)
-                other.append(b)
-        report(f"pool.fetchval, point query, {CONNECTIONS} connections, concurrency {concurrency}", mine, other,
-               "asyncpg", result)
-
-    async def our_session() -> None:
-        async with ours.session():
-            pass
-
-    async def their_connection() -> None:
-        async with psy.connection():
-            pass
-
-    mine, other = [], []
-    for warm in range(rounds + 1):
-        a, b = await repeat(our_session, 20_000), await repeat(their_connection, 2_000)
-        if warm:
-            mine.append(a)
-            other.append(b)
-    report("checkout and return of an idle connection: async with pool.session() / pool.connection()", mine, other,
-           "psycopg_pool", result)
-
-    await ours.close()
-    await apg.close()
-    await psy.close()
-    return result
+async def measure(bench: harness.Bench, parts: list[str]) -> None:
+    for name in parts:
+        await PARTS[name](bench)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--json", metavar="FILE", help="keep the raw figures")
-    parser.add_argument("--core", metavar="PROGRAM", help="the benchmark of the C core, run first")
-    arguments = parser.parse_args()
-    server = subprocess.run(["psql", "-XAtc", "show server_version", url()], capture_output=True, text=True, check=True)
-    versions = {
-        "weirpool": weirpool.__version__, "libpq": weirpool.libpq_version(), "server": server.stdout.strip(),
-        "asyncpg": asyncpg.__version__, "psycopg": f"{psycopg.__version__} ({psycopg.pq.__impl__})",
-        "psycopg_pool": psycopg_pool.__version__, "uvloop": uvloop.__version__, "python": platform.python_version(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.release()}",
-    }
-    print(", ".join(f"{name} {version}" for name, version in versions.items()))
-    print(f"{arguments.rounds} alternating rounds after a warm-up; medians")
-    if arguments.core:
-        print(flush=True)
-        subprocess.run([arguments.core], check=True)
-    uvloop.install()
-    result = asyncio.run(measure(arguments.rounds, arguments.seconds))
-    if arguments.json:
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"versions": versions, "measures": result}, file, indent=1)
+    arguments = parse()
+    known = versions(arguments)
+    preset = QUICK if arguments.quick else {"rounds": 7, "seconds": 1.0}
+    bench = harness.Bench(
+        rounds=int(arguments.rounds or preset["rounds"]), seconds=arguments.seconds or preset["seconds"],
+        paths={name: vars(arguments)[name.replace("-", "_")] for name in PROGRAMS},
+    )  # fmt: skip
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    try:
+        asyncio.run(measure(bench, arguments.parts or list(PARTS)))
+    finally:
+        bench.keep(arguments.json, known)
+    for name, version in known.items():
+        print(f"{name + ':':<16}{version}")
+    print(f"{'rounds:':<16}{bench.rounds} of {bench.seconds:g} s a side; raw figures in {arguments.json}")
+    print("quick: the figures mean nothing\n" if arguments.quick else "")
+    print("\n".join(harness.table(bench.rows)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,9 +1,11 @@
 /*
- * What the pool itself costs, with a driver that takes no time: prints, and asserts nothing about time.
+ * What the pool itself costs, with a driver that takes no time: prints name, value, unit and limit (or
+ * nothing), with tabs between them, and asserts nothing about time.
  *
- *     acquire and release        on an idle pool, all accounting included       wanted: < 150 ns
- *     a grant                    CPU with 100 and with 10,000 waiters in line   wanted: ratio <= 1.2
- *     memory                     of a waiter                                    wanted: < 512 bytes
+ *     acquire and release        on an idle pool, all accounting included
+ *     execute                    on the pool, to the completion
+ *     a grant                    CPU with 100 and with 10,000 waiters in line
+ *     memory                     of a waiter, the operation's included
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -114,15 +116,19 @@ static double grant_round(void) {
     return (cpu_ns() - begun) / GRANTS;
 }
 
+static void print(const char *name, double value, const char *unit, const char *limit) {
+    printf("%s\t%.2f\t%s\t%s\n", name, value, unit, limit);
+}
+
 int main(void) {
     open_pool();
     weir_checkout_init(&checkout);
     checkout.file = "/srv/app/orders/views.py";
     checkout.function = "place_order";
     checkout.line = 42;
-    printf("acquire + release, idle pool: %6.1f ns (wanted < 150)\n", median(loan_round));
+    print("acquire and release, idle pool", median(loan_round), "ns", "150");
     statement = weir_statement_new("select 1", 8, NULL);
-    printf("execute on the pool:          %6.1f ns\n", median(execute_round));
+    print("execute on the pool", median(execute_round), "ns", "");
     for (int i = 0; i < CONNECTIONS; i++) {
         weir_op op;
         int code = weir_pool_acquire(pool, &checkout, &checkout, &held[i], &op, NULL);
@@ -134,10 +140,10 @@ int main(void) {
     wait_in_line(MANY - FEW);
     double bytes = (double)(mallinfo2().uordblks - before) / (MANY - FEW);
     double many = median(grant_round);
-    printf("a grant, %5d waiters:        %6.1f ns\n", FEW, few);
-    printf("a grant, %5d waiters:        %6.1f ns, ratio %.2f (wanted <= 1.2)\n", MANY, many, many / few);
-    printf("a waiter:                     %6.0f bytes, %d of them the operation's (wanted < 512)\n", bytes,
-           WEIR__OP_BYTES);
+    print("grant, 100 waiters", few, "ns", "");
+    print("grant, 10,000 waiters", many, "ns", "");
+    print("grant, 10,000 waiters to 100", many / few, "x", "1.2");
+    print("memory of a waiter", bytes, "bytes", "512");
     weir_statement_unref(statement);
     weir_pool_free(pool);
     weir_reactor_free(reactor);

@@ -373,6 +373,19 @@ def test_a_list_that_changes_meanwhile(pools):
     assert len(pools[0].fetchval("select $1::numeric[]", values)) == 101 and values == []
 
 
+def test_wide_rows(pools):
+    """Every frequent type in columns near and far, with and without NULLs, and texts of all short lengths."""
+    values = [True, -7, 7_000_000_000, 2**32 - 1, -0.5, "ünï", "", "plain text", b"\x00\xff"]
+    types = ["bool", "int", "bigint", "oid", "double precision", "text", "varchar", "name", "bytea"]
+    columns = ", ".join(f"case when i % {2 + c} > 0 then ${1 + c % 9}::{types[c % 9]} end" for c in range(27))
+    wanted = [tuple(values[c % 9] if i % (2 + c) else None for c in range(27)) for i in range(1, 61)]
+    texts = [text * n + end for n in range(20) for text in "aü" for end in ("", "é", "€ and more")]
+    for pool in pools:
+        rows = pool.fetch(f"select {columns} from generate_series(1, 60) i order by i", *values)
+        assert [tuple(row) for row in rows] == wanted
+        assert [row[0] for row in pool.fetch("select unnest($1::text[])", texts)] == texts
+
+
 def test_executemany_with_arrays(pools):
     pool = pools[0]
     pool.execute("drop table if exists boxes")

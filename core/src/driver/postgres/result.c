@@ -5,9 +5,24 @@
 #include "config/option.h"
 #include "driver/postgres/pg.h"
 
+/* How the most frequent types look in binary form; they are read without asking libpq for more than the
+ * bytes. */
+typedef enum shape {
+    SHAPE_OTHER,
+    SHAPE_BOOL,
+    SHAPE_INT4,
+    SHAPE_OID,
+    SHAPE_INT8,
+    SHAPE_FLOAT8,
+    SHAPE_TEXT
+} shape;
+
+enum { SHAPES = 16 }; /* columns whose shape is kept; what stands in others is read the long way */
+
 typedef struct pg_rows {
     weir_result base;
     PGresult *pg; /* NULL: none */
+    unsigned char shapes[SHAPES];
     /* Values that had to be made, by column and row: made once, so that reading them again costs no memory. A
      * column is made when needed. */
     const weir_value ***made;
@@ -46,26 +61,90 @@ static int kept_value(pg_rows *rows, Oid type, size_t row, size_t column, weir_v
     return code;
 }
 
-/* Most texts are ASCII: eight bytes at a time. */
+/* Most texts are ASCII: eight bytes at a time, the last eight perhaps once more. */
 static bool is_utf8(const char *text, size_t length) {
-    uint64_t eight;
-    while (length >= sizeof eight) {
-        memcpy(&eight, text, sizeof eight);
-        if (eight & UINT64_C(0x8080808080808080)) break;
-        text += sizeof eight;
-        length -= sizeof eight;
+    uint64_t eight = 0;
+    size_t i = 0;
+    if (length < sizeof eight) return weir__utf8_valid(text, length);
+    for (; i + sizeof eight <= length && !(eight & UINT64_C(0x8080808080808080)); i += sizeof eight)
+        memcpy(&eight, text + i, sizeof eight);
+    uint64_t last;
+    memcpy(&last, text + length - sizeof last, sizeof last);
+    return !((eight | last) & UINT64_C(0x8080808080808080)) || weir__utf8_valid(text, length);
+}
+
+static shape shape_of(Oid type, int format) {
+    if (format != 1) return SHAPE_OTHER;
+    switch (type) {
+    case WEIR__OID_BOOL:
+        return SHAPE_BOOL;
+    case WEIR__OID_INT4:
+        return SHAPE_INT4;
+    case WEIR__OID_OID:
+        return SHAPE_OID;
+    case WEIR__OID_INT8:
+        return SHAPE_INT8;
+    case WEIR__OID_FLOAT8:
+        return SHAPE_FLOAT8;
+    case WEIR__OID_TEXT:
+    case WEIR__OID_VARCHAR:
+    case WEIR__OID_NAME:
+    case WEIR__OID_CHAR:
+        return SHAPE_TEXT;
+    default:
+        return SHAPE_OTHER;
     }
-    return weir__utf8_valid(text, length);
+}
+
+/* False: it is none of these after all, or NULL, or not as it should be; the long way says which. */
+static bool read_shape(shape form, const char *data, int length, weir_value *out) {
+    uint64_t bits;
+    switch (form) {
+    case SHAPE_BOOL:
+        if (length != 1) return false;
+        *out = (weir_value){.type = WEIR_TYPE_BOOL, .as.boolean = data[0] != 0};
+        return true;
+    case SHAPE_INT4:
+        if (length != 4) return false;
+        *out = (weir_value){.type = WEIR_TYPE_INT, .as.integer = (int32_t)weir__pg_big_endian(data, 4)};
+        return true;
+    case SHAPE_OID:
+        if (length != 4) return false;
+        *out = (weir_value){.type = WEIR_TYPE_INT, .as.integer = (int64_t)weir__pg_big_endian(data, 4)};
+        return true;
+    case SHAPE_INT8:
+        if (length != 8) return false;
+        *out = (weir_value){.type = WEIR_TYPE_INT, .as.integer = (int64_t)weir__pg_big_endian(data, 8)};
+        return true;
+    case SHAPE_FLOAT8:
+        if (length != 8) return false;
+        bits = weir__pg_big_endian(data, 8);
+        *out = (weir_value){.type = WEIR_TYPE_FLOAT};
+        memcpy(&out->as.real, &bits, sizeof bits);
+        return true;
+    case SHAPE_TEXT:
+        /* Not all that a server sends is in the client_encoding that was asked for: a "char" is any byte. */
+        if (length <= 0 || !is_utf8(data, (size_t)length)) return false;
+        *out = (weir_value){.type = WEIR_TYPE_TEXT, .as.bytes = {data, (size_t)length}};
+        return true;
+    case SHAPE_OTHER:
+        break;
+    }
+    return false;
 }
 
 static int rows_value(weir_result *result, size_t row, size_t column, weir_value *out) {
     const PGresult *pg = pg_of(result);
-    int r = (int)row, c = (int)column;
+    int r = (int)row, c = (int)column, length = PQgetlength(pg, r, c); /* of NULL: 0 */
+    if (column < SHAPES) {
+        shape form = ((const pg_rows *)result)->shapes[column];
+        if (form != SHAPE_OTHER && read_shape(form, PQgetvalue(pg, r, c), length, out)) return WEIR_OK;
+    }
     if (PQgetisnull(pg, r, c)) {
         *out = (weir_value){.type = WEIR_TYPE_NULL};
         return WEIR_OK;
     }
-    int format = PQfformat(pg, c), length = PQgetlength(pg, r, c);
+    int format = PQfformat(pg, c);
     Oid type = PQftype(pg, c);
     if (length < 0) return WEIR_EVALUE;
     if (!weir__pg_is_plain(type, format)) return kept_value((pg_rows *)result, type, row, column, out);
@@ -111,6 +190,8 @@ void weir__pg_result_set(weir_result *result, PGresult *pg) {
     rows->pg = pg;
     result->rows = (size_t)PQntuples(pg);
     result->columns = (size_t)PQnfields(pg);
+    for (int c = 0; result->rows && c < SHAPES && (size_t)c < result->columns; c++)
+        rows->shapes[c] = (unsigned char)shape_of(PQftype(pg, c), PQfformat(pg, c));
     result->affected = affected_by(pg);
     set_tag(result, pg);
 }

@@ -1,0 +1,21 @@
+"""The parts of the benchmark, by the names that select them."""
+
+from . import bulk, core, learning, lending, point, rows, sqlite, tail
+
+PARTS = {
+    "core": core.measure,
+    "point": point.measure,
+    "readonly": point.readonly,
+    "tokio": point.tokio,
+    "pgbench": point.pgbench,
+    "threads": point.threads,
+    "session": lending.session,
+    "checkout": lending.checkout,
+    "rows": rows.measure,
+    "bulk": bulk.measure,
+    "sqlite": sqlite.measure,
+    "tail": tail.measure,
+    "learning": learning.learned,
+    "adapting": learning.adapting,
+    "grants": learning.grants,
+}

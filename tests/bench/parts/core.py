@@ -1,0 +1,24 @@
+"""The pool in C, on a driver that takes no time, and its histograms: bench_core.c, bench_histogram.c."""
+
+from __future__ import annotations
+
+import subprocess
+
+from harness import Bench, Figures, Row
+
+
+async def measure(bench: Bench) -> None:
+    """What the pool costs in C, on a driver that takes no time, and its histograms."""
+    for program in ("core", "histogram"):
+        rounds = [report(bench.paths[program]) for _ in range(bench.rounds)]
+        for lines in zip(*rounds):
+            name, _, unit, limit = lines[0]
+            values: list[Figures] = [{"value": float(line[1])} for line in lines]
+            asked = float(limit) if limit else None
+            bench.add(Row("core", name, measure="value", unit=unit, lower=True, asked=asked, ours=values))
+
+
+def report(program: str) -> list[list[str]]:
+    """Each line is a name, a value, a unit, and a limit or nothing."""
+    said = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+    return [line.split("\t") for line in said.splitlines()]

@@ -1,0 +1,53 @@
+"""Lending connections: a transaction of one statement, and nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import peers
+from harness import Bench, Row
+from loads import POINT, Closed
+
+
+async def session(bench: Bench) -> None:
+    """A session, one SELECT and the commit, against asyncpg's acquire and transaction; 16 callers."""
+    async with peers.ours() as ours, peers.asyncpg_pool() as theirs:
+
+        async def our_calls(keys: Iterator[int]) -> None:
+            for key in keys:
+                async with ours.session() as lent:
+                    await lent.fetchval(POINT, key)
+
+        async def their_calls(keys: Iterator[int]) -> None:
+            for key in keys:
+                async with theirs.acquire() as lent, lent.transaction():
+                    await lent.fetchval(POINT, key)
+
+        row = Row("session", "session, SELECT, commit, 16 callers", "asyncpg", asked=3)
+        await bench.compare(row, Closed(our_calls, 16, bench.seconds), Closed(their_calls, 16, bench.seconds))
+
+
+async def checkout(bench: Bench) -> None:
+    """An idle connection is lent and given back unused, against psycopg_pool."""
+    async with peers.ours() as ours, peers.psycopg_async() as theirs:
+
+        async def our_sessions(keys: Iterator[int]) -> None:
+            for _ in keys:
+                async with ours.session():
+                    pass
+
+        async def our_connections(keys: Iterator[int]) -> None:
+            for _ in keys:
+                async with ours.connection():
+                    pass
+
+        async def their_connections(keys: Iterator[int]) -> None:
+            for _ in keys:
+                async with theirs.connection():
+                    pass
+
+        for name, calls in (("connection()", our_connections), ("session()", our_sessions)):
+            row = Row("checkout", f"{name}, unused", "psycopg_pool", asked=8)
+            await bench.compare(
+                row, Closed(calls, 1, bench.seconds), Closed(their_connections, 1, bench.seconds)
+            )
