@@ -205,10 +205,12 @@ static void execute(weir__conn *base, weir__request *request) {
     job->statement = request->statement ? weir_statement_ref(request->statement) : NULL;
     job->before_count = request->before_count;
     job->command = request->command != NULL;
-    if (run_at_once(conn))
-        tell_done(conn);
-    else
+    if (!run_at_once(conn))
         hand_over(conn);
+    else if (weir__sqlite_turn(conn))
+        weir__mailbox_post(base->env->mailbox, &conn->outcome);
+    else
+        tell_done(conn);
 }
 
 /* Makes the worker look up from what it does. */

@@ -38,7 +38,8 @@ static int step_through(weir__sqlite_conn *conn, sqlite3_stmt *handle, weir_resu
         /* Not earlier: the first step prepares the statement anew when a table has got another column
          * meanwhile. */
         if (first && result) room = weir__sqlite_result_columns(result, handle);
-        if (!first && weir__sqlite_overdue(conn)) return run_out(conn); /* its rows are large */
+        if (!first && rc == SQLITE_ROW && weir__sqlite_overdue(conn))
+            return run_out(conn); /* its rows are large */
         first = false;
         if (rc == SQLITE_ROW) ++*rows;
         if (rc == SQLITE_ROW && result && room) room = weir__sqlite_result_row(result, handle);
@@ -204,9 +205,7 @@ static int run_prepared(weir__sqlite_conn *conn, weir__sqlite_statement *prepare
     int code = statement->many ? run_sets(conn, prepared, statement, &affected, error)
                                : run_once(conn, prepared, weir__statement_set(statement, 0),
                                           statement->parameters, result, &affected, error);
-    int64_t now = weir__now(&weir__monotonic);
-    if (at_once) weir__sqlite_charge(conn, begun, now);
-    weir__sqlite_measure(prepared, now - begun);
+    weir__sqlite_measure(conn, prepared, begun);
     if (code != WEIR_OK) {
         weir_result_free(result);
         return code;

@@ -62,17 +62,9 @@ void weir__sqlite_judge(weir__sqlite_conn *conn, weir__sqlite_statement *stateme
                        has_quick_steps(conn, statement);
 }
 
-void weir__sqlite_measure(weir__sqlite_statement *statement, int64_t took) {
-    if (took > MOST) took = MOST;
-    if (took > statement->takes)
-        statement->takes = took;
-    else
-        statement->takes -= (statement->takes - took) / FORGET;
-}
-
 weir__sqlite_statement *weir__sqlite_short(weir__sqlite_conn *conn, const weir_statement *statement) {
     weir__sqlite_env *env = (weir__sqlite_env *)conn->base.env;
-    if (statement->many || conn->aborted || env->spent >= TURN) return NULL;
+    if (statement->many || conn->aborted) return NULL;
     weir__sqlite_statement *found =
         weir__sqlite_find(&conn->cache, statement->hash, statement->sql, statement->sql_length);
     if (!found || !found->quick || found->takes > SHORT) return NULL;
@@ -87,17 +79,40 @@ void weir__sqlite_allow(weir__sqlite_conn *conn, int64_t now) {
     weir__sqlite.db_status(conn->db, SQLITE_DBSTATUS_CACHE_MISS, &unused, &unused, true);
 }
 
+bool weir__sqlite_turn(weir__sqlite_conn *conn) {
+    weir__sqlite_env *env = (weir__sqlite_env *)conn->base.env;
+    if (env->spent < TURN) return false;
+    env->spent = 0;
+    return true;
+}
+
 bool weir__sqlite_overdue(weir__sqlite_conn *conn) {
     return conn->until && weir__now(&weir__monotonic) >= conn->until;
 }
 
-/* A stall without a page that was read from the file was the scheduler's doing. */
-void weir__sqlite_charge(weir__sqlite_conn *conn, int64_t begun, int64_t now) {
+static void charge(weir__sqlite_conn *conn, int64_t took, int64_t now) {
     weir__sqlite_env *env = (weir__sqlite_env *)conn->base.env;
     int missed = 0, unused;
     conn->until = 0;
-    env->spent += now - begun;
-    if (now - begun < STALL || env->memory) return;
+    env->spent += took;
+    if (took < STALL || env->memory) return;
+    /* Without a page that was read from the file it was the scheduler's doing. */
     weir__sqlite.db_status(conn->db, SQLITE_DBSTATUS_CACHE_MISS, &missed, &unused, false);
-    if (missed || conn->mapped) env->resume_at = now + PAUSE * (now - begun);
+    if (missed || conn->mapped) env->resume_at = now + PAUSE * took;
+}
+
+void weir__sqlite_measure(weir__sqlite_conn *conn, weir__sqlite_statement *statement, int64_t begun) {
+    int64_t now = weir__now(&weir__monotonic), took = now - begun;
+    bool at_once = conn->until;
+    if (at_once) charge(conn, took, now);
+    if (took > MOST) took = MOST;
+    /* A single long run may be the scheduler's doing, but not that of a statement which its budget has ended.
+     */
+    int64_t counted = took < statement->took || conn->ran_out ? took : statement->took;
+    if (!at_once) conn->ran_out = false;
+    statement->took = took;
+    if (counted > statement->takes)
+        statement->takes = counted;
+    else
+        statement->takes -= (statement->takes - counted) / FORGET;
 }

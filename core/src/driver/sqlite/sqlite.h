@@ -15,8 +15,8 @@
  * both cases the run is ended and the worker does all of it anew, which nobody can tell: it has only read,
  * and SQLite leaves the borrower's transaction alone when a read in it is interrupted. Deadlines and
  *     cancellations reach it there as ever.
- *   - 0.5 ms for such runs of a pool; then a request goes to the worker, so that a caller who never waits
- * gives his loop a turn.
+ *   - 0.5 ms for such runs of a pool; then an answer comes by letter, so that a caller who never waits gives
+ * his loop a turn.
  *   - A single step cannot be interrupted while it reads from a slow disk. After such a stall there are no
  * short reads in the pool for 20 times as long: so at most a twentieth of the host's time is lost.
  *
@@ -42,7 +42,7 @@ typedef struct weir__sqlite_env {
     int flags;       /* likewise */
     bool memory;     /* a database in memory, shared under a name of its own … */
     sqlite3 *anchor; /* … and kept by this connection, which is never used */
-    int64_t spent;   /* ns on short reads since the last request that the worker got; under the host's lock */
+    int64_t spent;   /* ns on short reads since the last answer that came by letter; under the host's lock */
     int64_t resume_at; /* no short reads until then; 0: they are allowed. Under the host's lock */
     bool readonly;     /* nothing can be written: mode=ro or immutable */
     unsigned forks;    /* when it was made */
@@ -89,7 +89,8 @@ typedef struct weir__sqlite_statement {
     sqlite3_stmt *handle; /* NULL: the text holds no statement */
     int slots;            /* parameters as SQLite counts them */
     size_t wanted;        /* values that it takes */
-    int64_t takes;        /* ns, of its last runs */
+    int64_t took;         /* ns, of its last run */
+    int64_t takes;        /* ns, by and large: see weir__sqlite_measure */
     int runs;             /* counted until it is judged … */
     bool judged, quick;   /* … whether each of its steps is short, and all it does is to read */
     int *numbers;         /* of each slot, which value it takes, from 1; NULL: the one of its own number */
@@ -132,13 +133,14 @@ void weir__sqlite_unbind(weir__sqlite_statement *statement);
 
 /* After a run by the worker: looks once at what a statement that is run again compiles to. */
 void weir__sqlite_judge(weir__sqlite_conn *conn, weir__sqlite_statement *statement);
-/* After any run: took, in ns. */
-void weir__sqlite_measure(weir__sqlite_statement *statement, int64_t took);
 /* What is prepared for a statement that may run now; NULL: the worker shall. The host's side. */
 weir__sqlite_statement *weir__sqlite_short(weir__sqlite_conn *conn, const weir_statement *statement);
-/* Around such a run: sets its budget; ends it. Times in ns. */
+/* Before such a run, which begins now: sets its budget. */
 void weir__sqlite_allow(weir__sqlite_conn *conn, int64_t now);
-void weir__sqlite_charge(weir__sqlite_conn *conn, int64_t begun, int64_t now);
+/* After any run: notes what it took, and ends the budget. */
+void weir__sqlite_measure(weir__sqlite_conn *conn, weir__sqlite_statement *statement, int64_t begun);
+/* Shall the answer to the one that has just been run come by way of the host's loop? */
+bool weir__sqlite_turn(weir__sqlite_conn *conn);
 /* Has the budget run out? Never in the worker. */
 bool weir__sqlite_overdue(weir__sqlite_conn *conn);
 
