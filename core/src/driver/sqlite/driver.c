@@ -52,6 +52,7 @@ static void tell_done(weir__sqlite_conn *conn) {
 
 static void deliver_outcome(weir__letter *letter) {
     weir__sqlite_conn *conn = weir__container(letter, weir__sqlite_conn, outcome);
+    ((weir__sqlite_env *)conn->base.env)->spent = 0; /* the loop has its turn */
     if (conn->stopped) {
         drop_outcome(&conn->job);
     } else if (conn->job.task == WEIR__SQLITE_OPEN) {
@@ -116,7 +117,6 @@ static void clear_outcome(weir__sqlite_conn *conn) {
 
 static void hand_over(weir__sqlite_conn *conn) {
     clear_outcome(conn);
-    ((weir__sqlite_env *)conn->base.env)->spent = 0; /* the answer will come by way of the host's loop */
     pthread_mutex_lock(&conn->lock);
     conn->ready = true;
     pthread_cond_signal(&conn->change);
@@ -207,7 +207,7 @@ static void execute(weir__conn *base, weir__request *request) {
     job->command = request->command != NULL;
     if (!run_at_once(conn))
         hand_over(conn);
-    else if (weir__sqlite_turn(conn))
+    else if (weir__sqlite_turn_due(conn))
         weir__mailbox_post(base->env->mailbox, &conn->outcome);
     else
         tell_done(conn);

@@ -131,7 +131,7 @@ static int prepare_session(weir__sqlite_conn *conn, const char **warning) {
         if (strcmp(config->settings[i].name, "application_name") != 0)
             rc = apply_setting(conn, &config->settings[i]);
     if (rc == SQLITE_OK) rc = weir__sqlite_ask(conn->db, "PRAGMA mmap_size", mapped, sizeof mapped);
-    conn->mapped = strcmp(mapped, "0") != 0;
+    conn->mapped = *mapped && strcmp(mapped, "0") != 0;
     return rc;
 }
 

@@ -200,7 +200,7 @@ static int run_prepared(weir__sqlite_conn *conn, weir__sqlite_statement *prepare
     int64_t affected;
     weir_result *result = weir__sqlite_result_new();
     if (!result) return weir__fail(error, WEIR_ENOMEM, "out of memory");
-    int64_t begun = weir__now(&weir__monotonic);
+    int64_t begun = weir__now(conn->base.env->clock);
     if (at_once) weir__sqlite_allow(conn, begun);
     int code = statement->many ? run_sets(conn, prepared, statement, &affected, error)
                                : run_once(conn, prepared, weir__statement_set(statement, 0),

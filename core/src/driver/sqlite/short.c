@@ -68,7 +68,7 @@ weir__sqlite_statement *weir__sqlite_short(weir__sqlite_conn *conn, const weir_s
     weir__sqlite_statement *found =
         weir__sqlite_find(&conn->cache, statement->hash, statement->sql, statement->sql_length);
     if (!found || !found->quick || found->takes > SHORT) return NULL;
-    if (env->resume_at && weir__now(&weir__monotonic) < env->resume_at) return NULL;
+    if (env->resume_at && weir__now(conn->base.env->clock) < env->resume_at) return NULL;
     env->resume_at = 0;
     return found;
 }
@@ -79,15 +79,12 @@ void weir__sqlite_allow(weir__sqlite_conn *conn, int64_t now) {
     weir__sqlite.db_status(conn->db, SQLITE_DBSTATUS_CACHE_MISS, &unused, &unused, true);
 }
 
-bool weir__sqlite_turn(weir__sqlite_conn *conn) {
-    weir__sqlite_env *env = (weir__sqlite_env *)conn->base.env;
-    if (env->spent < TURN) return false;
-    env->spent = 0;
-    return true;
+bool weir__sqlite_turn_due(const weir__sqlite_conn *conn) {
+    return ((weir__sqlite_env *)conn->base.env)->spent >= TURN;
 }
 
 bool weir__sqlite_overdue(weir__sqlite_conn *conn) {
-    return conn->until && weir__now(&weir__monotonic) >= conn->until;
+    return conn->until && weir__now(conn->base.env->clock) >= conn->until;
 }
 
 static void charge(weir__sqlite_conn *conn, int64_t took, int64_t now) {
@@ -102,7 +99,7 @@ static void charge(weir__sqlite_conn *conn, int64_t took, int64_t now) {
 }
 
 void weir__sqlite_measure(weir__sqlite_conn *conn, weir__sqlite_statement *statement, int64_t begun) {
-    int64_t now = weir__now(&weir__monotonic), took = now - begun;
+    int64_t now = weir__now(conn->base.env->clock), took = now - begun;
     bool at_once = conn->until;
     if (at_once) charge(conn, took, now);
     if (took > MOST) took = MOST;

@@ -15,8 +15,8 @@
  * both cases the run is ended and the worker does all of it anew, which nobody can tell: it has only read,
  * and SQLite leaves the borrower's transaction alone when a read in it is interrupted. Deadlines and
  *     cancellations reach it there as ever.
- *   - 0.5 ms for such runs of a pool; then an answer comes by letter, so that a caller who never waits gives
- * his loop a turn.
+ *   - 0.5 ms for such runs of a pool, together; then their answers come by letter until one has been
+ * delivered, so that a caller who never waits gives his loop a turn.
  *   - A single step cannot be interrupted while it reads from a slow disk. After such a stall there are no
  * short reads in the pool for 20 times as long: so at most a twentieth of the host's time is lost.
  *
@@ -38,11 +38,11 @@
 
 typedef struct weir__sqlite_env {
     weir__env base;
-    char *uri;       /* what sqlite3_open_v2 is given */
-    int flags;       /* likewise */
-    bool memory;     /* a database in memory, shared under a name of its own … */
-    sqlite3 *anchor; /* … and kept by this connection, which is never used */
-    int64_t spent;   /* ns on short reads since the last answer that came by letter; under the host's lock */
+    char *uri;         /* what sqlite3_open_v2 is given */
+    int flags;         /* likewise */
+    bool memory;       /* a database in memory, shared under a name of its own … */
+    sqlite3 *anchor;   /* … and kept by this connection, which is never used */
+    int64_t spent;     /* ns on short reads since a letter was last delivered; under the host's lock */
     int64_t resume_at; /* no short reads until then; 0: they are allowed. Under the host's lock */
     bool readonly;     /* nothing can be written: mode=ro or immutable */
     unsigned forks;    /* when it was made */
@@ -140,7 +140,7 @@ void weir__sqlite_allow(weir__sqlite_conn *conn, int64_t now);
 /* After any run: notes what it took, and ends the budget. */
 void weir__sqlite_measure(weir__sqlite_conn *conn, weir__sqlite_statement *statement, int64_t begun);
 /* Shall the answer to the one that has just been run come by way of the host's loop? */
-bool weir__sqlite_turn(weir__sqlite_conn *conn);
+bool weir__sqlite_turn_due(const weir__sqlite_conn *conn);
 /* Has the budget run out? Never in the worker. */
 bool weir__sqlite_overdue(weir__sqlite_conn *conn);
 
