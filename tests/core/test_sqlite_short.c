@@ -4,6 +4,8 @@
  */
 #include "sqlite_host.h"
 
+#include <weirpool/pool.h>
+
 #define ROW "select v from t where id = $1"
 #define ROWS "with recursive n(i) as (select 1 union all select i + 1 from n where i < $1) select i from n"
 #define SUM                                                                                                  \
@@ -245,6 +247,71 @@ START_TEST(a_stall_on_the_disk_ends_them_for_a_while) {
 }
 END_TEST
 
+/* ---- on the real clock, in a pool ---- */
+
+enum { THREADS = 4, ROUNDS = 100, READS = 5 };
+
+static weir_reactor *reactor;
+static weir_pool *shared;
+
+/* Gives the first cell of the answer; -1 for none, -2 for a failure. */
+static int64_t ask(const char *sql, int64_t first, int64_t second) {
+    weir_value value = {.type = WEIR_TYPE_INT, .as.integer = first};
+    weir_completion out = {0};
+    weir_op op = 0;
+    weir_statement *statement = weir_statement_new(sql, strlen(sql), NULL);
+    weir_statement_add(statement, &value);
+    value.as.integer = second;
+    if (second >= 0) weir_statement_add(statement, &value);
+    int code = weir_pool_execute(shared, statement, -1, NULL, &op, NULL);
+    weir_statement_unref(statement);
+    if (code != WEIR_PENDING || weir_reactor_wait(reactor, op, 60000, &out) != WEIR_OK) return -2;
+    int64_t answer = out.code == WEIR_OK ? -1 : -2;
+    if (answer == -1 && weir_result_rows(out.result) && !weir_result_value(out.result, 0, 0, &value))
+        answer = value.as.integer;
+    weir_completion_discard(&out);
+    return answer;
+}
+
+/* Writes by the worker, reads on this thread or by the worker: each sees what came before it. */
+static void *write_and_read(void *arg) {
+    int64_t id = (intptr_t)arg;
+    for (int64_t n = 1; n <= ROUNDS; n++) {
+        if (ask("insert or replace into t values ($1, $2)", id, n) != -1) return "a write fails";
+        for (int i = 0; i < READS; i++)
+            if (ask("select v from t where id = $1", id, -1) != n) return "a read misses a write";
+    }
+    return NULL;
+}
+
+START_TEST(threads_share_the_connections) {
+    weir_error error = WEIR_ERROR_INIT;
+    weir_completion out = {0};
+    weir_op op;
+    pthread_t threads[THREADS];
+    void *fault;
+    with_url("sqlite:///@/threads.db");
+    options.max_size = 2;
+    ck_assert_int_eq(weir_reactor_new(&reactor, &error), WEIR_OK);
+    ck_assert_int_eq(weir_pool_open(reactor, &options, NULL, &shared, &op, &error), WEIR_PENDING);
+    ck_assert_int_eq(weir_reactor_wait(reactor, op, 60000, &out), WEIR_OK);
+    ck_assert_int_eq(out.code, WEIR_OK);
+    weir_statement *create = weir_statement_new("create table t (id integer primary key, v)", 42, NULL);
+    ck_assert_int_eq(weir_pool_execute(shared, create, -1, NULL, &op, NULL), WEIR_PENDING);
+    weir_statement_unref(create);
+    ck_assert_int_eq(weir_reactor_wait(reactor, op, 60000, &out), WEIR_OK);
+    weir_completion_discard(&out);
+    for (intptr_t i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, write_and_read, (void *)i), 0);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], &fault);
+        ck_assert_msg(!fault, "%s", fault ? (char *)fault : "");
+    }
+    weir_pool_free(shared);
+    weir_reactor_free(reactor);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("sqlite_short");
     TCase *reads = tcase_create("reads");
@@ -260,6 +327,11 @@ int main(void) {
     tcase_add_test(reads, now_and_then_the_loop_has_a_turn);
     tcase_add_test(reads, a_stall_on_the_disk_ends_them_for_a_while);
     suite_add_tcase(suite, reads);
+    TCase *threads = tcase_create("threads");
+    tcase_set_timeout(threads, 120);
+    tcase_add_checked_fixture(threads, setup, teardown);
+    tcase_add_test(threads, threads_share_the_connections);
+    suite_add_tcase(suite, threads);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
