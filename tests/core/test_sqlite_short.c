@@ -263,7 +263,7 @@ static int64_t ask(const char *sql, int64_t first, int64_t second) {
     weir_statement_add(statement, &value);
     value.as.integer = second;
     if (second >= 0) weir_statement_add(statement, &value);
-    int code = weir_pool_execute(shared, statement, -1, NULL, &op, NULL);
+    int code = weir_pool_execute(shared, statement, NULL, NULL, &op, NULL);
     weir_statement_unref(statement);
     if (code != WEIR_PENDING || weir_reactor_wait(reactor, op, 60000, &out) != WEIR_OK) return -2;
     int64_t answer = out.code == WEIR_OK ? -1 : -2;
@@ -297,7 +297,7 @@ START_TEST(threads_share_the_connections) {
     ck_assert_int_eq(weir_reactor_wait(reactor, op, 60000, &out), WEIR_OK);
     ck_assert_int_eq(out.code, WEIR_OK);
     weir_statement *create = weir_statement_new("create table t (id integer primary key, v)", 42, NULL);
-    ck_assert_int_eq(weir_pool_execute(shared, create, -1, NULL, &op, NULL), WEIR_PENDING);
+    ck_assert_int_eq(weir_pool_execute(shared, create, NULL, NULL, &op, NULL), WEIR_PENDING);
     weir_statement_unref(create);
     ck_assert_int_eq(weir_reactor_wait(reactor, op, 60000, &out), WEIR_OK);
     weir_completion_discard(&out);
