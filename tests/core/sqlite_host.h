@@ -29,6 +29,7 @@ static char directory[64];
 static int wake_pipe[2];
 static weir__mailbox *box;
 static char last_log[WEIR_LOG_LINE_MAX];
+static const weir__clock *host_clock = &weir__monotonic;
 
 /* A connection as its host sees it. */
 typedef struct peer {
@@ -163,7 +164,7 @@ static inline const weir_options *with_url(const char *format, ...) {
 static inline bool try_open(pool *out, weir_error *error) {
     out->config = weir__config_new(&options, error);
     if (!out->config) return false;
-    weir__env base = {driver, out->config, &host, &weir__monotonic, &test_log, box};
+    weir__env base = {driver, out->config, &host, host_clock, &test_log, box};
     out->env = driver->env_open(&base, error);
     if (!out->env) {
         weir__config_free(out->config);

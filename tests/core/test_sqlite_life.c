@@ -573,6 +573,11 @@ static void ladder_request(peer *p, weir_statement *statement, const char *comma
     ck_abort_msg("memory was there again");
 }
 
+static int64_t stand_still(void *arg) {
+    (void)arg;
+    return 1;
+}
+
 static void ladder_run(weir_statement *const statements[], size_t count, bool sticky) {
     weir_error error = WEIR_ERROR_INIT;
     pool opened;
@@ -595,7 +600,7 @@ static void ladder_run(weir_statement *const statements[], size_t count, bool st
 }
 
 START_TEST(each_allocation_may_fail) {
-    weir_statement *const statements[] = {
+    weir_statement *statements[] = {
         prepared("create table t (i, s)", ""),
         prepared("insert into t values ($2, $1)", "ti", "some text", (int64_t)7),
         prepared("insert into t values ($1, $2)", "0|it|it", (int64_t)7, "a", (int64_t)8, "b"),
@@ -603,7 +608,14 @@ START_TEST(each_allocation_may_fail) {
         prepared(
             "with recursive n(i) as (select 1 union all select i + 1 from n where i < 50) select i from n",
             ""),
+        NULL,
+        NULL,
+        NULL,
     };
+    /* The same read again, the last time on the host's thread, since the clock stands still. */
+    for (size_t i = 5; i < sizeof statements / sizeof statements[0]; i++)
+        statements[i] = weir_statement_ref(statements[4]);
+    host_clock = &(weir__clock){stand_still, NULL};
     size_t count = sizeof statements / sizeof statements[0];
     bool sticky = _i;
     static const char *const settings[] = {"cache_size", "-100", NULL};

@@ -3,7 +3,6 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/statement.h"
 #include "driver/sqlite/sqlite.h"
 
 #define TEXT_MOST 65536 /* bytes; a longer text was written by a program, and will hardly come again */
@@ -47,8 +46,8 @@ void weir__sqlite_cache_free(weir__sqlite_cache *cache) {
     cache->buckets = NULL;
 }
 
-static weir__sqlite_statement *find(weir__sqlite_cache *cache, uint64_t hash, const char *sql,
-                                    size_t length) {
+weir__sqlite_statement *weir__sqlite_find(weir__sqlite_cache *cache, uint64_t hash, const char *sql,
+                                          size_t length) {
     if (!cache->buckets || length > TEXT_MOST) return NULL;
     weir__sqlite_statement *found = cache->buckets[hash & cache->mask];
     while (found && (found->hash != hash || found->length != length || memcmp(found->sql, sql, length) != 0))
@@ -93,10 +92,9 @@ static int prepare(weir__sqlite_conn *conn, weir__sqlite_statement *statement, c
     return weir__sqlite_describe(conn, statement, error);
 }
 
-int weir__sqlite_get(weir__sqlite_conn *conn, const char *sql, size_t length, weir__sqlite_statement **out,
-                     const char **tail, weir_error *error) {
-    uint64_t hash = weir__statement_hash(sql, length);
-    weir__sqlite_statement *statement = find(&conn->cache, hash, sql, length);
+int weir__sqlite_get(weir__sqlite_conn *conn, const char *sql, size_t length, uint64_t hash,
+                     weir__sqlite_statement **out, const char **tail, weir_error *error) {
+    weir__sqlite_statement *statement = weir__sqlite_find(&conn->cache, hash, sql, length);
     *tail = "";
     if (statement) {
         conn->dirty = conn->dirty || statement->dirty;

@@ -52,6 +52,7 @@ static void tell_done(weir__sqlite_conn *conn) {
 
 static void deliver_outcome(weir__letter *letter) {
     weir__sqlite_conn *conn = weir__container(letter, weir__sqlite_conn, outcome);
+    ((weir__sqlite_env *)conn->base.env)->spent = 0; /* the loop has its turn */
     if (conn->stopped) {
         drop_outcome(&conn->job);
     } else if (conn->job.task == WEIR__SQLITE_OPEN) {
@@ -105,13 +106,17 @@ static weir__conn *create(weir__env *env, void *owner) {
     return &conn->base;
 }
 
-/* The job's wish has been filled in. */
-static void hand_over(weir__sqlite_conn *conn) {
+/* The wish has been filled in; nothing of the last request may be left. */
+static void clear_outcome(weir__sqlite_conn *conn) {
     weir__sqlite_job *job = &conn->job;
     job->code = WEIR_OK;
     job->rolled_back = job->dirty = false;
     job->begun = 0;
     atomic_store_explicit(&conn->interrupted, false, memory_order_release);
+}
+
+static void hand_over(weir__sqlite_conn *conn) {
+    clear_outcome(conn);
     pthread_mutex_lock(&conn->lock);
     conn->ready = true;
     pthread_cond_signal(&conn->change);
@@ -170,6 +175,17 @@ static bool copy_texts(weir__sqlite_job *job, const weir__request *request) {
     return true;
 }
 
+/* The worker waits for a job, and has left everything as the host's lock and the next hand-over order it. */
+static bool run_at_once(weir__sqlite_conn *conn) {
+    weir__sqlite_job *job = &conn->job;
+    if (!job->statement || job->texts) return false;
+    clear_outcome(conn);
+    if (!weir__sqlite_run_at_once(conn, job)) return false;
+    weir_statement_unref(job->statement);
+    job->statement = NULL;
+    return true;
+}
+
 static void execute(weir__conn *base, weir__request *request) {
     weir__sqlite_conn *conn = conn_of(base);
     weir__sqlite_job *job = &conn->job;
@@ -189,7 +205,12 @@ static void execute(weir__conn *base, weir__request *request) {
     job->statement = request->statement ? weir_statement_ref(request->statement) : NULL;
     job->before_count = request->before_count;
     job->command = request->command != NULL;
-    hand_over(conn);
+    if (!run_at_once(conn))
+        hand_over(conn);
+    else if (weir__sqlite_turn_due(conn))
+        weir__mailbox_post(base->env->mailbox, &conn->outcome);
+    else
+        tell_done(conn);
 }
 
 /* Makes the worker look up from what it does. */

@@ -29,7 +29,7 @@ int weir__sqlite_ask(sqlite3 *db, const char *sql, char *out, size_t size) {
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-static int on_progress(void *conn) { return weir__sqlite_interrupted(conn); }
+static int on_progress(void *conn) { return weir__sqlite_interrupted(conn) || weir__sqlite_overdue(conn); }
 
 /* Is a PRAGMA with an argument one that only asks, or that changes the file and not the connection? */
 static bool leaves_connection_alone(const char *pragma) {
@@ -121,7 +121,7 @@ static int apply_setting(weir__sqlite_conn *conn, const weir__pair *setting) {
 
 static int prepare_session(weir__sqlite_conn *conn, const char **warning) {
     const weir__config *config = conn->base.env->config;
-    char version[16];
+    char version[16], mapped[24] = "";
     int rc = weir__sqlite_ask(conn->db, "PRAGMA schema_version", version,
                               sizeof version); /* reads the file's head */
     if (rc == SQLITE_OK && !is_set_by_user(config, "foreign_keys"))
@@ -130,6 +130,8 @@ static int prepare_session(weir__sqlite_conn *conn, const char **warning) {
     for (size_t i = 0; rc == SQLITE_OK && i < config->setting_count; i++)
         if (strcmp(config->settings[i].name, "application_name") != 0)
             rc = apply_setting(conn, &config->settings[i]);
+    if (rc == SQLITE_OK) rc = weir__sqlite_ask(conn->db, "PRAGMA mmap_size", mapped, sizeof mapped);
+    conn->mapped = *mapped && strcmp(mapped, "0") != 0;
     return rc;
 }
 

@@ -152,6 +152,11 @@ void weir__sqlite_result_finish(weir_result *result, const weir__sqlite_shape *s
     result->affected = affected;
     if (shape->count == WEIR__SQLITE_NO_COUNT) {
         snprintf(result->tag, sizeof result->tag, "%s", shape->tag);
+    } else if (shape->count == WEIR__SQLITE_ROWS && affected >= 0 &&
+               affected < 10) { /* often: spare the printf */
+        size_t length = strlen(shape->tag);
+        memcpy(result->tag, shape->tag, length);
+        memcpy(result->tag + length, (char[]){' ', (char)('0' + affected), '\0'}, 3);
     } else {
         snprintf(result->tag, sizeof result->tag, "%.8s %lld", shape->tag, (long long)affected);
     }

@@ -15,6 +15,16 @@
 
 static bool in_transaction(weir__sqlite_conn *conn) { return !weir__sqlite.get_autocommit(conn->db); }
 
+/* Ends a run that went out of its budget, or met a lock: the worker will do it anew. */
+static int run_out(weir__sqlite_conn *conn) {
+    conn->ran_out = true;
+    return WEIR_EINTERNAL;
+}
+
+static bool is_for_worker(int rc) {
+    return (rc & 0xff) == SQLITE_INTERRUPT || (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED;
+}
+
 /* Steps to the end. result may be NULL: rows are only counted. */
 static int step_through(weir__sqlite_conn *conn, sqlite3_stmt *handle, weir_result *result, int64_t *rows,
                         weir_error *error) {
@@ -23,10 +33,13 @@ static int step_through(weir__sqlite_conn *conn, sqlite3_stmt *handle, weir_resu
     *rows = 0;
     do {
         rc = weir__sqlite.step(handle);
+        if (conn->until && is_for_worker(rc)) return run_out(conn);
         if (rc != SQLITE_ROW && rc != SQLITE_DONE) return weir__sqlite_fail(conn, rc, NULL, error);
         /* Not earlier: the first step prepares the statement anew when a table has got another column
          * meanwhile. */
         if (first && result) room = weir__sqlite_result_columns(result, handle);
+        if (!first && rc == SQLITE_ROW && weir__sqlite_overdue(conn))
+            return run_out(conn); /* its rows are large */
         first = false;
         if (rc == SQLITE_ROW) ++*rows;
         if (rc == SQLITE_ROW && result && room) room = weir__sqlite_result_row(result, handle);
@@ -124,7 +137,9 @@ static int run_command(weir__sqlite_conn *conn, const char *sql, weir_error *err
     for (const char *tail = sql; code == WEIR_OK && *tail; sql = tail) {
         weir__sqlite_statement *statement;
         int64_t affected;
-        code = weir__sqlite_get(conn, sql, strlen(sql), &statement, &tail, error);
+        size_t length = strlen(sql);
+        code =
+            weir__sqlite_get(conn, sql, length, weir__statement_hash(sql, length), &statement, &tail, error);
         if (code != WEIR_OK) break;
         /* The transaction may have ended without the host's knowledge. */
         bool idle = statement->shape.verb == WEIR__SQLITE_ROLLBACK && !in_transaction(conn) && !conn->aborted;
@@ -181,13 +196,16 @@ static int run_sets(weir__sqlite_conn *conn, weir__sqlite_statement *prepared,
 }
 
 static int run_prepared(weir__sqlite_conn *conn, weir__sqlite_statement *prepared,
-                        const weir_statement *statement, weir_result **out, weir_error *error) {
+                        const weir_statement *statement, bool at_once, weir_result **out, weir_error *error) {
     int64_t affected;
     weir_result *result = weir__sqlite_result_new();
     if (!result) return weir__fail(error, WEIR_ENOMEM, "out of memory");
+    int64_t begun = weir__now(conn->base.env->clock);
+    if (at_once) weir__sqlite_allow(conn, begun);
     int code = statement->many ? run_sets(conn, prepared, statement, &affected, error)
                                : run_once(conn, prepared, weir__statement_set(statement, 0),
                                           statement->parameters, result, &affected, error);
+    weir__sqlite_measure(conn, prepared, begun);
     if (code != WEIR_OK) {
         weir_result_free(result);
         return code;
@@ -202,13 +220,15 @@ static int run_statement(weir__sqlite_conn *conn, const weir_statement *statemen
     weir__sqlite_statement *prepared;
     const char *tail;
     if (weir__sqlite_interrupted(conn)) return weir__sqlite_report(error, "57014", "interrupted");
-    int code = weir__sqlite_get(conn, statement->sql, statement->sql_length, &prepared, &tail, error);
+    int code = weir__sqlite_get(conn, statement->sql, statement->sql_length, statement->hash, &prepared,
+                                &tail, error);
     if (code != WEIR_OK) return code;
     if (*tail) {
         code = weir__fail(error, WEIR_ENOTSUP,
                           "the text holds several statements: run each by a call of its own");
     } else {
-        code = run_prepared(conn, prepared, statement, out, error);
+        code = run_prepared(conn, prepared, statement, false, out, error);
+        if (code == WEIR_OK) weir__sqlite_judge(conn, prepared);
     }
     weir__sqlite_put(prepared);
     return code;
@@ -239,6 +259,18 @@ void weir__sqlite_run(weir__sqlite_conn *conn, weir__sqlite_job *job) {
         job->result = NULL;
     }
     conclude(conn, job);
+}
+
+bool weir__sqlite_run_at_once(weir__sqlite_conn *conn, weir__sqlite_job *job) {
+    weir__sqlite_statement *prepared = weir__sqlite_short(conn, job->statement);
+    if (!prepared) return false;
+    prepared->users++;
+    conn->forgiven = conn->ran_out = false;
+    job->code = run_prepared(conn, prepared, job->statement, true, &job->result, &job->error);
+    weir__sqlite_put(prepared);
+    if (conn->ran_out) return false;
+    conclude(conn, job);
+    return true;
 }
 
 void weir__sqlite_run_reset(weir__sqlite_conn *conn, weir__sqlite_job *job) {

@@ -6,6 +6,20 @@
  * wish and hands it over, the worker fills in the outcome and posts the letter; whoever has it may touch it.
  * A field below belongs to the side that is named. Signals are blocked in the worker.
  *
+ * Short reads: going to the worker and back takes longer than a point query. So `execute` itself runs, on the
+ * host's thread and under its lock, a statement that is all of the request (no command with it), that is in
+ * the cache, that only reads, of which each step is short (short.c), and whose last runs took 20 µs at most:
+ * a longer run counts at once, shorter ones by and by. The worker has nothing to do then, and finds at the
+ * next hand-over what the host's side has left. It is bounded thus:
+ *   - 50 µs for one run, looked at every 1000 steps and every row; a lock that is held is not waited for. In
+ * both cases the run is ended and the worker does all of it anew, which nobody can tell: it has only read,
+ * and SQLite leaves the borrower's transaction alone when a read in it is interrupted. Deadlines and
+ *     cancellations reach it there as ever.
+ *   - 0.5 ms for such runs of a pool, together; then their answers come by letter until one has been
+ * delivered, so that a caller who never waits gives his loop a turn.
+ *   - A single step cannot be interrupted while it reads from a slow disk. After such a stall there are no
+ * short reads in the pool for 20 times as long: so at most a twentieth of the host's time is lost.
+ *
  * Cancelling: `interrupted` is looked at before every step, by the progress handler and by the busy handler,
  * and cleared by the host when it hands over the next job: so it hits this request and never the next.
  * sqlite3_interrupt comes with it, for operations that run long between two looks; SQLite forgets a late one
@@ -24,12 +38,14 @@
 
 typedef struct weir__sqlite_env {
     weir__env base;
-    char *uri;       /* what sqlite3_open_v2 is given */
-    int flags;       /* likewise */
-    bool memory;     /* a database in memory, shared under a name of its own … */
-    sqlite3 *anchor; /* … and kept by this connection, which is never used */
-    bool readonly;   /* nothing can be written: mode=ro or immutable */
-    unsigned forks;  /* when it was made */
+    char *uri;         /* what sqlite3_open_v2 is given */
+    int flags;         /* likewise */
+    bool memory;       /* a database in memory, shared under a name of its own … */
+    sqlite3 *anchor;   /* … and kept by this connection, which is never used */
+    int64_t spent;     /* ns on short reads since a letter was last delivered; under the host's lock */
+    int64_t resume_at; /* no short reads until then; 0: they are allowed. Under the host's lock */
+    bool readonly;     /* nothing can be written: mode=ro or immutable */
+    unsigned forks;    /* when it was made */
 } weir__sqlite_env;
 
 /* ---- text.c: what a text begins with ---- */
@@ -73,6 +89,10 @@ typedef struct weir__sqlite_statement {
     sqlite3_stmt *handle; /* NULL: the text holds no statement */
     int slots;            /* parameters as SQLite counts them */
     size_t wanted;        /* values that it takes */
+    int64_t took;         /* ns, of its last run */
+    int64_t takes;        /* ns, by and large: see weir__sqlite_measure */
+    int runs;             /* counted until it is judged … */
+    bool judged, quick;   /* … whether each of its steps is short, and all it does is to read */
     int *numbers;         /* of each slot, which value it takes, from 1; NULL: the one of its own number */
     char sql[];
 } weir__sqlite_statement;
@@ -92,8 +112,11 @@ void weir__sqlite_cache_free(weir__sqlite_cache *cache);
  * follows it, or
  * "". Marks the connection as dirty when the text will leave something behind.
  */
-int weir__sqlite_get(weir__sqlite_conn *conn, const char *sql, size_t length, weir__sqlite_statement **out,
-                     const char **tail, weir_error *error);
+int weir__sqlite_get(weir__sqlite_conn *conn, const char *sql, size_t length, uint64_t hash,
+                     weir__sqlite_statement **out, const char **tail, weir_error *error);
+/* The one that is cached; NULL: none is. */
+weir__sqlite_statement *weir__sqlite_find(weir__sqlite_cache *cache, uint64_t hash, const char *sql,
+                                          size_t length);
 void weir__sqlite_put(weir__sqlite_statement *statement);
 
 /* ---- bind.c ---- */
@@ -105,6 +128,21 @@ int weir__sqlite_bind(weir__sqlite_conn *conn, weir__sqlite_statement *statement
                       size_t count, weir_error *error);
 /* Ends the run of a statement, too. */
 void weir__sqlite_unbind(weir__sqlite_statement *statement);
+
+/* ---- short.c: what may run on the host's thread ---- */
+
+/* After a run by the worker: looks once at what a statement that is run again compiles to. */
+void weir__sqlite_judge(weir__sqlite_conn *conn, weir__sqlite_statement *statement);
+/* What is prepared for a statement that may run now; NULL: the worker shall. The host's side. */
+weir__sqlite_statement *weir__sqlite_short(weir__sqlite_conn *conn, const weir_statement *statement);
+/* Before such a run, which begins now: sets its budget. */
+void weir__sqlite_allow(weir__sqlite_conn *conn, int64_t now);
+/* After any run: notes what it took, and ends the budget. */
+void weir__sqlite_measure(weir__sqlite_conn *conn, weir__sqlite_statement *statement, int64_t begun);
+/* Shall the answer to the one that has just been run come by way of the host's loop? */
+bool weir__sqlite_turn_due(const weir__sqlite_conn *conn);
+/* Has the budget run out? Never in the worker. */
+bool weir__sqlite_overdue(weir__sqlite_conn *conn);
 
 /* ---- rows.c: the result ---- */
 
@@ -168,7 +206,7 @@ struct weir__sqlite_conn {
     bool ready, quit;
     atomic_bool interrupted;
 
-    /* the worker's side */
+    /* the worker's side; the host's while the worker waits for a job */
     sqlite3 *db; /* NULL: not open */
     weir__sqlite_cache cache;
     bool shielded;   /* a ROLLBACK runs, which no cancellation may stop */
@@ -176,6 +214,9 @@ struct weir__sqlite_conn {
     bool forgiven;   /* … and this request has rolled back to a savepoint in it */
     bool query_only; /* switched on for a transaction that only reads */
     bool dirty;      /* a statement has left something behind that reset cannot undo */
+    bool mapped;     /* the file is read by way of memory: what was read from the disk is not counted */
+    int64_t until;   /* of a short read: when its budget ends; 0: the worker runs */
+    bool ran_out;    /* the last short read has to be done anew by the worker */
     int64_t busy_until;
     size_t set; /* of an executemany, from 1; 0: none */
 };
@@ -196,6 +237,8 @@ int weir__sqlite_ask(sqlite3 *db, const char *sql, char *out, size_t size);
 
 /* run.c: the outcome goes into the job. */
 void weir__sqlite_run(weir__sqlite_conn *conn, weir__sqlite_job *job);
+/* By the host, when the worker has nothing to do. False: the worker shall do it, from the beginning. */
+bool weir__sqlite_run_at_once(weir__sqlite_conn *conn, weir__sqlite_job *job);
 void weir__sqlite_run_reset(weir__sqlite_conn *conn, weir__sqlite_job *job);
 
 /* env.c */

@@ -53,6 +53,7 @@
       (sqlite3 *, int (*)(void *, int, const char *, const char *, const char *, const char *), void *))     \
     X(const char *, libversion, (void))                                                                      \
     X(int, libversion_number, (void))                                                                        \
+    X(int, db_status, (sqlite3 *, int, int *, int *, int))                                                   \
     X(int, threadsafe, (void))
 
 /* The same, for what came with 3.37 and 3.38: NULL in an older copy. */

@@ -23,6 +23,7 @@ static void doze(weir__sqlite_conn *conn, int64_t until) {
 /* The time is the machine's and not the host's clock: other processes hold the lock. */
 int weir__sqlite_busy(void *arg, int count) {
     weir__sqlite_conn *conn = arg;
+    if (conn->until) return 0; /* only the worker waits */
     int64_t now = weir__now(&weir__monotonic);
     if (count == 0) conn->busy_until = weir__deadline(now, conn->base.env->config->options.lock_timeout_ms);
     if (weir__sqlite_interrupted(conn) || now >= conn->busy_until) return 0;
