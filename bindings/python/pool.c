@@ -228,8 +228,10 @@ weir_pool *weir__py_pool_handle(PyObject *object) {
         weir__py_fail(WEIR_ECLOSED, pool->closed ? NULL : "the pool has not been opened yet");
     else if (pool->engine->forks != weir__py_forks())
         weir__py_fail(WEIR_EFORKED, NULL);
-    else
+    else {
+        if (pool->sync) weir_reactor_dispatch(pool->engine->reactor); /* no loop has done what is due */
         return pool->engine->pool;
+    }
     return NULL;
 }
 
