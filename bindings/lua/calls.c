@@ -72,6 +72,15 @@ static int close_body(lua_State *L) {
 
 int weir__lua_pool_close(lua_State *L) { return weir__lua_guard(L, close_body); }
 
+static int sleep_body(lua_State *L) {
+    weir_lua_call *call = begin_pool(L);
+    int64_t ms = weir__lua_to_timeout(L, FIRST, "seconds", false);
+    int code = weir_reactor_sleep(call->home->reactor, ms, NULL, &call->op, &call->error);
+    return done(L, call, outcome(L, call, code));
+}
+
+int weir__lua_pool_sleep(lua_State *L) { return weir__lua_guard(L, sleep_body); }
+
 /* Who asks. */
 static void set_where(lua_State *L, lua_Debug *frame, weir_checkout *checkout, weir_lua_session *session) {
     if (!weir__lua_caller(L, frame)) {

@@ -45,17 +45,40 @@ static bool take_event(lua_State *L, weir_lua_call *call) {
     return true;
 }
 
+/* A signal that comes just before the core falls asleep does not wake it: so its hook is looked for now and
+ * then. */
+#define SIGNALS_MS 100
+
+/* `lua` sets its hook for Ctrl-C on the state that it made, and Lua 5.4 keeps hooks by coroutine. */
+static lua_State *hooked_state(lua_State *L) {
+#if LUA_VERSION_NUM >= 502
+    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+    lua_State *main = lua_tothread(L, -1);
+    lua_pop(L, 1);
+    return main;
+#else
+    return L;
+#endif
+}
+
 /* A function of Lua is run, so that the debug hook gets its turn that a signal handler has set (Ctrl-C in
- * `lua`). */
-static void interrupted(lua_State *L, weir_lua_call *call) {
+ * `lua`); `before` is the one that was there. */
+static void interrupted(lua_State *L, weir_lua_call *call, lua_State *main, lua_Hook before) {
+    lua_Hook hook = lua_gethook(main);
+    if (hook != before && main != L) { /* into the coroutine that waits, and not a second time afterwards */
+        lua_sethook(L, hook, lua_gethookmask(main), lua_gethookcount(main));
+        lua_sethook(main, NULL, 0, 0);
+    }
     lua_pushvalue(L, call->host);
     lua_pushliteral(L, "interrupt");
     lua_call(L, 1, 0);
 }
 
 int weir__lua_wait(lua_State *L, weir_lua_call *call) {
+    lua_State *main = hooked_state(L);
+    lua_Hook before = lua_gethook(main);
     for (;;) {
-        int code = weir_reactor_wait(call->home->reactor, call->op, -1, &call->done);
+        int code = weir_reactor_wait(call->home->reactor, call->op, SIGNALS_MS, &call->done);
         switch (code) {
         case WEIR_OK:
             call->op = 0;
@@ -64,7 +87,8 @@ int weir__lua_wait(lua_State *L, weir_lua_call *call) {
             take_event(L, call);
             break;
         case WEIR_INTERRUPTED:
-            interrupted(L, call);
+        case WEIR_ETIMEOUT:
+            interrupted(L, call, main, before);
             break;
         default:
             if (code == WEIR_ESTALE) call->op = 0;

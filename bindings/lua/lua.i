@@ -31,6 +31,7 @@
 %ignore weir_reactor_next_log;
 %ignore weir_reactor_wait;
 %ignore weir_reactor_cancel;
+%ignore weir_reactor_sleep;
 %ignore weir_pool_open;
 %ignore weir_pool_close;
 %ignore weir_pool_free;
@@ -41,6 +42,7 @@
 %ignore weir_session_release;
 %ignore weir_session_discard;
 %ignore weir_session_execute;
+%ignore weir_session_limit;
 %ignore weir_session_commit;
 %ignore weir_session_rollback;
 
@@ -52,6 +54,12 @@
 %native(session_execute) int weir__lua_session_execute(lua_State *L);
 %native(session_end) int weir__lua_session_end(lua_State *L);
 %native(session_return) int weir__lua_session_return(lua_State *L);
+%native(pool_sleep) int weir__lua_pool_sleep(lua_State *L);
+%native(retry_new) int weir__lua_retry_new(lua_State *L);
+%native(retry_left) int weir__lua_retry_left(lua_State *L);
+%native(retry_admit) int weir__lua_retry_admit(lua_State *L);
+%native(retry_next) int weir__lua_retry_next(lua_State *L);
+%native(retry_note) int weir__lua_retry_note(lua_State *L);
 %native(null) int weir__lua_null(lua_State *L);
 %native(metatable) int weir__lua_metatable(lua_State *L);
 %native(misuse) int weir__lua_raise(lua_State *L);

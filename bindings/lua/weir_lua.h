@@ -132,5 +132,13 @@ int weir__lua_acquire(lua_State *L);         /* (pool, host, transaction, option
 int weir__lua_pool_execute(lua_State *L);    /* (pool, host, shape, statement, …) */
 int weir__lua_session_execute(lua_State *L); /* (session, host, shape, statement, …) */
 int weir__lua_session_end(lua_State *L);     /* (session, host, commit, depth) */
+int weir__lua_pool_sleep(lua_State *L);      /* (pool, host, seconds) */
+
+/* ---- retry.c: for pool:run */
+int weir__lua_retry_new(lua_State *L);   /* (retries, timeout), each may be nil */
+int weir__lua_retry_left(lua_State *L);  /* (retry): seconds, or nil */
+int weir__lua_retry_admit(lua_State *L); /* (retry, session): the session ends with the time */
+int weir__lua_retry_next(lua_State *L);  /* (retry, error): the pause in seconds, or nil */
+int weir__lua_retry_note(lua_State *L);  /* (retry): a string */
 
 #endif

@@ -23,6 +23,8 @@ const char *weir__py_kind_name(weir__py_kind kind) {
         return "create_pool";
     case WEIR__PY_CLOSE:
         return "close";
+    case WEIR__PY_SLEEP:
+        return "_sleep";
     }
     return "?";
 }
@@ -64,6 +66,8 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
         return weir_pool_open(engine->reactor, &call->pool->options, token, &engine->pool, op, error);
     case WEIR__PY_CLOSE:
         return weir_pool_close(engine->pool, call->timeout_ms, token, op, error);
+    case WEIR__PY_SLEEP:
+        return weir_reactor_sleep(engine->reactor, call->timeout_ms, token, op, error);
     }
     return WEIR_EINTERNAL;
 }
@@ -144,6 +148,7 @@ PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {
     case WEIR__PY_COMMIT:
     case WEIR__PY_ROLLBACK:
     case WEIR__PY_CLOSE:
+    case WEIR__PY_SLEEP:
         answer = Py_NewRef(Py_None);
         break;
     }

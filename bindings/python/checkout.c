@@ -60,12 +60,9 @@ static int line_of(PyFrameObject *frame, PyObject *code) {
     return line;
 }
 
-/* Who asks: the frame of the caller. */
-static void note_caller(CheckoutObject *checkout) {
-    PyFrameObject *frame = PyEval_GetFrame();
-    if (!frame) return;
-    PyCodeObject *code = PyFrame_GetCode(frame);
-    checkout->code = (PyObject *)code;
+/* Takes over the reference of the code. */
+static void note_code(CheckoutObject *checkout, PyCodeObject *code) {
+    Py_XSETREF(checkout->code, (PyObject *)code);
 #if PY_VERSION_HEX >= 0x030b0000
     checkout->how.function = PyUnicode_AsUTF8(code->co_qualname);
 #else
@@ -73,7 +70,22 @@ static void note_caller(CheckoutObject *checkout) {
 #endif
     checkout->how.file = PyUnicode_AsUTF8(code->co_filename);
     if (!checkout->how.function || !checkout->how.file) PyErr_Clear(); /* a name without UTF-8 form */
+}
+
+/* Who asks: the frame of the caller. */
+static void note_caller(CheckoutObject *checkout) {
+    PyFrameObject *frame = PyEval_GetFrame();
+    if (!frame) return;
+    note_code(checkout, PyFrame_GetCode(frame));
     checkout->how.line = line_of(frame, checkout->code);
+}
+
+int weir__py_note_function(CheckoutObject *checkout, PyObject *function) {
+    if (!PyFunction_Check(function)) return 0;
+    PyCodeObject *code = (PyCodeObject *)Py_NewRef(PyFunction_GetCode(function));
+    note_code(checkout, code);
+    checkout->how.line = code->co_firstlineno;
+    return 0;
 }
 
 static CheckoutObject *make(PyTypeObject *type, weir__py_kind kind, PoolObject *pool,

@@ -147,6 +147,14 @@ static PyObject *pool_connection(PyObject *self, PyObject *const *arguments, Py_
     return weir__py_checkout((PoolObject *)self, false, arguments, count, kwnames);
 }
 
+/* The pause between two attempts of run(). */
+static PyObject *pool_sleep(PyObject *self, PyObject *seconds) {
+    weir__py_call call = {.kind = WEIR__PY_SLEEP};
+    if (weir__py_milliseconds("seconds", seconds, false, &call.timeout_ms) < 0) return NULL;
+    call.pool = (PoolObject *)Py_NewRef(self);
+    return call.pool->sync ? weir__py_run(&call) : weir__py_operation(&call);
+}
+
 /* ---- opening, closing ---- */
 
 static weir__py_call call_of(PyObject *self, weir__py_kind kind) {
@@ -220,8 +228,10 @@ weir_pool *weir__py_pool_handle(PyObject *object) {
         weir__py_fail(WEIR_ECLOSED, pool->closed ? NULL : "the pool has not been opened yet");
     else if (pool->engine->forks != weir__py_forks())
         weir__py_fail(WEIR_EFORKED, NULL);
-    else
+    else {
+        if (pool->sync) weir_reactor_dispatch(pool->engine->reactor); /* no loop has done what is due */
         return pool->engine->pool;
+    }
     return NULL;
 }
 
@@ -314,6 +324,7 @@ static void pool_dealloc(PyObject *self) {
          "option.\n"                                                                                         \
          "timeout: seconds for the whole loan; None or omitted is without limit.\n"                          \
          "CheckoutTimeout, TooManyWaiting, ConnectError, PoolClosed; SessionTimeout."},                      \
+        {"_sleep", pool_sleep, METH_O, NULL},                                                                \
         {"connection", FAST(pool_connection), FAST_FLAGS,                                                    \
          "connection($self, /, *, checkout_timeout=...)\n--\n\n"                                             \
          "A context manager that lends a connection in autocommit.\n\n"                                      \

@@ -11,7 +11,7 @@ SessionObject *weir__py_session(PoolObject *pool, weir_session handle, bool tran
     }
     session->pool = (PoolObject *)Py_NewRef((PyObject *)pool);
     session->handle = handle;
-    session->returned = false;
+    session->returned = session->whole = false;
     pool->engine->lent++;
     session->weak = NULL;
     PyObject_GC_Track(session);
@@ -205,8 +205,16 @@ static weir__py_call end_of(PyObject *self, weir__py_kind kind) {
                            .pool = (PoolObject *)Py_NewRef((PyObject *)session->pool)};
 }
 
+static bool may_commit(PyObject *self) {
+    if (!((SessionObject *)self)->whole) return true;
+    weir__py_fail(WEIR_ETRANSACTION,
+                  "run() commits when its function has returned: leave that to it, or use session()");
+    return false;
+}
+
 static PyObject *async_commit(PyObject *self, PyObject *unused) {
     (void)unused;
+    if (!may_commit(self)) return NULL;
     weir__py_call call = end_of(self, WEIR__PY_COMMIT);
     return weir__py_operation(&call);
 }
@@ -219,6 +227,7 @@ static PyObject *async_rollback(PyObject *self, PyObject *unused) {
 
 static PyObject *sync_commit(PyObject *self, PyObject *unused) {
     (void)unused;
+    if (!may_commit(self)) return NULL;
     weir__py_call call = end_of(self, WEIR__PY_COMMIT);
     return weir__py_run(&call);
 }

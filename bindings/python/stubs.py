@@ -27,11 +27,13 @@ OPTION_TYPES = ["int", "float", "bool", "str"]
 POOL = """
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from . import _core
-from ._core import Connection, SyncConnection
+from ._core import Connection, Session, SyncConnection, SyncSession
 from ._types import Snapshot
+
+_T = TypeVar("_T")
 
 class _Managed:
     @property
@@ -48,9 +50,31 @@ class _Managed:
     def expire(self) -> None: ...
     def snapshot(self) -> Snapshot: ...
 
-class Pool(_Managed, _core.Pool): ...
+class Pool(_Managed, _core.Pool):
+    async def run(
+        self,
+        fn: Callable[[Session], Awaitable[_T]],
+        *,
+        retries: int = 3,
+        timeout: float | None = None,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        checkout_timeout: float | None = ...,
+    ) -> _T: ...
 
 class SyncPool(_Managed, _core.SyncPool):
+    def run(
+        self,
+        fn: Callable[[SyncSession], _T],
+        *,
+        retries: int = 3,
+        timeout: float | None = None,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        checkout_timeout: float | None = ...,
+    ) -> _T: ...
     def __enter__(self) -> SyncPool: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

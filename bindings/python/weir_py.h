@@ -141,6 +141,7 @@ typedef enum weir__py_kind {
     WEIR__PY_ROLLBACK,
     WEIR__PY_OPEN,
     WEIR__PY_CLOSE,
+    WEIR__PY_SLEEP,
 } weir__py_kind;
 
 /* One call of the core that may have to wait. */
@@ -151,7 +152,7 @@ typedef struct weir__py_call {
     PoolObject *pool; /* owned */
     SessionObject *session;    /* owned; NULL when the pool itself is meant */
     weir_statement *statement; /* owned, or NULL */
-    int64_t timeout_ms;        /* a statement's; CLOSE: the grace */
+    int64_t timeout_ms;        /* a statement's; CLOSE: the grace; SLEEP: how long */
     bool readonly, hold;       /* a statement's, as in weir_run */
     uint64_t owner;            /* … and who asks */
     Py_ssize_t column;         /* FETCHVAL */
@@ -278,6 +279,9 @@ int weir__py_leave(CheckoutObject *checkout, bool failed, weir__py_call *call);
 int weir__py_enter_once(CheckoutObject *checkout);
 /* … and the transaction has begun: nothing has to be waited for. */
 int weir__py_enter_transaction(CheckoutObject *checkout);
+/* Reports of holders name this function as the one that asks; one that is not written in Python changes
+   nothing. -1 with an exception. */
+int weir__py_note_function(CheckoutObject *checkout, PyObject *function);
 int weir__py_checkout_traverse(PyObject *self, visitproc visit, void *arg);
 int weir__py_checkout_clear(PyObject *self);
 void weir__py_checkout_dealloc(PyObject *self);
@@ -321,6 +325,7 @@ struct SessionObject {
     PoolObject *pool;
     weir_session handle;
     bool returned; /* given back by us: no ResourceWarning */
+    bool whole;    /* the loan is an attempt of Pool.run(), which alone commits */
     PyObject *weak;
 };
 int weir__py_session_types(PyObject *module);
@@ -332,6 +337,10 @@ void weir__py_release(SessionObject *session, bool discard);
 /* ---- sync.c: the blocking forms ---- */
 
 int weir__py_sync_types(PyObject *module);
+
+/* ---- retry.c ---- */
+
+int weir__py_retry_types(PyObject *module);
 
 /* ---- pool.c ---- */
 

@@ -61,6 +61,9 @@ function Error:__tostring()
     if self.hint then
         lines[#lines + 1] = "HINT: " .. self.hint
     end
+    if self.note then
+        lines[#lines + 1] = "NOTE: " .. self.note
+    end
     return table.concat(lines, "\n")
 end
 

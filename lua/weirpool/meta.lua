@@ -112,6 +112,7 @@ function weirpool.sqlite_adopt(path) end
 ---@field column? string
 ---@field constraint? string
 ---@field retry_after? number seconds until the pool tries again by itself
+---@field note? string after Pool:run: how many attempts there were, and why there is no other
 local Error = {}
 
 --- Is it of that class or of one below it? `err:is("IntegrityError")`. Unknown names are misuse.
@@ -207,6 +208,24 @@ local Pool = {}
 ---@return string? sqlstate
 ---@overload fun(self, fn: fun(session: weirpool.Session): ...): ...
 function Pool:session(options, fn) end
+
+---@class weirpool.RunOptions: weirpool.BeginOptions
+---@field retries? integer how often the transaction is repeated at most; 3
+---@field timeout? number|false over all attempts and pauses
+---@field checkout_timeout? number|false how long an attempt waits for a connection
+
+--- Calls fn(session) in a transaction, commits, and gives what fn returned, as Pool:session does; begins again, with a
+--- fresh session, after a serialization failure (40001), a deadlock (40P01), when the connection was lost before COMMIT
+--- was sent, and when none could be made, whether fn returns that error (nil, err) or raises it. The pauses between
+--- double from 10 ms, with full jitter. All other errors are the caller's at once, and so is OutcomeUnknown: that COMMIT
+--- may have taken effect. fn leaves commit to run; what it does beside the session is done anew with each attempt.
+---@param options? weirpool.RunOptions
+---@param fn fun(session: weirpool.Session): ...
+---@return any value
+---@return weirpool.Error? err
+---@return string? sqlstate
+---@overload fun(self, fn: fun(session: weirpool.Session): ...): ...
+function Pool:run(options, fn) end
 
 --- A connection in autocommit, likewise.
 ---@param options? weirpool.CheckoutOptions

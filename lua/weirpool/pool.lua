@@ -6,6 +6,8 @@ local sessions = require "weirpool.session"
 local Connection, Session, wrap = sessions.Connection, sessions.Session, sessions.wrap
 local failed, failure = sessions.failed, sessions.failure
 local pool_execute = core.pool_execute
+local Error, null = core.metatable("error"), core.null()
+local unpack = table.unpack or unpack -- luacheck: ignore 113
 local EXECUTE, FETCH, FETCHROW, FETCHVAL, EXECUTEMANY = 0, 1, 2, 3, 4
 
 local Pool = { __name = "weirpool.Pool" }
@@ -146,12 +148,12 @@ Pool.fetchrow = statement("fetchrow", FETCHROW)
 Pool.fetchval = statement("fetchval", FETCHVAL)
 Pool.executemany = statement("executemany", EXECUTEMANY)
 
---- What became of the function of pool:session.
+--- What became of the function of pool:session, or pool:run.
 local function conclude(session, ok, ...)
     if not ok or failed(...) or session.returned then
         return give_back(session, ok, ...)
     end
-    local done, err, state = session:commit()
+    local done, err, state = sessions.commit(session)
     session:close()
     if not done then
         return failure(err, state)
@@ -168,6 +170,77 @@ function Pool:session(options, fn)
         return session
     end
     return conclude(session, pcall(fn, session))
+end
+
+local function pack(...)
+    return { n = select("#", ...), ... }
+end
+
+--- The options of pool:run as those of the next session: it may wait as long as there is time.
+local function session_options(options, retry)
+    local result, left = {}, core.retry_left(retry)
+    for name, value in pairs(options) do
+        if name ~= "retries" and name ~= "timeout" then
+            result[name] = value
+        end
+    end
+    local given = result.checkout_timeout
+    if left and (not given or given == null or type(given) == "number" and given > left) then
+        result.checkout_timeout = left
+    end
+    return result
+end
+
+--- A whole transaction.
+local function attempt(pool, options, retry, fn)
+    local session, err, state = check_out(pool, Session, session_options(options, retry))
+    if not session then
+        return failure(err, state)
+    end
+    session.whole = true
+    core.retry_admit(retry, session.handle)
+    return conclude(session, pcall(fn, session))
+end
+
+--- The pause before the next attempt; nil: there is to be none.
+local function pause_after(retry, ok, first, second)
+    local err = first
+    if ok then
+        err = failed(first, second) and second
+    end
+    if type(err) ~= "table" or getmetatable(err) ~= Error then
+        return nil
+    end
+    local pause, note = core.retry_next(retry, err), core.retry_note(retry)
+    if note ~= "" then
+        err.note = note
+    end
+    return pause
+end
+
+function Pool:run(options, fn)
+    options, fn = sessions.arguments(options, fn)
+    if not fn then
+        core.misuse("run: a function is wanted")
+    elseif options ~= nil and type(options) ~= "table" then
+        core.misuse("run: a table of options is wanted, not a " .. type(options))
+    end
+    options = options or {}
+    local retry = core.retry_new(options.retries, options.timeout)
+    while true do
+        local results = pack(pcall(attempt, self, options, retry, fn))
+        local pause = pause_after(retry, results[1], results[2], results[3])
+        if not pause then
+            if not results[1] then
+                error(results[2], 0)
+            end
+            return unpack(results, 2, results.n)
+        end
+        local slept, err, state = core.pool_sleep(self.handle, self.host, pause)
+        if not slept then
+            return failure(err, state)
+        end
+    end
 end
 
 function Pool:connection(options, fn)

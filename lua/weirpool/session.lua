@@ -126,8 +126,16 @@ for name, value in pairs(Connection) do
     Session[name] = Session[name] or value
 end
 
+--- What pool:session and pool:run do at the end.
+local function commit_session(session)
+    return session_end(session.handle, session.host, true, 1)
+end
+
 function Session:commit()
-    return session_end(self.handle, self.host, true, 1)
+    if self.whole then
+        core.misuse("run commits when its function has returned: leave that to it, or use session")
+    end
+    return commit_session(self)
 end
 
 function Session:rollback()
@@ -166,6 +174,7 @@ return {
     Connection = Connection,
     Session = Session,
     wrap = wrap,
+    commit = commit_session,
     arguments = arguments,
     failed = failed,
     failure = failure,

@@ -2,8 +2,8 @@
 
 import inspect
 
-from . import _core
-from .errors import InterfaceError, OptionError
+from . import _core, _run
+from .errors import Error, InterfaceError, OptionError
 
 
 class _Managed:
@@ -84,6 +84,44 @@ class Pool(_Managed, _core.Pool):
 
     __slots__ = ()
 
+    async def run(
+        self,
+        fn,
+        *,
+        retries=3,
+        timeout=None,
+        isolation=None,
+        readonly=False,
+        deferrable=False,
+        checkout_timeout=...,
+    ):
+        """Awaits fn(session) in a transaction, commits, and gives what fn gave; begins again when that is safe.
+
+        A whole transaction, with a fresh session, is repeated after a serialization failure (40001), a
+        deadlock (40P01), when its connection was lost before COMMIT was sent, and when no connection could be
+        made; after pauses that double from 10 ms, with full jitter. All other errors, fn's own too, are raised
+        at once, and so is OutcomeUnknown: that COMMIT may have taken effect. What fn does beside the session
+        is done anew with each attempt. An error after which run() has given up says so in its __notes__.
+
+        fn: a coroutine function that takes the session; it leaves commit() to run().
+        retries: how often at most.
+        timeout: seconds over all attempts and pauses; None is without limit. What fn does beside the session
+            is not broken off.
+        isolation, readonly, deferrable, checkout_timeout: as session() has them.
+        """
+        options = _run.session_options(isolation, readonly, deferrable, checkout_timeout)
+        retry = _run.begin(fn, retries, timeout)
+        while True:
+            try:
+                async with retry.checkout(self.session(**options), fn) as session:
+                    retry.admit(session)
+                    return await _run.awaitable(fn, fn(session))
+            except Error as error:
+                pause = _run.pause_after(retry, error)
+                if pause is None:
+                    raise
+            await self._sleep(pause)
+
 
 class SyncPool(_Managed, _core.SyncPool):
     """A pool whose calls block, made by create_pool_sync(); any number of threads may use it.
@@ -92,6 +130,34 @@ class SyncPool(_Managed, _core.SyncPool):
     """
 
     __slots__ = ()
+
+    def run(
+        self,
+        fn,
+        *,
+        retries=3,
+        timeout=None,
+        isolation=None,
+        readonly=False,
+        deferrable=False,
+        checkout_timeout=...,
+    ):
+        """Calls fn(session) in a transaction, commits, and gives what fn gave; begins again when that is safe.
+
+        As Pool.run(), but fn is a plain function.
+        """
+        options = _run.session_options(isolation, readonly, deferrable, checkout_timeout)
+        retry = _run.begin(fn, retries, timeout)
+        while True:
+            try:
+                with retry.checkout(self.session(**options), fn) as session:
+                    retry.admit(session)
+                    return _run.plain(fn, fn(session))
+            except Error as error:
+                pause = _run.pause_after(retry, error)
+                if pause is None:
+                    raise
+            self._sleep(pause)
 
     def __enter__(self):
         return self

@@ -39,6 +39,7 @@ class Error(Exception):
     constraint = None
     retry_after = None
     """The pool tries again by itself in so many seconds."""
+    _code = 0  # the core's
 
     def __init__(
         self,
@@ -113,7 +114,8 @@ def _make_classes():
     for code, sqlstate, name, parent in _rows():
         if sqlstate is None:
             text = _core.error_text(code)
-            by_code[code] = globals().get(name) or _make_class(name, parent, text[0].upper() + text[1:] + ".")
+            made = globals().get(name) or _make_class(name, parent, text[0].upper() + text[1:] + ".")
+            by_code[code], made._code = made, code
         else:
             by_sqlstate[sqlstate] = globals().get(name) or _make_class(name, parent, f"SQLSTATE {sqlstate}.")
     return by_code, by_sqlstate

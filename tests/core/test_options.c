@@ -293,7 +293,7 @@ START_TEST(shows_the_table) {
         if (info.kind == WEIR_OPTION_COUNT || info.kind == WEIR_OPTION_TIME)
             ck_assert_double_lt(info.least, info.most);
     }
-    ck_assert_uint_eq(rows, 19);
+    ck_assert(rows > 18 && rows < 64); /* `given` has a bit for each */
     ck_assert_uint_eq(options.given, (UINT64_C(1) << rows) - 1);
     ck_assert(weir_option_table(0, &info));
     ck_assert_str_eq(info.name, "min_size");
@@ -303,7 +303,8 @@ START_TEST(shows_the_table) {
     ck_assert_double_eq(info.initial.as.real, 10.0);
     ck_assert_double_eq(info.least, 0.001);
     ck_assert_double_eq(info.most, 86400.0);
-    ck_assert(weir_option_table(18, &info));
+    ck_assert(weir_option_table(rows - 1, &info));
+    ck_assert_str_eq(info.name, "name");
     ck_assert(info.nullable);
     ck_assert_int_eq(options.max_waiting, -1);
     ck_assert_int_eq((int)options.connect_timeout_ms, 10000);

@@ -1,5 +1,5 @@
-/* Eight threads on one pool, each blocking in weir_reactor_wait, on the real clock: for ThreadSanitizer, and
-   for lost wake-ups, which would let them stand still. */
+/* Sixteen threads on one pool, each blocking in weir_reactor_wait, on the real clock: for ThreadSanitizer,
+   and for lost wake-ups, which would let them stand still. */
 #include <check.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "driver/fake/fake.h"
 #include "pool/pool.h"
 
-enum { THREADS = 8, TURNS = 300, CONNECTIONS = 3 };
+enum { THREADS = 16, TURNS = 200, CONNECTIONS = 3 };
 
 static weir_reactor *reactor;
 static weir_pool *pool;
@@ -67,6 +67,17 @@ static void run_one(worker *w, weir_session *session) {
     weir_completion_discard(&out);
 }
 
+static void sleep_a_while(worker *w) {
+    weir_completion out = {0};
+    weir_op op;
+    if (weir_reactor_sleep(reactor, 1 + weir__random_below(&w->rng, 3), NULL, &op, NULL) != WEIR_PENDING) {
+        w->fault = "sleep is not pending";
+        return;
+    }
+    int code = wait_for(w, op, &out);
+    if (code != WEIR_OK && code != WEIR_PENDING) w->fault = "a sleep fails";
+}
+
 static void use_a_session(worker *w) {
     weir_checkout checkout;
     weir_session session;
@@ -84,6 +95,8 @@ static void use_a_session(worker *w) {
         w->fault = "acquire fails";
         return;
     }
+    if (weir__random_below(&w->rng, 2) && weir_session_limit(session, 60000, NULL) != WEIR_OK)
+        w->fault = "a session cannot be limited";
     for (int64_t n = weir__random_below(&w->rng, 3); n > 0; n--) run_one(w, &session);
     if (weir_session_release(session) != WEIR_OK) w->fault = "a session cannot be returned";
     if (weir_session_release(session) != WEIR_ESTALE) w->fault = "a session can be returned twice";
@@ -92,7 +105,9 @@ static void use_a_session(worker *w) {
 static void *work(void *arg) {
     worker *w = arg;
     for (int i = 0; i < TURNS && !w->fault; i++) {
-        if (weir__random_below(&w->rng, 2))
+        if (!weir__random_below(&w->rng, 8))
+            sleep_a_while(w);
+        else if (weir__random_below(&w->rng, 2))
             use_a_session(w);
         else
             run_one(w, NULL);
@@ -119,7 +134,7 @@ static void open_pool(void) {
     ck_assert_int_eq(out.code, WEIR_OK);
 }
 
-START_TEST(eight_threads) {
+START_TEST(sixteen_threads) {
     static worker workers[THREADS];
     long live = weir__alloc_live(), done = 0, cancelled = 0, timed_out = 0;
     open_pool();
@@ -154,7 +169,7 @@ int main(void) {
     Suite *suite = suite_create("pool_threads");
     TCase *tc = tcase_create("pool_threads");
     tcase_set_timeout(tc, 120);
-    tcase_add_test(tc, eight_threads);
+    tcase_add_test(tc, sixteen_threads);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -544,6 +544,23 @@ START_TEST(a_reset_that_fails) {
 }
 END_TEST
 
+START_TEST(a_limit_for_the_rest_of_the_loan) {
+    rig_ready(&options);
+    weir_session s = lend();
+    ck_assert_int_eq(weir_session_limit(s, 100, &error) | weir_session_limit(s, 200, &error), WEIR_OK);
+    rig_advance(190);
+    ck_assert_int_eq(run_sql(s, "select 1"), WEIR_OK);
+    rig_advance(15);
+    FAILS(WEIR_ESESSIONTIMEOUT, weir_session_limit(s, 200, error));
+    s = lend();
+    ck_assert_int_eq(weir_session_limit(s, 20, &error), WEIR_OK);
+    ck_assert_int_eq(weir_session_limit(s, -1, &error), WEIR_OK); /* and none again */
+    rig_advance(100000);
+    ck_assert_int_eq(run_sql(s, "select 1"), WEIR_OK);
+    FAILS(WEIR_EINVAL, weir_session_limit((weir_session){0}, 1, error));
+}
+END_TEST
+
 START_TEST(a_session_times_out) {
     rig_ready(&options);
     weir_checkout checkout = in_transaction(NULL, false);
@@ -760,6 +777,7 @@ int main(void) {
                                   cancelling_a_statement,
                                   returned_while_it_runs,
                                   a_reset_that_fails,
+                                  a_limit_for_the_rest_of_the_loan,
                                   a_session_times_out,
                                   lost_in_a_session,
                                   lost_between_statements,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/alloc.h"
 #include "base/rng.h"
 #include "support_reactor.h"
 
@@ -124,6 +125,39 @@ START_TEST(a_deadline_of_the_operation) {
     weir__leave(reactor);
     ck_assert_int_eq(weir_reactor_wait(reactor, id, -1, &out), WEIR_OK);
     ck_assert_int_eq(out.code, WEIR_ETIMEOUT);
+}
+END_TEST
+
+START_TEST(sleeping) {
+    weir_completion out;
+    weir_op op = 0;
+    int token;
+    int64_t begun = weir__now(&weir__monotonic);
+    ck_assert_int_eq(weir_reactor_sleep(reactor, 15, NULL, &op, NULL), WEIR_PENDING);
+    ck_assert_int_eq(weir_reactor_wait(reactor, op, -1, &out), WEIR_OK);
+    ck_assert_int_eq(out.code, WEIR_OK);
+    ck_assert_int_eq(out.kind, WEIR_DONE_SLEEP);
+    ck_assert_int_ge(weir__now(&weir__monotonic) - begun, 15 * WEIR__MS);
+    ck_assert_int_eq(weir_reactor_sleep(reactor, 1, &token, &op, NULL), WEIR_PENDING); /* an event loop's */
+    ck_assert(readable(reactor, 60000));
+    ck_assert_int_eq(weir_reactor_dispatch(reactor), WEIR_OK);
+    ck_assert(weir_reactor_next(reactor, &out));
+    ck_assert_ptr_eq(out.token, &token);
+    ck_assert_int_eq(weir_reactor_sleep(reactor, 600000, NULL, &op, NULL), WEIR_PENDING);
+    ck_assert_int_eq(weir_reactor_cancel(reactor, op), WEIR_OK);
+    ck_assert_int_eq(weir_reactor_wait(reactor, op, -1, &out), WEIR_ESTALE);
+    ck_assert_int_eq(weir_reactor_sleep(reactor, INT64_MAX, NULL, &op, NULL), WEIR_PENDING); /* left behind */
+    weir_error error = WEIR_ERROR_INIT;
+    ck_assert_int_eq(weir_reactor_sleep(reactor, 0, NULL, &op, &error), WEIR_EINVAL);
+    ck_assert_str_eq(error.message, "ms=0: give a positive time");
+    ck_assert_int_eq(weir_reactor_sleep(NULL, 1, NULL, &op, &error), WEIR_EINVAL);
+    weir_error_clear(&error);
+    weir__alloc_fail_at(1, true);
+    int code = WEIR_PENDING;
+    for (int i = 0; i < 2 * WEIR__OP_BLOCK && code == WEIR_PENDING; i++)
+        code = weir_reactor_sleep(reactor, 600000, NULL, &op, NULL);
+    weir__alloc_fail_at(0, false);
+    ck_assert_int_eq(code, WEIR_ENOMEM);
 }
 END_TEST
 
@@ -331,6 +365,7 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = {alone,
                                   a_deadline_of_the_operation,
+                                  sleeping,
                                   an_event_comes_first,
                                   an_event_ends_the_leaders_sleep,
                                   the_leader_hands_over,

@@ -22,6 +22,15 @@ local function work()
             return session:execute({ "delete from ladder where b = $1", timeout = 5 }, "none")
         end)
     end))
+    local again
+    assert(pool:run({ retries = 1, timeout = 10 }, function(session)
+        if again then
+            return session:fetchval("select 1")
+        end
+        again = err -- that of the insert, made one to be repeated
+        again.code, again.sqlstate, again.retryable = 20, "40001", true
+        return nil, again
+    end) == 1)
     assert(pool:session()) -- and forgotten
     collectgarbage()
     assert(pool:snapshot().max_size == 1)

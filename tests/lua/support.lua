@@ -113,6 +113,28 @@ function support.run(script)
     return output
 end
 
+--- Starts such a script, to be interrupted: interrupt(process) sends it SIGINT and gives its output.
+function support.start(script)
+    local name = os.tmpname()
+    local file = assert(io.open(name, "w"))
+    file:write(("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath))
+    file:write('io.stdout:setvbuf "line"\n')
+    file:write('local pipe = io.popen "echo $PPID"; print(pipe:read "*l"); pipe:close()\n')
+    file:write(script)
+    file:close()
+    local process = { name = name, pipe = assert(io.popen(("%s %s 2>&1"):format(support.interpreter, name))) }
+    process.pid = assert(process.pipe:read("*l"):match("^%d+$"))
+    return process
+end
+
+function support.interrupt(process)
+    os.execute("kill -INT " .. process.pid)
+    local output = process.pipe:read("*a")
+    process.pipe:close()
+    os.remove(process.name)
+    return output
+end
+
 --- Where two pools or a database and a pool are to agree: tries until it holds, for ten seconds at most.
 function support.eventually(holds)
     local limit = os.time() + 10

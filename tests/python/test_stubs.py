@@ -35,6 +35,8 @@ async def main() -> None:
                 pass
         async with pool.connection() as connection:
             assert_type(connection, weirpool.Connection)
+        assert_type(await pool.run(insert, retries=2, timeout=3, isolation="serializable"), int)
+        assert_type(await pool.run(lambda session: session.execute("x")), str)
         task = asyncio.create_task(pool.execute("x"))
         assert_type(await task, str)
         assert_type(await pool.session(), weirpool.Session)
@@ -52,6 +54,10 @@ async def main() -> None:
         assert_type(error.constraint, str | None)
 
 
+async def insert(session: weirpool.Session) -> int:
+    return 3
+
+
 async def hook(connection: weirpool.Connection) -> None: ...
 
 
@@ -61,6 +67,7 @@ def blocking() -> None:
         with pool.session() as session:
             assert_type(session, weirpool.SyncSession)
             assert_type(session.execute("x"), str)
+        assert_type(pool.run(lambda session: session.execute("x"), checkout_timeout=None), str)
         with pool.connection() as connection, connection.transaction():
             assert_type(connection.executemany("x", [(1,)]), int)
     value: weirpool.Value = 3

@@ -134,55 +134,6 @@ def test_timeouts(pg_url):
         assert pool.fetchval("select 1") == 1
 
 
-WAITS = {
-    "statement": lambda pool: pool.fetchval("select pg_sleep(60)"),
-    "checkout": lambda pool: pool.connection().__enter__(),
-}
-
-
-@pytest.mark.parametrize("wait", list(WAITS))
-def test_keyboard_interrupt(pg_url, wait):
-    with weirpool.create_pool_sync(pg_url, min_size=1, max_size=1) as pool:
-        holder = pool.connection().__enter__() if wait == "checkout" else None
-
-        def interrupt():
-            until(lambda: pool.snapshot()["waiting" if holder else "active"] == 1)
-            os.kill(os.getpid(), signal.SIGINT)
-
-        thread = threading.Thread(target=interrupt)
-        begin = time.monotonic()
-        thread.start()
-        with pytest.raises(KeyboardInterrupt):
-            WAITS[wait](pool)
-        thread.join()
-        assert time.monotonic() - begin < 10
-        if holder:
-            assert pool.snapshot()["waiting"] == 0
-            holder.release()
-        assert pool.fetchval("select 1") == 1
-
-
-def test_keyboard_interrupt_while_another_thread_drives(pg_url):
-    with weirpool.create_pool_sync(pg_url, min_size=2, max_size=2) as pool:
-        leader = threading.Thread(target=pool.fetchval, args=("select pg_sleep(0.5)",))
-        leader.start()
-        until(lambda: pool.snapshot()["active"] == 1)
-
-        def interrupt():
-            until(lambda: pool.snapshot()["active"] == 2)
-            os.kill(os.getpid(), signal.SIGINT)
-
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        begin = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            pool.fetchval("select pg_sleep(60)")
-        assert time.monotonic() - begin < 10
-        thread.join()
-        leader.join()
-        assert pool.fetchval("select 1") == 1
-
-
 def test_a_signal_handler_that_returns(pg_url):
     with weirpool.create_pool_sync(pg_url, max_size=1) as pool:
         seen = []
@@ -195,34 +146,6 @@ def test_a_signal_handler_that_returns(pg_url):
         finally:
             signal.signal(signal.SIGUSR1, before)
         assert seen == [1]
-
-
-SCRIPT = """
-import sys, weirpool
-with weirpool.create_pool_sync(sys.argv[1], max_size=1) as pool:
-    print("ready", flush=True)
-    with pool.session() as session:
-        session.fetchval("select pg_sleep(60)")
-"""
-
-
-def test_control_c_in_a_script(server, pg_url):
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, pg_url],
-        env=for_python(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "ready\n"
-    running = "select count(*) from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'"
-    until(lambda: server.sql(running) == "1")
-    begin = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
-    assert stderr.rstrip().endswith("KeyboardInterrupt") and "Warning" not in stderr
-    assert time.monotonic() - begin < 10
-    until(lambda: server.backends(pg_url) == 0)
 
 
 def test_sqlite_read_then_write_without_busy(sqlite_url):

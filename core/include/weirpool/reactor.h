@@ -42,6 +42,7 @@ typedef enum weir_completion_kind {
     WEIR_DONE_EXECUTE,  /* weir_pool_execute, weir_session_execute: `result` */
     WEIR_DONE_END,      /* weir_session_commit, weir_session_rollback */
     WEIR_DONE_CLOSE,    /* weir_pool_close */
+    WEIR_DONE_SLEEP,    /* weir_reactor_sleep */
     WEIR_EVENT_INIT,    /* option init_hook: a new connection wants its init; `session`, `token` is
                            weir_pool_open's.    Release it when done, discard it when it failed */
 } weir_completion_kind;
@@ -88,6 +89,10 @@ WEIR_API bool weir_reactor_next(weir_reactor *reactor, weir_completion *out);
  * thread waits for it
  */
 WEIR_API int weir_reactor_wait(weir_reactor *reactor, weir_op op, int64_t timeout_ms, weir_completion *out);
+/* An operation that does nothing, and is complete in so many milliseconds (at least 1): to wait with all that
+   a wait has, signals, cancelling and the work of the pools. WEIR_PENDING, or an error. */
+WEIR_API int weir_reactor_sleep(weir_reactor *reactor, int64_t ms, void *token, weir_op *op,
+                                weir_error *error);
 /*
  * Ends the interest in an operation: once this has returned no completion of it will be given out. A
  * connection that was just granted goes back; a statement that runs is cancelled in the background, and a

@@ -16,6 +16,10 @@ WEIR_API int weir_session_release(weir_session session);
 /* As release, but the connection is closed, and replaced when the pool wants one. */
 WEIR_API int weir_session_discard(weir_session session);
 
+/* The loan ends (WEIR_ESESSIONTIMEOUT) in so many milliseconds from now on, whatever its checkout said; -1:
+   at no time. */
+WEIR_API int weir_session_limit(weir_session session, int64_t timeout_ms, weir_error *error);
+
 /* Runs a statement; of *run (NULL: as weir_run_init) only timeout_ms counts, WEIR_TIMEOUT_DEFAULT is
    command_timeout. The statement is ref'd. */
 WEIR_API int weir_session_execute(weir_session session, weir_statement *statement, const weir_run *run,

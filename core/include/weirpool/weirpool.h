@@ -8,6 +8,7 @@
 #include <weirpool/pool.h>
 #include <weirpool/reactor.h>
 #include <weirpool/result.h>
+#include <weirpool/retry.h>
 #include <weirpool/session.h>
 #include <weirpool/snapshot.h>
 #include <weirpool/statement.h>

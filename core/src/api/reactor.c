@@ -53,6 +53,22 @@ int weir_reactor_wait(weir_reactor *reactor, weir_op op, int64_t timeout_ms, wei
     return code;
 }
 
+static void slept(weir__timer *timer) { weir__op_complete(weir__container(timer, weir__op, timer), WEIR_OK); }
+
+int weir_reactor_sleep(weir_reactor *reactor, int64_t ms, void *token, weir_op *op, weir_error *error) {
+    if (!reactor || !op) return weir__fail(error, WEIR_EINVAL, "reactor and op are needed");
+    if (ms < 1) return weir__fail(error, WEIR_EINVAL, "ms=%lld: give a positive time", (long long)ms);
+    if (!weir__enter(reactor)) return weir__forked(error);
+    weir__op *made = weir__op_new(reactor, WEIR_DONE_SLEEP, token, NULL, weir__op_drop, slept);
+    int code = made ? WEIR_PENDING : weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    if (made) {
+        *op = made->completion.op;
+        weir__reactor_start(reactor, &made->timer, weir__deadline(weir__reactor_now(reactor), ms));
+    }
+    weir__leave(reactor);
+    return code;
+}
+
 /* A grant that nobody takes goes back. */
 static void give_back(weir_session session) {
     weir__slot *slot;

@@ -24,6 +24,16 @@ static int give_back(weir_session session, bool discard) {
 int weir_session_release(weir_session session) { return give_back(session, false); }
 int weir_session_discard(weir_session session) { return give_back(session, true); }
 
+int weir_session_limit(weir_session session, int64_t timeout_ms, weir_error *error) {
+    weir__slot *slot;
+    int code = weir__check_timeout(timeout_ms, "timeout", error);
+    if (!code) code = enter(session, &slot, error);
+    if (code) return code;
+    weir__session_limit(slot, timeout_ms);
+    weir__leave(session.pool->reactor);
+    return WEIR_OK;
+}
+
 int weir_session_execute(weir_session session, weir_statement *statement, const weir_run *run, void *token,
                          weir_op *op, weir_error *error) {
     weir__slot *slot;

@@ -392,6 +392,8 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, const wei
 int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *depth, weir_error *error);
 int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, weir_op *op, weir_error *error);
 void weir__session_return(weir__slot *slot, bool discard);
+/* weir_session_limit; anything but a positive time takes the limit away. */
+void weir__session_limit(weir__slot *slot, int64_t timeout_ms);
 void weir__session_expired(weir__timer *timer);
 /* The driver's text for a beginning. WEIR_EINVAL names an isolation that there is not. */
 int weir__begin_text(weir_pool *pool, const weir_transaction *begin, const char **out, weir_error *error);

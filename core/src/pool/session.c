@@ -161,6 +161,14 @@ void weir__session_return(weir__slot *slot, bool discard) {
     weir__slot_release(slot, now);
 }
 
+void weir__session_limit(weir__slot *slot, int64_t timeout_ms) {
+    weir_reactor *reactor = slot->pool->reactor;
+    weir__timer_stop(&reactor->wheel, &slot->session_timer);
+    if (timeout_ms > 0)
+        weir__reactor_start(reactor, &slot->session_timer,
+                            weir__deadline(weir__reactor_now(reactor), timeout_ms));
+}
+
 void weir__session_expired(weir__timer *timer) {
     weir__slot *slot = weir__container(timer, weir__slot, session_timer);
     weir_pool *pool = slot->pool;

@@ -1,0 +1,53 @@
+"""What Pool.run() and SyncPool.run() have in common. What is repeated, and when, the core decides."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .errors import Error
+
+_T = TypeVar("_T")
+
+
+def session_options(
+    isolation: str | None, readonly: bool, deferrable: bool, checkout_timeout: Any
+) -> dict[str, Any]:
+    options = {"isolation": isolation, "readonly": readonly, "deferrable": deferrable}
+    return options if checkout_timeout is ... else {**options, "checkout_timeout": checkout_timeout}
+
+
+def begin(fn: Callable[..., object], retries: int, timeout: float | None) -> Any:
+    if not callable(fn):
+        again = " that was called already: give the function" if inspect.iscoroutine(fn) else ""
+        raise TypeError(f"run() wants a function that takes a session, not {type(fn).__name__}{again}")
+    return _core._Retry(retries, timeout)  # type: ignore[attr-defined]
+
+
+def awaitable(fn: Callable[..., object], given: Awaitable[_T]) -> Awaitable[_T]:
+    if inspect.isawaitable(given):
+        return given
+    raise TypeError(f"run() of an asynchronous pool wants a coroutine function; {fn!r} gave {given!r}")
+
+
+def plain(fn: Callable[..., object], given: _T) -> _T:
+    if not inspect.isawaitable(given):
+        return given
+    if inspect.iscoroutine(given):
+        given.close()
+    raise TypeError(f"run() of a blocking pool wants a plain function; {fn!r} gave something to be awaited")
+
+
+def pause_after(retry: Any, error: Error) -> float | None:
+    """Seconds; None: the error is to be raised."""
+    pause: float | None = retry.next(error)
+    note = retry.note()
+    if note:
+        # as add_note() does, which Python 3.10 has not
+        error.__notes__ = [*getattr(error, "__notes__", ()), note]
+    return pause
