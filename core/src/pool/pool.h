@@ -98,6 +98,7 @@ struct weir__slot {
     /* ---- RUNNING, and others' statements may join: share.c */
     bool shared;
     bool claimed;           /* it takes no more of them */
+    bool slow;              /* what flies may take long: no other is to wait behind it */
     bool readonly;          /* it runs readonly statements alone */
     weir__link shared_link; /* in the pool's shared ones */
     weir__held held;        /* statements wait in the driver to be sent together */
@@ -168,21 +169,34 @@ struct weir__profile {
     int64_t alone;      /* ns, a moving mean: from sending to answer with nothing before it; 0 unknown */
     int64_t behind;     /* … what it adds to a connection that is busy; 0 unknown */
     int64_t tried_at;   /* when it last ran behind another one only to find that out */
-    int64_t stalled_at; /* when it last kept others waiting for longer than pipeline_max_wait; 0 never */
+    int64_t stalled_at; /* when it last took longer than pipeline_max_wait; 0 never */
+    int stalls;         /* … how often of late: a moving mean, in 65,536ths of its runs */
     char sql[];
 };
+
+/* Trying two widths in turns, window by window: width.c. */
+typedef struct weir__trial {
+    int base, other;    /* the widths; the second is on trial */
+    bool up;            /* the direction of the next trial */
+    int windows;        /* so many are over */
+    int64_t since;      /* the begin of this one */
+    int64_t waited[2];  /* ns beyond what it takes alone, of all statements in windows of base and other */
+    int64_t counted[2]; /* these statements … */
+    int in_window;      /* … of this window */
+} weir__trial;
 
 /* Letting statements share connections: what share.c keeps for the pool. */
 enum { WEIR__OWNERS = 64 };
 typedef struct weir__share {
-    bool on;          /* the option, and a driver that can */
-    int64_t max_wait; /* ns, the option pipeline_max_wait */
-    weir__link slots; /* RUNNING and shared */
-    int count;        /* of them */
-    int claimed;      /* … that take no more statements, since somebody wants a connection for himself */
-    int lane_count;   /* who waits in the lane */
-    int width;        /* so many connections are kept busy before they are filled deeper */
-    bool wish;        /* one more connection would have been made busy, had there been one */
+    bool on;           /* the option, and a driver that can */
+    int64_t max_wait;  /* ns, the option pipeline_max_wait */
+    weir__link slots;  /* RUNNING and shared */
+    int count;         /* of them */
+    int claimed;       /* … that take no more statements, since somebody wants a connection for himself */
+    int lane_count;    /* who waits in the lane */
+    int width;         /* so many connections are kept busy before they are filled deeper */
+    weir__trial trial; /* … which is learnt by trying */
+    bool wish;         /* one more connection would have been made busy, had there been one */
     weir__lru profiles;
     int64_t nearest, nearest_before, nearest_until; /* the quickest answer of late: see weir__share_landed */
     uint16_t owners[WEIR__OWNERS]; /* who holds a connection: how many of them have a number that ends so */
@@ -377,6 +391,13 @@ void weir__share_flush(weir__held *held);
 void weir__owner_add(weir_pool *pool, uint64_t owner, int n);
 /* Whether he holds a connection. */
 bool weir__owner_holds(const weir_pool *pool, uint64_t owner);
+
+/* ---- width.c ---- */
+void weir__width_start(weir_pool *pool);
+/* A statement has been answered, so long after it was asked for, beyond what it would have taken alone. */
+void weir__width_count(weir_pool *pool, int64_t sent_at, int64_t waited);
+/* After some were counted. */
+void weir__width_look(weir_pool *pool, int64_t now);
 
 /* ---- release.c ---- */
 /* The connection is nobody's: reset it if need be, then lend, keep or close it. */

@@ -22,9 +22,10 @@ enum {
     TEXT_MAX = 16384, /* a longer one is not remembered, and not shared */
     DEPTH = 64,       /* statements on a connection … */
     DEPTH_WRITES = 8, /* … that may be followed by one that writes */
-    WIDTH = 4,
 };
-#define WARY (1000 * WEIR__MS) /* so long a statement that kept others waiting does not share again */
+#define WARY                                                                                                 \
+    (1000 * WEIR__MS) /* so long one that writes, and may have waited for a lock, does not share again */
+#define STALLS (65536 / 32) /* one that takes long so often does not share */
 
 /* ---- profiles */
 
@@ -69,7 +70,7 @@ bool weir__share_open(weir_pool *pool) {
     weir__list_init(&share->slots);
     share->on = options->pipeline && pool->driver->pipelines;
     share->max_wait = options->pipeline_max_wait_ms * WEIR__MS;
-    share->width = WIDTH;
+    weir__width_start(pool);
     return weir__lru_init(&share->profiles, share->on ? PROFILES : 0);
 }
 
@@ -138,7 +139,9 @@ bool weir__owner_holds(const weir_pool *pool, uint64_t owner) {
 
 static bool is_short(const weir__share *share, const weir__profile *profile, int64_t now) {
     int64_t bound = share->max_wait / 4, time = profile->behind ? profile->behind : profile->alone;
-    if (profile->stalled_at && now - profile->stalled_at < WARY) return false;
+    bool writes = !(profile->text & WEIR__TEXT_READS);
+    if (profile->stalls > STALLS) return false;
+    if (writes && profile->stalled_at && now - profile->stalled_at < WARY) return false;
     return time && time < bound;
 }
 
@@ -158,6 +161,7 @@ static weir__slot *least_loaded(const weir_pool *pool, const weir__profile *prof
     for (const weir__link *link = share->slots.next; link != &share->slots; link = link->next) {
         weir__slot *slot = weir__container(link, weir__slot, shared_link);
         if (slot->claimed || slot->readonly != readonly || slot->flying >= most) continue;
+        if (slot->slow && most > 2) continue;
         if (slot->news & WEIR__NEWS_LOST || weir__slot_surplus(slot, now)) continue;
         if (now - slot->head_at > share->max_wait) continue;
         int64_t left = load_left(slot, now);
@@ -232,6 +236,12 @@ static void average(int64_t *mean, int64_t sample) {
     if (*mean < 1) *mean = 1;
 }
 
+/* A pause of our own in looking for answers is no fault of the statement's. */
+static void count_stall(weir__profile *profile, bool stalled, int64_t now) {
+    profile->stalls += ((stalled ? 65536 : 0) - profile->stalls) / 64;
+    if (stalled) profile->stalled_at = now;
+}
+
 void weir__share_sent(weir__flight *flight, int64_t now) {
     weir__slot *slot = flight->slot;
     weir__task *task = flight->task;
@@ -240,6 +250,7 @@ void weir__share_sent(weir__flight *flight, int64_t now) {
     profile->references++;
     flight->expected = profile->behind ? profile->behind : profile->alone;
     slot->load += flight->expected;
+    if (slot->flying == 1) slot->slow = !is_short(&slot->pool->share, profile, now);
     if (slot->flying == 1) slot->head_at = now;
     if (slot->flying == 2)
         weir__reactor_start(slot->pool->reactor, &slot->overrun, slot->head_at + slot->pool->share.max_wait);
@@ -268,13 +279,20 @@ void weir__share_landed(weir__slot *slot, int64_t now) {
     int64_t way = nearest(share, behind || count > 1 ? 0 : took, now);
     /* Had it been there when the one before it was done? Then the server has done nothing else since. */
     bool there = behind && slot->head_at - first->sent_at >= way;
+    bool stalled = took > share->max_wait && slot->pool->reactor->undriven < share->max_wait / 2;
     for (const weir__link *link = slot->landed.next; link != &slot->landed; link = link->next) {
-        weir__profile *profile = weir__container(link, weir__flight, link)->profile;
+        const weir__flight *flight = weir__container(link, weir__flight, link);
+        weir__profile *profile = flight->profile;
+        if (flight->task) {
+            int64_t waited = now - flight->task->started_at - profile->alone;
+            weir__width_count(slot->pool, flight->sent_at, waited > 0 ? waited : 0);
+        }
         if (count == 1 && !behind) average(&profile->alone, took);
         if (there || (count > 1 && (!profile->behind || each < profile->behind)))
             average(&profile->behind, each);
+        count_stall(profile, stalled && profile == first->profile, now);
     }
-    if (first->profile && took > share->max_wait && slot->flying > count) first->profile->stalled_at = now;
+    weir__width_look(slot->pool, now);
     slot->head_at = now;
 }
 
@@ -303,8 +321,6 @@ void weir__share_overrun(weir__timer *timer) {
         weir__reactor_start(pool->reactor, timer, due);
         return;
     }
-    weir__profile *profile = weir__container(slot->flights.next, weir__flight, link)->profile;
-    if (profile) profile->stalled_at = now;
     move_on(slot, now);
     if (slot->shared && !slot->live) weir__slot_drain(slot, now);
 }
