@@ -14,6 +14,7 @@
 #include "driver/postgres/cache.h"
 #include "driver/postgres/value.h"
 
+#define WEIR__PG_CANCEL_MS 3000 /* so long an attempt to cancel may take; less than the pool's own bound */
 #define WEIR__PG_GUARD_MARGIN_MS 500 /* the server's own time limit is so much later than the client's */
 
 /* Keywords and values as PQconnectStartParams wants them; the texts are owned. */
@@ -287,9 +288,18 @@ void weir__pg_lost_error(weir_error *error, const PGconn *pg);
 void weir__pg_recode(weir_error *error, int code);
 
 /* ---- library.c: functions that newer libraries have, found at run time; NULL when absent */
+typedef struct pg_cancel_conn weir__pgcancelconn; /* libpq's own name for it: PGcancelConn */
 typedef struct weir__pglibrary {
     int (*send_pipeline_sync)(PGconn *); /* libpq 17: PQpipelineSync without its flush */
     int (*ssl_pending)(const void *);    /* OpenSSL's, of the copy that libpq uses */
+    /* libpq 17: cancelling without blocking, encrypted as the connection is; all of these or none. */
+    weir__pgcancelconn *(*cancel_create)(PGconn *);
+    int (*cancel_start)(weir__pgcancelconn *);
+    PostgresPollingStatusType (*cancel_poll)(weir__pgcancelconn *);
+    ConnStatusType (*cancel_status)(const weir__pgcancelconn *);
+    int (*cancel_socket)(const weir__pgcancelconn *);
+    char *(*cancel_message)(const weir__pgcancelconn *);
+    void (*cancel_finish)(weir__pgcancelconn *);
 } weir__pglibrary;
 const weir__pglibrary *weir__pg_library(void);
 
