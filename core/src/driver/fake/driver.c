@@ -270,12 +270,13 @@ static void cancel(weir__conn *base) {
     schedule(conn);
 }
 
-static bool reset(weir__conn *base, weir__request *request) {
+static bool reset(weir__conn *base, weir__request *request, weir__reset how) {
     weir__fake_conn *conn = conn_of(base);
     bool needed = base->tx != WEIR__TX_NONE || happens(weir__fake.reset_permille);
     if (conn->state == WEIR__FAKE_IDLE && !needed) return false;
     if (!take(conn, request, WEIR__FAKE_RESETTING, "reset")) return false;
     weir__fake.resets++;
+    weir__fake.reset_how = how;
     conn->outcome =
         (weir__fake_outcome){WEIR__FAKE_OK, "", between(weir__fake.reset_min_ns, weir__fake.reset_max_ns)};
     if (happens(weir__fake.reset_fail_permille)) conn->outcome.kind = WEIR__FAKE_FAIL;

@@ -310,6 +310,7 @@ weir__env *weir__pg_env_open(const weir__env *base, weir_error *error) {
     env->base = *base;
     weir__list_init(&env->spares);
     int code = weir__lru_init(&env->shapes, WEIR__PG_SHAPES) ? WEIR_OK : fail_memory(error);
+    if (code == WEIR_OK && !weir__pg_reset_open(env)) code = fail_memory(error);
     if (code == WEIR_OK) code = add_endpoints(env, config, error);
     if (code == WEIR_OK) code = add_credentials(env, config, error);
     if (code == WEIR_OK) code = add_settings(env, config, error);
@@ -328,5 +329,6 @@ void weir__pg_env_close(weir__env *base) {
     weir__lru_free(&env->shapes);
     weir__pg_params_free(&env->params);
     weir__free(env->startup);
+    weir__free(env->reset);
     weir__free(env);
 }

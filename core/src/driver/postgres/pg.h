@@ -29,19 +29,22 @@ typedef struct weir__pgenv {
     char *startup;         /* our share of the keyword `options`: "-c name=value …"; never NULL */
     int64_t
         guard_ms; /* statement_timeout of a fresh connection; 0: this pool sets none and never changes it */
-    weir__lru shapes;  /* what is known of statements, by text */
     weir__link spares; /* states of requests, for later ones */
     size_t spare_count;
-    bool warned; /* of a connection over the network whose server is not verified */
+    char *reset; /* the option's own SQL text: commands, each with its NUL; NULL when it is none */
+    size_t reset_bytes;
+    unsigned reset_sweeps, reset_traits; /* of all of them: weir__pg_sweeps, weir__pg_traits */
+    weir__lru shapes;                    /* what is known of statements, by text */
+    bool warned;                         /* of a connection over the network whose server is not verified */
 } weir__pgenv;
 
 typedef enum weir__pgstep_kind {
     WEIR__STEP_SYNC,
     WEIR__STEP_GUARD,      /* SET statement_timeout: the pool's own, its failure is nobody's error */
     WEIR__STEP_DEALLOCATE, /* likewise */
-    WEIR__STEP_MODE,    /* SET or RESET default_transaction_read_only: its failure is the connection's end */
-    WEIR__STEP_UNDO,    /* ROLLBACK before a second try, or of a reset */
-    WEIR__STEP_DISCARD, /* DISCARD ALL of a reset */
+    WEIR__STEP_MODE,  /* SET or RESET default_transaction_read_only: its failure is the connection's end */
+    WEIR__STEP_UNDO,  /* ROLLBACK before a second try, or of a reset */
+    WEIR__STEP_RESET, /* DISCARD ALL, or the user's own commands */
     WEIR__STEP_BEFORE,
     WEIR__STEP_PARSE,
     WEIR__STEP_DESCRIBE,
@@ -70,6 +73,7 @@ struct weir__pgop {
     weir__request *request;
     bool begun; /* its first trip has begun to be sent */
     bool resetting;
+    bool own_reset;  /* … by the option's own SQL text */
     bool describing; /* this trip only asks for the types */
     bool shared;     /* what is learnt of the statement is good for the whole pool */
     bool tail_sent;  /* this trip's last message is on its way */
@@ -135,6 +139,7 @@ typedef struct weir__pgconn {
     weir__link doomed;    /* those that the server still has, and we do not want any more */
     size_t doomed_count;
     uint64_t next_number; /* of a prepared statement's name; never used twice */
+    bool used;            /* something was sent for the host since the last reset */
     bool dirty;           /* statements may have left something behind: the reset sends DISCARD ALL */
     bool lasting; /* … namely what DISCARD ALL does not undo: the connection is not fit for anybody else */
     bool founded; /* the host's own init has left something behind, which DISCARD ALL undoes as well */
@@ -270,10 +275,15 @@ void weir__pg_cancel_send(weir__pgconn *c);
 void weir__pg_cancel_abandon(weir__pgconn *c);
 
 /* ---- classify.c: the driver's `classify` */
-unsigned weir__pg_classify(const weir_statement *statement);
+unsigned weir__pg_classify(const weir__env *env, const weir_statement *statement);
 
 /* ---- reset.c */
-bool weir__pg_reset(weir__conn *conn, weir__request *request);
+/* Takes in the option `reset`. False: out of memory. */
+bool weir__pg_reset_open(weir__pgenv *env);
+bool weir__pg_reset(weir__conn *conn, weir__request *request, weir__reset how);
+/* A command of the reset has succeeded: settles what is believed of the session. */
+void weir__pg_reset_taken(weir__pgconn *c, const weir__pgop *op);
+void weir__pg_baseline(weir__conn *conn);
 
 /* ---- error.c */
 int weir__pg_report(weir_error *error, const PGresult *result);
