@@ -91,14 +91,64 @@ static const char *skip_blanks(const char *p, const char *end) {
 /* Whether a word in a text that begins at `sql` is a keyword, and not a quoted name. */
 static bool is_bare(word w, const char *sql) { return w.text == sql || w.text[-1] != '"'; }
 
+/* Behind a literal or a quoted name that begins at p. */
+static const char *skip_quoted(const char *text, const char *p, const char *end) {
+    char quote = *p;
+    bool escapes = quote == '\'' && p > text && (p[-1] | 0x20) == 'e' && (p - 1 == text || !in_word(p[-2]));
+    for (p++; p < end && *p != quote; p++)
+        if (escapes && *p == '\\' && p + 1 < end) p++;
+    return p < end ? p + 1 : p;
+}
+
+/* Behind $tag$ … $tag$ that begins at p, or behind the '$'. */
+static const char *skip_dollars(const char *text, const char *p, const char *end) {
+    const char *tag = p + 1;
+    if (p > text && in_word(p[-1])) return p + 1;
+    while (tag < end && in_word(*tag)) tag++;
+    if (tag == end || *tag != '$') return p + 1;
+    size_t length = (size_t)(tag - p) + 1;
+    for (const char *q = tag + 1; q + length <= end; q++)
+        if (memcmp(q, p, length) == 0) return q + length;
+    return end;
+}
+
+/* Behind whatever at p has a form of its own, so that nothing in it counts; p when it is none of that. */
+static const char *skip_opaque(const char *text, const char *p, const char *end) {
+    if (*p == '\'' || *p == '"') return skip_quoted(text, p, end);
+    if (*p == '$') return skip_dollars(text, p, end);
+    return skip_comment(p, end);
+}
+
+/* Whether what follows set_config are arguments of which the last says `true`: for the transaction only. */
+static bool is_local_config(const char *at, const char *end) {
+    const char *p = skip_blanks(at, end), *text = p, *last = NULL;
+    int depth = 0;
+    while (p < end) {
+        const char *next = skip_opaque(text, p, end);
+        if (next > p) {
+            p = next;
+            continue;
+        }
+        if (depth == 0 && *p != '(') return false;
+        depth += (*p == '(') - (*p == ')');
+        if (depth == 0) break;
+        if (depth == 1 && *p == ',') last = p + 1;
+        p++;
+    }
+    word w;
+    if (p == end || !last) return false;
+    last = skip_blanks(last, p);
+    return next_word(&last, p, &w) && is(w, "true") && skip_blanks(last, p) == p;
+}
+
 typedef struct words {
     bool temporary, into, create, hold, declare, client; /* client: STDIN or STDOUT */
     bool risky, retypes, guard, settings, lasting, analyze, calls;
 } words;
 
-static void look_at(word w, words *seen) {
+static void look_at(word w, const char *end, words *seen) {
     /* Functions that change the session; those of a transaction (…_xact_lock) have other prefixes. */
-    static const char *const changing[] = {"set_config", "set_limit", "pg_temp", NULL};
+    static const char *const changing[] = {"set_limit", "pg_temp", NULL};
     static const char *const prefixes[] = {
         "pg_advisory_lock", "pg_try_advisory_lock", "pg_temp_", "dblink", "pg_replication_origin_", NULL,
     };
@@ -118,7 +168,10 @@ static void look_at(word w, words *seen) {
     case 's':
         seen->guard = seen->guard || is(w, "statement_timeout");
         seen->client = seen->client || is(w, "stdin") || is(w, "stdout");
-        seen->retypes = seen->retypes || is(w, "set_config");
+        if (is(w, "set_config")) {
+            seen->retypes = true;
+            seen->risky = seen->risky || !is_local_config(w.text + w.length, end);
+        }
         seen->lasting = seen->lasting || is(w, "setseed");
         break;
     case 'a':
@@ -267,7 +320,7 @@ unsigned weir__pg_traits(const char *sql, size_t length, const char *functions) 
     bool listed = false;
     word w;
     while (next_word(&at, end, &w)) {
-        look_at(w, &seen);
+        look_at(w, end, &seen);
         listed = listed || (functions && is_listed(w, sql, functions));
         seen.calls = seen.calls || is_call(w, at, end);
     }
@@ -338,41 +391,12 @@ unsigned weir__pg_sweeps(const char *sql) {
     return is(first, "discard") ? WEIR__TRAIT_FORGETS | WEIR__TRAIT_UNGUARDS : 0;
 }
 
-/* Behind a literal or a quoted name that begins at p. */
-static char *skip_quoted(const char *text, char *p) {
-    char quote = *p;
-    bool escapes = quote == '\'' && p > text && (p[-1] | 0x20) == 'e' && (p - 1 == text || !in_word(p[-2]));
-    for (p++; *p && *p != quote; p++)
-        if (escapes && *p == '\\' && p[1]) p++;
-    return *p ? p + 1 : p;
-}
-
-/* Behind $tag$ … $tag$ that begins at p, or behind the '$'. */
-static char *skip_dollars(const char *text, char *p) {
-    char *tag = p + 1;
-    if (p > text && in_word(p[-1])) return tag;
-    while (in_word(*tag)) tag++;
-    if (*tag != '$') return p + 1;
-    size_t length = (size_t)(tag - p) + 1;
-    for (char *q = tag + 1; *q; q++)
-        if (strncmp(q, p, length) == 0) return q + length;
-    return tag + strlen(tag);
-}
-
 void weir__pg_split(char *sql) {
     const char *end = sql + strlen(sql);
     for (char *p = sql; p < end;) {
-        const char *behind = skip_comment(p, end);
-        if (behind > p) {
-            p += behind - p;
-        } else if (*p == '\'' || *p == '"') {
-            p = skip_quoted(sql, p);
-        } else if (*p == '$') {
-            p = skip_dollars(sql, p);
-        } else {
-            if (*p == ';') *p = '\0';
-            p++;
-        }
+        const char *behind = skip_opaque(sql, p, end);
+        if (behind == p && *p == ';') *p = '\0';
+        p += behind > p ? behind - p : 1;
     }
 }
 

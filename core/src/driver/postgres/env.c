@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "config/option.h"
 #include "driver/postgres/pg.h"
 
 static int fail_memory(weir_error *error) { return weir__fail(error, WEIR_ENOMEM, "out of memory"); }
@@ -248,6 +249,9 @@ static int add_settings(weir__pgenv *env, const weir__config *config, weir_error
     const weir_options *options = &config->options;
     weir__buffer out = WEIR__BUFFER_INIT;
     bool fits = true;
+    env->startup_chosen =
+        config->setting_count > 1 || /* beside application_name */
+        (options->lock_timeout_ms > 0 && weir__option_chosen(options, weir__option_find("lock_timeout")));
     if (options->lock_timeout_ms > 0) append_time(&out, "lock_timeout", options->lock_timeout_ms);
     /* No prepared statements: a proxy stands in between, and a SET would hit other clients' sessions. */
     if (options->command_timeout_ms > 0 && options->statement_cache_size > 0 &&

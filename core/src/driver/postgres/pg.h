@@ -27,6 +27,8 @@ typedef struct weir__pgenv {
     weir__env base;
     weir__pgparams params; /* what the URL says; passwords are wiped when it is freed */
     char *startup;         /* our share of the keyword `options`: "-c name=value …"; never NULL */
+    bool startup_chosen;   /* … some of which the user has asked for */
+    bool startup_refused;  /* a proxy takes none of it, and it is left out from now on */
     int64_t
         guard_ms; /* statement_timeout of a fresh connection; 0: this pool sets none and never changes it */
     weir__link spares; /* states of requests, for later ones */
@@ -118,7 +120,8 @@ typedef struct weir__pgconn {
     weir__conn base;
     PGconn *pg;
     weir__pgstate state;
-    int own_fd; /* a copy of libpq's descriptor, once connected; -1 before */
+    bool with_startup; /* the attempt to connect has sent the env's `startup` */
+    int own_fd;        /* a copy of libpq's descriptor, once connected; -1 before */
     int watched_fd;
     unsigned watched;                /* events; 0: not watched */
     struct weir__pgresolve *resolve; /* the thread's job, while it runs */
@@ -292,6 +295,8 @@ bool weir__pg_is_fatal(const PGresult *result);
 /* WEIR_ECONNECT from a failed attempt, the server's SQLSTATE included (the verbosity must be
  * PQERRORS_VERBOSE). */
 void weir__pg_connect_error(weir_error *error, const PGconn *pg);
+/* Whether the message of a failed attempt says that a proxy does not take the keyword `options`. */
+bool weir__pg_refuses_options(const char *message);
 /* WEIR_ELOST with libpq's text. */
 void weir__pg_lost_error(weir_error *error, const PGconn *pg);
 /* Turns a server's report into one of another code, which is retryable as its code says. */
