@@ -197,12 +197,12 @@ def test_cancelled_in_the_proxys_queue(run, server, proxied):
     """Both server connections are taken: the statement waits in PgBouncer, and is given up there."""
 
     async def main():
-        async with pool_of(proxied) as pool, contextlib.AsyncExitStack() as stack:
+        async with pool_of(proxied, min_size=SERVERS + 1) as pool, contextlib.AsyncExitStack() as stack:
             for _ in range(SERVERS):
                 session = await stack.enter_async_context(pool.session())
                 await session.execute("select 1")
             for _ in range(3):
-                with pytest.raises(errors.CommandTimeout):
+                with pytest.raises(errors.PoolTimeout):
                     await pool.execute("insert into t values (1, 'too late')", timeout=0.1)
             await stack.aclose()
             await until_async(lambda: (s := pool.snapshot())["cleaning"] + s["connecting"] == 0)
