@@ -1,5 +1,6 @@
 """What a borrower leaves behind in a connection: it reaches nobody, nor stays on an idle connection."""
 
+import asyncio
 import contextlib
 
 import pytest
@@ -84,7 +85,10 @@ async def one(url, **options):
 async def leave(pool, how, statements, **options):
     if how == "pool":
         for statement in statements:
-            await pool.execute(statement)
+            try:
+                await pool.execute(statement)
+            except errors.ArgumentError as refused:
+                assert "would change the state of a connection" in str(refused)
     elif how == "session":
         async with pool.session(**options) as session:
             for statement in statements:
@@ -190,6 +194,21 @@ def test_what_a_function_sets(database, options, loan, seen, how):
         async with one(database, **options) as pool:
             await leave(pool, how, [CALL], **loan)
             assert await pool.fetchval(TENANT) == seen
+
+    run(main)
+
+
+@pytest.mark.parametrize("options", [{"reset_functions": "set_tenant"}, {"reset": "always"}, {"reset": "reset all"}])
+def test_what_a_function_sets_beside_others(database, options):
+    """Statements of the pool share connections, but not with one that may leave something behind."""
+
+    async def main():
+        async with weirpool.create_pool(database, min_size=2, max_size=2, **options) as pool:
+            for _ in range(5):  # their times are known: they share from then on
+                assert await asyncio.gather(*(pool.fetchval(TENANT) for _ in range(10))) == [""] * 10
+            statements = [CALL, TENANT, TENANT, "select 1"] * 50
+            answers = await asyncio.gather(*(pool.fetchval(statement) for statement in statements))
+            assert answers == ["left", "", "", 1] * 50
 
     run(main)
 
