@@ -45,7 +45,6 @@ class Bouncer:
         program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
         with (folder / "log").open("w") as log:
             self.process = subprocess.Popen([*as_user, program, folder / "ini"], stderr=log, stdout=log)
-        until(self.answers)
 
     def answers(self):
         assert self.process.poll() is None
@@ -65,6 +64,7 @@ def running(server, **settings):
     with tempfile.TemporaryDirectory(prefix="weirpool-") as folder:
         bouncer = Bouncer(pathlib.Path(folder), server, **settings)
         try:
+            until(bouncer.answers)
             yield bouncer
         finally:
             bouncer.stop()
