@@ -285,7 +285,9 @@ static int run_all(weir__sqlite_conn *conn, const char *text, weir_error *error)
         weir__sqlite_statement *prepared;
         const char *tail;
         int64_t affected;
-        code = weir__sqlite_get(conn, text, strlen(text), &prepared, &tail, error);
+        size_t length = strlen(text);
+        code = weir__sqlite_get(conn, text, length, weir__statement_hash(text, length), &prepared, &tail,
+                                error);
         if (code != WEIR_OK) return code;
         code = run_once(conn, prepared, NULL, 0, NULL, &affected, error);
         weir__sqlite_put(prepared);
