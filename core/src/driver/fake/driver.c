@@ -437,7 +437,8 @@ static const char *begin(weir__env *env, const weir__begin *begin, weir_error *e
 
 static void baseline(weir__conn *conn) { (void)conn; }
 
-static unsigned classify(const weir_statement *statement) {
+static unsigned classify(const weir__env *env, const weir_statement *statement) {
+    (void)env;
     if (strncmp(statement->sql, "state", 5) == 0) return WEIR__TEXT_STATE;
     if (strstr(statement->sql, " shared write")) return WEIR__TEXT_SHARES;
     if (!strstr(statement->sql, " shared")) return 0;
