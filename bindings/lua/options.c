@@ -30,11 +30,13 @@ static bool read_begin(lua_State *L, const char *name, weir_transaction *begin) 
     return true;
 }
 
-static bool read_times(lua_State *L, const char *name, weir_checkout *checkout) {
+static bool read_loan(lua_State *L, const char *name, weir_checkout *checkout) {
     if (strcmp(name, "timeout") == 0)
         checkout->session_timeout_ms = weir__lua_to_timeout(L, lua_gettop(L), name, false);
     else if (strcmp(name, "checkout_timeout") == 0)
         checkout->checkout_timeout_ms = weir__lua_to_timeout(L, lua_gettop(L), name, false);
+    else if (strcmp(name, "reset") == 0)
+        checkout->reset = text(L, name);
     else
         return false;
     return true;
@@ -47,10 +49,10 @@ void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, w
     lua_pushnil(L);
     while (lua_next(L, index)) {
         const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
-        if (!(checkout && read_times(L, name, checkout)) && !(begin && read_begin(L, name, begin)))
+        if (!(checkout && read_loan(L, name, checkout)) && !(begin && read_begin(L, name, begin)))
             weir__lua_misuse(L, "there is no option %s here: %s%s%s", name,
-                             checkout ? "timeout, checkout_timeout" : "", checkout && begin ? ", " : "",
-                             begin ? "isolation, readonly, deferrable" : "");
+                             checkout ? "timeout, checkout_timeout, reset" : "",
+                             checkout && begin ? ", " : "", begin ? "isolation, readonly, deferrable" : "");
         lua_pop(L, 1);
     }
 }

@@ -18,17 +18,20 @@ static int truth(PyObject *object, bool *out) {
 }
 
 /* isolation, readonly, deferrable. */
+static int parse_text(const char *name, PyObject *value, const char **out, PyObject **owner) {
+    if (!value || value == Py_None) return 0;
+    if (!PyUnicode_Check(value)) {
+        weir__py_fail(WEIR_EINVAL, "%s must be a str or None, not %s", name, Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    if (!(*out = weir__py_text(name, value))) return -1;
+    *owner = Py_NewRef(value);
+    return 0;
+}
+
 static int parse_begin(CheckoutObject *checkout, PyObject *const values[3]) {
     weir_transaction *begin = &checkout->how.begin;
-    if (values[0] && values[0] != Py_None) {
-        if (!PyUnicode_Check(values[0])) {
-            weir__py_fail(WEIR_EINVAL, "isolation must be a str or None, not %s",
-                          Py_TYPE(values[0])->tp_name);
-            return -1;
-        }
-        if (!(begin->isolation = weir__py_text("isolation", values[0]))) return -1;
-        checkout->isolation = Py_NewRef(values[0]);
-    }
+    if (parse_text("isolation", values[0], &begin->isolation, &checkout->isolation) < 0) return -1;
     return truth(values[1], &begin->readonly) < 0 ? -1 : truth(values[2], &begin->deferrable);
 }
 
@@ -108,22 +111,23 @@ static CheckoutObject *make(PyTypeObject *type, weir__py_kind kind, PoolObject *
 PyObject *weir__py_checkout(PoolObject *pool, bool transaction, PyObject *const *arguments, Py_ssize_t count,
                             PyObject *kwnames) {
     const char *function = transaction ? "session" : "connection";
-    PyObject *const names[] = {weir__py.checkout_timeout, weir__py.timeout, weir__py.isolation,
-                               weir__py.readonly, weir__py.deferrable};
-    PyObject *values[5] = {NULL};
+    PyObject *const names[] = {weir__py.checkout_timeout, weir__py.reset,    weir__py.timeout,
+                               weir__py.isolation,        weir__py.readonly, weir__py.deferrable};
+    PyObject *values[6] = {NULL};
     if (count) {
         PyErr_Format(PyExc_TypeError, "%s() takes keyword arguments only", function);
         return NULL;
     }
-    if (weir__py_keywords(function, arguments, kwnames, names, values, transaction ? 5 : 1) < 0) return NULL;
+    if (weir__py_keywords(function, arguments, kwnames, names, values, transaction ? 6 : 2) < 0) return NULL;
     CheckoutObject *checkout =
         make(pool->sync ? weir__py.sync_checkout : weir__py.checkout, WEIR__PY_ACQUIRE, pool, NULL);
     if (!checkout) return NULL;
     weir_checkout *how = &checkout->how;
     how->transaction = transaction;
     if (weir__py_milliseconds("checkout_timeout", values[0], false, &how->checkout_timeout_ms) < 0 ||
-        (transaction && weir__py_milliseconds("timeout", values[1], false, &how->session_timeout_ms) < 0) ||
-        parse_begin(checkout, values + 2) < 0) {
+        parse_text("reset", values[1], &how->reset, &checkout->reset) < 0 ||
+        (transaction && weir__py_milliseconds("timeout", values[2], false, &how->session_timeout_ms) < 0) ||
+        parse_begin(checkout, values + 3) < 0) {
         Py_DECREF((PyObject *)checkout);
         return NULL;
     }
@@ -244,6 +248,7 @@ void weir__py_checkout_dealloc(PyObject *self) {
     weir__py_call_clear(&checkout->operation.call);
     Py_CLEAR(checkout->lent);
     Py_CLEAR(checkout->isolation);
+    Py_CLEAR(checkout->reset);
     Py_CLEAR(checkout->code);
     type->tp_free(self);
     Py_DECREF(type);

@@ -313,7 +313,7 @@ static void pool_dealloc(PyObject *self) {
         {"fetchval", FAST(pool_fetchval), FAST_FLAGS, WEIR__PY_DOC_FETCHVAL(", readonly=False", READS)},     \
         {"session", FAST(pool_session), FAST_FLAGS,                                                          \
          "session($self, /, *, isolation=None, readonly=False, deferrable=False, checkout_timeout=...,\n"    \
-         "        timeout=...)\n--\n\n"                                                                      \
+         "        timeout=..., reset=None)\n--\n\n"                                                          \
          "A context manager that lends a connection in a transaction: commits on a clean exit, rolls back "  \
          "on an\n"                                                                                           \
          "exception. BEGIN travels with the first statement; unused, nothing is sent.\n\n"                   \
@@ -323,12 +323,14 @@ static void pool_dealloc(PyObject *self) {
          "checkout_timeout: seconds to wait for a connection; None is without limit, omitted is the pool's " \
          "option.\n"                                                                                         \
          "timeout: seconds for the whole loan; None or omitted is without limit.\n"                          \
+         "reset: \"auto\", \"always\" or \"never\" for this loan; None is the pool's option.\n"              \
          "CheckoutTimeout, TooManyWaiting, ConnectError, PoolClosed; SessionTimeout."},                      \
         {"_sleep", pool_sleep, METH_O, NULL},                                                                \
         {"connection", FAST(pool_connection), FAST_FLAGS,                                                    \
-         "connection($self, /, *, checkout_timeout=...)\n--\n\n"                                             \
+         "connection($self, /, *, checkout_timeout=..., reset=None)\n--\n\n"                                 \
          "A context manager that lends a connection in autocommit.\n\n"                                      \
-         "checkout_timeout: seconds to wait for it; None is without limit, omitted is the pool's option."},  \
+         "checkout_timeout: seconds to wait for it; None is without limit, omitted is the pool's option.\n"  \
+         "reset: \"auto\", \"always\" or \"never\" for this loan; None is the pool's option."},              \
     {                                                                                                        \
         "close", FAST(pool_close), FAST_FLAGS,                                                               \
             "close($self, /, *, grace=...)\n--\n\n"                                                          \

@@ -29,6 +29,7 @@ typedef struct CheckoutObject CheckoutObject;
     X(readonly)                                                                                              \
     X(deferrable)                                                                                            \
     X(checkout_timeout)                                                                                      \
+    X(reset)                                                                                                 \
     X(grace)                                                                                                 \
     X(create_future)                                                                                         \
     X(set_result)                                                                                            \
@@ -266,9 +267,9 @@ struct CheckoutObject {
     OperationObject operation; /* entering, and later leaving */
     int phase;                 /* 0: not entered yet, 1: inside, 2: left */
     weir_checkout how;
-    SessionObject *lent;        /* whom it was lent to; of a transaction: whose it is. Owned */
-    int depth;                  /* of a transaction */
-    PyObject *isolation, *code; /* own the text that `how` points at */
+    SessionObject *lent;                /* whom it was lent to; of a transaction: whose it is. Owned */
+    int depth;                          /* of a transaction */
+    PyObject *isolation, *reset, *code; /* own the text that `how` points at */
 };
 /*
  * Begins the leaving of a checkout or transaction: *call is what has to be waited for, or empty (kind

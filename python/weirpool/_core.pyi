@@ -1,7 +1,7 @@
 # Of the C module. Awaited calls are given as coroutines; nothing is sent before they are awaited.
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Generic, NoReturn, SupportsIndex, TypeVar, final, overload
+from typing import Any, Generic, Literal, NoReturn, SupportsIndex, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
 
@@ -235,8 +235,14 @@ class Pool:
         deferrable: bool = False,
         checkout_timeout: float | None = ...,
         timeout: float | None = ...,
+        reset: Literal["auto", "always", "never"] | None = None,
     ) -> Checkout[Session]: ...
-    def connection(self, *, checkout_timeout: float | None = ...) -> Checkout[Connection]: ...
+    def connection(
+        self,
+        *,
+        checkout_timeout: float | None = ...,
+        reset: Literal["auto", "always", "never"] | None = None,
+    ) -> Checkout[Connection]: ...
     def close(self, *, grace: float | None = ...) -> Coroutine[object, None, None]: ...
 
 @disjoint_base
@@ -269,8 +275,14 @@ class SyncPool:
         deferrable: bool = False,
         checkout_timeout: float | None = ...,
         timeout: float | None = ...,
+        reset: Literal["auto", "always", "never"] | None = None,
     ) -> SyncCheckout[SyncSession]: ...
-    def connection(self, *, checkout_timeout: float | None = ...) -> SyncCheckout[SyncConnection]: ...
+    def connection(
+        self,
+        *,
+        checkout_timeout: float | None = ...,
+        reset: Literal["auto", "always", "never"] | None = None,
+    ) -> SyncCheckout[SyncConnection]: ...
     def close(self, *, grace: float | None = ...) -> None: ...
 
 def _make_record(columns: Columns, values: tuple[Any, ...], /) -> Record: ...

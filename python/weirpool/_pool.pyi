@@ -79,6 +79,8 @@ def create_pool(
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     statement_cache_size: int = 100,
+    reset: str = "auto",
+    reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
     name: str | None = None,
 ) -> Pool: ...
@@ -107,6 +109,8 @@ def create_pool_sync(
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     statement_cache_size: int = 100,
+    reset: str = "auto",
+    reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
     name: str | None = None,
 ) -> SyncPool: ...

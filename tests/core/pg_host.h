@@ -400,7 +400,7 @@ static inline bool reset(peer *p) {
     take_outcome(&p->request);
     p->request = (weir__request){.timeout_ms = -1};
     p->busy = true;
-    if (!driver->reset(p->conn, &p->request)) {
+    if (!driver->reset(p->conn, &p->request, WEIR__RESET_AUTO)) {
         p->busy = false;
         return false;
     }

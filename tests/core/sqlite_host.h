@@ -346,7 +346,7 @@ static inline const char *state(const peer *p) {
 static inline bool reset(peer *p) {
     forget(p);
     p->busy = true;
-    if (driver->reset(p->conn, &p->request)) {
+    if (driver->reset(p->conn, &p->request, WEIR__RESET_AUTO)) {
         end_request(p);
         return true;
     }

@@ -213,10 +213,10 @@ START_TEST(transactions_are_as_in_postgresql) {
     ck_assert_int_eq(p.request.code, WEIR_EROLLEDBACK);
     start(&p, "BEGIN", "select 4", NULL);
     forget(&p);
-    ck_assert(driver->reset(p.conn, &p.request));
+    ck_assert(driver->reset(p.conn, &p.request, WEIR__RESET_AUTO));
     ck_assert_int_eq(p.conn->tx, WEIR__TX_NONE);
     forget(&p);
-    ck_assert(!driver->reset(p.conn, &p.request));
+    ck_assert(!driver->reset(p.conn, &p.request, WEIR__RESET_AUTO));
     ck_assert_int_eq(weir__fake.begins, 3);
     ck_assert_int_eq(weir__fake.commits, 0);
     ck_assert_ptr_eq(strstr(weir__fake.transcript, "BEGIN; select 1\nfail 23505; COMMIT\nselect 2\nCOMMIT\n"),
@@ -283,7 +283,7 @@ START_TEST(chances_follow_the_seed) {
             pass(&p, 10);
             if (p.conn->tx != WEIR__TX_NONE && !p.lost) {
                 forget(&p);
-                ck_assert(driver->reset(p.conn, &p.request));
+                ck_assert(driver->reset(p.conn, &p.request, WEIR__RESET_AUTO));
             }
         }
         long *now = counts[round];
@@ -311,7 +311,7 @@ START_TEST(breaches_are_counted) {
     driver->cancel(one.conn);
     ck_assert_int_eq(weir__fake.violations, 3);
     start(&one, NULL, "hang", NULL);
-    driver->reset(one.conn, &second);
+    driver->reset(one.conn, &second, WEIR__RESET_AUTO);
     ck_assert_int_eq(weir__fake.violations, 4);
     driver->tick(one.conn);
     ck_assert_int_eq(weir__fake.violations, 5);

@@ -476,6 +476,7 @@ START_TEST(memory_runs_out) {
         } else {
             with_url("postgresql://weir@localhost:%d/weir?sslmode=disable", server->port);
         }
+        options.reset = "reset all; close all";
         pool opened;
         weir_error error = WEIR_ERROR_INIT;
         bool succeeded = false;

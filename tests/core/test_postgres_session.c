@@ -312,6 +312,7 @@ START_TEST(reset_has_nothing_to_do) {
         "EXPLAIN SELECT 1",
         "SELECT pg_advisory_xact_lock(1)",
         "SHOW statement_timeout",
+        "SELECT set_config('work_mem', '9MB', true)",
         "NOTIFY somebody",
         "ALTER TABLE clean ADD k int",
         "TRUNCATE clean",
@@ -338,6 +339,19 @@ START_TEST(texts_are_classified) {
         {"", 0},
         {";;", 0},
         {"SELECT '--', set_config('a.b', '', false)", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"SELECT set_config('a.b', ', true)', false)", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"SELECT set_config ('a.b', $1, true )", WEIR__TRAIT_RETYPES},
+        {"SELECT set_config('a.b', f(1, (2)), /* x */ TRUE), 1", WEIR__TRAIT_RETYPES},
+        {"SELECT set_config('a', E'\\', true)', false)", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"SELECT set_config('a', $$, true)$$, $1)", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"SELECT set_config('a', 'b', true AND false)", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"SELECT set_config('a', 'b', 'true')", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"SELECT \"set_config\"('a', 'b', true)", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"SELECT set_config('a', 'b', true), set_config('c', 'd', false)",
+         WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"SELECT set_config(true)", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"SELECT set_config('a', 'b', true", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
+        {"SELECT set_config", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
         {"Set Local x = 1", WEIR__TRAIT_RETYPES},
         {"SET TRANSACTION READ ONLY", 0},
         {"SET /* LOCAL */ x = 1", WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES},
@@ -371,7 +385,8 @@ START_TEST(texts_are_classified) {
         {"--", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        ck_assert_msg((weir__pg_traits(cases[i].sql, strlen(cases[i].sql)) & ~READING) == cases[i].traits,
+        ck_assert_msg((weir__pg_traits(cases[i].sql, strlen(cases[i].sql), NULL) & ~READING) ==
+                          cases[i].traits,
                       "%s", cases[i].sql);
 }
 END_TEST
@@ -401,8 +416,89 @@ START_TEST(texts_that_only_read) {
         {"CALL p()", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        ck_assert_msg((weir__pg_traits(cases[i].sql, strlen(cases[i].sql)) & READING) == cases[i].traits,
+        ck_assert_msg((weir__pg_traits(cases[i].sql, strlen(cases[i].sql), NULL) & READING) ==
+                          cases[i].traits,
                       "%s", cases[i].sql);
+}
+END_TEST
+
+START_TEST(functions_that_are_listed) {
+    static const struct {
+        const char *functions, *sql;
+        bool listed;
+    } cases[] = {
+        {"f", "SELECT f(1)", true},
+        {"f", "SELECT F (1)", true},
+        {"f", "SELECT ff(1)", false},
+        {"a.f, g", "SELECT a.f(1)", true},
+        {"a.f, g", "SELECT \"a\" . \"f\"(1)", true},
+        {"a.f , g", "SELECT b.f(1)", false},
+        {"a.f,g", "SELECT f(1)", true},
+        {"a.f,\tg", "SELECT b.g(1)", true},
+        {NULL, "SELECT f(1)", false},
+    };
+    const unsigned marks = WEIR__TRAIT_RETYPES | WEIR__TRAIT_UNGUARDS;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        unsigned traits = weir__pg_traits(cases[i].sql, strlen(cases[i].sql), cases[i].functions);
+        bool listed = (traits & marks) == marks;
+        ck_assert_msg(listed == cases[i].listed, "%s: %s", cases[i].functions, cases[i].sql);
+        ck_assert(!listed || traits & WEIR__TRAIT_DIRTY);
+    }
+}
+END_TEST
+
+START_TEST(texts_are_split) {
+    static const char *const cases[][2] = {
+        {"a", "a|"},
+        {"a;b;", "a|b||"},
+        {"'a;''b';c", "'a;''b'|c|"},
+        {"E'a\\';b';c", "E'a\\';b'|c|"},
+        {"te'a\\';c", "te'a\\'|c|"},
+        {"\"a;b\";c", "\"a;b\"|c|"},
+        {"$$a;b$$;c", "$$a;b$$|c|"},
+        {"$x$a;$$;$x$;c", "$x$a;$$;$x$|c|"},
+        {"a$$;b$$", "a$$|b$$|"},
+        {"$1;b", "$1|b|"},
+        {"/* ; /* ; */ ; */a;--;\nb", "/* ; /* ; */ ; */a|--;\nb|"},
+        {"'a;", "'a;|"},
+        {"$$a;", "$$a;|"},
+        {"/*;", "/*;|"},
+        {"E'\\", "E'\\|"},
+        {"$", "$|"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[64];
+        size_t bytes = strlen(cases[i][0]) + 1;
+        memcpy(text, cases[i][0], bytes);
+        weir__pg_split(text);
+        for (size_t at = 0; at < bytes; at++)
+            if (!text[at]) text[at] = '|';
+        text[bytes] = '\0';
+        ck_assert_str_eq(text, cases[i][1]);
+    }
+    ck_assert(weir__pg_is_blank(" -- x\n /* y */ "));
+    ck_assert(!weir__pg_is_blank("-- x\n y"));
+}
+END_TEST
+
+START_TEST(texts_that_sweep) {
+    static const struct {
+        const char *sql;
+        unsigned sweeps;
+    } cases[] = {
+        {"discard /* x */ all", WEIR__TRAIT_FORGETS | WEIR__TRAIT_UNGUARDS},
+        {"DISCARD PLANS", 0},
+        {"RESET ALL", WEIR__TRAIT_UNGUARDS},
+        {"RESET \"all\"", 0},
+        {"DEALLOCATE ALL", WEIR__TRAIT_FORGETS},
+        {"deallocate prepare all", WEIR__TRAIT_FORGETS},
+        {"DEALLOCATE PREPARE", 0},
+        {"CLOSE ALL", 0},
+        {"DISCARD", 0},
+        {"", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        ck_assert_msg(weir__pg_sweeps(cases[i].sql) == cases[i].sweeps, "%s", cases[i].sql);
 }
 END_TEST
 
@@ -417,7 +513,7 @@ START_TEST(what_discard_all_leaves_behind) {
         take_outcome(&q.request);
         q.request = (weir__request){.timeout_ms = -1};
         q.busy = true;
-        ck_assert_msg(driver->reset(q.conn, &q.request), "%s", texts[i]);
+        ck_assert_msg(driver->reset(q.conn, &q.request, WEIR__RESET_AUTO), "%s", texts[i]);
         WAIT_FOR(!q.busy);
         FAILS(&q, q.request.code, WEIR_ELOST, "the connection is replaced");
         stop_peer(&q);
@@ -755,6 +851,9 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, reset_undoes_what_was_left);
     tcase_add_test(tcase, reset_ends_transactions);
     tcase_add_test(tcase, reset_has_nothing_to_do);
+    tcase_add_test(tcase, functions_that_are_listed);
+    tcase_add_test(tcase, texts_are_split);
+    tcase_add_test(tcase, texts_that_sweep);
     tcase_add_test(tcase, texts_are_classified);
     tcase_add_test(tcase, texts_that_only_read);
     tcase_add_test(tcase, what_discard_all_leaves_behind);

@@ -561,6 +561,34 @@ START_TEST(a_limit_for_the_rest_of_the_loan) {
 }
 END_TEST
 
+/* By the loan's wish, whether it was granted at once or later; else as the pool's option says. */
+START_TEST(a_loan_says_how_it_is_reset) {
+    weir__fake.reset_permille = 1000;
+    weir_session_release(ready());
+    ck_assert_int_eq(weir__fake.reset_how, WEIR__RESET_AUTO);
+    weir_checkout checkout;
+    weir_checkout_init(&checkout);
+    checkout.reset = "always";
+    weir_session s = lend_as(&checkout);
+    checkout.reset = "never";
+    weir_op queued = queue_as(&checkout);
+    weir_session_release(s);
+    ck_assert_int_eq(weir__fake.reset_how, WEIR__RESET_ALWAYS);
+    rig_advance(1);
+    ck_assert_int_eq(outcome(queued, &s), WEIR_OK);
+    weir_session_release(s);
+    ck_assert_int_eq(weir__fake.reset_how, WEIR__RESET_NEVER);
+    weir_session_release(lend());
+    ck_assert_int_eq(weir__fake.reset_how, WEIR__RESET_AUTO);
+    checkout.reset = "RESET ALL";
+    weir_op op;
+    FAILS(WEIR_EINVAL, weir_pool_acquire(rig.pool, &checkout, NULL, &s, &op, error));
+    weir__fake.reset_fail_permille = 1000;
+    weir_session_release(lend());
+    ck_assert(logged("a connection is replaced after its reset: the reset failed"));
+}
+END_TEST
+
 START_TEST(a_session_times_out) {
     rig_ready(&options);
     weir_checkout checkout = in_transaction(NULL, false);
@@ -778,6 +806,7 @@ int main(void) {
                                   returned_while_it_runs,
                                   a_reset_that_fails,
                                   a_limit_for_the_rest_of_the_loan,
+                                  a_loan_says_how_it_is_reset,
                                   a_session_times_out,
                                   lost_in_a_session,
                                   lost_between_statements,

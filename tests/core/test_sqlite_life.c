@@ -565,7 +565,7 @@ static void ladder_request(peer *p, weir_statement *statement, const char *comma
         if (p->conn->tx != WEIR__TX_NONE) {
             p->busy = true;
             forget(p);
-            ck_assert(driver->reset(p->conn, &p->request));
+            ck_assert(driver->reset(p->conn, &p->request, WEIR__RESET_AUTO));
             end_request(p);
         }
         if (sticky) return;

@@ -29,6 +29,26 @@ support.each("a session", function(db)
         assert.equal(2, count())
     end)
 
+    it("is reset as the loan wants it", function()
+        local look = db.name == "sqlite" and "pragma cache_size" or "show work_mem"
+        local change = db.name == "sqlite" and "pragma cache_size = 77" or "set work_mem = '9MB'"
+        local before = assert(pool:fetchval(look))
+        for _, lend in ipairs { "session", "connection" } do
+            pool[lend](pool, { reset = "never" }, function(lent)
+                assert(lent:execute(change))
+                return lent.commit and lent:commit() or true
+            end)
+            assert.not_equal(before, pool:fetchval(look))
+            assert(pool[lend](pool, { reset = "always" }, function(lent)
+                return lent:execute(change)
+            end))
+            assert.equal(before, pool:fetchval(look))
+        end
+        local ok, err = pcall(pool.connection, pool, { reset = "sometimes" })
+        assert.is_false(ok)
+        assert.truthy(tostring(err):find("give auto, always or never here", 1, true))
+    end)
+
     it("rolls back otherwise", function()
         local session = assert(pool:session())
         insert(session, 1)

@@ -91,13 +91,17 @@ class PostgresServer:
 
     def kill(self):
         """As the machine's power going."""
-        pid = int((self.data / "postmaster.pid").read_text().split()[0])
-        children = [pid, *map(int, pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-        for process in children:
+        processes = self.processes()
+        for process in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        until(lambda: not any(pathlib.Path(f"/proc/{process}").exists() for process in children))
+        until(lambda: not any(pathlib.Path(f"/proc/{process}").exists() for process in processes))
         (self.data / "postmaster.pid").unlink()
+
+    def processes(self):
+        """The process ids of the postmaster, which comes first, and of its children."""
+        pid = int((self.data / "postmaster.pid").read_text().split()[0])
+        return [pid, *map(int, pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
     def sql(self, text, database="postgres"):
         """What psql prints for a statement."""

@@ -44,6 +44,14 @@ WEIR_BEGIN_DECLS
     TIME(pipeline_max_wait, 5, 1, 60000, false,                                                              \
          "no statement is sent behind one that has run for longer, or behind more work than that")           \
     COUNT(statement_cache_size, 100, 0, 100000, false, "prepared statements kept by a connection; 0: none")  \
+    TEXT(                                                                                                    \
+        reset, "auto", NULL,                                                                                 \
+        "what a connection that comes back gets, beside the end of its transaction: auto (DISCARD ALL when " \
+        "a statement's text shows that something may have been left behind), always (DISCARD ALL whenever "  \
+        "anything was run), never, or the SQL text to be run instead whenever anything was run")             \
+    TEXT(reset_functions, NULL, NULL,                                                                        \
+         "functions, with commas between them, that leave something behind, PostgreSQL: reset=auto acts "    \
+         "upon their names in a statement's text")                                                           \
     TEXT(sqlite_begin, "immediate", "immediate|deferred|exclusive",                                          \
          "how a transaction that may write begins, SQLite")                                                  \
     TEXT(name, NULL, NULL,                                                                                   \

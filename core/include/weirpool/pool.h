@@ -67,8 +67,11 @@ typedef struct weir_checkout {
     size_t size; /* sizeof(weir_checkout) */
     int64_t checkout_timeout_ms;
     int64_t session_timeout_ms; /* over the whole loan; WEIR_TIMEOUT_DEFAULT and -1: none */
-    bool transaction;           /* a session: each statement is in a transaction, begun when needed */
-    weir_transaction begin;     /* for `transaction` */
+    /* "auto", "always" or "never" for this loan; NULL: the pool's option `reset`. Need not outlive the call.
+     */
+    const char *reset;
+    bool transaction;       /* a session: each statement is in a transaction, begun when needed */
+    weir_transaction begin; /* for `transaction` */
     /* Who asks, for reports of holders; copied (the ends of longer ones). May be NULL, 0. */
     const char *file, *function;
     int line;

@@ -81,6 +81,7 @@ static int own_options(weir__config *config, const weir_options *merged, weir_er
         failed = failed || !*text;
     }
     config->options = owned;
+    if (!failed) config->reset = weir__reset_of(owned.reset);
     return failed ? fail_memory(error) : WEIR_OK;
 }
 

@@ -4,6 +4,8 @@
 
 #include <weirpool/options.h>
 
+#include "config/reset.h"
+
 typedef struct weir__pair {
     char *name, *value;
 } weir__pair;
@@ -17,6 +19,7 @@ typedef struct weir__endpoint {
 typedef struct weir__config {
     weir_options options;  /* url, name and texts point into memory that the config owns; url has what is
                               secret cut out: the password, and the query from its first secret pair on */
+    weir__reset reset;     /* the option; never WEIR__RESET_DEFAULT */
     char *scheme;          /* "postgresql" (also for postgres), "sqlite"; what follows a '+' is dropped */
     char *user, *password; /* NULL when not given */
     char *database; /* PostgreSQL: the name, NULL when not given. SQLite: the file's path, "" for memory */

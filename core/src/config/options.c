@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "config/reset.h"
 
 #define NAME_MAX_BYTES 200 /* of a text without choices: it stands in every log line */
 
@@ -228,6 +229,8 @@ static int check_text(const weir__option *option, const char *text, weir_error *
         return weir__fail(error, WEIR_EOPTION, "%s=%s is none of its choices: give %s", option->name,
                           weir__quote(shown, text), option->choices);
     }
+    if (strcmp(option->name, "reset") == 0) return weir__reset_check(text, error);
+    if (strcmp(option->name, "reset_functions") == 0) return weir__reset_functions_check(text, error);
     size_t length = strlen(text);
     if (length == 0 || length > NAME_MAX_BYTES)
         return weir__fail(error, WEIR_EOPTION, "%s is %zu bytes long: give 1 to %d, or leave it out",

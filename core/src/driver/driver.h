@@ -123,7 +123,7 @@ struct weir__driver {
     const char *name; /* "postgresql": equals the URL's scheme */
     bool pipelines;   /* takes further requests while earlier ones run; their ends may be told in any order */
     /* WEIR__TEXT_… of a statement; only of a driver that pipelines. */
-    unsigned (*classify)(const weir_statement *statement);
+    unsigned (*classify)(const weir__env *env, const weir_statement *statement);
 
     /* Checks what only the driver knows (the URL's parameters), and makes what a pool's connections share. No
        network. NULL with *error set: WEIR_EOPTION names the unknown parameter and the nearest known one. The
@@ -145,10 +145,10 @@ struct weir__driver {
     /* Ends all that runs soon: it will be `done`, with whatever outcome. The host has its own bound, and
        calls `stop` when it takes too long. Called once, and no request is given before all are done. */
     void (*cancel)(weir__conn *conn);
-    /* Makes the connection fit for the next borrower: ends a transaction, undoes what statements left behind.
-       False: there was nothing to do. True: request will be `done`; when it failed the host stops the
-       connection. */
-    bool (*reset)(weir__conn *conn, weir__request *request);
+    /* Makes the connection fit for the next borrower: ends a transaction, and undoes what statements left
+       behind as `how` (not WEIR__RESET_DEFAULT) wants it. False: there was nothing to do. True: request will
+       be `done`; when it failed, or a transaction is open then, the host stops the connection. */
+    bool (*reset)(weir__conn *conn, weir__request *request, weir__reset how);
     /* What the host has set up by statements so far, its init, is no longer something left behind. Nothing
      * runs. */
     void (*baseline)(weir__conn *conn);

@@ -140,7 +140,9 @@ void weir__task_move_on(weir__task *task) {
 int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session,
                        weir_op *op, weir_error *error) {
     const char *begin = NULL;
+    weir__reset reset;
     int code = checkout->transaction ? weir__begin_text(pool, &checkout->begin, &begin, error) : WEIR_OK;
+    if (!code) code = weir__reset_of_loan(checkout->reset, &reset, error);
     if (code) return code;
     int64_t now = weir__reactor_now(pool->reactor);
     weir__slot *slot = NULL;
@@ -148,6 +150,7 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     if (code == WEIR_OK) {
         count_grant(pool, now, now);
         *session = lend(slot, checkout->owner, now, checkout->session_timeout_ms);
+        slot->reset = reset;
         slot->transaction = checkout->transaction;
         slot->begin = begin;
         copy_end(slot->file, checkout->file);
@@ -160,6 +163,7 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     if (!task) return refuse(pool, error, WEIR_ENOMEM, "out of memory for a waiter");
     task->session_ms = checkout->session_timeout_ms;
     task->owner = checkout->owner;
+    task->reset = reset;
     task->transaction = checkout->transaction;
     task->begin = begin;
     copy_end(task->file, checkout->file);
@@ -228,6 +232,7 @@ static void grant(weir__slot *slot, weir__task *task, int64_t now) {
         return;
     }
     task->op.completion.session = lend(slot, task->owner, now, task->session_ms);
+    slot->reset = task->reset;
     slot->transaction = task->transaction;
     slot->begin = task->begin;
     memcpy(slot->file, task->file, sizeof slot->file);

@@ -34,6 +34,7 @@ static bool begin_connect(weir_pool *pool, int64_t now) {
     slot->lent_at = 0;
     slot->expires_at = WEIR__NEVER;
     slot->loan = 0;
+    slot->reset = WEIR__RESET_DEFAULT;
     weir__slot_move(slot, WEIR__CONNECTING);
     pool->stats.connections_started++;
     weir__reactor_start(pool->reactor, &slot->bound, weir__deadline(now, options->connect_timeout_ms));

@@ -120,6 +120,7 @@ struct weir__slot {
     int ended_code;
     int64_t lent_at;
     bool in_use;       /* since lent_at, by a session or a statement of the pool's callers */
+    weir__reset reset; /* what its holder has asked for, until it is done */
     bool transaction;  /* a session: begins by itself */
     const char *begin; /* the driver's text for it, or for the outermost transaction of a plain connection */
     int depth;         /* transactions and savepoints that the holder has open */
@@ -145,6 +146,7 @@ struct weir__task {
     int64_t run_deadline; /* absolute, when the caller bounded waiting and running together; else 0 */
     /* acquire */
     int64_t session_ms;
+    weir__reset reset;
     bool transaction;
     const char *begin;
     uint64_t owner;
@@ -405,6 +407,8 @@ void weir__slot_release(weir__slot *slot, int64_t now);
 /* Fit for use: lend, keep or close. */
 void weir__slot_ready(weir__slot *slot, int64_t now);
 void weir__slot_bound_fired(weir__timer *timer);
+/* Whether the reset that has ended leaves the connection unfit for use; says why. */
+bool weir__slot_reset_failed(const weir__slot *slot, const weir__request *reset);
 
 /* ---- session.c ---- */
 int weir__session_find(weir_session session, weir__slot **out, weir_error *error);

@@ -48,14 +48,27 @@ void weir__slot_release(weir__slot *slot, int64_t now) {
         close_quietly(slot);
         return;
     }
+    weir__reset how = slot->reset != WEIR__RESET_DEFAULT ? slot->reset : pool->config->reset;
+    slot->reset = WEIR__RESET_DEFAULT;
     weir__flight *flight = weir__flight_new(slot); /* the slot's own */
-    if (!pool->driver->reset(slot->conn, &flight->request)) {
+    if (!pool->driver->reset(slot->conn, &flight->request, how)) {
         weir__flight_free(flight);
         weir__slot_ready(slot, now);
         return;
     }
     weir__slot_move(slot, WEIR__RESETTING);
     weir__reactor_start(pool->reactor, &slot->bound, now + WEIR__CLEAN_BOUND);
+}
+
+bool weir__slot_reset_failed(const weir__slot *slot, const weir__request *request) {
+    bool open = request->code == WEIR_OK && slot->conn->tx != WEIR__TX_NONE;
+    if (request->code == WEIR_OK && !open) return false;
+    const char *why = open                                        ? "the reset has left a transaction open"
+                      : request->error && request->error->message ? request->error->message
+                                                                  : weir_error_text(request->code);
+    weir__logf(&slot->pool->reactor->log, request->code == WEIR_ELOST ? WEIR_LOG_INFO : WEIR_LOG_WARNING,
+               "pool %s: a connection is replaced after its reset: %s", weir_pool_name(slot->pool), why);
+    return true;
 }
 
 void weir__slot_bound_fired(weir__timer *timer) {

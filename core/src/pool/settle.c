@@ -42,7 +42,7 @@ static void settle_landed(weir__slot *slot, bool lost) {
     if (slot->shared) weir__share_landed(slot, now);
     for (weir__link *link; (link = weir__list_front(&slot->landed));) {
         weir__flight *flight = weir__container(link, weir__flight, link);
-        failed_reset = state == WEIR__RESETTING && flight->request.code != WEIR_OK;
+        failed_reset = state == WEIR__RESETTING && !lost && weir__slot_reset_failed(slot, &flight->request);
         weir__flight_answer(flight, now);
     }
     if (lost) return;

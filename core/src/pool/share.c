@@ -54,7 +54,7 @@ static weir__profile *find_profile(weir_pool *pool, const weir_statement *statem
     if (!profile) return NULL;
     memcpy(profile->sql, statement->sql, statement->sql_length);
     profile->references = 1;
-    profile->text = pool->driver->classify(statement);
+    profile->text = pool->driver->classify(pool->env, statement);
     profile->node.hash = statement->hash;
     profile->node.text = profile->sql;
     profile->node.length = statement->sql_length;
@@ -100,7 +100,7 @@ int weir__share_judge(weir_pool *pool, const weir_statement *statement, const we
     *out = NULL;
     if (!pool->share.on) return WEIR_OK;
     weir__profile *profile = find_profile(pool, statement);
-    unsigned text = profile ? profile->text : pool->driver->classify(statement);
+    unsigned text = profile ? profile->text : pool->driver->classify(pool->env, statement);
     if (text & WEIR__TEXT_STATE)
         return refuse(
             pool, statement,

@@ -270,12 +270,13 @@ static void cancel(weir__conn *base) {
     schedule(conn);
 }
 
-static bool reset(weir__conn *base, weir__request *request) {
+static bool reset(weir__conn *base, weir__request *request, weir__reset how) {
     weir__fake_conn *conn = conn_of(base);
     bool needed = base->tx != WEIR__TX_NONE || happens(weir__fake.reset_permille);
     if (conn->state == WEIR__FAKE_IDLE && !needed) return false;
     if (!take(conn, request, WEIR__FAKE_RESETTING, "reset")) return false;
     weir__fake.resets++;
+    weir__fake.reset_how = how;
     conn->outcome =
         (weir__fake_outcome){WEIR__FAKE_OK, "", between(weir__fake.reset_min_ns, weir__fake.reset_max_ns)};
     if (happens(weir__fake.reset_fail_permille)) conn->outcome.kind = WEIR__FAKE_FAIL;
@@ -436,7 +437,8 @@ static const char *begin(weir__env *env, const weir__begin *begin, weir_error *e
 
 static void baseline(weir__conn *conn) { (void)conn; }
 
-static unsigned classify(const weir_statement *statement) {
+static unsigned classify(const weir__env *env, const weir_statement *statement) {
+    (void)env;
     if (strncmp(statement->sql, "state", 5) == 0) return WEIR__TEXT_STATE;
     if (strstr(statement->sql, " shared write")) return WEIR__TEXT_SHARES;
     if (!strstr(statement->sql, " shared")) return 0;

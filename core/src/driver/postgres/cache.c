@@ -50,14 +50,16 @@ void weir__shapes_clear(weir__lru *shapes) {
     while ((node = weir__lru_oldest(shapes))) weir__shape_forget(shapes, shape_of(node));
 }
 
-weir__shape *weir__shape_get(weir__lru *shapes, const weir_statement *statement, bool shared) {
+weir__shape *weir__shape_get(weir__lru *shapes, const weir_statement *statement, bool shared,
+                             const char *functions) {
     weir__lru_node *node = weir__lru_find(shapes, statement->hash, statement->sql, statement->sql_length);
     weir__shape *known = shape_of(node);
     if (known && (shared || !known->typed)) {
         known->references++;
         return known;
     }
-    unsigned traits = known ? known->traits : weir__pg_traits(statement->sql, statement->sql_length);
+    unsigned traits =
+        known ? known->traits : weir__pg_traits(statement->sql, statement->sql_length, functions);
     weir__shape *shape = shape_new(statement->sql, statement->sql_length, statement->hash, traits);
     if (shape && !known) shape_cache(shapes, shape);
     return shape;

@@ -22,8 +22,16 @@ enum {
     WEIR__TRAIT_SIMPLE = 256,  /* … and calls no function that could do more: it may be run twice, unseen */
     WEIR__TRAIT_COMMITS = 512, /* ends a transaction for good */
 };
-/* On the safe side: a text that is not understood is dirty. */
-unsigned weir__pg_traits(const char *sql, size_t length);
+/* On the safe side: a text that is not understood is dirty, and so is one with the name of a function that
+   the option reset_functions lists (NULL: none). */
+unsigned weir__pg_traits(const char *sql, size_t length, const char *functions);
+/* Of a command that undoes all of a kind: WEIR__TRAIT_FORGETS (DEALLOCATE ALL), WEIR__TRAIT_UNGUARDS (RESET
+   ALL), both (DISCARD ALL), or 0. */
+unsigned weir__pg_sweeps(const char *sql);
+/* Puts a NUL in place of each semicolon between two commands. */
+void weir__pg_split(char *sql);
+/* Nothing but blanks and comments. */
+bool weir__pg_is_blank(const char *sql);
 
 /* ---- shapes: what is known of a statement, shared by a pool's connections */
 
@@ -43,9 +51,10 @@ typedef struct weir__shape {
     char text[];
 } weir__shape;
 
-/* The text's shape with a reference of the caller's; `shared`: from the pool's table, and kept there. NULL:
- * memory. */
-weir__shape *weir__shape_get(weir__lru *shapes, const weir_statement *statement, bool shared);
+/* The text's shape with a reference of the caller's; `shared`: from the pool's table, and kept there;
+ * functions: as weir__pg_traits wants them. NULL: memory. */
+weir__shape *weir__shape_get(weir__lru *shapes, const weir_statement *statement, bool shared,
+                             const char *functions);
 /* Takes over what Describe tells. *shape may become another one: shapes that others rely on are not changed.
    False: out of memory. */
 bool weir__shape_learn(weir__lru *shapes, weir__shape **shape, const PGresult *described, bool shared);

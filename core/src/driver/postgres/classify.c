@@ -1,12 +1,13 @@
 #include <string.h>
 #include <strings.h>
 
+#include "config/reset.h"
 #include "driver/postgres/pg.h"
 
 /*
  * No parser: the first keyword says what a statement is, and words that occur anywhere in its text, be it in
  * a literal or in a comment, say what it may do. A wrong guess only costs a DISCARD ALL, or a connection;
- * what a user's function does by itself cannot be seen from here.
+ * what a user's function does by itself cannot be seen from here, unless the option reset_functions names it.
  */
 
 typedef struct word {
@@ -90,14 +91,64 @@ static const char *skip_blanks(const char *p, const char *end) {
 /* Whether a word in a text that begins at `sql` is a keyword, and not a quoted name. */
 static bool is_bare(word w, const char *sql) { return w.text == sql || w.text[-1] != '"'; }
 
+/* Behind a literal or a quoted name that begins at p. */
+static const char *skip_quoted(const char *text, const char *p, const char *end) {
+    char quote = *p;
+    bool escapes = quote == '\'' && p > text && (p[-1] | 0x20) == 'e' && (p - 1 == text || !in_word(p[-2]));
+    for (p++; p < end && *p != quote; p++)
+        if (escapes && *p == '\\' && p + 1 < end) p++;
+    return p < end ? p + 1 : p;
+}
+
+/* Behind $tag$ … $tag$ that begins at p, or behind the '$'. */
+static const char *skip_dollars(const char *text, const char *p, const char *end) {
+    const char *tag = p + 1;
+    if (p > text && in_word(p[-1])) return p + 1;
+    while (tag < end && in_word(*tag)) tag++;
+    if (tag == end || *tag != '$') return p + 1;
+    size_t length = (size_t)(tag - p) + 1;
+    for (const char *q = tag + 1; q + length <= end; q++)
+        if (memcmp(q, p, length) == 0) return q + length;
+    return end;
+}
+
+/* Behind whatever at p has a form of its own, so that nothing in it counts; p when it is none of that. */
+static const char *skip_opaque(const char *text, const char *p, const char *end) {
+    if (*p == '\'' || *p == '"') return skip_quoted(text, p, end);
+    if (*p == '$') return skip_dollars(text, p, end);
+    return skip_comment(p, end);
+}
+
+/* Whether what follows set_config are arguments of which the last says `true`: for the transaction only. */
+static bool is_local_config(const char *at, const char *end) {
+    const char *p = skip_blanks(at, end), *text = p, *last = NULL;
+    int depth = 0;
+    while (p < end) {
+        const char *next = skip_opaque(text, p, end);
+        if (next > p) {
+            p = next;
+            continue;
+        }
+        if (depth == 0 && *p != '(') return false;
+        depth += (*p == '(') - (*p == ')');
+        if (depth == 0) break;
+        if (depth == 1 && *p == ',') last = p + 1;
+        p++;
+    }
+    word w;
+    if (p == end || !last) return false;
+    last = skip_blanks(last, p);
+    return next_word(&last, p, &w) && is(w, "true") && skip_blanks(last, p) == p;
+}
+
 typedef struct words {
     bool temporary, into, create, hold, declare, client; /* client: STDIN or STDOUT */
     bool risky, retypes, guard, settings, lasting, analyze, calls;
 } words;
 
-static void look_at(word w, words *seen) {
+static void look_at(word w, const char *end, words *seen) {
     /* Functions that change the session; those of a transaction (…_xact_lock) have other prefixes. */
-    static const char *const changing[] = {"set_config", "set_limit", "pg_temp", NULL};
+    static const char *const changing[] = {"set_limit", "pg_temp", NULL};
     static const char *const prefixes[] = {
         "pg_advisory_lock", "pg_try_advisory_lock", "pg_temp_", "dblink", "pg_replication_origin_", NULL,
     };
@@ -117,7 +168,10 @@ static void look_at(word w, words *seen) {
     case 's':
         seen->guard = seen->guard || is(w, "statement_timeout");
         seen->client = seen->client || is(w, "stdin") || is(w, "stdout");
-        seen->retypes = seen->retypes || is(w, "set_config");
+        if (is(w, "set_config")) {
+            seen->retypes = true;
+            seen->risky = seen->risky || !is_local_config(w.text + w.length, end);
+        }
         seen->lasting = seen->lasting || is(w, "setseed");
         break;
     case 'a':
@@ -229,12 +283,45 @@ static unsigned traits_of_reading(word first, const words *seen) {
     return WEIR__TRAIT_READS | (seen->calls ? 0 : WEIR__TRAIT_SIMPLE);
 }
 
-unsigned weir__pg_traits(const char *sql, size_t length) {
+/* ---- functions that the user has listed */
+
+static bool equal(const char *a, size_t a_length, const char *b, size_t b_length) {
+    return a_length == b_length && strncasecmp(a, b, a_length) == 0;
+}
+
+/* The schema that stands before a name; empty when there is none, or nobody knows. */
+static word schema_of(word name, const char *sql) {
+    const char *p = name.text;
+    if (p > sql && p[-1] == '"') p--;
+    while (p > sql && strchr(" \t\n\r\f\v", p[-1])) p--;
+    if (p == sql || *--p != '.') return (word){p, 0};
+    while (p > sql && strchr(" \t\n\r\f\v\"", p[-1])) p--;
+    const char *end = p;
+    while (p > sql && in_word(p[-1])) p--;
+    return (word){p, (size_t)(end - p)};
+}
+
+static bool is_listed(word w, const char *sql, const char *functions) {
+    const char *name;
+    size_t length;
+    while ((name = weir__reset_next_function(&functions, &length))) {
+        const char *dot = memchr(name, '.', length);
+        size_t schema = dot ? (size_t)(dot - name) : 0, skipped = dot ? schema + 1 : 0;
+        if (!equal(w.text, w.length, name + skipped, length - skipped)) continue;
+        word before = schema_of(w, sql);
+        if (!dot || !before.length || equal(before.text, before.length, name, schema)) return true;
+    }
+    return false;
+}
+
+unsigned weir__pg_traits(const char *sql, size_t length, const char *functions) {
     const char *end = sql + length, *at = sql;
     words seen = {0};
+    bool listed = false;
     word w;
     while (next_word(&at, end, &w)) {
-        look_at(w, &seen);
+        look_at(w, end, &seen);
+        listed = listed || (functions && is_listed(w, sql, functions));
         seen.calls = seen.calls || is_call(w, at, end);
     }
 
@@ -246,6 +333,7 @@ unsigned weir__pg_traits(const char *sql, size_t length) {
     if (seen.lasting) traits |= WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING;
     if (seen.risky || (seen.declare && seen.hold)) traits |= WEIR__TRAIT_DIRTY;
     if (seen.retypes) traits |= WEIR__TRAIT_RETYPES;
+    if (listed) traits |= WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES | WEIR__TRAIT_UNGUARDS;
     if (seen.guard && !is(w, "show")) traits |= WEIR__TRAIT_GUARD | WEIR__TRAIT_DIRTY;
     return traits;
 }
@@ -265,17 +353,54 @@ static bool changes_state(word first, const char *at, const char *end) {
     return among(first, kinds) || (is(first, "create") && traits_of_create(at, end));
 }
 
-unsigned weir__pg_classify(const weir_statement *statement) {
+unsigned weir__pg_classify(const weir__env *env, const weir_statement *statement) {
     static const char *const readonly[] = {"select", "with", "values", "table", "show", "explain", NULL};
     const unsigned bad = WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES | WEIR__TRAIT_FORGETS | WEIR__TRAIT_GUARD |
                          WEIR__TRAIT_UNGUARDS | WEIR__TRAIT_COPY | WEIR__TRAIT_LASTING;
     const char *sql = statement->sql, *end = sql + statement->sql_length, *at = skip_to_keyword(sql, end);
-    unsigned traits = weir__pg_traits(sql, statement->sql_length), out = 0;
+    unsigned traits = weir__pg_traits(sql, statement->sql_length, env->config->options.reset_functions),
+             out = 0;
+    /* Where all is undone after each use, nobody relies on what is seen of a call. */
+    weir__reset reset = env->config->reset;
+    bool calls = (reset == WEIR__RESET_ALWAYS || reset == WEIR__RESET_SQL) && !(traits & WEIR__TRAIT_SIMPLE);
     word first;
     if (!next_word(&at, end, &first)) return 0;
     if (changes_state(first, at, end)) return WEIR__TEXT_STATE;
     if (among(first, readonly)) out |= WEIR__TEXT_READS;
-    if (shares(first) && !(traits & bad)) out |= WEIR__TEXT_SHARES;
+    if (shares(first) && !(traits & bad) && !calls) out |= WEIR__TEXT_SHARES;
     if (traits & WEIR__TRAIT_SIMPLE) out |= WEIR__TEXT_AGAIN;
     return out;
+}
+
+/* ---- the option `reset` */
+
+unsigned weir__pg_sweeps(const char *sql) {
+    const char *end = sql + strlen(sql), *at = skip_to_keyword(sql, end);
+    word first, second;
+    if (!next_word(&at, end, &first)) return 0;
+    at = skip_to_keyword(at, end);
+    if (!next_word(&at, end, &second)) return 0;
+    bool deallocates = is(first, "deallocate");
+    if (deallocates && is(second, "prepare")) {
+        at = skip_to_keyword(at, end);
+        if (!next_word(&at, end, &second)) return 0;
+    }
+    if (!is(second, "all") || !is_bare(second, sql)) return 0;
+    if (deallocates) return WEIR__TRAIT_FORGETS;
+    if (is(first, "reset")) return WEIR__TRAIT_UNGUARDS;
+    return is(first, "discard") ? WEIR__TRAIT_FORGETS | WEIR__TRAIT_UNGUARDS : 0;
+}
+
+void weir__pg_split(char *sql) {
+    const char *end = sql + strlen(sql);
+    for (char *p = sql; p < end;) {
+        const char *behind = skip_opaque(sql, p, end);
+        if (behind == p && *p == ';') *p = '\0';
+        p += behind > p ? behind - p : 1;
+    }
+}
+
+bool weir__pg_is_blank(const char *sql) {
+    const char *end = sql + strlen(sql);
+    return skip_to_keyword(sql, end) == end;
 }

@@ -74,11 +74,13 @@ void weir__pg_lose(weir__pgconn *c, weir_error *why) {
 static bool add_options(weir__pgconn *c, const PQconninfoOption *effective, weir__pgparams *params) {
     weir__pgenv *env = weir__pg_env(c);
     const char *users = weir__pg_effective_value(effective, "options");
-    if (!users && !*env->startup) return true;
+    const char *ours = env->startup_refused ? "" : env->startup;
+    c->with_startup = *ours;
+    if (!users && !*ours) return true;
     /* The user's own come last and win; a time limit of his is left alone for good. */
     if (users && strstr(users, "statement_timeout")) env->guard_ms = 0;
     weir__buffer text = WEIR__BUFFER_INIT;
-    weir__buffer_text(&text, env->startup);
+    weir__buffer_text(&text, ours);
     weir__buffer_text(&text, " ");
     weir__buffer_text(&text, users ? users : "");
     const char *options = weir__buffer_string(&text);
@@ -159,8 +161,31 @@ static void on_notice(void *arg, const PGresult *result) {
                (int)strcspn(message, "\n"), message);
 }
 
+/*
+ * Proxies such as PgBouncer refuse what they cannot keep for a client. Our own defaults are not worth a
+ * failure: once more without them.
+ */
+static bool connect_without_options(weir__pgconn *c) {
+    weir__pgenv *env = weir__pg_env(c);
+    if (!c->with_startup || env->startup_chosen) return false;
+    if (!weir__pg_refuses_options(PQerrorMessage(c->pg))) return false;
+    if (!env->startup_refused)
+        weir__logf(
+            env->base.log, WEIR_LOG_WARNING,
+            "a proxy in between refuses settings at start-up: lock_timeout and the server's own time limit "
+            "are not set; ALTER ROLE ... SET lock_timeout does that, and lock_timeout=None ends this "
+            "warning");
+    env->startup_refused = true;
+    env->guard_ms = 0;
+    PQfinish(c->pg);
+    c->pg = NULL;
+    weir__pg_connect(&c->base);
+    return true;
+}
+
 static void connect_failed(weir__pgconn *c) {
     weir_error error = WEIR_ERROR_INIT;
+    if (connect_without_options(c)) return;
     weir__pg_connect_error(&error, c->pg);
     weir__pg_lose(c, &error);
 }

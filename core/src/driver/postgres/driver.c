@@ -45,13 +45,6 @@ static bool pg_alive(weir__conn *conn) {
     return got > 0 && weir__pg_receive(c);
 }
 
-static void pg_baseline(weir__conn *conn) {
-    weir__pgconn *c = (weir__pgconn *)conn;
-    c->founded = c->founded || c->dirty;
-    c->dirty = c->lasting = false;
-    conn->wiped = false;
-}
-
 static void pg_stop(weir__conn *conn) {
     weir__pgconn *c = (weir__pgconn *)conn;
     const weir__host *host = conn->env->host;
@@ -114,7 +107,7 @@ const weir__driver weir__postgres_driver = {
     .flush = weir__pg_flush,
     .cancel = weir__pg_cancel,
     .reset = weir__pg_reset,
-    .baseline = pg_baseline,
+    .baseline = weir__pg_baseline,
     .alive = pg_alive,
     .stop = pg_stop,
     .free = pg_free,

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "config/option.h"
 #include "driver/postgres/pg.h"
 
 static int fail_memory(weir_error *error) { return weir__fail(error, WEIR_ENOMEM, "out of memory"); }
@@ -248,6 +249,9 @@ static int add_settings(weir__pgenv *env, const weir__config *config, weir_error
     const weir_options *options = &config->options;
     weir__buffer out = WEIR__BUFFER_INIT;
     bool fits = true;
+    env->startup_chosen =
+        config->setting_count > 1 || /* beside application_name */
+        (options->lock_timeout_ms > 0 && weir__option_chosen(options, weir__option_find("lock_timeout")));
     if (options->lock_timeout_ms > 0) append_time(&out, "lock_timeout", options->lock_timeout_ms);
     /* No prepared statements: a proxy stands in between, and a SET would hit other clients' sessions. */
     if (options->command_timeout_ms > 0 && options->statement_cache_size > 0 &&
@@ -310,6 +314,7 @@ weir__env *weir__pg_env_open(const weir__env *base, weir_error *error) {
     env->base = *base;
     weir__list_init(&env->spares);
     int code = weir__lru_init(&env->shapes, WEIR__PG_SHAPES) ? WEIR_OK : fail_memory(error);
+    if (code == WEIR_OK && !weir__pg_reset_open(env)) code = fail_memory(error);
     if (code == WEIR_OK) code = add_endpoints(env, config, error);
     if (code == WEIR_OK) code = add_credentials(env, config, error);
     if (code == WEIR_OK) code = add_settings(env, config, error);
@@ -328,5 +333,6 @@ void weir__pg_env_close(weir__env *base) {
     weir__lru_free(&env->shapes);
     weir__pg_params_free(&env->params);
     weir__free(env->startup);
+    weir__free(env->reset);
     weir__free(env);
 }

@@ -91,16 +91,22 @@ static void flatten(const char *text, weir__buffer *out, char sqlstate[6]) {
     }
 }
 
+bool weir__pg_refuses_options(const char *message) {
+    return strstr(message, "unsupported startup parameter");
+}
+
 static const char *remedy(const char *message) {
-    return strstr(message, "unsupported startup parameter")
-               ? " (a proxy in between refuses settings at start-up: let it ignore `options`, or switch "
-                 "lock_timeout "
-                 "and command_timeout off and give no server_settings)"
+    return weir__pg_refuses_options(message)
+               ? " (a proxy in between refuses settings at start-up: give no server_settings but "
+                 "application_name, and no lock_timeout, and set them by ALTER ROLE ... SET; where they may "
+                 "be "
+                 "ignored, name `options` in PgBouncer's ignore_startup_parameters)"
                : "";
 }
 
 /* The server, or the lack of a password, says no, and will say so again. */
 static bool is_final(const char *sqlstate, const PGconn *pg) {
+    if (pg && weir__pg_refuses_options(PQerrorMessage(pg))) return true;
     return strncmp(sqlstate, "28", 2) == 0 || strcmp(sqlstate, "3D000") == 0 ||
            (pg && PQconnectionNeedsPassword(pg));
 }

@@ -14,6 +14,7 @@
 #include "driver/postgres/cache.h"
 #include "driver/postgres/value.h"
 
+#define WEIR__PG_CANCEL_MS 3000 /* so long an attempt to cancel may take; less than the pool's own bound */
 #define WEIR__PG_GUARD_MARGIN_MS 500 /* the server's own time limit is so much later than the client's */
 
 /* Keywords and values as PQconnectStartParams wants them; the texts are owned. */
@@ -26,21 +27,26 @@ typedef struct weir__pgenv {
     weir__env base;
     weir__pgparams params; /* what the URL says; passwords are wiped when it is freed */
     char *startup;         /* our share of the keyword `options`: "-c name=value …"; never NULL */
+    bool startup_chosen;   /* … some of which the user has asked for */
+    bool startup_refused;  /* a proxy takes none of it, and it is left out from now on */
     int64_t
         guard_ms; /* statement_timeout of a fresh connection; 0: this pool sets none and never changes it */
-    weir__lru shapes;  /* what is known of statements, by text */
     weir__link spares; /* states of requests, for later ones */
     size_t spare_count;
-    bool warned; /* of a connection over the network whose server is not verified */
+    char *reset; /* the option's own SQL text: commands, each with its NUL; NULL when it is none */
+    size_t reset_bytes;
+    unsigned reset_sweeps, reset_traits; /* of all of them: weir__pg_sweeps, weir__pg_traits */
+    weir__lru shapes;                    /* what is known of statements, by text */
+    bool warned;                         /* of a connection over the network whose server is not verified */
 } weir__pgenv;
 
 typedef enum weir__pgstep_kind {
     WEIR__STEP_SYNC,
     WEIR__STEP_GUARD,      /* SET statement_timeout: the pool's own, its failure is nobody's error */
     WEIR__STEP_DEALLOCATE, /* likewise */
-    WEIR__STEP_MODE,    /* SET or RESET default_transaction_read_only: its failure is the connection's end */
-    WEIR__STEP_UNDO,    /* ROLLBACK before a second try, or of a reset */
-    WEIR__STEP_DISCARD, /* DISCARD ALL of a reset */
+    WEIR__STEP_MODE,  /* SET or RESET default_transaction_read_only: its failure is the connection's end */
+    WEIR__STEP_UNDO,  /* ROLLBACK before a second try, or of a reset */
+    WEIR__STEP_RESET, /* DISCARD ALL, or the user's own commands */
     WEIR__STEP_BEFORE,
     WEIR__STEP_PARSE,
     WEIR__STEP_DESCRIBE,
@@ -69,6 +75,7 @@ struct weir__pgop {
     weir__request *request;
     bool begun; /* its first trip has begun to be sent */
     bool resetting;
+    bool own_reset;  /* … by the option's own SQL text */
     bool describing; /* this trip only asks for the types */
     bool shared;     /* what is learnt of the statement is good for the whole pool */
     bool tail_sent;  /* this trip's last message is on its way */
@@ -113,7 +120,8 @@ typedef struct weir__pgconn {
     weir__conn base;
     PGconn *pg;
     weir__pgstate state;
-    int own_fd; /* a copy of libpq's descriptor, once connected; -1 before */
+    bool with_startup; /* the attempt to connect has sent the env's `startup` */
+    int own_fd;        /* a copy of libpq's descriptor, once connected; -1 before */
     int watched_fd;
     unsigned watched;                /* events; 0: not watched */
     struct weir__pgresolve *resolve; /* the thread's job, while it runs */
@@ -134,6 +142,7 @@ typedef struct weir__pgconn {
     weir__link doomed;    /* those that the server still has, and we do not want any more */
     size_t doomed_count;
     uint64_t next_number; /* of a prepared statement's name; never used twice */
+    bool used;            /* something was sent for the host since the last reset */
     bool dirty;           /* statements may have left something behind: the reset sends DISCARD ALL */
     bool lasting; /* … namely what DISCARD ALL does not undo: the connection is not fit for anybody else */
     bool founded; /* the host's own init has left something behind, which DISCARD ALL undoes as well */
@@ -269,10 +278,15 @@ void weir__pg_cancel_send(weir__pgconn *c);
 void weir__pg_cancel_abandon(weir__pgconn *c);
 
 /* ---- classify.c: the driver's `classify` */
-unsigned weir__pg_classify(const weir_statement *statement);
+unsigned weir__pg_classify(const weir__env *env, const weir_statement *statement);
 
 /* ---- reset.c */
-bool weir__pg_reset(weir__conn *conn, weir__request *request);
+/* Takes in the option `reset`. False: out of memory. */
+bool weir__pg_reset_open(weir__pgenv *env);
+bool weir__pg_reset(weir__conn *conn, weir__request *request, weir__reset how);
+/* A command of the reset has succeeded: settles what is believed of the session. */
+void weir__pg_reset_taken(weir__pgconn *c, const weir__pgop *op);
+void weir__pg_baseline(weir__conn *conn);
 
 /* ---- error.c */
 int weir__pg_report(weir_error *error, const PGresult *result);
@@ -281,15 +295,26 @@ bool weir__pg_is_fatal(const PGresult *result);
 /* WEIR_ECONNECT from a failed attempt, the server's SQLSTATE included (the verbosity must be
  * PQERRORS_VERBOSE). */
 void weir__pg_connect_error(weir_error *error, const PGconn *pg);
+/* Whether the message of a failed attempt says that a proxy does not take the keyword `options`. */
+bool weir__pg_refuses_options(const char *message);
 /* WEIR_ELOST with libpq's text. */
 void weir__pg_lost_error(weir_error *error, const PGconn *pg);
 /* Turns a server's report into one of another code, which is retryable as its code says. */
 void weir__pg_recode(weir_error *error, int code);
 
 /* ---- library.c: functions that newer libraries have, found at run time; NULL when absent */
+typedef struct pg_cancel_conn weir__pgcancelconn; /* libpq's own name for it: PGcancelConn */
 typedef struct weir__pglibrary {
     int (*send_pipeline_sync)(PGconn *); /* libpq 17: PQpipelineSync without its flush */
     int (*ssl_pending)(const void *);    /* OpenSSL's, of the copy that libpq uses */
+    /* libpq 17: cancelling without blocking, encrypted as the connection is; all of these or none. */
+    weir__pgcancelconn *(*cancel_create)(PGconn *);
+    int (*cancel_start)(weir__pgcancelconn *);
+    PostgresPollingStatusType (*cancel_poll)(weir__pgcancelconn *);
+    ConnStatusType (*cancel_status)(const weir__pgcancelconn *);
+    int (*cancel_socket)(const weir__pgcancelconn *);
+    char *(*cancel_message)(const weir__pgcancelconn *);
+    void (*cancel_finish)(weir__pgcancelconn *);
 } weir__pglibrary;
 const weir__pglibrary *weir__pg_library(void);
 

@@ -30,15 +30,6 @@ static void take_command(weir__pgop *op, PGresult *result) {
                "COMMIT was answered by ROLLBACK: a statement of the transaction had failed");
 }
 
-static void take_discard(weir__pgconn *c) {
-    weir__pg_statements_forget(c);
-    c->base.wiped = c->founded;
-    c->founded = false;
-    c->dirty = c->retyped = c->guard_foreign = c->guard_in_tx = false;
-    c->readonly = false;
-    c->guard_ms = weir__pg_env(c)->guard_ms;
-}
-
 /* A statement whose types were known is not described where it is prepared for the first time. */
 static void look_at_columns(weir__pgop *op, const PGresult *result) {
     if (op->error.code != WEIR_OK || !op->shape->typed || weir__shape_fits(op->shape, result)) return;
@@ -74,8 +65,8 @@ static bool take_success(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind
     case WEIR__STEP_COMMAND:
         take_command(op, result);
         break;
-    case WEIR__STEP_DISCARD:
-        take_discard(c);
+    case WEIR__STEP_RESET:
+        weir__pg_reset_taken(c, op);
         break;
     case WEIR__STEP_BEFORE:
         op->request->begun++;

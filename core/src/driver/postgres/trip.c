@@ -202,6 +202,7 @@ static bool send_set(weir__pgconn *c, weir__pgop *op) {
 /* What the statement may do to the session, it may have done from now on. */
 static void note_traits(weir__pgconn *c, const weir__pgop *op) {
     unsigned traits = op->shape ? op->shape->traits : 0;
+    c->used = true;
     if (traits & WEIR__TRAIT_DIRTY) c->dirty = true;
     if (traits & WEIR__TRAIT_LASTING) c->lasting = true;
     if (traits & WEIR__TRAIT_RETYPES) c->retyped = true;
@@ -220,7 +221,8 @@ static bool find_statement(weir__pgconn *c, weir__pgop *op) {
         return true;
     }
     op->shared = !c->retyped;
-    op->shape = weir__shape_get(&weir__pg_env(c)->shapes, statement, op->shared);
+    op->shape = weir__shape_get(&weir__pg_env(c)->shapes, statement, op->shared,
+                                c->base.env->config->options.reset_functions);
     if (!op->shape || unnamed(c, op)) return op->shape;
     op->prepared = weir__pg_statement_new(c, op->shape);
     op->parses = op->prepared;

@@ -201,6 +201,7 @@ static void execute(weir__conn *base, weir__request *request) {
         return;
     }
     base->request = request;
+    conn->used = true;
     job->task = WEIR__SQLITE_EXECUTE;
     job->statement = request->statement ? weir_statement_ref(request->statement) : NULL;
     job->before_count = request->before_count;
@@ -227,15 +228,19 @@ static void cancel(weir__conn *base) {
     if (base->request) interrupt(conn_of(base), false);
 }
 
-static bool reset(weir__conn *base, weir__request *request) {
+/* What is run here is all seen, so `always` finds no more than `auto`. */
+static bool reset(weir__conn *base, weir__request *request, weir__reset how) {
     weir__sqlite_conn *conn = conn_of(base);
-    if (base->tx == WEIR__TX_NONE && !conn->soiled) return false;
+    bool needed = how == WEIR__RESET_SQL ? conn->used : how != WEIR__RESET_NEVER && conn->soiled;
+    if (base->tx == WEIR__TX_NONE && !needed) return false;
+    conn->used = false;
     request->result = NULL;
     request->error = NULL;
     request->rolled_back = false;
     request->begun = 0;
     base->request = request;
     conn->job.task = WEIR__SQLITE_RESET;
+    conn->job.reset = how;
     hand_over(conn);
     return true;
 }
@@ -243,7 +248,7 @@ static bool reset(weir__conn *base, weir__request *request) {
 /* The worker has nothing to do, so what is its own can be written here. */
 static void baseline(weir__conn *base) {
     weir__sqlite_conn *conn = conn_of(base);
-    conn->dirty = conn->soiled = false;
+    conn->dirty = conn->soiled = conn->used = false;
 }
 
 static bool alive(weir__conn *conn) {

@@ -234,9 +234,14 @@ static int run_statement(weir__sqlite_conn *conn, const weir_statement *statemen
     return code;
 }
 
+/* Our own switch could not be turned back. */
+static bool is_stuck(weir__sqlite_conn *conn) {
+    return conn->query_only && !in_transaction(conn) && !conn->aborted;
+}
+
 static void conclude(weir__sqlite_conn *conn, weir__sqlite_job *job) {
     if (conn->query_only && !in_transaction(conn) && !conn->aborted) query_only(conn, false);
-    job->dirty = conn->dirty || (conn->query_only && !in_transaction(conn) && !conn->aborted);
+    job->dirty = conn->dirty || is_stuck(conn);
     job->tx = conn->aborted ? WEIR__TX_FAILED : in_transaction(conn) ? WEIR__TX_OPEN : WEIR__TX_NONE;
 }
 
@@ -273,12 +278,35 @@ bool weir__sqlite_run_at_once(weir__sqlite_conn *conn, weir__sqlite_job *job) {
     return true;
 }
 
+/* Each statement of a text, in order. */
+static int run_all(weir__sqlite_conn *conn, const char *text, weir_error *error) {
+    int code = WEIR_OK;
+    while (code == WEIR_OK && *text) {
+        weir__sqlite_statement *prepared;
+        const char *tail;
+        int64_t affected;
+        size_t length = strlen(text);
+        code = weir__sqlite_get(conn, text, length, weir__statement_hash(text, length), &prepared, &tail,
+                                error);
+        if (code != WEIR_OK) return code;
+        code = run_once(conn, prepared, NULL, 0, NULL, &affected, error);
+        weir__sqlite_put(prepared);
+        text = tail;
+    }
+    return code;
+}
+
 void weir__sqlite_run_reset(weir__sqlite_conn *conn, weir__sqlite_job *job) {
     roll_back(conn);
     conn->aborted = false;
-    conclude(conn, job);
     job->code = WEIR_OK;
-    if (job->dirty)
+    if (job->reset == WEIR__RESET_SQL) {
+        job->code = run_all(conn, conn->base.env->config->options.reset, &job->error);
+        conn->dirty = false; /* whoever gives a text knows what he leaves alone */
+    }
+    conclude(conn, job);
+    if (job->code != WEIR_OK) return;
+    if (is_stuck(conn) || (job->dirty && job->reset != WEIR__RESET_NEVER))
         job->code = weir__fail(
             &job->error, WEIR_ELOST,
             "the connection is replaced, since its borrower attached, set or made something in it");

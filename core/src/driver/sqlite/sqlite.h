@@ -175,6 +175,7 @@ typedef struct weir__sqlite_job {
     char *texts;               /* the commands, each with its NUL: those before, then the last one; or NULL */
     unsigned before_count;
     bool command;
+    weir__reset reset;
     /* the outcome */
     int code;
     weir_result *result;
@@ -192,6 +193,7 @@ struct weir__sqlite_conn {
     pthread_t thread;
     bool started, stopped;
     bool soiled;    /* the last outcome was dirty */
+    bool used;      /* something has been run since the last reset */
     unsigned forks; /* when the thread was made */
 
     weir__sqlite_job job;
