@@ -43,9 +43,9 @@ static const struct {
 
 /* Errors for when there is no memory for an error. They are shared by all threads and never written. */
 static weir_error fixed_errors[] = {
-    {WEIR_ENOMEM, true, "", 0, -1, "out of memory", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL},
+    {WEIR_ENOMEM, true, "", 0, -1, "out of memory", NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL},
     {WEIR_EINTERNAL, false, "", 0, -1, "internal error of weirpool", NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-     NULL},
+     0, NULL},
 };
 
 static bool is_fixed(const weir_error *error) {

@@ -47,6 +47,8 @@ typedef struct weir__request {
         timeout_ms; /* for the server's own guard (statement_timeout); -1 none. The host keeps the deadline */
     bool readonly;  /* the server is to refuse whatever writes; it may share a round trip's end with others */
     bool hold;      /* it need not be sent before `flush` */
+    bool chain; /* it is part of a transaction that those before it have begun, in the same chain, or earlier:
+                   when one of them has failed it is not run (25P02) */
     /* ---- the outcome, set by the driver before `done` ---- */
     int code; /* WEIR_OK, or the error's code */
     weir_result
@@ -116,7 +118,8 @@ struct weir__conn {
     weir__request *request; /* what is running, for drivers that take one at a time; NULL: nothing */
     weir__tx tx;            /* kept by the driver, right whenever all requests are done */
     bool wiped; /* the last reset has undone what was there at `baseline`, too: it wants to be set up again */
-    int backend; /* the server's process id, for people who look; 0 unknown */
+    int backend;  /* the server's process id, for people who look; 0 unknown */
+    uint64_t xid; /* of the transaction that is open; 0 none, or unknown */
 };
 
 struct weir__driver {

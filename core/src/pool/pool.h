@@ -104,6 +104,7 @@ struct weir__slot {
     weir__held held;        /* statements wait in the driver to be sent together */
     int64_t load;           /* ns that what flies is believed to take */
     int64_t head_at;        /* since then the oldest one has been the server's only concern */
+    int64_t head_sent_at;   /* when the one before it was sent */
     weir__timer overrun;    /* when it has been so for too long */
 
     unsigned generation; /* the pool's, when the connection was begun */

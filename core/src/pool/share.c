@@ -25,6 +25,7 @@ enum {
 };
 #define WARY                                                                                                 \
     (1000 * WEIR__MS) /* so long one that writes, and may have waited for a lock, does not share again */
+#define TRY_AGAIN (200 * WEIR__MS)
 #define STALLS (65536 / 32) /* one that takes long so often does not share */
 
 /* ---- profiles */
@@ -137,8 +138,14 @@ bool weir__owner_holds(const weir_pool *pool, uint64_t owner) {
 
 /* ---- where to */
 
+/* What it adds to a connection that is busy, as far as known: no more than it takes alone. */
+static int64_t adds(const weir__profile *profile) {
+    bool less = profile->behind && profile->behind < profile->alone;
+    return less ? profile->behind : profile->alone;
+}
+
 static bool is_short(const weir__share *share, const weir__profile *profile, int64_t now) {
-    int64_t bound = share->max_wait / 4, time = profile->behind ? profile->behind : profile->alone;
+    int64_t bound = share->max_wait / 4, time = adds(profile);
     bool writes = !(profile->text & WEIR__TEXT_READS);
     if (profile->stalls > STALLS) return false;
     if (writes && profile->stalled_at && now - profile->stalled_at < WARY) return false;
@@ -180,9 +187,9 @@ weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, bool reado
     weir__slot *idle = weir__pool_take_idle(pool, now);
     if (idle) return idle;
     share->wish = share->wish || (share->count < share->width && weir__pool_total(pool) < pool->max_size);
-    if (busy || brief || !profile->alone || profile->behind) return busy;
-    /* What the way there and back is of its time is found out behind another one. */
-    if (now - profile->tried_at < WARY) return NULL;
+    if (busy || brief || !profile->alone) return busy;
+    /* What of its time is the way there and back is found out behind another one. */
+    if (now - profile->tried_at < TRY_AGAIN || profile->stalls > STALLS) return NULL;
     busy = least_loaded(pool, profile, readonly, 2, now);
     if (busy) profile->tried_at = now;
     return busy;
@@ -248,7 +255,7 @@ void weir__share_sent(weir__flight *flight, int64_t now) {
     weir__profile *profile = task->profile;
     flight->profile = profile; /* with its reference; the task needs one again when it moves on */
     profile->references++;
-    flight->expected = profile->behind ? profile->behind : profile->alone;
+    flight->expected = adds(profile);
     slot->load += flight->expected;
     if (slot->flying == 1) slot->slow = !is_short(&slot->pool->share, profile, now);
     if (slot->flying == 1) slot->head_at = now;
@@ -277,8 +284,13 @@ void weir__share_landed(weir__slot *slot, int64_t now) {
     bool behind = first->sent_at < slot->head_at;
     int64_t since = behind ? slot->head_at : first->sent_at, took = now - since, each = took / count;
     int64_t way = nearest(share, behind || count > 1 ? 0 : took, now);
-    /* Had it been there when the one before it was done? Then the server has done nothing else since. */
+    /* Had it been there when the one before it was done? Then the server has done nothing else since.
+       Otherwise its being sent later is taken off: too much perhaps, and those that follow will correct it.
+     */
     bool there = behind && slot->head_at - first->sent_at >= way;
+    int64_t later = behind && !there ? first->sent_at - slot->head_sent_at : 0;
+    int64_t guess = each > later ? each - later : 1;
+    bool news = count > 1 || behind;
     bool stalled = took > share->max_wait && slot->pool->reactor->undriven < share->max_wait / 2;
     for (const weir__link *link = slot->landed.next; link != &slot->landed; link = link->next) {
         const weir__flight *flight = weir__container(link, weir__flight, link);
@@ -288,12 +300,13 @@ void weir__share_landed(weir__slot *slot, int64_t now) {
             weir__width_count(slot->pool, flight->sent_at, waited > 0 ? waited : 0);
         }
         if (count == 1 && !behind) average(&profile->alone, took);
-        if (there || (count > 1 && (!profile->behind || each < profile->behind)))
-            average(&profile->behind, each);
+        if (there || (news && (!profile->behind || guess < profile->behind)))
+            average(&profile->behind, guess);
         count_stall(profile, stalled && profile == first->profile, now);
     }
     weir__width_look(slot->pool, now);
     slot->head_at = now;
+    slot->head_sent_at = weir__container(slot->landed.prev, weir__flight, link)->sent_at;
 }
 
 /* ---- behind one that takes too long */

@@ -42,6 +42,7 @@ static void answer_lost(weir__pgconn *c, weir__pgop *op, const weir_error *why) 
                    "the connection was lost before the answer came: whether it took effect is unknown (%s)",
                    copy.message);
         memcpy(op->error.sqlstate, copy.sqlstate, sizeof op->error.sqlstate);
+        if (op->commit_sent) op->error.xid = c->base.xid;
         weir_error_clear(&copy);
     }
     weir__pg_op_tell(c, op);

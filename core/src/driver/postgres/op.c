@@ -74,13 +74,17 @@ void weir__pg_op_drop(weir__pgconn *c, weir__pgop *op) {
     weir__list_remove(&op->link);
     if (weir__list_empty(&c->ops)) {
         weir__buffer_free(&c->args.blob);
-        c->cancelling = false;
+        c->cancelling = c->broken = false;
     }
     op_free(c, op);
 }
 
 void weir__pg_op_tell(weir__pgconn *c, weir__pgop *op) {
     weir__request *request = op->request;
+    if (!request) { /* our own */
+        weir__pg_op_drop(c, op);
+        return;
+    }
     request->rolled_back = op->rolled_back;
     if (op->error.code != WEIR_OK) {
         request->error = weir__error_detach(&op->error);
@@ -103,7 +107,8 @@ static bool begins_transaction(const weir__request *request) {
 
 bool weir__pg_op_writes(const weir__pgop *op) {
     unsigned traits = op->shape ? op->shape->traits : 0;
-    if (!op->next_set || op->start_tx == WEIR__TX_FAILED || op->request->readonly) return false;
+    if (!op->request || !op->next_set || op->start_tx == WEIR__TX_FAILED || op->request->readonly)
+        return false;
     if (traits & WEIR__TRAIT_COMMITS) return true;
     if (op->start_tx != WEIR__TX_NONE || begins_transaction(op->request)) return false;
     return !(traits & WEIR__TRAIT_READS);
@@ -138,6 +143,7 @@ static bool is_rollback(const char *command) { return strncmp(command, "ROLLBACK
 /* Whether the request may have undone a SET. */
 static bool unguards(const weir__pgop *op) {
     const weir__request *request = op->request;
+    if (!request) return false;
     if (op->shape && op->shape->traits & WEIR__TRAIT_UNGUARDS) return true;
     if (request->command && is_rollback(request->command)) return true;
     for (unsigned i = 0; i < request->before_count; i++)
@@ -236,11 +242,40 @@ void weir__pg_op_again(weir__pgconn *c, weir__pgop *op) {
 
 /* ---- the end */
 
+/* Whether the transaction has a number from now on that it is worth to know. */
+static bool has_written(const weir__pgconn *c, const weir__pgop *op) {
+    const char *tag = op->result ? op->result->tag : "";
+    if (c->xid_asked || c->base.tx != WEIR__TX_OPEN || op->error.code != WEIR_OK || !*tag) return false;
+    return strncmp(tag, "SELECT", 6) != 0 && strcmp(tag, "SHOW") != 0;
+}
+
+void weir__pg_ask_xid(weir__pgconn *c) {
+    weir__pgop *op = c->base.env->config->options.commit_xid && weir__pg_reserve(c) ? op_new(c) : NULL;
+    const char *text = PQserverVersion(c->pg) >= 130000
+                           ? "SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text"
+                           : "SELECT pg_catalog.txid_current_if_assigned()::pg_catalog.text";
+    c->xid_asked = true;
+    if (!op) return; /* it stays unknown */
+    *op = (weir__pgop){.begun = true,
+                       .tail_sent = true,
+                       .start_tx = c->ahead_tx,
+                       .end_tx = c->ahead_tx,
+                       .error = WEIR_ERROR_INIT};
+    weir__list_insert_before(c->next ? &c->next->link : &c->ops, &op->link);
+    if (!weir__pg_send(c, op, text, WEIR__STEP_XID) || !weir__pg_send_sync(c, op)) weir__pg_send_failed(c);
+}
+
 void weir__pg_op_end(weir__pgconn *c, weir__pgop *op) {
     if (op->begun) {
         read_transaction(c, op);
         settle_session(c, op);
+        if (c->base.tx == WEIR__TX_NONE) {
+            c->base.xid = 0;
+            c->xid_asked = false;
+        }
     }
+    if (op->request && op->request->chain && op->error.code != WEIR_OK) c->broken = true;
+    bool asks = op->begun && op->request && has_written(c, op);
     settle_prepared(c, op);
     if (op->stale || op->doubtful) settle_stale(c, op);
     if (op->stale && try_again(c, op)) return;
@@ -249,6 +284,7 @@ void weir__pg_op_end(weir__pgconn *c, weir__pgop *op) {
         if (c->next == op) c->next = NULL;
     } else {
         weir__pg_op_tell(c, op);
+        if (asks && !c->cancelling) weir__pg_ask_xid(c);
     }
 }
 

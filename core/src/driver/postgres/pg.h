@@ -45,6 +45,7 @@ typedef enum weir__pgstep_kind {
     WEIR__STEP_GUARD,      /* SET statement_timeout: the pool's own, its failure is nobody's error */
     WEIR__STEP_DEALLOCATE, /* likewise */
     WEIR__STEP_MODE,  /* SET or RESET default_transaction_read_only: its failure is the connection's end */
+    WEIR__STEP_XID,   /* the transaction's number: ours, its failure is nobody's error */
     WEIR__STEP_UNDO,  /* ROLLBACK before a second try, or of a reset */
     WEIR__STEP_RESET, /* DISCARD ALL, or the user's own commands */
     WEIR__STEP_BEFORE,
@@ -71,9 +72,9 @@ typedef struct weir__pgstep {
 
 /* A request's state, trip by trip: a trip ends when the answer to its last message has come. */
 struct weir__pgop {
-    weir__link link; /* in the connection's ops, in the order of sending; or the pool's spare ones */
-    weir__request *request;
-    bool begun; /* its first trip has begun to be sent */
+    weir__link link;        /* in the connection's ops, in the order of sending; or the pool's spare ones */
+    weir__request *request; /* NULL: of the driver's own, nobody is told */
+    bool begun;             /* its first trip has begun to be sent */
     bool resetting;
     bool own_reset;  /* … by the option's own SQL text */
     bool describing; /* this trip only asks for the types */
@@ -134,6 +135,8 @@ typedef struct weir__pgconn {
     bool own_used;
     weir__pgstep *steps; /* a ring: what was sent and not answered */
     size_t step_first, step_count, step_capacity;
+    bool broken; /* a request of the chain has failed: those behind it are not to be run */
+    bool xid_asked;
     unsigned grouped;  /* requests since the last Sync */
     weir__tx ahead_tx; /* the session's state when all that was sent will have been run, if it succeeds */
     weir__pgargs args;
@@ -208,6 +211,8 @@ bool weir__pg_reserve(weir__pgconn *c);
 bool weir__pg_send(weir__pgconn *c, weir__pgop *op, const char *text, weir__pgstep_kind kind);
 bool weir__pg_send_sync(weir__pgconn *c, weir__pgop *op);
 bool weir__pg_send_guard(weir__pgconn *c, weir__pgop *op, int64_t guard_ms);
+/* The error of a request that is not run because one before it in its chain has failed. */
+void weir__pg_fail_chain(weir__pgop *op);
 /* libpq has refused to take a message: gives the connection up. */
 void weir__pg_send_failed(weir__pgconn *c);
 
@@ -225,6 +230,8 @@ void weir__pg_op_end(weir__pgconn *c, weir__pgop *op);
 void weir__pg_op_again(weir__pgconn *c, weir__pgop *op);
 /* Tells `done` with what op holds, which is gone then. */
 void weir__pg_op_tell(weir__pgconn *c, weir__pgop *op);
+/* Asks for the number of the open transaction, without waiting for it. */
+void weir__pg_ask_xid(weir__pgconn *c);
 /* Would the statement stay done without the host's COMMIT, and was it sent? */
 bool weir__pg_op_writes(const weir__pgop *op);
 /* The connection is gone, and what the request was to do may have been done, though no answer has come. */

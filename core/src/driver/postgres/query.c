@@ -1,4 +1,5 @@
 /* Receiving. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -68,6 +69,10 @@ static bool take_success(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind
     case WEIR__STEP_RESET:
         weir__pg_reset_taken(c, op);
         break;
+    case WEIR__STEP_XID:
+        if (PQntuples(result) == 1 && c->base.tx == WEIR__TX_OPEN)
+            c->base.xid = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+        break;
     case WEIR__STEP_BEFORE:
         op->request->begun++;
         break;
@@ -126,6 +131,7 @@ static void take_error(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, 
         lose_mode(c, result);
         return;
     }
+    if (kind == WEIR__STEP_XID) return;
     if (kind == WEIR__STEP_GUARD || kind == WEIR__STEP_DEALLOCATE) {
         c->guard_ms = WEIR__PG_GUARD_UNKNOWN;
         return;
@@ -158,7 +164,7 @@ static void trip_end(weir__pgconn *c, weir__pgop *op) {
 }
 
 /* Whether the request shares, or has shared, its Sync. */
-static bool joins(const weir__pgop *op) { return op->request->readonly && !op->alone; }
+static bool joins(const weir__pgop *op) { return op->request && op->request->readonly && !op->alone; }
 
 static void lose_protocol(weir__pgconn *c, const char *what) {
     weir_error why = WEIR_ERROR_INIT;
@@ -184,6 +190,8 @@ static void take_step(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, P
         if (c->state != WEIR__PG_READY) return;
         if (kind == WEIR__STEP_SYNC)
             return; /* of the implicit COMMIT: it comes before the answer to the Sync */
+    } else if (status == PGRES_PIPELINE_ABORTED && op->request && op->request->chain) {
+        weir__pg_fail_chain(op); /* unless it knows an error of its own */
     } else if (status == PGRES_PIPELINE_ABORTED) {
         /* Of its own errors a request knows; of another one's, in its group, it does not. */
         op->aborted = op->aborted || (kind == WEIR__STEP_EXECUTE && op->error.code == WEIR_OK && joins(op));
@@ -191,7 +199,7 @@ static void take_step(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, P
         *kept = take_success(c, op, kind, result);
     }
     pop(c);
-    bool trip_over = synced || (op->grouped && kind == WEIR__STEP_EXECUTE);
+    bool trip_over = synced || op->grouped;
     if (trip_over && !op->steps && (op->describing || op->tail_sent)) trip_end(c, op);
 }
 

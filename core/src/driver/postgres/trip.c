@@ -74,7 +74,7 @@ bool weir__pg_send_sync(weir__pgconn *c, weir__pgop *op) {
 bool weir__pg_send_guard(weir__pgconn *c, weir__pgop *op, int64_t guard_ms) {
     char text[64];
     snprintf(text, sizeof text, "SET statement_timeout = %" PRId64, guard_ms);
-    op->guard_sent = guard_ms;
+    op->guard_sent = c->guard_ms = guard_ms;
     return weir__pg_send(c, op, text, WEIR__STEP_GUARD);
 }
 
@@ -273,11 +273,17 @@ static weir__tx tx_after(const weir__pgconn *c, const weir__request *request) {
 
 /* Whether it can be sent behind what is on its way: it need not know what comes of that. */
 static bool may_follow(const weir__pgconn *c, const weir__pgop *op) {
-    return !op->undo && !op->request->before_count && missing_guard(c, op->request->timeout_ms) < 0;
+    const weir__request *request = op->request;
+    if (op->undo || missing_guard(c, request->timeout_ms) >= 0) return false;
+    if (!request->chain) return !request->before_count;
+    /* Were its BEGIN to fail, it would be done outside of it: it goes in the same breath, or later. */
+    bool beginning = c->base.tx == WEIR__TX_NONE && c->ahead_tx == WEIR__TX_OPEN;
+    return c->grouped || (!beginning && !request->before_count);
 }
 
 static bool joins_group(const weir__pgop *op) {
     const weir__request *request = op->request;
+    if (request->chain) return !request->statement || !request->statement->many;
     return request->readonly && !op->alone && !request->before_count && !request->command &&
            request->statement && !request->statement->many;
 }
@@ -290,6 +296,15 @@ static bool close_group(weir__pgconn *c) {
     return weir__pg_send_sync(c, last);
 }
 
+void weir__pg_fail_chain(weir__pgop *op) {
+    const weir__report report = {.severity = "ERROR",
+                                 .sqlstate = "25P02",
+                                 .message =
+                                     "it was not run, since an earlier statement of the transaction has "
+                                     "failed"};
+    if (op->error.code == WEIR_OK) weir__fail_report(&op->error, &report);
+}
+
 /* The request's first messages. 1: sent; 0: it has ended by itself; -1: the connection is unusable. */
 static int send_head(weir__pgconn *c, weir__pgop *op) {
     const weir__request *request = op->request;
@@ -297,6 +312,7 @@ static int send_head(weir__pgconn *c, weir__pgop *op) {
     op->start_tx = c->ahead_tx;
     bool idle = !request->before_count && !request->command;
     if (!weir__pg_reserve(c)) weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
+    if (request->chain && c->broken) weir__pg_fail_chain(op);
     if (op->error.code != WEIR_OK || (request->statement && prepare(c, op) != WEIR_OK) ||
         (idle && !op->sets)) { /* an executemany of no sets */
         weir__pg_op_end(c, op);
@@ -346,7 +362,7 @@ static bool send_tail(weir__pgconn *c, weir__pgop *op, bool failed_here) {
         if (!weir__pg_send(c, op, command, WEIR__STEP_COMMAND)) return false;
     }
     op->tail_sent = true;
-    if (joins_group(op) && !failed_here && c->grouped + 1 < WEIR__PG_GROUP) {
+    if (joins_group(op) && !failed_here && (op->request->chain || c->grouped + 1 < WEIR__PG_GROUP)) {
         op->grouped = true;
         c->grouped++;
         return true;

@@ -286,8 +286,8 @@ static int run_all(weir__sqlite_conn *conn, const char *text, weir_error *error)
         const char *tail;
         int64_t affected;
         size_t length = strlen(text);
-        code = weir__sqlite_get(conn, text, length, weir__statement_hash(text, length), &prepared, &tail,
-                                error);
+        code =
+            weir__sqlite_get(conn, text, length, weir__statement_hash(text, length), &prepared, &tail, error);
         if (code != WEIR_OK) return code;
         code = run_once(conn, prepared, NULL, 0, NULL, &affected, error);
         weir__sqlite_put(prepared);
