@@ -31,7 +31,8 @@ typedef struct weir__pgenv {
     bool startup_refused;  /* a proxy takes none of it, and it is left out from now on */
     int64_t
         guard_ms; /* statement_timeout of a fresh connection; 0: this pool sets none and never changes it */
-    weir__link spares; /* states of requests, for later ones */
+    weir__pgtypes *types; /* what is known of the database's own types; NULL: nothing yet */
+    weir__link spares;    /* states of requests, for later ones */
     size_t spare_count;
     char *reset; /* the option's own SQL text: commands, each with its NUL; NULL when it is none */
     size_t reset_bytes;
@@ -262,6 +263,8 @@ void weir__pg_statements_forget(weir__pgconn *c);
 
 /* ---- result.c */
 weir_result *weir__pg_result_new(void);
+/* What its values need to know of the database's own types, for as long as it lives; types may be NULL. */
+void weir__pg_result_know(weir_result *result, const weir__pgtypes *types);
 /* Takes the rows over. */
 void weir__pg_result_set(weir_result *result, PGresult *rows);
 /* Whether there is a decoder for each column, in the form that it came in. */
