@@ -419,7 +419,8 @@ static int put_hstore(const weir__pgplace *at, const weir_value *value) {
 int weir__pg_put_nested(const weir__pgplace *at, const weir_value *value) {
     const weir__pgtype *type = weir__pg_type(weir__pg_known(at), at->type), *range;
     weir__pgplace base = *at;
-    if (!type || value->type == WEIR_TYPE_TEXT) return weir__pg_put_any(at, value);
+    if (!type || (value->type == WEIR_TYPE_TEXT && type->kind != WEIR__PG_DOMAIN))
+        return weir__pg_put_any(at, value);
     switch (type->kind) {
     case WEIR__PG_DOMAIN:
         base.type = base_of(at, at->type, &type);
