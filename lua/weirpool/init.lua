@@ -65,7 +65,8 @@ function Range:__tostring()
     end
     local left, right = self.lower_inc and "[" or "(", self.upper_inc and "]" or ")"
     local lower, upper = self.lower, self.upper
-    return left .. (lower == nil and "" or tostring(lower)) .. "," .. (upper == nil and "" or tostring(upper)) .. right
+    lower, upper = lower == nil and "" or tostring(lower), upper == nil and "" or tostring(upper)
+    return left .. lower .. "," .. upper .. right
 end
 
 --- A table as an array: {1, 2}, {{1, 2}, {3, 4}}; weirpool.null is NULL, and so is nil up to the field n.
@@ -80,7 +81,7 @@ function weirpool.array(list)
     return setmetatable(copy, Array)
 end
 
-local bounds = { lower = true, upper = true, lower_inc = true, upper_inc = true, empty = true }
+local range_fields = { lower = true, upper = true, lower_inc = true, upper_inc = true, empty = true }
 
 --- A range: {lower =, upper =, lower_inc = true, upper_inc = false, empty = false}; no bound is no end there.
 function weirpool.range(given)
@@ -89,8 +90,9 @@ function weirpool.range(given)
     end
     local range = { lower_inc = true, upper_inc = false, empty = false }
     for key, value in pairs(given) do
-        if not bounds[key] then
-            core.misuse("range: it has no " .. tostring(key) .. "; lower, upper, lower_inc, upper_inc and empty are known")
+        if not range_fields[key] then
+            local known = "; lower, upper, lower_inc, upper_inc and empty are known"
+            core.misuse("range: it has no " .. tostring(key) .. known)
         end
         range[key] = value
     end
