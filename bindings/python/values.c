@@ -58,8 +58,9 @@ PyObject *weir__py_from_value(weir__py_reader *reader, const weir_value *value) 
 
 PyObject *weir__py_cell(weir_result *result, size_t row, size_t column, const weir__py_codecs *codecs) {
     weir_value value;
-    weir__py_reader reader = {.codecs = codecs};
     int rc = weir_result_value(result, row, column, &value);
+    if (rc == WEIR_OK && value.type == WEIR_TYPE_INT) return PyLong_FromLongLong(value.as.integer);
+    weir__py_reader reader = {.codecs = codecs};
     PyObject *cell = rc == WEIR_OK ? weir__py_from_value(&reader, &value) : NULL;
     if (cell || reader.foreign) return cell;
     const char *name = weir_result_name(result, column);

@@ -60,7 +60,8 @@ _Address: _TypeAlias = _ipaddress.IPv4Address | _ipaddress.IPv6Address
 _Interface: _TypeAlias = _ipaddress.IPv4Interface | _ipaddress.IPv6Interface
 _Network: _TypeAlias = _ipaddress.IPv4Network | _ipaddress.IPv6Network
 _Scalar: _TypeAlias = (
-    None | bool | int | float | _Decimal | str | bytes | _Time | _UUID | _Address | _Interface | _Network | Range
+    None | bool | int | float | _Decimal | str | bytes
+    | _Time | _UUID | _Address | _Interface | _Network | Range
 )
 Value: _TypeAlias = _Scalar | list[_Any] | dict[str, _Any] | tuple[_Any, ...] | Record
 """What a cell of a row can be. date.max and .min, datetime.max and .min mean infinity, in parameters too."""

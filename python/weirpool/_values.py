@@ -93,9 +93,8 @@ class Range(_Frozen):
         """Below, at or above 0 as this one comes before, with or after the other."""
         if self.empty or other.empty:
             return other.empty - self.empty
-        return _compare_bounds(self.lower, other.lower, -1, other.lower_inc - self.lower_inc) or _compare_bounds(
-            self.upper, other.upper, 1, self.upper_inc - other.upper_inc
-        )
+        below = _compare_bounds(self.lower, other.lower, -1, other.lower_inc - self.lower_inc)
+        return below or _compare_bounds(self.upper, other.upper, 1, self.upper_inc - other.upper_inc)
 
     def __lt__(self, other: object) -> bool:
         return self._order(other) < 0 if isinstance(other, Range) else NotImplemented
@@ -141,14 +140,14 @@ class Json(_Frozen):
 class Codec(_Frozen):
     """How the values of a type are read and written, for create_pool(codecs={"schema.type": Codec(…)}).
 
-    decoder: gets the text (a str), or with format="binary" the server's binary form (bytes), and gives the value
-        that is to be in the row; without one the text or the bytes are. NULL stays None. What it raises is
-        raised by the call whose rows were read; the connection is not harmed.
+    decoder: gets the text (a str), or with format="binary" the server's binary form (bytes), and gives the
+        value that is to be in the row; without one the text or the bytes are. NULL stays None. What it raises
+        is raised by the call whose rows were read; the connection is not harmed.
     encoder: gets a parameter that is an instance of python_type, and gives a str, with format="binary" bytes.
         The parameter's type must be the codec's (or a domain over it). Values of other classes are written as
         without the codec.
-    format: "text" or "binary". The results of a statement have one format: a text codec has all the columns of its
-        statements come as text.
+    format: "text" or "binary". The results of a statement have one format: a text codec has all the columns of
+        its statements come as text. With statement_cache_size=0 nothing is decoded by codecs.
     """
 
     __slots__ = ("binary", "decoder", "encoder", "python_type")
@@ -170,7 +169,7 @@ class Codec(_Frozen):
             if function is not None and not callable(function):
                 raise TypeError(f"{name} must be a function or None, not {type(function).__name__}")
         if (encoder is None) != (python_type is None):
-            raise ValueError("encoder and python_type go together: the encoder writes the instances of that class")
+            raise ValueError("encoder and python_type go together: the one writes the instances of the other")
         if python_type is not None and not isinstance(python_type, type):
             raise TypeError(f"python_type must be a class, not {type(python_type).__name__}")
         set_ = object.__setattr__

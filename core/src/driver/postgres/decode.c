@@ -460,7 +460,7 @@ static int decode_text(weir__pgin *in, Oid type, const char *text, size_t length
 }
 
 int weir__pg_decode(weir__pgin *in, Oid type, int format, const char *data, size_t length, weir_value *out) {
-    const weir__pgtype *codec = weir__pg_codec_type(in->types, type);
+    const weir__pgtype *codec = in->types ? weir__pg_codec_type(in->types, type) : NULL;
     if (codec) {
         *out = (weir_value){.type = WEIR_TYPE_RAW,
                             .codec = (uint16_t)codec->codec,

@@ -75,8 +75,8 @@ static bool is_utf8(const char *text, size_t length) {
     return !((eight | last) & UINT64_C(0x8080808080808080)) || weir__utf8_valid(text, length);
 }
 
-static shape shape_of(Oid type, int format) {
-    if (format != 1) return SHAPE_OTHER;
+static shape shape_of(const weir__pgtypes *types, Oid type, int format) {
+    if (format != 1 || weir__pg_codec_type(types, type)) return SHAPE_OTHER;
     switch (type) {
     case WEIR__OID_BOOL:
         return SHAPE_BOOL;
@@ -203,7 +203,7 @@ void weir__pg_result_set(weir_result *result, PGresult *pg) {
     result->rows = (size_t)PQntuples(pg);
     result->columns = (size_t)PQnfields(pg);
     for (int c = 0; result->rows && c < SHAPES && (size_t)c < result->columns; c++)
-        rows->shapes[c] = (unsigned char)shape_of(PQftype(pg, c), PQfformat(pg, c));
+        rows->shapes[c] = (unsigned char)shape_of(rows->types, PQftype(pg, c), PQfformat(pg, c));
     result->affected = affected_by(pg);
     set_tag(result, pg);
 }
