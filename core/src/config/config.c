@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -232,13 +233,53 @@ static int check_url(const char *url, weir_error *error) {
 
 /* ---- codecs */
 
+static bool is_letter(char c, bool first) {
+    if ((unsigned char)c >= 0x80) return true;
+    if ((c >= '0' && c <= '9') || c == '$') return !first;
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+static bool is_number(const char *text) {
+    return text[strspn(text, "0123456789")] == '\0' && strtoull(text, NULL, 10) <= UINT32_MAX &&
+           strlen(text) <= 10;
+}
+
+/* What follows a name's first part, or what is wrong there. */
+static const char *skip_part(const char *p) {
+    static const char bad[] = "-";
+    if (*p != '"') {
+        const char *start = p;
+        while (is_letter(*p, p == start)) p++;
+        return p == start ? bad : p;
+    }
+    for (const char *start = ++p; *p; p++) { /* two quotes are one */
+        if (*p == '"' && *++p != '"') return p == start + 1 ? bad : p;
+    }
+    return bad;
+}
+
+/* type, schema.type, "Schema"."Type", or an oid: anything else would make the server refuse the question. */
+static bool is_type_name(const char *name) {
+    if (!*name || is_number(name)) return *name != '\0';
+    for (int parts = 1; parts <= 2; parts++) {
+        name = skip_part(name);
+        if (*name != '.') break;
+        name++;
+    }
+    return *name == '\0';
+}
+
 static int check_codecs(const weir_options *options, weir_error *error) {
     if (options->codec_count > UINT16_MAX || (options->codec_count && !options->codecs))
         return weir__fail(error, WEIR_EOPTION, "codecs: give at most 65535 of them");
     for (size_t i = 0; i < options->codec_count; i++) {
         const char *type = options->codecs[i].type;
-        if (!type || !*type)
-            return weir__fail(error, WEIR_EOPTION, "codecs: a type has no name: give \"schema.type\"");
+        if (!type || !is_type_name(type))
+            return weir__fail(
+                error, WEIR_EOPTION,
+                "codecs: \"%.100s\" is no type's name: give \"schema.type\", as \"public.mood\" or "
+                "\"pg_catalog.float8\", or an oid",
+                type ? type : "");
         for (size_t j = 0; j < i; j++)
             if (strcmp(type, options->codecs[j].type) == 0)
                 return weir__fail(error, WEIR_EOPTION, "codecs: %.100s stands there twice: keep one", type);

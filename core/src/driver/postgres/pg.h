@@ -263,8 +263,8 @@ void weir__pg_statements_forget(weir__pgconn *c);
 
 /* ---- result.c */
 weir_result *weir__pg_result_new(void);
-/* What its values need to know of the database's own types, for as long as it lives; types may be NULL. Before
-   the rows are set. */
+/* What its values need to know of the database's own types, for as long as it lives; types may be NULL.
+   Before the rows are set. */
 void weir__pg_result_know(weir_result *result, const weir__pgtypes *types);
 /* Takes the rows over. */
 void weir__pg_result_set(weir_result *result, PGresult *rows);
