@@ -433,6 +433,9 @@ START_TEST(survives_lack_of_memory) {
     long live = weir__alloc_live(), k = 0, taken = 0;
     weir_options_init(&options);
     options.url = ladders[_i / 2].url;
+    const weir_codec codecs[] = {{"a.b", true}, {"23", false}};
+    options.codecs = codecs;
+    options.codec_count = 2;
     options.server_settings = settings;
     do {
         weir__alloc_fail_at(++k, sticky);

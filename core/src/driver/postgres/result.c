@@ -208,9 +208,9 @@ void weir__pg_result_set(weir_result *result, PGresult *pg) {
     set_tag(result, pg);
 }
 
-bool weir__pg_rows_are_legible(const PGresult *rows) {
+bool weir__pg_rows_are_legible(const weir__pgtypes *types, const PGresult *rows) {
     for (int i = 0; i < PQnfields(rows); i++)
-        if (PQfformat(rows, i) == 1 && !weir__pg_has_binary(NULL, PQftype(rows, i))) return false;
+        if (PQfformat(rows, i) == 1 && !weir__pg_has_binary(types, PQftype(rows, i))) return false;
     return true;
 }
 
