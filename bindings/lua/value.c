@@ -59,23 +59,8 @@ int weir__lua_null(lua_State *L) {
     return 1;
 }
 
-/* A table with a table for each item, down to the last dimension. */
-static void push_dimension(lua_State *L, const weir_array *array, int dimension, const weir_value **next) {
-    int length = array->dimensions ? array->lengths[dimension] : 0;
-    luaL_checkstack(L, 4, "too many dimensions");
-    lua_createtable(L, length, 0);
-    for (int i = 1; i <= length; i++) {
-        if (dimension + 1 < array->dimensions)
-            push_dimension(L, array, dimension + 1, next);
-        else
-            weir__lua_push_value(L, (*next)++);
-        lua_rawseti(L, -2, i);
-    }
-}
-
 void weir__lua_push_value(lua_State *L, const weir_value *value) {
     char text[WEIR_VALUE_TEXT];
-    const weir_value *next;
     switch (value->type) {
     case WEIR_TYPE_NULL:
         lua_pushlightuserdata(L, NULL);
@@ -94,6 +79,8 @@ void weir__lua_push_value(lua_State *L, const weir_value *value) {
     case WEIR_TYPE_BYTES:
     case WEIR_TYPE_INET:
     case WEIR_TYPE_CIDR:
+    case WEIR_TYPE_JSON:
+    case WEIR_TYPE_RAW:
         lua_pushlstring(L, value->as.bytes.data, value->as.bytes.length);
         break;
     case WEIR_TYPE_DATE:
@@ -106,8 +93,11 @@ void weir__lua_push_value(lua_State *L, const weir_value *value) {
         lua_pushlstring(L, text, weir_value_text(value, text));
         break;
     case WEIR_TYPE_ARRAY:
-        next = value->as.array->items;
-        push_dimension(L, value->as.array, 0, &next);
+    case WEIR_TYPE_RANGE:
+    case WEIR_TYPE_MULTIRANGE:
+    case WEIR_TYPE_RECORD:
+    case WEIR_TYPE_MAP:
+        weir__lua_push_nested(L, value);
         break;
     }
 }
@@ -160,7 +150,7 @@ static bool cdata_value(lua_State *L, int index, weir_value *value) {
     return true;
 }
 
-static bool has_metatable(lua_State *L, int index, const char *name) {
+bool weir__lua_has_metatable(lua_State *L, int index, const char *name) {
     if (!lua_getmetatable(L, index)) return false;
     weir__lua_push_metatable(L, name);
     bool same = lua_rawequal(L, -1, -2);
@@ -170,8 +160,8 @@ static bool has_metatable(lua_State *L, int index, const char *name) {
 
 /* weirpool.bytes(text), weirpool.numeric(text): leaves the text on the stack. */
 static bool wrapped_value(lua_State *L, int index, weir_value *value) {
-    bool bytes = has_metatable(L, index, "bytes");
-    if (!bytes && !has_metatable(L, index, "numeric")) return false;
+    bool bytes = weir__lua_has_metatable(L, index, "bytes");
+    if (!bytes && !weir__lua_has_metatable(L, index, "numeric")) return false;
     lua_rawgeti(L, index, 1);
     if (lua_type(L, -1) != LUA_TSTRING) return false;
     *value = text_value(L, -1, WEIR_TYPE_BYTES);
@@ -179,36 +169,36 @@ static bool wrapped_value(lua_State *L, int index, weir_value *value) {
     return true;
 }
 
-void weir__lua_add(lua_State *L, int index, weir_statement *statement, int number) {
-    weir_value value = {.type = WEIR_TYPE_NULL};
-    int top = lua_gettop(L);
-    bool known = true;
+bool weir__lua_to_value(lua_State *L, int index, int number, weir_value *value) {
+    *value = (weir_value){.type = WEIR_TYPE_NULL};
     switch (lua_type(L, index)) {
     case LUA_TNIL:
-        break;
+        return true;
     case LUA_TBOOLEAN:
-        value.type = WEIR_TYPE_BOOL;
-        value.as.boolean = lua_toboolean(L, index);
-        break;
+        value->type = WEIR_TYPE_BOOL;
+        value->as.boolean = lua_toboolean(L, index);
+        return true;
     case LUA_TNUMBER:
-        value = number_value(L, index);
-        break;
+        *value = number_value(L, index);
+        return true;
     case LUA_TSTRING:
-        value = text_value(L, index, WEIR_TYPE_TEXT);
-        break;
+        *value = text_value(L, index, WEIR_TYPE_TEXT);
+        return true;
     case LUA_TLIGHTUSERDATA:
-        known = weir__lua_is_null(L, index);
-        break;
+        return weir__lua_is_null(L, index);
     case LUA_TTABLE:
-        known = wrapped_value(L, index, &value);
-        break;
+        return wrapped_value(L, index, value) || weir__lua_to_nested(L, index, number, value);
     case TYPE_CDATA:
-        known = cdata_value(L, index, &value);
-        break;
+        return cdata_value(L, index, value);
     default:
-        known = false;
+        return false;
     }
-    if (!known)
+}
+
+void weir__lua_add(lua_State *L, int index, weir_statement *statement, int number) {
+    weir_value value;
+    int top = lua_gettop(L);
+    if (!weir__lua_to_value(L, index, number, &value))
         weir__lua_misuse(L, "parameter %d: a %s cannot be the value of a parameter", number,
                          luaL_typename(L, index));
     weir_statement_add(statement, &value);

@@ -66,7 +66,8 @@ int weir__lua_fail(lua_State *L, weir_error *error);
 int weir__lua_misuse(lua_State *L, const char *format, ...) WEIR_PRINTF(2, 3);
 /* The frame outside this package that made the call; false when there is none. "nSl" are filled in. */
 bool weir__lua_caller(lua_State *L, lua_Debug *out);
-/* The metatable of that name, made when it is wanted first: "error", "bytes", "numeric". */
+/* The metatable of that name, made when it is wanted first: "error", "bytes", "numeric", "array",
+ * "range". */
 void weir__lua_push_metatable(lua_State *L, const char *name);
 int weir__lua_metatable(lua_State *L);
 int weir__lua_raise(lua_State *L); /* (message): a misuse that was found in Lua */
@@ -81,12 +82,21 @@ bool weir__lua_to_integer(lua_State *L, int index, int64_t *out);
 int64_t weir__lua_check_integer(lua_State *L, int index, const char *what, int64_t most);
 bool weir__lua_is_null(lua_State *L, int index); /* weirpool.null */
 void weir__lua_push_value(lua_State *L, const weir_value *value);
+/* The parameter's value; false: it cannot be one. `number`: for messages. What it borrows from is left on the
+ * stack. */
+bool weir__lua_to_value(lua_State *L, int index, int number, weir_value *value);
+bool weir__lua_has_metatable(lua_State *L, int index, const char *name);
 /* Adds the parameter; raises an error for a value that cannot be one. `number`: for the message. */
 void weir__lua_add(lua_State *L, int index, weir_statement *statement, int number);
 /* Float seconds to milliseconds. nil: WEIR_TIMEOUT_DEFAULT; false, null: -1. Raises an error for anything
  * else. */
 int64_t weir__lua_to_timeout(lua_State *L, int index, const char *what, bool zero);
 int weir__lua_null(lua_State *L);
+
+/* ---- nested.c: arrays, ranges, records, maps */
+void weir__lua_push_nested(lua_State *L, const weir_value *value);
+/* weirpool.array, weirpool.range; as weir__lua_to_value. */
+bool weir__lua_to_nested(lua_State *L, int index, int number, weir_value *value);
 
 /* ---- rows.c */
 enum weir_lua_shape {

@@ -87,7 +87,7 @@ static PyObject *single_value(weir__py_call *call, weir_result *result) {
     if (column < 0 || (size_t)column >= columns)
         return weir__py_fail(WEIR_EINVAL, "there is no column %zd: the result has %zu", call->column,
                              columns);
-    return weir__py_cell(result, 0, (size_t)column);
+    return weir__py_cell(result, 0, (size_t)column, &call->pool->codecs);
 }
 
 static PyObject *from_result(weir__py_call *call, weir_result *result) {
@@ -103,9 +103,9 @@ static PyObject *from_result(weir__py_call *call, weir_result *result) {
         return single_value(call, result);
     case WEIR__PY_FETCHROW:
         if (weir_result_rows(result) == 0) Py_RETURN_NONE;
-        return weir__py_record(result, 0);
+        return weir__py_record(result, 0, &call->pool->codecs);
     default:
-        return weir__py_records(result);
+        return weir__py_records(result, &call->pool->codecs);
     }
 }
 
@@ -207,8 +207,8 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
     if (weir__py_milliseconds("timeout", values[0], false, &call->timeout_ms) < 0) return -1;
     if (column && parse_column(values[column], &call->column) < 0) return -1;
     if (readonly && parse_flag("readonly", values[readonly], &call->readonly) < 0) return -1;
-    call->statement = many ? weir__py_statement_many(arguments[0], arguments[1])
-                           : weir__py_statement(arguments[0], arguments + 1, count - 1);
+    call->statement = many ? weir__py_statement_many(arguments[0], arguments[1], &pool->codecs)
+                           : weir__py_statement(arguments[0], arguments + 1, count - 1, &pool->codecs);
     if (!call->statement) return -1;
     call->pool = (PoolObject *)Py_NewRef((PyObject *)pool);
     call->session = (SessionObject *)Py_XNewRef((PyObject *)session);

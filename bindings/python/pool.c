@@ -62,7 +62,7 @@ static int set_hook(PyObject **hook, const char *name, PyObject *object) {
 }
 
 static int pool_fill(PoolObject *pool, PyObject *url, PyObject *options, PyObject *settings,
-                     PyObject *hooks[2]) {
+                     PyObject *hooks[2], PyObject *codecs) {
     weir_options_init(&pool->options);
     pool->kept = PyList_New(0);
     pool->engine = weir__py_engine(pool);
@@ -72,20 +72,21 @@ static int pool_fill(PoolObject *pool, PyObject *url, PyObject *options, PyObjec
     if (set_hook(&pool->init, "init", hooks[0]) < 0 || set_hook(&pool->setup, "setup", hooks[1]) < 0)
         return -1;
     pool->options.init_hook = pool->init != NULL;
+    if (weir__py_set_codecs(&pool->codecs, codecs, &pool->options, &pool->codec_array) < 0) return -1;
     return set_server_settings(pool, settings) < 0 ? -1 : set_options(pool, options);
 }
 
 static PyObject *pool_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"url", "options", "server_settings", "init", "setup", NULL};
-    PyObject *url, *options, *settings = Py_None, *hooks[2] = {Py_None, Py_None};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO!|OOO:Pool", names, &url, &PyDict_Type, &options,
-                                     &settings, &hooks[0], &hooks[1]))
+    static char *names[] = {"url", "options", "server_settings", "init", "setup", "codecs", NULL};
+    PyObject *url, *options, *settings = Py_None, *hooks[2] = {Py_None, Py_None}, *codecs = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO!|OOOO:Pool", names, &url, &PyDict_Type,
+                                     &options, &settings, &hooks[0], &hooks[1], &codecs))
         return NULL;
     PoolObject *pool = (PoolObject *)type->tp_alloc(type, 0);
     if (!pool) return NULL;
     pool->sync = PyType_IsSubtype(type, weir__py.sync_pool);
     pool->closed = true; /* what is not whole needs no warning */
-    if (pool_fill(pool, url, options, settings, hooks) < 0) {
+    if (pool_fill(pool, url, options, settings, hooks, codecs) < 0) {
         Py_DECREF((PyObject *)pool);
         return NULL;
     }
@@ -250,6 +251,8 @@ static int pool_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(pool->init);
     Py_VISIT(pool->setup);
     Py_VISIT(pool->kept);
+    Py_VISIT(pool->codecs.list);
+    Py_VISIT(pool->codecs.encoders);
     return 0;
 }
 
@@ -257,6 +260,8 @@ static int pool_clear(PyObject *self) {
     PoolObject *pool = (PoolObject *)self;
     Py_CLEAR(pool->init);
     Py_CLEAR(pool->setup);
+    Py_CLEAR(pool->codecs.list);
+    Py_CLEAR(pool->codecs.encoders);
     return 0;
 }
 
@@ -290,6 +295,7 @@ static void pool_dealloc(PyObject *self) {
     Py_CLEAR(pool->engine);
     pool_clear(self);
     PyMem_Free(pool->settings);
+    PyMem_Free(pool->codec_array);
     Py_CLEAR(pool->kept);
     type->tp_free(self);
     Py_DECREF(type);

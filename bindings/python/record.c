@@ -1,7 +1,7 @@
 /*
  * Record: a row. A tuple that knows its columns' names; the names are shared by all rows of a result, and by
- * results of the same shape. Rows hold nothing but atoms (numbers, text, bytes), so the garbage collector
- * need not see them.
+ * results of the same shape. Rows hold nothing that leads back to them (numbers, text, lists of these …)
+ * unless the user puts it there, so the garbage collector need not see them.
  */
 #include "weir_py.h"
 
@@ -99,33 +99,43 @@ static PyType_Spec columns_spec = {"weirpool._core.Columns", sizeof(ColumnsObjec
                                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
                                    columns_slots};
 
-static bool same_columns(const ColumnsObject *columns, const weir_result *result, size_t count) {
-    if (!columns || (size_t)PyTuple_GET_SIZE(columns->names) != count) return false;
-    for (size_t i = 0; i < count; i++) {
+/* Where names come from: a result's columns, or a list's fields. */
+typedef struct source {
+    const weir_result *result; /* or NULL */
+    const char *const *names;
+    size_t count;
+} source;
+
+static const char *name_at(const source *from, size_t i) {
+    return from->result ? weir_result_name(from->result, i) : from->names[i];
+}
+
+static bool same_columns(const ColumnsObject *columns, const source *from) {
+    if (!columns || (size_t)PyTuple_GET_SIZE(columns->names) != from->count) return false;
+    for (size_t i = 0; i < from->count; i++) {
         const char *name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(columns->names, i)); /* kept in the str */
         if (!name) {
             PyErr_Clear();
             return false;
         }
-        if (strcmp(name, weir_result_name(result, i)) != 0) return false;
+        if (strcmp(name, name_at(from, i)) != 0) return false;
     }
     return true;
 }
 
 /* Borrowed from the table of kept ones. */
-static ColumnsObject *columns_of(const weir_result *result) {
-    size_t count = weir_result_columns(result);
+static ColumnsObject *columns_from(const source *from) {
     uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < count; i++)
-        for (const char *c = weir_result_name(result, i);; c++) {
+    for (size_t i = 0; i < from->count; i++)
+        for (const char *c = name_at(from, i);; c++) {
             hash = (hash ^ (unsigned char)*c) * 16777619u;
             if (!*c) break;
         }
     ColumnsObject **place = &kept[(hash ^ hash >> 16) & (COLUMNS_KEPT - 1)];
-    if (same_columns(*place, result, count)) return *place;
-    PyObject *names = PyTuple_New((Py_ssize_t)count);
-    for (size_t i = 0; names && i < count; i++) {
-        const char *name = weir_result_name(result, i);
+    if (same_columns(*place, from)) return *place;
+    PyObject *names = PyTuple_New((Py_ssize_t)from->count);
+    for (size_t i = 0; names && i < from->count; i++) {
+        const char *name = name_at(from, i);
         PyObject *text = PyUnicode_DecodeUTF8(name, (Py_ssize_t)strlen(name), "surrogateescape");
         if (text) PyUnicode_InternInPlace(&text);
         if (text)
@@ -136,6 +146,11 @@ static ColumnsObject *columns_of(const weir_result *result) {
     ColumnsObject *columns = names ? columns_new(names) : NULL;
     if (columns) Py_XSETREF(*place, columns);
     return columns;
+}
+
+static ColumnsObject *columns_of(const weir_result *result) {
+    source from = {.result = result, .count = weir_result_columns(result)};
+    return columns_from(&from);
 }
 
 /* ---- Record: making ---- */
@@ -149,20 +164,49 @@ static RecordObject *record_new(ColumnsObject *columns) {
     return record;
 }
 
-static RecordObject *record_fill(RecordObject *record, weir_result *result, size_t row) {
+static RecordObject *record_fill(RecordObject *record, weir_result *result, size_t row,
+                                 const weir__py_codecs *codecs) {
     for (Py_ssize_t i = 0; record && i < Py_SIZE(record); i++) {
-        record->values[i] = weir__py_cell(result, row, (size_t)i);
+        record->values[i] = weir__py_cell(result, row, (size_t)i, codecs);
         if (!record->values[i]) Py_CLEAR(record);
     }
     return record;
 }
 
-PyObject *weir__py_record(weir_result *result, size_t row) {
+PyObject *weir__py_record(weir_result *result, size_t row, const weir__py_codecs *codecs) {
     ColumnsObject *columns = columns_of(result);
-    return columns ? (PyObject *)record_fill(record_new(columns), result, row) : NULL;
+    return columns ? (PyObject *)record_fill(record_new(columns), result, row, codecs) : NULL;
 }
 
-PyObject *weir__py_records(weir_result *result) {
+static PyObject *plain_row(weir__py_reader *reader, const weir_list *list) {
+    PyObject *tuple = PyTuple_New((Py_ssize_t)list->count);
+    for (size_t i = 0; tuple && i < list->count; i++) {
+        PyObject *item = weir__py_from_value(reader, &list->items[i]);
+        if (item)
+            PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, item);
+        else
+            Py_CLEAR(tuple);
+    }
+    return tuple;
+}
+
+PyObject *weir__py_row(weir__py_reader *reader, const weir_list *list) {
+    if (!list->names) return plain_row(reader, list);
+    source from = {.names = list->names, .count = list->count};
+    ColumnsObject *columns = columns_from(&from);
+    RecordObject *record = columns ? record_new(columns) : NULL;
+    for (size_t i = 0; record && i < list->count; i++) {
+        record->values[i] = weir__py_from_value(reader, &list->items[i]);
+        if (!record->values[i]) Py_CLEAR(record);
+    }
+    return (PyObject *)record;
+}
+
+PyObject *const *weir__py_record_values(PyObject *object) {
+    return Py_IS_TYPE(object, weir__py.record) ? ((RecordObject *)object)->values : NULL;
+}
+
+PyObject *weir__py_records(weir_result *result, const weir__py_codecs *codecs) {
     size_t rows = weir_result_rows(result);
     ColumnsObject *columns = rows ? columns_of(result) : NULL;
     if (rows && !columns) return NULL;
@@ -170,7 +214,7 @@ PyObject *weir__py_records(weir_result *result) {
     if (!list) return NULL;
     Py_XINCREF((PyObject *)columns); /* a finalizer's own query may take its place in the table */
     for (size_t row = 0; list && row < rows; row++) {
-        RecordObject *record = record_fill(record_new(columns), result, row);
+        RecordObject *record = record_fill(record_new(columns), result, row, codecs);
         if (record)
             PyList_SET_ITEM(list, (Py_ssize_t)row, (PyObject *)record);
         else

@@ -25,13 +25,14 @@ ALSO = {"OutOfMemory": "MemoryError", "ArgumentError": "ValueError", "PoolTimeou
 OPTION_TYPES = ["int", "float", "bool", "str"]
 
 POOL = """
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Literal, TypeVar
 
 from . import _core
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._types import Snapshot
+from ._values import Codec
 
 _T = TypeVar("_T")
 
@@ -88,6 +89,7 @@ def {function}(
     init: Callable[[{connection}], {answer}] | None = None,
     setup: Callable[[{connection}], {answer}] | None = None,
     server_settings: dict[str, str] | None = None,
+    codecs: Mapping[str | int, Codec] | None = None,
 {options}
 ) -> {pool}: ...
 """

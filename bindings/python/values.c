@@ -17,7 +17,7 @@ static PyObject *from_numeric(const weir_value *value) {
     return number;
 }
 
-PyObject *weir__py_from_value(const weir_value *value) {
+PyObject *weir__py_from_value(weir__py_reader *reader, const weir_value *value) {
     switch (value->type) {
     case WEIR_TYPE_NULL:
         return Py_NewRef(Py_None);
@@ -44,19 +44,29 @@ PyObject *weir__py_from_value(const weir_value *value) {
     case WEIR_TYPE_CIDR:
         break;
     case WEIR_TYPE_ARRAY:
-        return weir__py_from_array(value->as.array);
+        return weir__py_from_array(reader, value->as.array);
+    case WEIR_TYPE_JSON:
+    case WEIR_TYPE_RANGE:
+    case WEIR_TYPE_MULTIRANGE:
+    case WEIR_TYPE_RECORD:
+    case WEIR_TYPE_MAP:
+    case WEIR_TYPE_RAW:
+        return weir__py_from_nested(reader, value);
     }
     return weir__py_from_kind(value);
 }
 
-PyObject *weir__py_cell(weir_result *result, size_t row, size_t column) {
+PyObject *weir__py_cell(weir_result *result, size_t row, size_t column, const weir__py_codecs *codecs) {
     weir_value value;
     int rc = weir_result_value(result, row, column, &value);
-    PyObject *cell = rc == WEIR_OK ? weir__py_from_value(&value) : NULL;
-    if (cell) return cell;
+    if (rc == WEIR_OK && value.type == WEIR_TYPE_INT) return PyLong_FromLongLong(value.as.integer);
+    weir__py_reader reader = {.codecs = codecs};
+    PyObject *cell = rc == WEIR_OK ? weir__py_from_value(&reader, &value) : NULL;
+    if (cell || reader.foreign) return cell;
     const char *name = weir_result_name(result, column);
     if (rc != WEIR_OK) return weir__py_fail(rc, "row %zu, column '%s': %s", row, name, weir_error_text(rc));
-    if (!PyErr_ExceptionMatches(PyExc_ValueError) && !PyErr_ExceptionMatches(PyExc_OverflowError))
+    if (!PyErr_ExceptionMatches(PyExc_ValueError) && !PyErr_ExceptionMatches(PyExc_OverflowError) &&
+        !PyErr_ExceptionMatches(PyExc_RecursionError))
         return NULL;
     PyObject *type, *why, *traceback;
     PyErr_Fetch(&type, &why, &traceback);
@@ -111,16 +121,17 @@ static int to_text(Py_ssize_t number, weir_type type, PyObject *object, weir_val
 }
 
 /* An int of more than 64 bits, or a Decimal: its text. */
-static int to_number(Py_ssize_t number, PyObject *object, weir_value *out, PyObject **keep) {
-    *keep = PyLong_Check(object) ? PyLong_Type.tp_repr(object) : PyObject_Str(object);
-    if (!*keep) return refuse(number, "is a number of too many digits");
-    return to_text(number, WEIR_TYPE_NUMERIC, *keep, out);
+static int to_number(weir__py_writer *writer, PyObject *object, weir_value *out) {
+    PyObject *text = PyLong_Check(object) ? PyLong_Type.tp_repr(object) : PyObject_Str(object);
+    if (!text) return refuse(writer->number, "is a number of too many digits");
+    if (weir__py_hold(writer, text) < 0) return -1;
+    return to_text(writer->number, WEIR_TYPE_NUMERIC, text, out);
 }
 
-static int to_int(Py_ssize_t number, PyObject *object, weir_value *out, PyObject **keep) {
+static int to_int(weir__py_writer *writer, PyObject *object, weir_value *out) {
     int overflow;
     *out = (weir_value){.type = WEIR_TYPE_INT, .as.integer = PyLong_AsLongLongAndOverflow(object, &overflow)};
-    if (overflow) return to_number(number, object, out, keep);
+    if (overflow) return to_number(writer, object, out);
     return out->as.integer == -1 && PyErr_Occurred() ? -1 : 0;
 }
 
@@ -129,43 +140,72 @@ static void to_bytes(PyObject *object, weir_value *out) {
                         .as.bytes = {PyBytes_AS_STRING(object), (size_t)PyBytes_GET_SIZE(object)}};
 }
 
-static int to_other(Py_ssize_t number, PyObject *object, weir_value *out, PyObject **keep) {
-    PyObject *type = decimal_type();
+static int to_other(weir__py_writer *writer, PyObject *object, weir_value *out) {
+    PyObject *type = decimal_type(), *keep = NULL;
     int is_decimal = type ? PyObject_IsInstance(object, type) : -1;
     if (is_decimal < 0) return -1;
-    if (is_decimal) return to_number(number, object, out, keep);
-    int known = weir__py_to_kind(object, out, keep);
-    if (known > 0) return 0;
-    if (known < 0) return refuse_raised(number);
+    if (is_decimal) return to_number(writer, object, out);
+    int known = weir__py_to_kind(object, out, &keep);
+    if (keep && weir__py_hold(writer, keep) < 0) return -1;
+    if (known < 0) return refuse_raised(writer->number);
+    if (known == 0) known = weir__py_to_nested(writer, object, out);
+    if (known) return known < 0 ? -1 : 0;
     weir__py_fail(
         WEIR_EINVAL,
         "parameter $%zd is of type %s, which cannot be sent; None, bool, int, float, Decimal, str, bytes, "
-        "bytearray, memoryview, date, time, datetime, timedelta, UUID, ipaddress' and lists of these can",
-        number, Py_TYPE(object)->tp_name);
+        "bytearray, memoryview, date, time, datetime, timedelta, UUID, ipaddress', Range, Json, dicts, and "
+        "lists and tuples of these can",
+        writer->number, Py_TYPE(object)->tp_name);
     return -1;
 }
 
-int weir__py_to_value(Py_ssize_t number, PyObject *object, weir_value *out, PyObject **keep) {
+int weir__py_to_value(weir__py_writer *writer, PyObject *object, weir_value *out) {
     *out = (weir_value){.type = WEIR_TYPE_NULL};
-    if (PyUnicode_Check(object)) return to_text(number, WEIR_TYPE_TEXT, object, out);
+    if (writer->codecs && writer->codecs->encoders) {
+        int written = weir__py_encode(writer, object, out);
+        if (written) return written < 0 ? -1 : 0;
+    }
+    if (PyUnicode_Check(object)) return to_text(writer->number, WEIR_TYPE_TEXT, object, out);
     if (PyBool_Check(object)) {
         out->type = WEIR_TYPE_BOOL;
         out->as.boolean = object == Py_True;
     } else if (PyLong_Check(object)) {
-        return to_int(number, object, out, keep);
+        return to_int(writer, object, out);
     } else if (PyFloat_Check(object)) {
         out->type = WEIR_TYPE_FLOAT;
         out->as.real = PyFloat_AS_DOUBLE(object);
     } else if (PyBytes_Check(object)) {
         to_bytes(object, out);
     } else if (PyByteArray_Check(object) || PyMemoryView_Check(object)) {
-        *keep = PyBytes_FromObject(object);
-        if (!*keep) return refuse(number, "is a buffer that cannot be read");
-        to_bytes(*keep, out);
+        PyObject *bytes = PyBytes_FromObject(object);
+        if (!bytes) return refuse(writer->number, "is a buffer that cannot be read");
+        if (weir__py_hold(writer, bytes) < 0) return -1;
+        to_bytes(bytes, out);
+    } else if (PyList_Check(object)) {
+        return weir__py_list_value(writer, object, out);
+    } else if (PyTuple_Check(object) || PyDict_Check(object)) {
+        return weir__py_to_nested(writer, object, out) < 0 ? -1 : 0;
     } else if (object != Py_None) {
-        return to_other(number, object, out, keep);
+        return to_other(writer, object, out);
     }
     return 0;
+}
+
+int weir__py_hold(weir__py_writer *writer, PyObject *object) {
+    if (!object) return -1;
+    if (!writer->first) {
+        writer->first = object;
+        return 0;
+    }
+    if (!writer->more) writer->more = PyList_New(0);
+    int rc = writer->more ? PyList_Append(writer->more, object) : -1;
+    Py_DECREF(object);
+    return rc;
+}
+
+void weir__py_writer_end(weir__py_writer *writer) {
+    Py_CLEAR(writer->first);
+    Py_CLEAR(writer->more);
 }
 
 /* Without a copy of our own, if it is contiguous. False: it is not, and nothing was added. */
@@ -181,16 +221,17 @@ static bool add_buffer(weir_statement *statement, PyObject *object) {
     return true;
 }
 
-static int add(weir_statement *statement, Py_ssize_t number, PyObject *object) {
+static int add(weir_statement *statement, Py_ssize_t number, PyObject *object,
+               const weir__py_codecs *codecs) {
     weir_value value;
     bool quick = PyUnicode_Check(object) || PyLong_Check(object); /* the checks below cost more */
-    if (PyList_Check(object) || PyTuple_Check(object)) return weir__py_add_array(statement, number, object);
-    if (!quick && (PyByteArray_Check(object) || PyMemoryView_Check(object)) && add_buffer(statement, object))
+    if (!quick && !codecs->encoders && (PyByteArray_Check(object) || PyMemoryView_Check(object)) &&
+        add_buffer(statement, object))
         return 0;
-    PyObject *keep = NULL;
-    int rc = weir__py_to_value(number, object, &value, &keep);
+    weir__py_writer writer = {.number = number, .codecs = codecs};
+    int rc = weir__py_to_value(&writer, object, &value);
     if (rc == 0) weir_statement_add(statement, &value);
-    Py_XDECREF(keep);
+    weir__py_writer_end(&writer);
     return rc;
 }
 
@@ -213,17 +254,18 @@ static weir_statement *begin_statement(PyObject *sql) {
     return statement;
 }
 
-weir_statement *weir__py_statement(PyObject *sql, PyObject *const *arguments, Py_ssize_t count) {
+weir_statement *weir__py_statement(PyObject *sql, PyObject *const *arguments, Py_ssize_t count,
+                                   const weir__py_codecs *codecs) {
     weir_statement *statement = begin_statement(sql);
     for (Py_ssize_t i = 0; statement && i < count; i++) {
-        if (add(statement, i + 1, arguments[i]) == 0) continue;
+        if (add(statement, i + 1, arguments[i], codecs) == 0) continue;
         weir_statement_unref(statement);
         return NULL;
     }
     return statement;
 }
 
-static int add_set(weir_statement *statement, PyObject *item) {
+static int add_set(weir_statement *statement, PyObject *item, const weir__py_codecs *codecs) {
     if (PyUnicode_Check(item) || PyBytes_Check(item) || PyByteArray_Check(item)) {
         weir__py_fail(WEIR_EINVAL, "each set of parameters must be a sequence of values, not %s",
                       Py_TYPE(item)->tp_name);
@@ -241,21 +283,21 @@ static int add_set(weir_statement *statement, PyObject *item) {
     int rc = 0;
     for (Py_ssize_t i = 0; rc == 0 && i < PySequence_Fast_GET_SIZE(set); i++) {
         PyObject *value = Py_NewRef(PySequence_Fast_GET_ITEM(set, i));
-        rc = add(statement, i + 1, value);
+        rc = add(statement, i + 1, value, codecs);
         Py_DECREF(value);
     }
     Py_DECREF(set);
     return rc;
 }
 
-weir_statement *weir__py_statement_many(PyObject *sql, PyObject *sets) {
+weir_statement *weir__py_statement_many(PyObject *sql, PyObject *sets, const weir__py_codecs *codecs) {
     PyObject *iterator = PyObject_GetIter(sets);
     if (!iterator) return NULL;
     weir_statement *statement = begin_statement(sql);
     weir_statement_no_sets(statement);
     PyObject *item;
     while (statement && (item = PyIter_Next(iterator))) {
-        int rc = add_set(statement, item);
+        int rc = add_set(statement, item, codecs);
         Py_DECREF(item);
         if (rc < 0) break;
     }
@@ -396,7 +438,7 @@ PyObject *weir__py_snapshot(const weir_snapshot *snapshot) {
 /* ---- the table of options ---- */
 
 PyObject *weir__py_option_row(const weir_option_info *info) {
-    PyObject *initial = weir__py_from_value(&info->initial);
+    PyObject *initial = weir__py_from_value(NULL, &info->initial);
     if (!initial) return NULL;
     return Py_BuildValue("(siNNddzs)", info->name, (int)info->kind, PyBool_FromLong(info->nullable), initial,
                          info->least, info->most, info->choices, info->text);

@@ -79,17 +79,41 @@ PyObject *weir__py_fail(int code, const char *format, ...);
 
 /* ---- values.c ---- */
 
+/* A pool's codecs, by their numbers in the core; all NULL: there are none. */
+typedef struct weir__py_codecs {
+    PyObject *list;     /* a tuple of weirpool.Codec */
+    PyObject *encoders; /* a dict: a class -> the number of the codec that writes its instances */
+} weir__py_codecs;
+
+typedef struct weir__py_reader {
+    const weir__py_codecs *codecs;
+    bool foreign; /* the exception that is set is one of the user's own decoder */
+} weir__py_reader;
+
+/* What a parameter is made with. Begin with all zero but what is known; end with weir__py_writer_end. */
+typedef struct weir__py_writer {
+    Py_ssize_t number; /* of the parameter, from 1 */
+    const weir__py_codecs *codecs;
+    PyObject *first, *more; /* what the values borrow from: an object, and a list for the others */
+    int depth;
+} weir__py_writer;
+
 /* A new reference, or NULL with an exception. */
-PyObject *weir__py_from_value(const weir_value *value);
+PyObject *weir__py_from_value(weir__py_reader *reader, const weir_value *value);
 /* A cell of a result: the same; what Python cannot hold (a year 10000) is a DataError that names the column.
  */
-PyObject *weir__py_cell(weir_result *result, size_t row, size_t column);
-/* The value of an object that is no list, for parameter $number; its bytes are borrowed from the object or
-   from *keep, a new reference or NULL. -1 with an exception. */
-int weir__py_to_value(Py_ssize_t number, PyObject *object, weir_value *out, PyObject **keep);
+PyObject *weir__py_cell(weir_result *result, size_t row, size_t column, const weir__py_codecs *codecs);
+/* The value of any object; its bytes are borrowed from the object and from the writer. -1 with an exception.
+ */
+int weir__py_to_value(weir__py_writer *writer, PyObject *object, weir_value *out);
+/* Makes the value of a parameter live as long as the writer: takes the object over, NULL with an exception
+   included. -1 with an exception. */
+int weir__py_hold(weir__py_writer *writer, PyObject *object);
+void weir__py_writer_end(weir__py_writer *writer);
 /* SQL text and parameters; many: each item of arguments[0] is one set. NULL with an exception. */
-weir_statement *weir__py_statement(PyObject *sql, PyObject *const *arguments, Py_ssize_t count);
-weir_statement *weir__py_statement_many(PyObject *sql, PyObject *sets);
+weir_statement *weir__py_statement(PyObject *sql, PyObject *const *arguments, Py_ssize_t count,
+                                   const weir__py_codecs *codecs);
+weir_statement *weir__py_statement_many(PyObject *sql, PyObject *sets, const weir__py_codecs *codecs);
 /*
  * Seconds as milliseconds, rounded up: NULL (not given) gives WEIR_TIMEOUT_DEFAULT, None -1. zero: 0 is
  * allowed. -1 with an exception, 0 otherwise.
@@ -118,16 +142,34 @@ int weir__py_to_kind(PyObject *object, weir_value *out, PyObject **keep);
 /* ---- arrays.c ---- */
 
 /* Lists within lists: a new reference, or NULL with an exception. */
-PyObject *weir__py_from_array(const weir_array *array);
-/* The list or tuple as parameter $number. -1 with an exception. */
-int weir__py_add_array(weir_statement *statement, Py_ssize_t number, PyObject *list);
+PyObject *weir__py_from_array(weir__py_reader *reader, const weir_array *array);
+/* The list's value: an ARRAY, or JSON when its shape is none of an array's. -1 with an exception. */
+int weir__py_list_value(weir__py_writer *writer, PyObject *list, weir_value *out);
+
+/* ---- nested.c: ranges, rows, JSON, maps, and what codecs read and write ---- */
+
+/* For those kinds only: a new reference, or NULL with an exception. */
+PyObject *weir__py_from_nested(weir__py_reader *reader, const weir_value *value);
+/* 1: the value of a tuple, Record, Range, dict or Json. 0: it is none of them. -1 with an exception. */
+int weir__py_to_nested(weir__py_writer *writer, PyObject *object, weir_value *out);
+/* The object as JSON text. -1 with an exception. */
+int weir__py_to_json(weir__py_writer *writer, PyObject *object, weir_value *out);
+/* 1: one of the pool's codecs has written the object. 0: none is for it. -1 with an exception. */
+int weir__py_encode(weir__py_writer *writer, PyObject *object, weir_value *out);
+/* Takes the pool's codecs, a dict or None, and has the options point to them; *array is to be freed with
+   PyMem_Free after the pool. -1 with an exception. */
+int weir__py_set_codecs(weir__py_codecs *codecs, PyObject *given, weir_options *options, weir_codec **array);
 
 /* ---- record.c ---- */
 
 int weir__py_record_types(PyObject *module);
 /* All rows as a list of Record; a row as a Record. NULL with an exception. */
-PyObject *weir__py_records(weir_result *result);
-PyObject *weir__py_record(weir_result *result, size_t row);
+PyObject *weir__py_records(weir_result *result, const weir__py_codecs *codecs);
+PyObject *weir__py_record(weir_result *result, size_t row, const weir__py_codecs *codecs);
+/* A row within a cell: a Record when the fields have names, else a tuple. */
+PyObject *weir__py_row(weir__py_reader *reader, const weir_list *list);
+/* The values of a Record, `Py_SIZE` of them, borrowed; NULL: it is none. */
+PyObject *const *weir__py_record_values(PyObject *object);
 
 /* ---- call.c: what asynchronous and blocking calls have in common ---- */
 
@@ -301,7 +343,12 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     "it passes.\n"                                                                                           \
     "Parameters ($1, $2 ...): None, bool, int, float, Decimal, str, bytes, bytearray, memoryview, date, "    \
     "time, datetime,\n"                                                                                      \
-    "timedelta, UUID, ipaddress' addresses, interfaces and networks, and lists of these for arrays."
+    "timedelta, UUID, ipaddress' addresses, interfaces and networks, Range; lists for arrays, tuples and "   \
+    "Records for\n"                                                                                          \
+    "composite types; dicts and lists for json and jsonb, where a str is taken as JSON text and "            \
+    "Json(value) writes\n"                                                                                   \
+    "any value; lists of Range for multiranges; dicts of str for hstore. A str does for every type but "     \
+    "bytea and numbers."
 #define WEIR__PY_DOC_EXECUTE(keywords, more)                                                                 \
     "execute($self, sql, /, *args" keywords ", timeout=...)\n--\n\n"                                         \
     "Runs a statement and gives its command tag: \"INSERT 0 1\".\n\n" WEIR__PY_DOC_TIMEOUT more
@@ -355,6 +402,8 @@ struct PoolObject {
     weir_options options;
     PyObject *kept; /* a list that owns the text that the options point at */
     const char **settings;
+    weir__py_codecs codecs;
+    weir_codec *codec_array; /* what the options point at */
     PyObject *weak;
 };
 int weir__py_pool_types(PyObject *module);

@@ -56,6 +56,51 @@ function weirpool.numeric(text)
     return setmetatable({ text }, Numeric)
 end
 
+local Array, Range = core.metatable("array"), core.metatable("range")
+Array.__name, Range.__name = "weirpool.Array", "weirpool.Range"
+
+function Range:__tostring()
+    if self.empty then
+        return "empty"
+    end
+    local left, right = self.lower_inc and "[" or "(", self.upper_inc and "]" or ")"
+    local lower, upper = self.lower, self.upper
+    lower, upper = lower == nil and "" or tostring(lower), upper == nil and "" or tostring(upper)
+    return left .. lower .. "," .. upper .. right
+end
+
+--- A table as an array: {1, 2}, {{1, 2}, {3, 4}}; weirpool.null is NULL, and so is nil up to the field n.
+function weirpool.array(list)
+    if type(list) ~= "table" then
+        core.misuse("array: a table is wanted, not a " .. type(list))
+    end
+    local copy = {}
+    for key, value in pairs(list) do
+        copy[key] = value
+    end
+    return setmetatable(copy, Array)
+end
+
+local range_fields = { lower = true, upper = true, lower_inc = true, upper_inc = true, empty = true }
+
+--- A range: {lower =, upper =, lower_inc = true, upper_inc = false, empty = false}; no bound is no end there.
+function weirpool.range(given)
+    if type(given) ~= "table" then
+        core.misuse("range: a table is wanted, not a " .. type(given))
+    end
+    local range = { lower_inc = true, upper_inc = false, empty = false }
+    for key, value in pairs(given) do
+        if not range_fields[key] then
+            local known = "; lower, upper, lower_inc, upper_inc and empty are known"
+            core.misuse("range: it has no " .. tostring(key) .. known)
+        end
+        range[key] = value
+    end
+    range.lower_inc = range.lower_inc and range.lower ~= nil
+    range.upper_inc = range.upper_inc and range.upper ~= nil
+    return setmetatable(range, Range)
+end
+
 --- All rows of one of the core's tables.
 local function rows(of)
     local list, row = {}, of(0)

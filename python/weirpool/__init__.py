@@ -21,6 +21,7 @@ from . import _core, errors
 from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
 from ._types import Latency, SessionInfo, Snapshot
+from ._values import Codec, Json, Range
 from .errors import (
     ArgumentError,
     CheckoutTimeout,
@@ -59,16 +60,20 @@ _Address: _TypeAlias = _ipaddress.IPv4Address | _ipaddress.IPv6Address
 _Interface: _TypeAlias = _ipaddress.IPv4Interface | _ipaddress.IPv6Interface
 _Network: _TypeAlias = _ipaddress.IPv4Network | _ipaddress.IPv6Network
 _Scalar: _TypeAlias = (
-    None | bool | int | float | _Decimal | str | bytes | _Time | _UUID | _Address | _Interface | _Network
+    None | bool | int | float | _Decimal | str | bytes
+    | _Time | _UUID | _Address | _Interface | _Network | Range
 )
-Value: _TypeAlias = _Scalar | list[_Any]
+Value: _TypeAlias = _Scalar | list[_Any] | dict[str, _Any] | tuple[_Any, ...] | Record
 """What a cell of a row can be. date.max and .min, datetime.max and .min mean infinity, in parameters too."""
-Parameter: _TypeAlias = _Scalar | bytearray | memoryview | list[_Any] | tuple[_Any, ...]
-"""What can be given for $1, $2 …"""
+Parameter: _TypeAlias = (
+    _Scalar | bytearray | memoryview | list[_Any] | tuple[_Any, ...] | dict[_Any, _Any] | Record | Json
+)
+"""What can be given for $1, $2 …, beside the classes that codecs are for."""
 
 __all__ = [
     "ArgumentError",
     "CheckoutTimeout",
+    "Codec",
     "CommandTimeout",
     "ConnectError",
     "ConnectTimeout",
@@ -81,6 +86,7 @@ __all__ = [
     "IntegrityError",
     "InterfaceError",
     "InternalError",
+    "Json",
     "Latency",
     "LockTimeout",
     "NotSupportedError",
@@ -92,6 +98,7 @@ __all__ = [
     "PoolClosed",
     "PoolTimeout",
     "ProgrammingError",
+    "Range",
     "Record",
     "Session",
     "SessionBusy",

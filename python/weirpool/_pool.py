@@ -166,12 +166,12 @@ class SyncPool(_Managed, _core.SyncPool):
         self.close()
 
 
-def create_pool(url, *, init=None, setup=None, server_settings=None, **options):
-    return Pool(url, options, server_settings, init, setup)
+def create_pool(url, *, init=None, setup=None, server_settings=None, codecs=None, **options):
+    return Pool(url, options, server_settings, init, setup, codecs)
 
 
-def create_pool_sync(url, *, init=None, setup=None, server_settings=None, **options):
-    pool = SyncPool(url, options, server_settings, init, setup)
+def create_pool_sync(url, *, init=None, setup=None, server_settings=None, codecs=None, **options):
+    pool = SyncPool(url, options, server_settings, init, setup, codecs)
     pool._open()
     return pool
 
@@ -187,6 +187,8 @@ init: {kind} that gets each new connection before anyone else does, and again wh
 setup: {kind} that gets the session at each checkout; when it fails the connection is closed and its
     exception is raised. pool.fetch() and its like then check a connection out for each statement.
 server_settings: a dict of settings that each connection starts with, such as {{"search_path": "app"}}.
+codecs: a dict of how values of PostgreSQL's types are read and written, by the types' names ("schema.type",
+    or as the search path finds them) or numbers: {{"public.shape": weirpool.Codec(…)}}; see help(weirpool.Codec).
 
 Options; an option given here beats the same one in the URL's query. Times are in seconds, and None is without
 limit:
@@ -217,7 +219,8 @@ def _describe(function, result, title, how, kind):
     """Gives the function the signature and the docstring that the core's table of options makes."""
     parameter, only = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
     signature = [parameter("url", parameter.POSITIONAL_OR_KEYWORD)]
-    signature += [parameter(name, only, default=None) for name in ("init", "setup", "server_settings")]
+    hooks = ("init", "setup", "server_settings", "codecs")
+    signature += [parameter(name, only, default=None) for name in hooks]
     lines = []
     for row in _option_rows():
         signature.append(parameter(row[0], only, default=row[3]))

@@ -1,11 +1,12 @@
 # Written by bindings/python/stubs.py from the core's tables.
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Literal, TypeVar
 
 from . import _core
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._types import Snapshot
+from ._values import Codec
 
 _T = TypeVar("_T")
 
@@ -60,6 +61,7 @@ def create_pool(
     init: Callable[[Connection], Awaitable[object]] | None = None,
     setup: Callable[[Connection], Awaitable[object]] | None = None,
     server_settings: dict[str, str] | None = None,
+    codecs: Mapping[str | int, Codec] | None = None,
     min_size: int = 5,
     max_size: int = 20,
     max_overflow: int = 0,
@@ -91,6 +93,7 @@ def create_pool_sync(
     init: Callable[[SyncConnection], object] | None = None,
     setup: Callable[[SyncConnection], object] | None = None,
     server_settings: dict[str, str] | None = None,
+    codecs: Mapping[str | int, Codec] | None = None,
     min_size: int = 5,
     max_size: int = 20,
     max_overflow: int = 0,

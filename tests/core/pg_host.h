@@ -370,6 +370,8 @@ static inline const char *first_text(peer *p) {
     case WEIR_TYPE_BYTES:
     case WEIR_TYPE_INET:
     case WEIR_TYPE_CIDR:
+    case WEIR_TYPE_JSON:
+    case WEIR_TYPE_RAW:
         snprintf(text, sizeof text, "%.*s", (int)value.as.bytes.length, value.as.bytes.data);
         return text;
     case WEIR_TYPE_ARRAY:

@@ -433,6 +433,9 @@ START_TEST(survives_lack_of_memory) {
     long live = weir__alloc_live(), k = 0, taken = 0;
     weir_options_init(&options);
     options.url = ladders[_i / 2].url;
+    const weir_codec codecs[] = {{"a.b", true}, {"23", false}};
+    options.codecs = codecs;
+    options.codec_count = 2;
     options.server_settings = settings;
     do {
         weir__alloc_fail_at(++k, sticky);
@@ -451,6 +454,47 @@ START_TEST(survives_lack_of_memory) {
 }
 END_TEST
 
+START_TEST(copies_codecs) {
+    static const char *const good[] = {"a", "a.b", "_a1$.b", "ü.ß", "\"A b\".\"c\"\"d\"", "4294967295"},
+                             *const bad[] = {"",     "a b", "a.",    ".a",     "1a",  "-1",         "\"a",
+                                             "\"\"", "a(",  "a.b.c", "\"a\"b", "a[]", "4294967296", "a;b"};
+    weir_options options;
+    weir_codec codecs[2] = {{NULL, true}};
+    weir_error error = WEIR_ERROR_INIT;
+    weir_options_init(&options);
+    options.url = "postgresql://h/d";
+    options.codecs = codecs;
+    for (size_t i = 0; i < COUNT_OF(good); i++) {
+        codecs[0].type = good[i];
+        options.codec_count = 1;
+        weir__config *config = weir__config_new(&options, &error);
+        ck_assert_msg(config != NULL, "%s: %s", good[i], error.message);
+        ck_assert_uint_eq(config->codec_count, 1);
+        ck_assert(config->codecs[0].type != good[i] && config->codecs[0].binary);
+        ck_assert_str_eq(config->codecs[0].type, good[i]);
+        ck_assert_ptr_null(config->options.codecs);
+        weir__config_free(config);
+        codecs[1] = codecs[0];
+        options.codec_count = 2;
+        ck_assert_ptr_null(weir__config_new(&options, &error));
+        ck_assert_ptr_nonnull(strstr(error.message, "stands there twice"));
+        weir_error_clear(&error);
+    }
+    options.codec_count = 1;
+    for (size_t i = 0; i <= COUNT_OF(bad); i++) {
+        codecs[0].type = i < COUNT_OF(bad) ? bad[i] : NULL;
+        ck_assert_msg(!weir__config_new(&options, &error), "%s", codecs[0].type);
+        ck_assert_int_eq(error.code, WEIR_EOPTION);
+        ck_assert_ptr_nonnull(strstr(error.message, "is no type's name"));
+        weir_error_clear(&error);
+    }
+    options.codec_count = 65536;
+    ck_assert_ptr_null(weir__config_new(&options, &error));
+    ck_assert_int_eq(error.code, WEIR_EOPTION);
+    weir_error_clear(&error);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("config");
     TCase *tests = tcase_create("config");
@@ -460,6 +504,7 @@ int main(void) {
     tcase_add_test(tests, wipes_password);
     tcase_add_test(tests, options_beat_the_query);
     tcase_add_loop_test(tests, copies_settings, 0, COUNT_OF(lists));
+    tcase_add_test(tests, copies_codecs);
     tcase_add_loop_test(tests, survives_lack_of_memory, 0, 2 * COUNT_OF(ladders));
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <locale.h>
 
+#include "base/number.h"
 #include "driver/postgres/value.h"
 #include "pg_host.h"
 
@@ -152,7 +153,7 @@ START_TEST(json_round_trips) {
                                           "SELECT $1::jsonb, point '(1,2)'"};
     for (size_t i = 0; i < 3; i++) {
         ck_assert_msg(run_values(p, queries[i], &json, NULL) == WEIR_OK, "%s", failure(p));
-        ck_assert_int_eq(cell(p, 0, 0).type, WEIR_TYPE_TEXT);
+        ck_assert_int_eq(cell(p, 0, 0).type, WEIR_TYPE_JSON);
         ck_assert_str_eq(first_text(p), "{\"a\": [1, null]}");
     }
 }
@@ -204,10 +205,10 @@ START_TEST(booleans_round_trip) {
 END_TEST
 
 START_TEST(other_types_are_text) {
-    weir_value point = text_value("(1,2)"), range = text_value("[1,3)");
-    ck_assert_int_eq(run_values(p, "SELECT $1::point, $2::int4range", &point, &range), WEIR_OK);
+    weir_value point = text_value("(1,2)"), line = text_value("{1,2,3}");
+    ck_assert_int_eq(run_values(p, "SELECT $1::point, $2::line", &point, &line), WEIR_OK);
     ck_assert_str_eq(first_text(p), "(1,2)");
-    ck_assert_mem_eq(cell(p, 0, 1).as.bytes.data, "[1,3)", 5);
+    ck_assert_mem_eq(cell(p, 0, 1).as.bytes.data, "{1,2,3}", 7);
     weir_value array = text_value("{1,2,3}"), n = int_value(3);
     ck_assert_int_eq(run_values(p, "SELECT $1::int[] @> ARRAY[$2::int]", &array, &n), WEIR_OK);
     ck_assert_str_eq(first_text(p), "true");
@@ -247,9 +248,9 @@ START_TEST(malformed_values_are_refused) {
     weir_value out;
     weir__arena arena = {0};
     for (size_t i = 0; i < sizeof cells / sizeof cells[0]; i++)
-        ck_assert_int_eq(
-            weir__pg_decode(cells[i].type, cells[i].format, cells[i].data, cells[i].length, &arena, &out),
-            WEIR_EVALUE);
+        ck_assert_int_eq(weir__pg_decode(&(weir__pgin){.arena = &arena}, cells[i].type, cells[i].format,
+                                         cells[i].data, cells[i].length, &out),
+                         WEIR_EVALUE);
     weir__arena_free(&arena);
     char room[16];
     static const char *const bad[] = {"\\x1", "\\xgg", "\\", "\\9", "a\\12", "\\400"};
@@ -266,9 +267,9 @@ START_TEST(locale_does_not_matter) {
     const char *const commas[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "C"};
     for (size_t i = 0; i < 4 && !setlocale(LC_ALL, commas[i]); i++) {
     }
-    weir__pg_print_double(1.5, text);
+    weir__print_double(1.5, text);
     ck_assert_str_eq(text, "1.5");
-    ck_assert(weir__pg_scan_double("1.5", &back) && back == 1.5);
+    ck_assert(weir__scan_double("1.5", &back) && back == 1.5);
     setlocale(LC_ALL, "C");
 }
 END_TEST

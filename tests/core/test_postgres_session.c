@@ -158,9 +158,9 @@ START_TEST(parameters_that_change_their_type) {
     RUN(p, "ALTER TABLE t ALTER n TYPE jsonb USING '1'");
     /* The pool believes in an int. What the server refuses for that is run again, unseen; what the driver
        refuses is refused once. */
-    FAILS(&third, run_values(&third, sql, &n, NULL), WEIR_EVALUE, "jsonb takes text");
+    FAILS(&third, run_values(&third, sql, &n, NULL), WEIR_EVALUE, "jsonb takes json");
     ck_assert_msg(run_values(&third, sql, &s, NULL) == WEIR_OK, "%s", failure(&third));
-    FAILS(p, run_values(p, sql, &n, NULL), WEIR_EVALUE, "jsonb takes text");
+    FAILS(p, run_values(p, sql, &n, NULL), WEIR_EVALUE, "jsonb takes json");
     ck_assert_msg(run_values(p, sql, &s, NULL) == WEIR_OK, "%s", failure(p));
     FAILS(&second, run_values(&second, sql, &s, NULL), WEIR_EVALUE, "integer takes int");
     ck_assert_msg(run_values(&second, sql, &s, NULL) == WEIR_OK, "%s", failure(&second));

@@ -201,7 +201,7 @@ START_TEST(arrays_round_trip) {
           "parameter $1: integer takes int, not bytes");
     FAILS(p, run_values(p, "SELECT $1::int", &array, NULL), WEIR_EVALUE, "integer takes int, not array");
     FAILS(p, run_values(p, "SELECT 1, $1::int[]", &items[0], NULL), WEIR_EVALUE,
-          "integer[] takes array or text");
+          "integer[] takes array (its inner lists of one length, none beside values) or text, not int");
     RUN(p, "CREATE TYPE word AS ENUM ('1', '\\x6162')");
     ck_assert_msg(run_values(p, "SELECT $1::word[]::text", &array, NULL) == WEIR_OK, "%s", failure(p));
     ck_assert_str_eq(first_text(p), "{1,\"\\\\x6162\"}");
@@ -260,6 +260,48 @@ START_TEST(memory_runs_out) {
 }
 END_TEST
 
+/* The first statement that has them asks for them. False: an allocation failed, and was reported. */
+static bool live_with_own_types(peer *q) {
+    static const char *const queries[] = {"SELECT row(1, 'x')::pair",
+                                          "SELECT row(1, 'x')::pair, point '(1,2)'"};
+    for (int i = 0; i < 2; i++) {
+        weir_value out;
+        weir_statement *statement = weir_statement_new(queries[i], strlen(queries[i]), NULL);
+        if (!statement) return false;
+        weir__request wish = {.statement = statement, .timeout_ms = 30000};
+        int code = run_request(q, &wish);
+        weir_statement_unref(statement);
+        if (code == WEIR_OK) code = weir_result_value(q->request.result, 0, 0, &out);
+        ck_assert_msg(code == WEIR_OK || code == WEIR_ENOMEM, "%s", failure(q));
+        if (code != WEIR_OK) return false;
+        ck_assert_int_eq(out.type, WEIR_TYPE_RECORD);
+        ck_assert_str_eq(out.as.list->names[1], "b");
+        ck_assert_int_eq(out.as.list->items[0].as.integer, 1);
+    }
+    return true;
+}
+
+START_TEST(own_types_are_asked_for) {
+    RUN(p, "CREATE TYPE pair AS (a int, b text)");
+    bool succeeded = false;
+    for (long k = 1; !succeeded; k++) {
+        long before = weir__alloc_live();
+        lone other;
+        open_lone(&other);
+        weir__alloc_fail_at(k, false);
+        bool lived = live_with_own_types(&other.peer);
+        succeeded = lived && weir__alloc_count() < k;
+        weir__alloc_fail_at(0, false);
+        ck_assert(!other.peer.lost);
+        ck_assert(live_with_own_types(&other.peer));
+        close_lone(&other);
+        ck_assert_msg(weir__alloc_live() == before, "allocation %ld: %ld blocks are left", k,
+                      weir__alloc_live() - before);
+    }
+    RUN(p, "DROP TYPE pair");
+}
+END_TEST
+
 /* ---- a hostile server */
 
 static const Oid oids[] = {
@@ -295,7 +337,7 @@ static void decode_one(Oid type, int format, const char *data, size_t length) {
     if (format == 0) exact[length] = '\0';
     weir__arena arena = {0};
     weir_value out;
-    int code = weir__pg_decode(type, format, exact, length, &arena, &out);
+    int code = weir__pg_decode(&(weir__pgin){.arena = &arena}, type, format, exact, length, &out);
     ck_assert(code == WEIR_OK || code == WEIR_EVALUE);
     if (code == WEIR_OK) ck_assert_uint_lt(weir_value_text(&out, text), sizeof text);
     weir__arena_free(&arena);
@@ -370,8 +412,8 @@ START_TEST(nonsense_is_refused) {
     weir_value out;
     weir__arena arena = {0};
     for (size_t i = 0; i < sizeof cells / sizeof cells[0]; i++)
-        ck_assert_msg(weir__pg_decode(cells[i].type, cells[i].format, cells[i].data, cells[i].length, &arena,
-                                      &out) == WEIR_EVALUE,
+        ck_assert_msg(weir__pg_decode(&(weir__pgin){.arena = &arena}, cells[i].type, cells[i].format,
+                                      cells[i].data, cells[i].length, &out) == WEIR_EVALUE,
                       "cell %zu was accepted", i);
     weir__arena_free(&arena);
 }
@@ -419,6 +461,7 @@ static Suite *make_suite(void) {
     tcase_add_test(served, kinds_are_not_confused);
     tcase_add_test(served, arrays_round_trip);
     tcase_add_test(served, memory_runs_out);
+    tcase_add_test(served, own_types_are_asked_for);
     tcase_add_test(alone, nonsense_is_refused);
     tcase_add_test(alone, random_bytes_do_no_harm);
     suite_add_tcase(suite, served);

@@ -35,6 +35,9 @@ local function work()
     collectgarbage()
     assert(pool:snapshot().max_size == 1)
     assert(not pcall(pool.fetch, pool, "select $1", print))
+    local array = weirpool.array { { 1, weirpool.numeric("2.5") }, { "x", weirpool.null } }
+    assert(pool:fetchval("select $1", array) == '[[1, 2.5], ["x", null]]')
+    assert(not pool:fetchval("select $1", weirpool.range { lower = 1, upper = weirpool.numeric("2") }))
     assert(pool:execute("delete from ladder"))
 end
 

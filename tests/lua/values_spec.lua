@@ -190,6 +190,76 @@ support.each("values", function(db)
             assert.same({ "1.50" }, pool:fetchval("select '{1.50}'::numeric[], point '(1,2)'"))
             assert.same({ 1, 2 }, pool:fetchval("select $1::int[]", "{1,2}"))
         end)
+        it("takes arrays", function()
+            local array = weirpool.array
+            local function back(name, list)
+                return assert(pool:fetchval("select $1::" .. name, array(list)))
+            end
+            assert.same({}, back("int[]", {}))
+            assert.same({ 1, null, 3 }, back("int[]", { 1, null, 3 }))
+            assert.same({ null, 2, null }, back("int[]", { nil, 2, nil, n = 3 }))
+            assert.same({ { 1, 2 }, { 3, null } }, back("int[]", { { 1, 2 }, { 3, null } }))
+            assert.same({ "a", "", 'q"\\' }, back("text[]", { "a", "", 'q"\\' }))
+            local numeric = weirpool.numeric
+            assert.same({ "1.50", "NaN" }, back("numeric[]", { numeric("1.50"), numeric("NaN") }))
+            assert.same({ "2024-02-29" }, back("date[]", { "2024-02-29" }))
+            assert.same({ "a\0b" }, back("bytea[]", { weirpool.bytes("a\0b") }))
+            assert.same({ true, false }, back("bool[]", { true, false }))
+            local many = {}
+            for n = 1, 20000 do
+                many[n] = weirpool.numeric(tostring(n))
+            end
+            assert.equal("20000", back("numeric[]", many)[20000])
+            local got = assert(pool:fetchval("select '{{1,2},{3,4}}'::int[]"))
+            assert.same(got, assert(pool:fetchval("select $1::int[]", got)))
+            assert.equal('[1, "a", null]', pool:fetchval("select $1::json", array { 1, "a", null }))
+        end)
+        it("refuses what is no array", function()
+            for text, list in pairs {
+                ["inner tables are not all of one length"] = { { 1 }, { 2, 3 } },
+                ["tables beside values"] = { 1, { 2 } },
+                ["more than six dimensions"] = { { { { { { { 1 } } } } } } },
+                ["a function cannot be in an array"] = { print },
+            } do
+                local good, err = pcall(pool.fetchval, pool, "select $1::int[]", weirpool.array(list))
+                assert.is_false(good)
+                assert.is_truthy(tostring(err):find(text, 1, true), tostring(err))
+            end
+            assert.is_false((pcall(weirpool.array, 3)))
+            assert.is_false((pcall(pool.fetchval, pool, "select $1::int[]", { 1 })))
+        end)
+        it("has ranges as tables", function()
+            local range = weirpool.range
+            local got = assert(pool:fetchval("select int4range(1, 5)"))
+            assert.same({ lower = 1, upper = 5, lower_inc = true, upper_inc = false, empty = false }, got)
+            assert.equal("[1,5)", tostring(got))
+            assert.same(got, pool:fetchval("select $1::int4range", got))
+            assert.same(got, pool:fetchval("select $1::int4range", range { lower = 1, upper = 5 }))
+            assert.same(got, pool:fetchval("select $1::int4range", "[1,5)"))
+            assert.equal("(,4]", tostring(range { upper = 4, upper_inc = true }))
+            assert.is_true(assert(pool:fetchval("select $1::int4range", range { empty = true })).empty)
+            assert.same({ upper = "2024-02-29", lower_inc = false, upper_inc = false, empty = false },
+                pool:fetchval("select $1::daterange, point '(1,2)'", range { upper = "2024-02-29" }))
+            assert.equal("{[1,2),[5,)}", pool:fetchval("select $1::int4multirange::text",
+                weirpool.array { range { lower = 5 }, range { lower = 1, upper = 2 } }))
+            local ranges = assert(pool:fetchval("select '{[1,2),[5,7)}'::int4multirange"))
+            assert.equal("[5,7)", tostring(ranges[2]))
+            assert.same(ranges, pool:fetchval("select $1::int4multirange", ranges))
+            local list = weirpool.array { ranges[1], null }
+            assert.same({ ranges[1], null }, pool:fetchval("select $1::int4range[]", list))
+            local good, err = pcall(range, { lower = 1, uper = 2 })
+            assert.is_false(good)
+            assert.is_truthy(tostring(err):find("it has no uper", 1, true))
+            assert.is_false((pcall(range, "[1,2)")))
+            assert.is_false((pcall(pool.fetchval, pool, "select $1::int4range", range { lower = {} })))
+        end)
+        it("has JSON as its text, rows as tables", function()
+            assert.equal('{"a": [1]}', pool:fetchval("select $1::jsonb", '{"a":[1]}'))
+            assert.equal("[1]", pool:fetchval("select '[1]'::json, point '(1,2)'"))
+            local row = pool:fetchval("select row(1, 'a'::text, null, array[1,2])")
+            assert.same({ 1, "a", null, { 1, 2 } }, row)
+            assert.equal("0101", pool:fetchval("select b'0101'"))
+        end)
         it("has booleans", function()
             assert.is_true(pool:fetchval("select true"))
             assert.is_false(pool:fetchval("select $1::bool", false))

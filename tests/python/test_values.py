@@ -255,10 +255,8 @@ def test_texts_are_taken(pools):
         )
 
 
-def test_json_is_text(pools):
+def test_addresses_of_hardware_are_text(pools):
     for pool in pools:
-        assert pool.fetchval("select $1::json", '{"a" : 1}') == '{"a" : 1}'
-        assert pool.fetchval("select $1::jsonb", '{"a" : 1}') == '{"a": 1}'
         assert pool.fetchval("select '08002b:010203'::macaddr") == "08:00:2b:01:02:03"
         assert pool.fetchval("select '08002b:0102030405'::macaddr8") == "08:00:2b:01:02:03:04:05"
 
@@ -310,17 +308,17 @@ def test_arrays_of_texts(pools):
             got = pool.fetchval(f"select $1::{name}[]", odd)
             assert [item and item.rstrip(" ") for item in got] == [item and item.rstrip(" ") for item in odd]
         for name in ("json", "jsonb"):
-            assert pool.fetchval(f"select $1::{name}[]", ['{"a": 1}', None, "[]"]) == ['{"a": 1}', None, "[]"]
+            assert pool.fetchval(f"select $1::{name}[]", ['{"a": 1}', None, "[]"]) == [{"a": 1}, None, []]
         assert pool.fetchval("select $1::macaddr[]", ["08:00:2b:01:02:03"]) == ["08:00:2b:01:02:03"]
         assert pool.fetchval("select $1::int[]", "{1,2,NULL}") == [1, 2, None]
         assert pool.fetchval("select $1::date[]", ["2024-02-29", None]) == [dt.date(2024, 2, 29), None]
-        assert pool.fetchval("select $1::float8[]", (1, 2.5, Decimal("0.1"))) == [1.0, 2.5, 0.1]
+        assert pool.fetchval("select $1::float8[]", [1, 2.5, Decimal("0.1")]) == [1.0, 2.5, 0.1]
         assert pool.fetchval("select $1::bytea[]", [bytearray(b"a"), memoryview(b"abcd")[::2]]) == [
             b"a",
             b"ac",
         ]
         assert pool.fetchval("select '[0:1][-2:-1]={{1,2},{3,4}}'::int[]") == [[1, 2], [3, 4]]
-        assert pool.fetchval("select $1::int[]", [[], []]) == pool.fetchval("select $1::int[]", ()) == []
+        assert pool.fetchval("select $1::int[]", []) == []
         assert pool.fetchval("select 3 = any($1::int[])", list(range(10000))) is True
         pool.execute("drop type if exists mood")
         pool.execute("create type mood as enum ('so so', 'well')")
@@ -332,15 +330,17 @@ def test_what_is_no_array(pools):
     for _ in range(6):
         deep = [deep]
     itself.append(itself)
+    for bad in ([[1], [2, 3]], [[1], 2], [1, [2]], [1, []], [[]], deep):  # which is JSON
+        with pytest.raises(weirpool.DataError, match=r"\$1: integer\[\] takes array .*, not json"):
+            pools[0].fetchval("select $1::int[]", bad)
+        assert pools[0].fetchval("select $1::jsonb", bad) == bad
     for bad, text in [
-        ([[1], [2, 3]], "not all of one length"),
-        ([[1], 2], "lists beside values"),
-        ([1, [2]], "lists beside values"),
-        ([1, []], "lists beside values"),
-        (deep, "more than six dimensions"),
         (itself, "more than six dimensions"),
+        ([[1], [dt.date.max, 1]], "not all of one length"),
+        ([[1], dt.date.max], "lists beside values"),
         ([object()], "is of type object"),
         (["\ud800"], "lone surrogate"),
+        ([["\ud800"], []], "lone surrogate"),
     ]:
         for pool in pools:
             with pytest.raises(weirpool.ArgumentError, match=rf"parameter \$1 .*{text}"):
@@ -354,7 +354,7 @@ def test_what_is_no_array(pools):
     ]:
         with pytest.raises(weirpool.DataError, match=rf"parameter \$1: {name} takes"):
             pools[0].fetchval(f"select $1::{name}[]", value)
-    with pytest.raises(weirpool.DataError, match=r"\$1: smallint\[\] takes array or text, not int"):
+    with pytest.raises(weirpool.DataError, match=r"\$1: smallint\[\] takes array .* or text, not int"):
         pools[0].fetchval("select $1::smallint[]", 3)
     with pytest.raises(weirpool.DataError, match="integer takes int, not array"):
         pools[0].fetchval("select $1::integer", [3])
@@ -477,7 +477,5 @@ def test_sqlite_gets_text(sqlite_url):
             (ipaddress.ip_network("10.0.0.0/8"), "10.0.0.0/8"),
         ]:
             assert pool.fetchval("select $1", value) == text
-        with pytest.raises(weirpool.DataError, match="SQLite has no arrays"):
-            pool.fetchval("select $1", [1])
         assert pool.fetchval("select date($1, '+1 day')", NAIVE) == "2024-03-01"
         assert pool.fetchval("select time($1)", dt.time(5, 6, 7)) == "05:06:07"

@@ -64,6 +64,12 @@ WEIR_BEGIN_DECLS
  * weir_options_init. An option set here (by weir_options_set, or a field that differs from its default) beats
  * the one in the URL's query.
  */
+/* A type whose values the host reads and writes itself: as WEIR_TYPE_RAW, in results and parameters. */
+typedef struct weir_codec {
+    const char *type; /* "schema.type", "type" as the search path finds it, or an oid's digits */
+    bool binary;      /* the type's binary form is wanted, instead of its text */
+} weir_codec;
+
 typedef struct weir_options {
     size_t size;     /* sizeof(weir_options), by weir_options_init: any other is refused, nothing else is read
                         then */
@@ -75,7 +81,9 @@ typedef struct weir_options {
        whenever what a borrower had left behind could only be undone by a DISCARD ALL, which undoes what the
        init had set as well. */
     bool init_hook;
-    uint64_t given; /* bit n: option n of the table was set by weir_options_set; not for callers */
+    const weir_codec *codecs; /* PostgreSQL only; of no use to SQLite, which has no types */
+    size_t codec_count;       /* at most 65535 */
+    uint64_t given;           /* bit n: option n of the table was set by weir_options_set; not for callers */
 #define WEIR__COUNT(name, initial, least, most, nullable, text) int name;
 #define WEIR__TIME(name, initial, least, most, nullable, text) int64_t name##_ms;
 #define WEIR__FLAG(name, initial, text) bool name;

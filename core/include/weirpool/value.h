@@ -28,7 +28,13 @@ WEIR_BEGIN_DECLS
     X(UUID, 13, "uuid")                                                                                      \
     X(INET, 14, "inet") /* a host, as text: "192.0.2.1", with its network's size "192.0.2.1/24" */           \
     X(CIDR, 15, "cidr") /* a network, as text: "192.0.2.0/24" */                                             \
-    X(ARRAY, 16, "array")
+    X(ARRAY, 16, "array")                                                                                    \
+    X(JSON, 17, "json") /* its text */                                                                       \
+    X(RANGE, 18, "range")                                                                                    \
+    X(MULTIRANGE, 19, "multirange") /* a list of RANGE */                                                    \
+    X(RECORD, 20, "record")         /* a row, its fields in a list */                                        \
+    X(MAP, 21, "map")               /* a list of keys (TEXT), each before its value (TEXT or NULL) */        \
+    X(RAW, 22, "raw")               /* as the wire has it, for a codec of the host's; `codec` says which */
 
 typedef enum weir_type {
 #define WEIR__TYPE(suffix, number, name) WEIR_TYPE_##suffix = number,
@@ -44,6 +50,8 @@ typedef enum weir_type {
 /* data is not ended by a NUL. Who owns it is said where a value is given or taken. */
 typedef struct weir_value {
     weir_type type;
+    uint16_t codec; /* RAW: the number of its codec among weir_options.codecs, from 0 … */
+    bool binary;    /* … and whether the bytes are the binary form, or text */
     union {
         bool boolean;
         int64_t integer;
@@ -51,7 +59,7 @@ typedef struct weir_value {
         struct {
             const char *data;
             size_t length; /* bytes */
-        } bytes;           /* NUMERIC, TEXT, BYTES, INET, CIDR */
+        } bytes;           /* NUMERIC, TEXT, BYTES, INET, CIDR, JSON, RAW */
         int32_t date;      /* DATE: days since 2000-01-01 */
         int64_t
             time; /* TIME: microseconds since midnight, up to and including WEIR_DAY_US ("24:00"); TIMESTAMP:
@@ -65,7 +73,9 @@ typedef struct weir_value {
             int64_t microseconds;
         } interval; /* the signs may differ */
         unsigned char uuid[16];
-        const struct weir_array *array; /* owned as bytes are */
+        const struct weir_array *array; /* this and the next two are owned as bytes are */
+        const struct weir_range *range;
+        const struct weir_list *list; /* MULTIRANGE, RECORD, MAP */
     } as;
 } weir_value;
 
@@ -78,6 +88,22 @@ typedef struct weir_array {
     int32_t lower[WEIR_ARRAY_DIMENSIONS]; /* the database's index of each dimension's first item, mostly 1 */
     const weir_value *items;              /* the last dimension's index runs fastest; any kind but ARRAY */
 } weir_array;
+
+/* A bound of type NULL is none: the range has no end there, and that end is not inclusive. */
+typedef struct weir_range {
+    bool empty; /* then nothing else counts */
+    bool lower_inc, upper_inc;
+    weir_value lower, upper;
+} weir_range;
+
+typedef struct weir_list {
+    size_t count;
+    const weir_value *items;
+    const char *const *names; /* RECORD, in results: of the fields, or NULL when the database does not tell */
+} weir_list;
+
+/* Arrays, ranges and lists may be nested in a parameter up to so many levels. */
+#define WEIR_VALUE_DEPTH 32
 
 /* "text"; NULL for a number that is no type. */
 WEIR_API const char *weir_type_name(weir_type type);

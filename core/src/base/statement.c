@@ -177,7 +177,7 @@ static bool is_time(const weir_value *value) {
            value->as.timetz.east > -86400 && value->as.timetz.east < 86400;
 }
 
-static bool own_value(weir_statement *statement, weir_value *value);
+static bool own_value(weir_statement *statement, weir_value *value, int depth);
 
 static bool is_array(const weir_array *array) {
     if (!array || array->dimensions < 0 || array->dimensions > WEIR_ARRAY_DIMENSIONS) return false;
@@ -197,37 +197,89 @@ static void *take_aligned(weir_statement *statement, size_t size) {
     return room ? room + (unit - (uintptr_t)room % unit) % unit : NULL;
 }
 
-/* Makes an array, its items and their bytes the statement's own. */
-static bool own_array(weir_statement *statement, weir_value *value) {
-    const weir_array *given = value->as.array;
-    if (!is_array(given)) {
-        statement->fault = WEIR__FAULT_SHAPE;
-        return false;
-    }
+static bool fail_with(weir_statement *statement, weir__fault fault) {
+    statement->fault = fault;
+    return false;
+}
+
+/* A copy of the items, the statement's own; NULL: broken or with a fault now. */
+static weir_value *own_items(weir_statement *statement, const weir_value *given, size_t count, int depth,
+                             bool of_array) {
     /* An item has a length of four bytes on the wire, at the least. */
-    if (given->count > (WEIR__STATEMENT_BYTES_MAX - statement->set_bytes) / 4) {
+    if (count > (WEIR__STATEMENT_BYTES_MAX - statement->set_bytes) / 4) {
         statement->fault = WEIR__FAULT_LENGTH;
-        return false;
+        return NULL;
     }
-    statement->set_bytes += given->count * 4;
+    statement->set_bytes += count * 4;
+    weir_value *items = take_aligned(statement, count * sizeof *items);
+    if (!items) statement->broken = true;
+    for (size_t i = 0; items && i < count; i++) {
+        items[i] = given[i];
+        if (of_array && items[i].type == WEIR_TYPE_ARRAY) statement->fault = WEIR__FAULT_TYPE;
+        if (statement->fault != WEIR__FAULT_NONE || !own_value(statement, &items[i], depth + 1)) return NULL;
+    }
+    return items;
+}
+
+static bool own_array(weir_statement *statement, weir_value *value, int depth) {
+    const weir_array *given = value->as.array;
+    if (!is_array(given)) return fail_with(statement, WEIR__FAULT_SHAPE);
     weir_array *array = take_aligned(statement, sizeof *array);
-    weir_value *items = take_aligned(statement, given->count * sizeof *items);
-    if (!array || !items) {
+    if (!array) {
         statement->broken = true;
         return false;
     }
     *array = *given;
-    array->items = items;
-    for (size_t i = 0; i < given->count; i++) {
-        items[i] = given->items[i];
-        if (items[i].type == WEIR_TYPE_ARRAY) statement->fault = WEIR__FAULT_TYPE;
-        if (statement->fault != WEIR__FAULT_NONE || !own_value(statement, &items[i])) return false;
-    }
+    array->items = own_items(statement, given->items, given->count, depth, true);
     value->as.array = array;
+    return array->items != NULL;
+}
+
+static bool own_range(weir_statement *statement, weir_value *value, int depth) {
+    const weir_range *given = value->as.range;
+    if (!given) return fail_with(statement, WEIR__FAULT_TYPE);
+    weir_range *range = take_aligned(statement, sizeof *range);
+    if (!range) {
+        statement->broken = true;
+        return false;
+    }
+    *range = *given;
+    value->as.range = range;
+    if (range->empty || range->lower.type == WEIR_TYPE_NULL) range->lower_inc = false;
+    if (range->empty || range->upper.type == WEIR_TYPE_NULL) range->upper_inc = false;
+    if (range->empty) range->lower = range->upper = (weir_value){.type = WEIR_TYPE_NULL};
+    return own_value(statement, &range->lower, depth + 1) && own_value(statement, &range->upper, depth + 1);
+}
+
+/* Whether the items are what that kind of list may have. */
+static bool is_list(const weir_value *value) {
+    const weir_list *list = value->as.list;
+    if (!list || (list->count && !list->items)) return false;
+    if (value->type == WEIR_TYPE_MAP && list->count % 2) return false;
+    for (size_t i = 0; i < list->count; i++) {
+        weir_type type = list->items[i].type;
+        if (value->type == WEIR_TYPE_MULTIRANGE && type != WEIR_TYPE_RANGE) return false;
+        if (value->type == WEIR_TYPE_MAP && type != WEIR_TYPE_TEXT && (i % 2 == 0 || type != WEIR_TYPE_NULL))
+            return false;
+    }
     return true;
 }
 
-static bool own_value(weir_statement *statement, weir_value *value) {
+static bool own_list(weir_statement *statement, weir_value *value, int depth) {
+    if (!is_list(value)) return fail_with(statement, WEIR__FAULT_TYPE);
+    weir_list *list = take_aligned(statement, sizeof *list);
+    if (!list) {
+        statement->broken = true;
+        return false;
+    }
+    *list = (weir_list){.count = value->as.list->count};
+    list->items = own_items(statement, value->as.list->items, list->count, depth, false);
+    value->as.list = list;
+    return list->items != NULL;
+}
+
+static bool own_value(weir_statement *statement, weir_value *value, int depth) {
+    if (depth > WEIR_VALUE_DEPTH) return fail_with(statement, WEIR__FAULT_DEPTH);
     switch (value->type) {
     case WEIR_TYPE_NULL:
     case WEIR_TYPE_BOOL:
@@ -241,20 +293,25 @@ static bool own_value(weir_statement *statement, weir_value *value) {
     case WEIR_TYPE_TIMETZ:
     case WEIR_TYPE_TIMESTAMP:
     case WEIR_TYPE_TIMESTAMPTZ:
-        if (is_time(value)) return true;
-        statement->fault = WEIR__FAULT_RANGE;
-        return false;
+        return is_time(value) || fail_with(statement, WEIR__FAULT_RANGE);
     case WEIR_TYPE_NUMERIC:
     case WEIR_TYPE_TEXT:
     case WEIR_TYPE_BYTES:
     case WEIR_TYPE_INET:
     case WEIR_TYPE_CIDR:
+    case WEIR_TYPE_JSON:
+    case WEIR_TYPE_RAW:
         return own_bytes(statement, value);
     case WEIR_TYPE_ARRAY:
-        return own_array(statement, value);
+        return own_array(statement, value, depth);
+    case WEIR_TYPE_RANGE:
+        return own_range(statement, value, depth);
+    case WEIR_TYPE_MULTIRANGE:
+    case WEIR_TYPE_RECORD:
+    case WEIR_TYPE_MAP:
+        return own_list(statement, value, depth);
     }
-    statement->fault = WEIR__FAULT_TYPE;
-    return false;
+    return fail_with(statement, WEIR__FAULT_TYPE);
 }
 
 static weir__fault fault_before(const weir_statement *statement, const weir_value *value) {
@@ -273,7 +330,7 @@ void weir_statement_add(weir_statement *statement, const weir_value *value) {
     }
     weir_value *slot = &statement->values[statement->count];
     *slot = *value;
-    if (!own_value(statement, slot)) return;
+    if (!own_value(statement, slot, 0)) return;
     statement->count++;
     statement->set_size++;
     if (statement->sets == 1) statement->parameters = statement->set_size;
@@ -321,6 +378,9 @@ static int report_fault(const weir_statement *statement, weir__fault fault, weir
         return weir__fail(error, WEIR_EVALUE,
                           "set %zu, parameter %zu: an array whose dimensions are not its items'", set,
                           parameter);
+    case WEIR__FAULT_DEPTH:
+        return weir__fail(error, WEIR_EVALUE, "set %zu, parameter %zu: nested more than %d levels deep", set,
+                          parameter, WEIR_VALUE_DEPTH);
     case WEIR__FAULT_LENGTH:
         return weir__fail(error, WEIR_EVALUE, "set %zu, parameter %zu: more than 1 GiB in a set", set,
                           parameter);

@@ -25,6 +25,7 @@ typedef enum weir__fault {
     WEIR__FAULT_DATA,       /* a length without data */
     WEIR__FAULT_RANGE,      /* a TIME or TIMETZ beyond its day */
     WEIR__FAULT_SHAPE,      /* an array of other dimensions than its items have */
+    WEIR__FAULT_DEPTH,      /* nested too deep */
     WEIR__FAULT_LENGTH,     /* more bytes in a set than WEIR__STATEMENT_BYTES_MAX */
     WEIR__FAULT_PARAMETERS, /* more than WEIR__STATEMENT_PARAMETERS_MAX */
     WEIR__FAULT_UNEVEN,     /* a set that is not as large as the first */

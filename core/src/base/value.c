@@ -126,6 +126,12 @@ size_t weir_value_text(const weir_value *value, char *out) {
     case WEIR_TYPE_INET:
     case WEIR_TYPE_CIDR:
     case WEIR_TYPE_ARRAY:
+    case WEIR_TYPE_JSON:
+    case WEIR_TYPE_RANGE:
+    case WEIR_TYPE_MULTIRANGE:
+    case WEIR_TYPE_RECORD:
+    case WEIR_TYPE_MAP:
+    case WEIR_TYPE_RAW:
         break;
     case WEIR_TYPE_DATE:
         if (value->as.date == INT32_MAX || value->as.date == INT32_MIN) {

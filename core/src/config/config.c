@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -36,6 +37,8 @@ void weir__config_free(weir__config *config) {
         weir__free(config->endpoints[i].port);
     }
     weir__free(config->endpoints);
+    for (size_t i = 0; i < config->codec_count; i++) weir__free((char *)config->codecs[i].type);
+    weir__free(config->codecs);
     weir__free(config->scheme);
     weir__free(config->user);
     weir__free(config->database);
@@ -72,7 +75,9 @@ static int own_options(weir__config *config, const weir_options *merged, weir_er
     weir_options owned = *merged;
     bool failed = false;
     owned.url = config->options.url;
-    owned.server_settings = NULL; /* they are in config->settings */
+    owned.server_settings = NULL; /* they are in config->settings, codecs in config->codecs */
+    owned.codecs = NULL;
+    owned.codec_count = 0;
     for (size_t row = 0; (option = weir__option_at(row)); row++) {
         if (option->kind != WEIR_OPTION_TEXT) continue;
         const char **text = weir__option_text(&owned, option);
@@ -226,6 +231,77 @@ static int check_url(const char *url, weir_error *error) {
         url ? "the URL is empty" : "there is no URL");
 }
 
+/* ---- codecs */
+
+static bool is_letter(char c, bool first) {
+    if ((unsigned char)c >= 0x80) return true;
+    if ((c >= '0' && c <= '9') || c == '$') return !first;
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+static bool is_number(const char *text) {
+    return text[strspn(text, "0123456789")] == '\0' && strtoull(text, NULL, 10) <= UINT32_MAX &&
+           strlen(text) <= 10;
+}
+
+/* What follows a name's first part, or what is wrong there. */
+static const char *skip_part(const char *p) {
+    static const char bad[] = "-";
+    if (*p != '"') {
+        const char *start = p;
+        while (is_letter(*p, p == start)) p++;
+        return p == start ? bad : p;
+    }
+    for (const char *start = ++p; *p; p++) { /* two quotes are one */
+        if (*p == '"' && *++p != '"') return p == start + 1 ? bad : p;
+    }
+    return bad;
+}
+
+/* type, schema.type, "Schema"."Type", or an oid: anything else would make the server refuse the question. */
+static bool is_type_name(const char *name) {
+    if (!*name || is_number(name)) return *name != '\0';
+    for (int parts = 1; parts <= 2; parts++) {
+        name = skip_part(name);
+        if (*name != '.') break;
+        name++;
+    }
+    return *name == '\0';
+}
+
+static int check_codecs(const weir_options *options, weir_error *error) {
+    if (options->codec_count > UINT16_MAX || (options->codec_count && !options->codecs))
+        return weir__fail(error, WEIR_EOPTION, "codecs: give at most 65535 of them");
+    for (size_t i = 0; i < options->codec_count; i++) {
+        const char *type = options->codecs[i].type;
+        if (!type || !is_type_name(type))
+            return weir__fail(
+                error, WEIR_EOPTION,
+                "codecs: \"%.100s\" is no type's name: give \"schema.type\", as \"public.mood\" or "
+                "\"pg_catalog.float8\", or an oid",
+                type ? type : "");
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(type, options->codecs[j].type) == 0)
+                return weir__fail(error, WEIR_EOPTION, "codecs: %.100s stands there twice: keep one", type);
+    }
+    return WEIR_OK;
+}
+
+static int copy_codecs(weir__config *config, const weir_options *options, weir_error *error) {
+    int code = check_codecs(options, error);
+    if (code != WEIR_OK || !options->codec_count) return code;
+    config->codecs = weir__calloc(options->codec_count, sizeof *config->codecs);
+    if (!config->codecs) return fail_memory(error);
+    for (size_t i = 0; i < options->codec_count; i++) {
+        const char *type = options->codecs[i].type;
+        config->codecs[i] = options->codecs[i];
+        config->codecs[i].type = weir__strndup(type, strlen(type));
+        if (!config->codecs[i].type) return fail_memory(error);
+        config->codec_count++;
+    }
+    return WEIR_OK;
+}
+
 weir__config *weir__config_new(const weir_options *options, weir_error *error) {
     weir__config *config = NULL;
     if (!options) {
@@ -249,6 +325,7 @@ weir__config *weir__config_new(const weir_options *options, weir_error *error) {
     if (code != WEIR_OK) goto out;
     drop_options(config);
     code = copy_settings(config, options->server_settings, error);
+    if (code == WEIR_OK) code = copy_codecs(config, options, error);
     if (code == WEIR_OK) code = name_pool(config, error);
 out:
     if (code == WEIR_OK) return config;

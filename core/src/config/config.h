@@ -29,6 +29,8 @@ typedef struct weir__config {
     size_t parameter_count;
     weir__pair *settings; /* server_settings; application_name is always there, from the query if it has it */
     size_t setting_count;
+    weir_codec *codecs; /* with texts of the config's own */
+    size_t codec_count;
 } weir__config;
 
 /*

@@ -5,18 +5,6 @@
 #include "base/error.h"
 #include "driver/postgres/value.h"
 
-Oid weir__pg_element(Oid type) {
-    switch (type) {
-#define CASE(element, number)                                                                                \
-    case number:                                                                                             \
-        return WEIR__OID_##element;
-        WEIR__PG_ARRAYS(CASE)
-#undef CASE
-    default:
-        return 0;
-    }
-}
-
 static int give_array(const weir_array *array, weir_value *out) {
     *out = (weir_value){.type = WEIR_TYPE_ARRAY, .as.array = array};
     return WEIR_OK;
@@ -49,7 +37,7 @@ static bool read_shape(const char *data, size_t length, weir_array *shape, size_
     return true;
 }
 
-static int read_items(Oid element, const char *data, const char *end, size_t count, weir__arena *arena,
+static int read_items(weir__pgin *in, Oid element, const char *data, const char *end, size_t count,
                       weir_value *items) {
     for (size_t i = 0; i < count; i++) {
         if (end - data < 4) return WEIR_EVALUE;
@@ -60,14 +48,14 @@ static int read_items(Oid element, const char *data, const char *end, size_t cou
             continue;
         }
         if (length < 0 || length > end - data) return WEIR_EVALUE;
-        int code = weir__pg_decode(element, 1, data, (size_t)length, arena, &items[i]);
+        int code = weir__pg_decode(in, element, 1, data, (size_t)length, &items[i]);
         if (code != WEIR_OK) return code;
         data += length;
     }
     return data == end ? WEIR_OK : WEIR_EVALUE;
 }
 
-static int from_binary(Oid element, const char *data, size_t length, weir__arena *arena, weir_value *out) {
+static int from_binary(weir__pgin *in, Oid element, const char *data, size_t length, weir_value *out) {
     weir_array shape = {0};
     weir_value *items;
     size_t count;
@@ -76,12 +64,12 @@ static int from_binary(Oid element, const char *data, size_t length, weir__arena
     size_t header = 12 + 8 * (size_t)shape.dimensions;
     if (length < header || weir__pg_big_endian(data + 8, 4) != element) return WEIR_EVALUE;
     if (!read_shape(data, length, &shape, &count)) return WEIR_EVALUE;
-    weir_array *array = new_array(count, arena, &items);
+    weir_array *array = new_array(count, in->arena, &items);
     if (!array) return WEIR_ENOMEM;
     *array = shape;
     array->count = count;
     array->items = items;
-    int code = read_items(element, data + header, data + length, count, arena, items);
+    int code = read_items(in, element, data + header, data + length, count, items);
     return code == WEIR_OK ? give_array(array, out) : code;
 }
 
@@ -94,7 +82,7 @@ typedef struct reader {
     weir_array *array;
     weir_value *items;
     size_t room; /* items that there is memory for */
-    weir__arena *arena;
+    weir__pgin *in;
 } reader;
 
 static bool take(reader *r, char c) {
@@ -148,7 +136,7 @@ static int read_item(reader *r) {
         return WEIR_OK;
     }
     if (!quoted && !length) return WEIR_EVALUE;
-    return weir__pg_decode(r->element, 0, begin, length, r->arena, item);
+    return weir__pg_decode(r->in, r->element, 0, begin, length, item);
 }
 
 /* What stands in the braces at that depth, at most six: all of a depth have as many parts, and items are at
@@ -170,11 +158,11 @@ static int read_level(reader *r, int depth) {
     return take(r, '}') && *length == parts ? WEIR_OK : WEIR_EVALUE;
 }
 
-static int from_text(Oid element, const char *text, size_t length, weir__arena *arena, weir_value *out) {
-    reader r = {.element = element, .p = text, .room = 1, .arena = arena};
+static int from_text(weir__pgin *in, Oid element, const char *text, size_t length, weir_value *out) {
+    reader r = {.element = element, .p = text, .room = 1, .in = in};
     for (const char *p = text; *p; p++) r.room += *p == ',';
-    r.array = new_array(r.room, arena, &r.items);
-    r.text = weir__arena_take(arena, length + 1);
+    r.array = new_array(r.room, in->arena, &r.items);
+    r.text = weir__arena_take(in->arena, length + 1);
     if (!r.array || !r.text) return WEIR_ENOMEM;
     if (!read_bounds(&r)) return WEIR_EVALUE;
     int code = read_level(&r, 0);
@@ -182,8 +170,8 @@ static int from_text(Oid element, const char *text, size_t length, weir__arena *
     return *r.p ? WEIR_EVALUE : give_array(r.array, out);
 }
 
-int weir__pg_array(Oid element, int format, const char *data, size_t length, weir__arena *arena,
+int weir__pg_array(weir__pgin *in, Oid element, int format, const char *data, size_t length,
                    weir_value *out) {
-    return format == 1 ? from_binary(element, data, length, arena, out)
-                       : from_text(element, data, length, arena, out);
+    return format == 1 ? from_binary(in, element, data, length, out)
+                       : from_text(in, element, data, length, out);
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "driver/postgres/value.h"
+#include "driver/postgres/pg.h"
 
 /* ---- shapes */
 
@@ -77,14 +77,19 @@ static bool shape_agrees(const weir__shape *shape, const PGresult *described) {
     return true;
 }
 
-static bool shape_fill(weir__shape *shape, const PGresult *described) {
+/* The table of shapes is always a pool's. */
+static const weir__pgtypes *types_beside(weir__lru *shapes) {
+    return weir__container(shapes, weir__pgenv, shapes)->types;
+}
+
+static bool shape_fill(weir__shape *shape, const PGresult *described, const weir__pgtypes *known) {
     size_t parameters = (size_t)PQnparams(described), columns = (size_t)PQnfields(described);
     Oid *types = weir__calloc(parameters + columns, sizeof *types);
     if (!types) return false;
     bool binary = true;
     for (size_t i = 0; i < parameters + columns; i++) {
         types[i] = type_at(described, parameters, i);
-        if (i >= parameters) binary = binary && weir__pg_has_binary(types[i]);
+        if (i >= parameters) binary = binary && weir__pg_has_binary(known, types[i]);
     }
     shape->types = types;
     shape->parameters = parameters;
@@ -104,12 +109,13 @@ bool weir__shape_fits(const weir__shape *shape, const PGresult *rows) {
 bool weir__shape_learn(weir__lru *shapes, weir__shape **shape, const PGresult *described, bool shared) {
     weir__shape *known = *shape;
     if (known->typed && shape_agrees(known, described)) return true;
-    if (!known->typed && (shared || !known->cached)) return shape_fill(known, described);
+    if (!known->typed && (shared || !known->cached))
+        return shape_fill(known, described, types_beside(shapes));
 
     /* Another connection has learnt other types, or this one's session gives the names another meaning. */
     weir__shape *own = shape_new(known->text, known->node.length, known->node.hash, known->traits);
     if (!own) return false;
-    if (!shape_fill(own, described)) {
+    if (!shape_fill(own, described, types_beside(shapes))) {
         weir__shape_unref(own);
         return false;
     }

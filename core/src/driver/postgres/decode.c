@@ -1,66 +1,44 @@
 #include <arpa/inet.h>
 #include <errno.h>
-#include <locale.h>
-#include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/number.h"
 #include "driver/postgres/value.h"
 
-/* ---- doubles: the host program's locale may write a comma */
+/* ---- what there is */
 
-static pthread_once_t locale_once = PTHREAD_ONCE_INIT;
-static locale_t c_locale; /* (locale_t)0 when it could not be made */
+static bool has_binary(const weir__pgtypes *types, Oid oid, int depth);
 
-static void make_locale(void) { c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0); }
-
-/* Makes this thread's locale "C"; give the result to uselocale. */
-static locale_t enter_c_locale(void) {
-    pthread_once(&locale_once, make_locale);
-    return uselocale(c_locale);
+static bool fields_have_binary(const weir__pgtypes *types, const weir__pgtype *type, int depth) {
+    for (size_t i = 0; i < type->count; i++)
+        if (!has_binary(types, type->types[i], depth)) return false;
+    return true;
 }
 
-void weir__pg_print_double(double value, char *out) {
-    if (isnan(value)) {
-        strcpy(out, "NaN");
-        return;
-    }
-    if (isinf(value)) {
-        strcpy(out, value > 0 ? "Infinity" : "-Infinity");
-        return;
-    }
-    locale_t before = enter_c_locale();
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(out, 40, "%.*g", digits, value);
-        if (strtod(out, NULL) == value) break;
-    }
-    uselocale(before);
-}
-
-bool weir__pg_scan_double(const char *text, double *out) {
-    char *end;
-    if (strcmp(text, "NaN") == 0) {
-        *out = NAN;
+static bool type_has_binary(const weir__pgtypes *types, const weir__pgtype *type, int depth) {
+    if (depth > WEIR_VALUE_DEPTH) return false;
+    switch (type->kind) {
+    case WEIR__PG_ENUM:
+    case WEIR__PG_HSTORE:
         return true;
+    case WEIR__PG_DOMAIN:
+    case WEIR__PG_ARRAY:
+    case WEIR__PG_RANGE:
+    case WEIR__PG_MULTIRANGE:
+        return has_binary(types, type->part, depth);
+    case WEIR__PG_COMPOSITE:
+        return fields_have_binary(types, type, depth);
+    case WEIR__PG_OTHER:
+        break;
     }
-    if (strcmp(text, "Infinity") == 0 || strcmp(text, "-Infinity") == 0) {
-        *out = *text == '-' ? -INFINITY : INFINITY;
-        return true;
-    }
-    if (strspn(text, "0123456789+-.eE") != strlen(text)) return false;
-    locale_t before = enter_c_locale();
-    *out = strtod(text, &end);
-    uselocale(before);
-    return end != text && !*end;
+    return false;
 }
 
-/* ---- binary */
-
-bool weir__pg_has_binary(Oid type) {
-    switch (type) {
+static bool is_scalar(Oid oid) {
+    switch (oid) {
     case WEIR__OID_BOOL:
     case WEIR__OID_BYTEA:
     case WEIR__OID_CHAR:
@@ -91,14 +69,39 @@ bool weir__pg_has_binary(Oid type) {
     case WEIR__OID_TIMETZ:
     case WEIR__OID_NUMERIC:
     case WEIR__OID_UUID:
+    case WEIR__OID_BIT:
+    case WEIR__OID_VARBIT:
         return true;
     default:
-        return weir__pg_element(type) != 0;
+        return false;
     }
 }
 
-bool weir__pg_is_plain(Oid type, int format) {
+static bool has_binary(const weir__pgtypes *types, Oid oid, int depth) {
+    const weir__pgtype *codec = weir__pg_codec_type(types, oid);
+    if (codec) return codec->codec_binary;
+    if (is_scalar(oid)) return true;
+    const weir__pgtype *type = weir__pg_type(types, oid);
+    return type && type_has_binary(types, type, depth + 1);
+}
+
+bool weir__pg_has_binary(const weir__pgtypes *types, Oid oid) { return has_binary(types, oid, 0); }
+
+bool weir__pg_is_plain(const weir__pgtypes *types, Oid type, int format) {
+    const weir__pgtype *own;
     switch (type) {
+    case WEIR__OID_BOOL:
+    case WEIR__OID_INT2:
+    case WEIR__OID_INT4:
+    case WEIR__OID_INT8:
+    case WEIR__OID_FLOAT4:
+    case WEIR__OID_FLOAT8:
+    case WEIR__OID_TEXT:
+    case WEIR__OID_VARCHAR:
+    case WEIR__OID_TIMESTAMP:
+    case WEIR__OID_TIMESTAMPTZ:
+    case WEIR__OID_DATE:
+        return true; /* what most columns have, so that it is found soon */
     case WEIR__OID_BYTEA:
         return format == 1;
     case WEIR__OID_CIDR:
@@ -106,11 +109,16 @@ bool weir__pg_is_plain(Oid type, int format) {
     case WEIR__OID_MACADDR:
     case WEIR__OID_INET:
     case WEIR__OID_NUMERIC:
+    case WEIR__OID_BIT:
+    case WEIR__OID_VARBIT:
         return format == 0;
     default:
-        return !weir__pg_element(type);
+        own = weir__pg_type(types, type);
+        return !own || own->kind == WEIR__PG_ENUM || own->kind == WEIR__PG_OTHER;
     }
 }
+
+/* ---- binary */
 
 static int give_int(weir_value *out, int64_t n) {
     *out = (weir_value){.type = WEIR_TYPE_INT, .as.integer = n};
@@ -205,10 +213,62 @@ static int decode_inet(weir_type type, const char *data, size_t length, weir__ar
     return give_bytes(out, type, text, written);
 }
 
-static int decode_other(Oid type, const char *data, size_t length, weir__arena *arena, weir_value *out) {
+/* How many bits, then they themselves, the first in a byte's highest place. */
+static int decode_bits(const char *data, size_t length, weir__arena *arena, weir_value *out) {
+    if (length < 4) return WEIR_EVALUE;
+    size_t bits = (size_t)weir__pg_big_endian(data, 4);
+    if (bits > INT32_MAX || length - 4 != (bits + 7) / 8) return WEIR_EVALUE;
+    char *text = weir__arena_take(arena, bits + 1);
+    if (!text) return WEIR_ENOMEM;
+    for (size_t i = 0; i < bits; i++) text[i] = (unsigned char)data[4 + i / 8] >> (7 - i % 8) & 1 ? '1' : '0';
+    return give_bytes(out, WEIR_TYPE_TEXT, text, bits);
+}
+
+/* ---- types that consist of others, or are a database's own */
+
+static int decode_kind(weir__pgin *in, const weir__pgtype *type, int format, const char *data, size_t length,
+                       weir_value *out) {
+    const weir__pgtype *range;
+    switch (type->kind) {
+    case WEIR__PG_ENUM:
+        return give_bytes(out, WEIR_TYPE_TEXT, data, length);
+    case WEIR__PG_DOMAIN:
+        return weir__pg_decode(in, type->part, format, data, length, out);
+    case WEIR__PG_ARRAY:
+        return weir__pg_array(in, type->part, format, data, length, out);
+    case WEIR__PG_RANGE:
+        return weir__pg_range(in, type->part, format, data, length, out);
+    case WEIR__PG_MULTIRANGE:
+        range = weir__pg_type(in->types, type->part);
+        if (!range || range->kind != WEIR__PG_RANGE) break;
+        return weir__pg_multirange(in, range->part, format, data, length, out);
+    case WEIR__PG_COMPOSITE:
+        if (type->oid == WEIR__OID_RECORD && format == 0) break; /* its text does not tell the types */
+        return weir__pg_record(in, type->oid == WEIR__OID_RECORD ? NULL : type, format, data, length, out);
+    case WEIR__PG_HSTORE:
+        return weir__pg_hstore(in, format, data, length, out);
+    case WEIR__PG_OTHER:
+        break;
+    }
+    return format == 0 ? give_bytes(out, WEIR_TYPE_TEXT, data, length) : WEIR_EVALUE;
+}
+
+static int decode_type(weir__pgin *in, Oid oid, int format, const char *data, size_t length,
+                       weir_value *out) {
+    const weir__pgtype *type = is_scalar(oid) ? NULL : weir__pg_type(in->types, oid);
+    if (!type)
+        return format == 0 || is_scalar(oid) ? give_bytes(out, WEIR_TYPE_TEXT, data, length) : WEIR_EVALUE;
+    if (in->depth >= WEIR_VALUE_DEPTH) return WEIR_EVALUE;
+    in->depth++;
+    int code = decode_kind(in, type, format, data, length, out);
+    in->depth--;
+    return code;
+}
+
+static int decode_other(weir__pgin *in, Oid type, const char *data, size_t length, weir_value *out) {
     switch (type) {
     case WEIR__OID_NUMERIC:
-        return weir__pg_numeric_text(data, length, arena, out);
+        return weir__pg_numeric_text(data, length, in->arena, out);
     case WEIR__OID_DATE:
         return length == 4 ? decode_date(data, out) : WEIR_EVALUE;
     case WEIR__OID_TIME:
@@ -226,21 +286,22 @@ static int decode_other(Oid type, const char *data, size_t length, weir__arena *
     case WEIR__OID_UUID:
         return length == 16 ? decode_uuid(data, out) : WEIR_EVALUE;
     case WEIR__OID_INET:
-        return decode_inet(WEIR_TYPE_INET, data, length, arena, out);
+        return decode_inet(WEIR_TYPE_INET, data, length, in->arena, out);
     case WEIR__OID_CIDR:
-        return decode_inet(WEIR_TYPE_CIDR, data, length, arena, out);
+        return decode_inet(WEIR_TYPE_CIDR, data, length, in->arena, out);
     case WEIR__OID_MACADDR:
-        return length == 6 ? decode_macaddr(data, 6, arena, out) : WEIR_EVALUE;
+        return length == 6 ? decode_macaddr(data, 6, in->arena, out) : WEIR_EVALUE;
     case WEIR__OID_MACADDR8:
-        return length == 8 ? decode_macaddr(data, 8, arena, out) : WEIR_EVALUE;
+        return length == 8 ? decode_macaddr(data, 8, in->arena, out) : WEIR_EVALUE;
+    case WEIR__OID_BIT:
+    case WEIR__OID_VARBIT:
+        return decode_bits(data, length, in->arena, out);
     default:
-        if (weir__pg_element(type))
-            return weir__pg_array(weir__pg_element(type), 1, data, length, arena, out);
-        return weir__pg_has_binary(type) ? give_bytes(out, WEIR_TYPE_TEXT, data, length) : WEIR_EVALUE;
+        return decode_type(in, type, 1, data, length, out);
     }
 }
 
-static int decode_binary(Oid type, const char *data, size_t length, weir__arena *arena, weir_value *out) {
+static int decode_binary(weir__pgin *in, Oid type, const char *data, size_t length, weir_value *out) {
     switch (type) {
     case WEIR__OID_BOOL:
         return length == 1 ? give_bool(out, data[0] != 0) : WEIR_EVALUE;
@@ -258,13 +319,18 @@ static int decode_binary(Oid type, const char *data, size_t length, weir__arena 
         return length == 8 ? decode_real(data, 8, out) : WEIR_EVALUE;
     case WEIR__OID_BYTEA:
         return give_bytes(out, WEIR_TYPE_BYTES, data, length);
+    case WEIR__OID_TEXT:
+    case WEIR__OID_VARCHAR:
+        return give_bytes(out, WEIR_TYPE_TEXT, data, length);
+    case WEIR__OID_JSON:
+        return give_bytes(out, WEIR_TYPE_JSON, data, length);
     case WEIR__OID_JSONB: /* a version, which has been 1 ever since, then the text */
-        return length && data[0] == 1 ? give_bytes(out, WEIR_TYPE_TEXT, data + 1, length - 1) : WEIR_EVALUE;
+        return length && data[0] == 1 ? give_bytes(out, WEIR_TYPE_JSON, data + 1, length - 1) : WEIR_EVALUE;
     case WEIR__OID_VOID:
         *out = (weir_value){.type = WEIR_TYPE_NULL};
         return WEIR_OK;
     default:
-        return decode_other(type, data, length, arena, out);
+        return decode_other(in, type, data, length, out);
     }
 }
 
@@ -343,7 +409,7 @@ static int decode_uuid_text(const char *text, weir_value *out) {
     return digits == 32 ? WEIR_OK : WEIR_EVALUE;
 }
 
-static int decode_text(Oid type, const char *text, size_t length, weir__arena *arena, weir_value *out) {
+static int decode_text(weir__pgin *in, Oid type, const char *text, size_t length, weir_value *out) {
     double real;
     switch (type) {
     case WEIR__OID_BOOL:
@@ -357,13 +423,13 @@ static int decode_text(Oid type, const char *text, size_t length, weir__arena *a
     case WEIR__OID_OID:
         return decode_integer(text, 0, UINT32_MAX, out);
     case WEIR__OID_FLOAT4: /* the shortest text of a float: as a double it would be another number */
-        return weir__pg_scan_double(text, &real) ? give_real(out, (float)real) : WEIR_EVALUE;
+        return weir__scan_double(text, &real) ? give_real(out, (float)real) : WEIR_EVALUE;
     case WEIR__OID_FLOAT8:
-        return weir__pg_scan_double(text, &real) ? give_real(out, real) : WEIR_EVALUE;
+        return weir__scan_double(text, &real) ? give_real(out, real) : WEIR_EVALUE;
     case WEIR__OID_NUMERIC:
         return give_bytes(out, WEIR_TYPE_NUMERIC, text, length);
     case WEIR__OID_BYTEA:
-        return decode_bytes(text, length, arena, out);
+        return decode_bytes(text, length, in->arena, out);
     case WEIR__OID_DATE:
         return weir__pg_scan_time(WEIR_TYPE_DATE, text, out);
     case WEIR__OID_TIME:
@@ -382,18 +448,26 @@ static int decode_text(Oid type, const char *text, size_t length, weir__arena *a
         return give_bytes(out, WEIR_TYPE_INET, text, length);
     case WEIR__OID_CIDR:
         return give_bytes(out, WEIR_TYPE_CIDR, text, length);
+    case WEIR__OID_JSON:
+    case WEIR__OID_JSONB:
+        return give_bytes(out, WEIR_TYPE_JSON, text, length);
     case WEIR__OID_VOID:
         *out = (weir_value){.type = WEIR_TYPE_NULL};
         return WEIR_OK;
     default:
-        if (weir__pg_element(type))
-            return weir__pg_array(weir__pg_element(type), 0, text, length, arena, out);
-        return give_bytes(out, WEIR_TYPE_TEXT, text, length);
+        return decode_type(in, type, 0, text, length, out);
     }
 }
 
-int weir__pg_decode(Oid type, int format, const char *data, size_t length, weir__arena *arena,
-                    weir_value *out) {
-    return format == 1 ? decode_binary(type, data, length, arena, out)
-                       : decode_text(type, data, length, arena, out);
+int weir__pg_decode(weir__pgin *in, Oid type, int format, const char *data, size_t length, weir_value *out) {
+    const weir__pgtype *codec = in->types ? weir__pg_codec_type(in->types, type) : NULL;
+    if (codec) {
+        *out = (weir_value){.type = WEIR_TYPE_RAW,
+                            .codec = (uint16_t)codec->codec,
+                            .binary = format == 1,
+                            .as.bytes = {data, length}};
+        return WEIR_OK;
+    }
+    return format == 1 ? decode_binary(in, type, data, length, out)
+                       : decode_text(in, type, data, length, out);
 }

@@ -16,6 +16,7 @@ static weir__conn *pg_create(weir__env *env, void *owner) {
     c->own_fd = -1;
     c->last_words = (weir_error)WEIR_ERROR_INIT;
     weir__list_init(&c->ops);
+    c->args.types = &weir__pg_env(c)->types;
     if (weir__pg_statements_init(c)) return &c->base;
     weir__free(c);
     return NULL;

@@ -331,6 +331,7 @@ void weir__pg_env_close(weir__env *base) {
     weir__pg_spares_free(env);
     weir__shapes_clear(&env->shapes);
     weir__lru_free(&env->shapes);
+    weir__pgtypes_unref(env->types);
     weir__pg_params_free(&env->params);
     weir__free(env->startup);
     weir__free(env->reset);

@@ -62,8 +62,10 @@ weir__pgop *weir__pg_op_begin(weir__pgconn *c, weir__request *request) {
 static void op_clear(weir__pgop *op) {
     weir__pg_statement_unref(op->prepared);
     weir__shape_unref(op->shape);
+    PQclear(op->described);
     op->prepared = NULL;
     op->shape = NULL;
+    op->described = NULL;
 }
 
 void weir__pg_op_drop(weir__pgconn *c, weir__pgop *op) {

@@ -31,7 +31,8 @@ typedef struct weir__pgenv {
     bool startup_refused;  /* a proxy takes none of it, and it is left out from now on */
     int64_t
         guard_ms; /* statement_timeout of a fresh connection; 0: this pool sets none and never changes it */
-    weir__link spares; /* states of requests, for later ones */
+    weir__pgtypes *types; /* what is known of the database's own types; NULL: nothing yet */
+    weir__link spares;    /* states of requests, for later ones */
     size_t spare_count;
     char *reset; /* the option's own SQL text: commands, each with its NUL; NULL when it is none */
     size_t reset_bytes;
@@ -51,6 +52,7 @@ typedef enum weir__pgstep_kind {
     WEIR__STEP_BEFORE,
     WEIR__STEP_PARSE,
     WEIR__STEP_DESCRIBE,
+    WEIR__STEP_TYPES, /* the question for the database's own types */
     WEIR__STEP_EXECUTE,
     WEIR__STEP_COMMAND,
     WEIR__STEP_POISON, /* a message that fails for certain, so that the sets before it are undone */
@@ -77,7 +79,8 @@ struct weir__pgop {
     bool begun;             /* its first trip has begun to be sent */
     bool resetting;
     bool own_reset;  /* … by the option's own SQL text */
-    bool describing; /* this trip only asks for the types */
+    bool describing; /* this trip only asks for the types … */
+    bool asked;      /* … namely for what the description's are */
     bool shared;     /* what is learnt of the statement is good for the whole pool */
     bool tail_sent;  /* this trip's last message is on its way */
     bool grouped;    /* … and is not a Sync: the next request's comes for both */
@@ -96,8 +99,9 @@ struct weir__pgop {
     bool commit_sent, command_answered, rolled_back;
     weir__tx start_tx, end_tx; /* of the session, as far as what was sent tells */
     size_t sets, next_set;
-    size_t steps;       /* of it that wait for their answer */
-    weir__shape *shape; /* counted */
+    size_t steps;        /* of it that wait for their answer */
+    PGresult *described; /* the statement's description, while the types in it are asked for */
+    weir__shape *shape;  /* counted */
     weir__prepared
         *prepared;       /* counted; in the connection's cache when it was sent. NULL: not prepared there */
     bool parses, parsed; /* it is this request that prepares it; … and it has */
@@ -213,6 +217,9 @@ bool weir__pg_send_sync(weir__pgconn *c, weir__pgop *op);
 bool weir__pg_send_guard(weir__pgconn *c, weir__pgop *op, int64_t guard_ms);
 /* The error of a request that is not run because one before it in its chain has failed. */
 void weir__pg_fail_chain(weir__pgop *op);
+/* Asks for the types that the statement's description names and nobody knows. 1: it was sent, in a trip of
+   its own; 0: all are known, or op->error tells; -1: the connection is unusable. */
+int weir__pg_send_question(weir__pgconn *c, weir__pgop *op);
 /* libpq has refused to take a message: gives the connection up. */
 void weir__pg_send_failed(weir__pgconn *c);
 
@@ -269,10 +276,13 @@ void weir__pg_statements_forget(weir__pgconn *c);
 
 /* ---- result.c */
 weir_result *weir__pg_result_new(void);
+/* What its values need to know of the database's own types, for as long as it lives; types may be NULL.
+   Before the rows are set. */
+void weir__pg_result_know(weir_result *result, const weir__pgtypes *types);
 /* Takes the rows over. */
 void weir__pg_result_set(weir_result *result, PGresult *rows);
 /* Whether there is a decoder for each column, in the form that it came in. */
-bool weir__pg_rows_are_legible(const PGresult *rows);
+bool weir__pg_rows_are_legible(const weir__pgtypes *types, const PGresult *rows);
 /* As new. */
 void weir__pg_result_reset(weir_result *result);
 /* For an executemany: adds its number of rows, takes its tag. */

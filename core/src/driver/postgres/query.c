@@ -14,7 +14,15 @@ static void pop(weir__pgconn *c) {
     c->step_count--;
 }
 
-static void take_description(weir__pgconn *c, weir__pgop *op, const PGresult *result) {
+static void learn_types(weir__pgconn *c, weir__pgop *op, const PGresult *rows) {
+    const weir__config *config = c->base.env->config;
+    if (op->error.code == WEIR_OK)
+        weir__pgtypes_learn(&weir__pg_env(c)->types, config->codecs, config->codec_count, rows, &op->error);
+}
+
+/* What Describe has told, once the types in it are known. */
+static void learn_description(weir__pgconn *c, weir__pgop *op) {
+    const PGresult *result = op->described;
     if (!weir__shape_learn(&weir__pg_env(c)->shapes, &op->shape, result, op->shared)) {
         if (op->error.code == WEIR_OK) weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
         return;
@@ -32,10 +40,10 @@ static void take_command(weir__pgop *op, PGresult *result) {
 }
 
 /* A statement whose types were known is not described where it is prepared for the first time. */
-static void look_at_columns(weir__pgop *op, const PGresult *result) {
+static void look_at_columns(weir__pgconn *c, weir__pgop *op, const PGresult *result) {
     if (op->error.code != WEIR_OK || !op->shape->typed || weir__shape_fits(op->shape, result)) return;
     op->doubtful = true; /* rows that can be read are as good as any, but the shape is to be forgotten */
-    if (op->request->statement->many || weir__pg_rows_are_legible(result)) return;
+    if (op->request->statement->many || weir__pg_rows_are_legible(weir__pg_env(c)->types, result)) return;
     op->stale = op->reshaped = true;
     weir__fail(&op->error, WEIR_EVALUE,
                "the statement has run, but a table has changed and its rows came in a form that was asked "
@@ -53,11 +61,15 @@ static bool take_success(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind
         op->parsed = true;
         break;
     case WEIR__STEP_DESCRIBE:
-        take_description(c, op, result);
+        op->described = result; /* none is there: a request asks once a try */
+        return true;
+    case WEIR__STEP_TYPES:
+        learn_types(c, op, result);
         break;
     case WEIR__STEP_EXECUTE:
-        look_at_columns(op, result);
+        look_at_columns(c, op, result);
         if (!op->request->statement->many) {
+            weir__pg_result_know(op->result, weir__pg_env(c)->types);
             weir__pg_result_set(op->result, result);
             return true;
         }
@@ -146,10 +158,27 @@ static void take_error(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, 
     look_for_staleness(op, kind, result);
 }
 
+/* Goes on when the description has come, or the types that it names are known. True: they are asked for now.
+ */
+static bool go_on_describing(weir__pgconn *c, weir__pgop *op, bool asked) {
+    int sent = asked || !op->described || op->error.code != WEIR_OK ? 0 : weir__pg_send_question(c, op);
+    if (sent < 0) weir__pg_send_failed(c);
+    if (sent > 0) weir__pg_pump(c);
+    if (sent) return true;
+    if (op->described && op->error.code == WEIR_OK) learn_description(c, op);
+    PQclear(op->described);
+    op->described = NULL;
+    return false;
+}
+
 /* The answer to a trip's last message has come. */
 static void trip_end(weir__pgconn *c, weir__pgop *op) {
     if (op->describing) {
+        bool asked = op->asked;
         op->describing = false;
+        op->asked = true;
+        if (go_on_describing(c, op, asked)) return;
+        op->asked = false;
         if (op->error.code == WEIR_OK && op->cancelled)
             weir__fail(&op->error, WEIR_ECANCELLED, "the statement was cancelled before it ran");
         if (op->error.code == WEIR_OK) {

@@ -26,7 +26,8 @@ typedef struct pg_rows {
     /* Values that had to be made, by column and row: made once, so that reading them again costs no memory. A
      * column is made when needed. */
     const weir_value ***made;
-    weir__arena arena; /* of those */
+    weir__arena arena;          /* of those */
+    const weir__pgtypes *types; /* counted */
 } pg_rows;
 
 static const PGresult *pg_of(const weir_result *result) { return ((const pg_rows *)result)->pg; }
@@ -47,8 +48,9 @@ static int make_value(pg_rows *rows, Oid type, size_t row, size_t column, const 
     int r = (int)row, c = (int)column;
     weir_value *value = weir__arena_take(&rows->arena, sizeof *value);
     if (!value) return WEIR_ENOMEM;
-    int code = weir__pg_decode(type, PQfformat(rows->pg, c), PQgetvalue(rows->pg, r, c),
-                               (size_t)PQgetlength(rows->pg, r, c), &rows->arena, value);
+    weir__pgin in = {.arena = &rows->arena, .types = rows->types};
+    int code = weir__pg_decode(&in, type, PQfformat(rows->pg, c), PQgetvalue(rows->pg, r, c),
+                               (size_t)PQgetlength(rows->pg, r, c), value);
     if (code == WEIR_OK) *place = value;
     return code;
 }
@@ -73,8 +75,8 @@ static bool is_utf8(const char *text, size_t length) {
     return !((eight | last) & UINT64_C(0x8080808080808080)) || weir__utf8_valid(text, length);
 }
 
-static shape shape_of(Oid type, int format) {
-    if (format != 1) return SHAPE_OTHER;
+static shape shape_of(const weir__pgtypes *types, Oid type, int format) {
+    if (format != 1 || weir__pg_codec_type(types, type)) return SHAPE_OTHER;
     switch (type) {
     case WEIR__OID_BOOL:
         return SHAPE_BOOL;
@@ -147,9 +149,11 @@ static int rows_value(weir_result *result, size_t row, size_t column, weir_value
     int format = PQfformat(pg, c);
     Oid type = PQftype(pg, c);
     if (length < 0) return WEIR_EVALUE;
-    if (!weir__pg_is_plain(type, format)) return kept_value((pg_rows *)result, type, row, column, out);
-    int code = weir__pg_decode(type, format, PQgetvalue(pg, r, c), (size_t)length, NULL, out);
-    if (code != WEIR_OK || out->type != WEIR_TYPE_TEXT) return code;
+    weir__pgin in = {.types = ((pg_rows *)result)->types};
+    if (!weir__pg_is_plain(in.types, type, format))
+        return kept_value((pg_rows *)result, type, row, column, out);
+    int code = weir__pg_decode(&in, type, format, PQgetvalue(pg, r, c), (size_t)length, out);
+    if (code != WEIR_OK || (out->type != WEIR_TYPE_TEXT && out->type != WEIR_TYPE_JSON)) return code;
     /* Not all that a server sends is in the client_encoding that was asked for: a "char" is any byte. */
     return is_utf8(out->as.bytes.data, out->as.bytes.length) ? WEIR_OK : WEIR_EVALUE;
 }
@@ -159,6 +163,7 @@ static void rows_free(weir_result *result) {
     for (size_t column = 0; rows->made && column < result->columns; column++) weir__free(rows->made[column]);
     weir__free(rows->made);
     weir__arena_free(&rows->arena);
+    weir__pgtypes_unref(rows->types);
     PQclear(rows->pg);
     weir__free(rows);
 }
@@ -170,6 +175,13 @@ weir_result *weir__pg_result_new(void) {
     rows->base.class_ = &rows_class;
     rows->base.affected = -1;
     return &rows->base;
+}
+
+void weir__pg_result_know(weir_result *result, const weir__pgtypes *types) {
+    pg_rows *rows = (pg_rows *)result;
+    const weir__pgtypes *before = rows->types;
+    rows->types = weir__pgtypes_ref(types);
+    weir__pgtypes_unref(before);
 }
 
 static void set_tag(weir_result *result, const PGresult *pg) {
@@ -191,14 +203,14 @@ void weir__pg_result_set(weir_result *result, PGresult *pg) {
     result->rows = (size_t)PQntuples(pg);
     result->columns = (size_t)PQnfields(pg);
     for (int c = 0; result->rows && c < SHAPES && (size_t)c < result->columns; c++)
-        rows->shapes[c] = (unsigned char)shape_of(PQftype(pg, c), PQfformat(pg, c));
+        rows->shapes[c] = (unsigned char)shape_of(rows->types, PQftype(pg, c), PQfformat(pg, c));
     result->affected = affected_by(pg);
     set_tag(result, pg);
 }
 
-bool weir__pg_rows_are_legible(const PGresult *rows) {
+bool weir__pg_rows_are_legible(const weir__pgtypes *types, const PGresult *rows) {
     for (int i = 0; i < PQnfields(rows); i++)
-        if (PQfformat(rows, i) == 1 && !weir__pg_has_binary(PQftype(rows, i))) return false;
+        if (PQfformat(rows, i) == 1 && !weir__pg_has_binary(types, PQftype(rows, i))) return false;
     return true;
 }
 

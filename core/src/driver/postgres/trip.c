@@ -1,10 +1,12 @@
 /*
- * Sending. A request takes one trip to the server, or two when its parameters' types are not known yet:
+ * Sending. A request takes one trip to the server, or two or three when its parameters' types are not known
+ * yet:
  *
  *     [SET statement_timeout] [DEALLOCATE] [Sync]    the pool's own; apart, because VACUUM and its kind
  *                                                    stand no other command before their Sync
  *     [SET default_transaction_read_only] [Sync]     when what was asked before was of the other kind
  *     [before] [Parse] [Describe, Sync]              Describe in the first of two trips only
+ *     [question for the database's own types] [Sync] a trip between them, when it names unknown ones
  *     Bind, Execute for each set                     as fast as the socket takes them
  *     [command] Sync
  *
@@ -82,6 +84,45 @@ void weir__pg_send_failed(weir__pgconn *c) {
     weir_error why = WEIR_ERROR_INIT;
     weir__pg_lost_error(&why, c->pg);
     weir__pg_lose(c, &why);
+}
+
+/* The types of the parameters and columns; NULL: out of memory. */
+static Oid *described_types(const PGresult *described, size_t *count) {
+    int parameters = PQnparams(described), columns = PQnfields(described);
+    *count = (size_t)parameters + (size_t)columns;
+    Oid *oids = weir__calloc(*count + 1, sizeof *oids);
+    for (int i = 0; oids && i < parameters; i++) oids[i] = PQparamtype(described, i);
+    for (int i = 0; oids && i < columns; i++) oids[parameters + i] = PQftype(described, i);
+    return oids;
+}
+
+static int send_types(weir__pgconn *c, weir__pgop *op, weir__buffer *wanted, weir__buffer *names) {
+    const char *const values[] = {weir__buffer_string(wanted), weir__buffer_string(names)};
+    if (!values[0] || !values[1] || !weir__pg_reserve(c)) {
+        weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
+        return 0;
+    }
+    if (!PQsendQueryParams(c->pg, WEIR__PGTYPES_QUERY, 2, NULL, values, NULL, NULL, 0)) return -1;
+    push(c, op, WEIR__STEP_TYPES);
+    op->describing = true;
+    return weir__pg_send_sync(c, op) ? 1 : -1;
+}
+
+int weir__pg_send_question(weir__pgconn *c, weir__pgop *op) {
+    const weir__config *config = c->base.env->config;
+    weir__buffer wanted = WEIR__BUFFER_INIT, names = WEIR__BUFFER_INIT;
+    size_t count;
+    int sent = 0;
+    Oid *oids = described_types(op->described, &count);
+    if (!oids)
+        weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
+    else if (weir__pgtypes_ask(weir__pg_env(c)->types, config->codecs, config->codec_count, oids, count,
+                               &wanted, &names))
+        sent = send_types(c, op, &wanted, &names);
+    weir__free(oids);
+    weir__buffer_free(&wanted);
+    weir__buffer_free(&names);
+    return sent;
 }
 
 /* ---- the pool's own commands */

@@ -8,24 +8,34 @@
  *     real, double precision             FLOAT (a finite one must not overflow real), INT, NUMERIC
  *     numeric                            NUMERIC, INT, FLOAT (the shortest text that reads back as it)
  *     text, varchar, char(n), name,
- *     "char", json, jsonb, unknown       TEXT
+ *     "char", unknown                    TEXT
+ *     json, jsonb                        JSON, TEXT (that is JSON), MAP, ARRAY and RECORD of what JSON has
  *     bytea                              BYTES
  *     date, time, timetz, uuid,
  *     timestamptz, interval              the kind of that name, TEXT
  *     timestamp                          TIMESTAMP, DATE (its midnight), TEXT
  *     inet, cidr                         INET, CIDR, TEXT
- *     arrays of those                    ARRAY of what the element takes, TEXT
+ *     ranges                             RANGE of what the subtype takes, TEXT
+ *     multiranges                        MULTIRANGE, an ARRAY or RECORD of RANGE, TEXT
+ *     composite types                    RECORD of what the fields take, in their order, TEXT
+ *     hstore                             MAP, TEXT
+ *     domains                            what their base type takes
+ *     arrays of those                    ARRAY of what the element takes (of one dimension: RECORD), TEXT
  *     any other                          TEXT; all others as the text of theirs
+ *     of a codec's type                  RAW of that codec, or as above
  *
  * All else is refused with WEIR_EVALUE: nothing is rounded, cut or parsed behind the caller's back. So is a
  * NUL within a text, which PostgreSQL cannot store. Without types (statement_cache_size 0) every value goes
  * as "any other".
  *
  * Results: BOOL, INT (smallint, integer, bigint, oid), FLOAT (real, double precision), NUMERIC, BYTES
- * (bytea), DATE, TIME, TIMETZ, TIMESTAMP, TIMESTAMPTZ, INTERVAL, UUID, INET, CIDR, ARRAY of those, NULL
- * (void), and TEXT for everything else: json, jsonb, macaddr, enums, ranges … as PostgreSQL writes them. In
- * text form, times are understood with DateStyle ISO and IntervalStyle postgres, which are the server's
- * defaults.
+ * (bytea), DATE, TIME, TIMETZ, TIMESTAMP, TIMESTAMPTZ, INTERVAL, UUID, INET, CIDR, JSON (json, jsonb), RANGE,
+ * MULTIRANGE, RECORD (composite types with their fields' names; record, in binary form, without), MAP
+ * (hstore), ARRAY of those, NULL (void), RAW (types that have a codec), and TEXT for everything else:
+ * macaddr, bit ("0101"), enums, points … as PostgreSQL writes them. Composite types, ranges, domains, enums
+ * and hstore of the database's own are known from the pool's table of them (types.h); before that they are
+ * text. In text form, times are understood with DateStyle ISO and IntervalStyle postgres, which are the
+ * server's defaults.
  */
 #ifndef WEIR_DRIVER_POSTGRES_VALUE_H
 #define WEIR_DRIVER_POSTGRES_VALUE_H
@@ -37,6 +47,7 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/statement.h"
+#include "driver/postgres/types.h"
 
 /* The types of the server that this driver knows by their numbers, which never change. */
 enum {
@@ -66,7 +77,10 @@ enum {
     WEIR__OID_TIMESTAMPTZ = 1184,
     WEIR__OID_INTERVAL = 1186,
     WEIR__OID_TIMETZ = 1266,
+    WEIR__OID_BIT = 1560,
+    WEIR__OID_VARBIT = 1562,
     WEIR__OID_NUMERIC = 1700,
+    WEIR__OID_RECORD = 2249, /* of no declared type */
     WEIR__OID_VOID = 2278,
     WEIR__OID_UUID = 2950,
     WEIR__OID_JSONB = 3802,
@@ -100,14 +114,27 @@ enum {
     X(INTERVAL, 1187)                                                                                        \
     X(NUMERIC, 1231)                                                                                         \
     X(TIMETZ, 1270)                                                                                          \
+    X(BIT, 1561)                                                                                             \
+    X(VARBIT, 1563)                                                                                          \
+    X(RECORD, 2287)                                                                                          \
     X(UUID, 2951)                                                                                            \
     X(JSONB, 3807)
 
-/* The type of an array's elements; 0: it is no array that is known. */
+/* The ranges: X(subtype, name, range, its array, multirange, its array). */
+#define WEIR__PG_RANGES(X)                                                                                   \
+    X(INT4, "int4", 3904, 3905, 4451, 6150)                                                                  \
+    X(NUMERIC, "num", 3906, 3907, 4532, 6151)                                                                \
+    X(TIMESTAMP, "ts", 3908, 3909, 4533, 6152)                                                               \
+    X(TIMESTAMPTZ, "tstz", 3910, 3911, 4534, 6153)                                                           \
+    X(DATE, "date", 3912, 3913, 4535, 6155)                                                                  \
+    X(INT8, "int8", 3926, 3927, 4536, 6157)
+
+/* The type of an array's elements; 0: it is no array that is known by its number. */
 Oid weir__pg_element(Oid type);
 
-/* Whether results of that type can be had in binary form. */
-bool weir__pg_has_binary(Oid type);
+/* Whether results of that type can be had in binary form. types: what is known of the database's own types,
+   or NULL. */
+bool weir__pg_has_binary(const weir__pgtypes *types, Oid type);
 
 /* One set of parameters as libpq takes it; the memory is kept for the next. */
 typedef struct weir__pgargs {
@@ -118,8 +145,9 @@ typedef struct weir__pgargs {
         char bytes[WEIR_VALUE_TEXT];
     } * cells; /* what is short */
     size_t capacity;
-    weir__buffer blob; /* what is not, and is not in the statement in that form */
-    size_t total;      /* bytes of all values together */
+    weir__buffer blob;           /* what is not, and is not in the statement in that form */
+    size_t total;                /* bytes of all values together */
+    weir__pgtypes *const *types; /* where the pool keeps what it knows of the database's own types; or NULL */
 } weir__pgargs;
 
 /* Encodes set `set` of the statement, for parameters of `types`, or without types (NULL). WEIR_EVALUE,
@@ -128,19 +156,30 @@ int weir__pg_encode(weir__pgargs *args, const weir_statement *statement, size_t 
                     weir_error *error);
 void weir__pg_args_free(weir__pgargs *args);
 
-/* A cell of a result. `format` 1 is binary; else a NUL follows the data. What is not in the data itself is
-   made in the arena. WEIR_EVALUE: not what that type looks like; WEIR_ENOMEM. */
-int weir__pg_decode(Oid type, int format, const char *data, size_t length, weir__arena *arena,
-                    weir_value *out);
+/* What decoding needs. */
+typedef struct weir__pgin {
+    weir__arena *arena;         /* for what is not in the data itself */
+    const weir__pgtypes *types; /* which must outlive the values; or NULL */
+    int depth;                  /* of nested values: 0 */
+} weir__pgin;
+
+/* A cell of a result. `format` 1 is binary; else a NUL follows the data. WEIR_EVALUE: not what that type
+   looks like; WEIR_ENOMEM. */
+int weir__pg_decode(weir__pgin *in, Oid type, int format, const char *data, size_t length, weir_value *out);
 /* Whether decoding that makes nothing in the arena. */
-bool weir__pg_is_plain(Oid type, int format);
+bool weir__pg_is_plain(const weir__pgtypes *types, Oid type, int format);
 /* bytea's text form, hex or escape, into `out`, which has room for `length` bytes; -1: malformed. */
 ptrdiff_t weir__pg_unescape(const char *text, size_t length, char *out);
 
-/* ---- array.c */
-/* An array and its items, made in the arena. WEIR_EVALUE, WEIR_ENOMEM. */
-int weir__pg_array(Oid element, int format, const char *data, size_t length, weir__arena *arena,
-                   weir_value *out);
+/* ---- array.c, nested.c: values of values, and what their texts have in common */
+int weir__pg_array(weir__pgin *in, Oid element, int format, const char *data, size_t length, weir_value *out);
+int weir__pg_range(weir__pgin *in, Oid subtype, int format, const char *data, size_t length, weir_value *out);
+int weir__pg_multirange(weir__pgin *in, Oid subtype, int format, const char *data, size_t length,
+                        weir_value *out);
+/* composite NULL: a record of no declared type, in binary form. */
+int weir__pg_record(weir__pgin *in, const weir__pgtype *composite, int format, const char *data,
+                    size_t length, weir_value *out);
+int weir__pg_hstore(weir__pgin *in, int format, const char *data, size_t length, weir_value *out);
 
 /* ---- numeric.c */
 /* The digits that the server sends, as text in the arena. WEIR_EVALUE, WEIR_ENOMEM. */
@@ -158,9 +197,5 @@ static inline uint64_t weir__pg_big_endian(const char *data, size_t size) {
     for (size_t i = 0; i < size; i++) bits = bits << 8 | (unsigned char)data[i];
     return bits;
 }
-
-/* double <-> text in PostgreSQL's writing, whatever the locale. `out` has room for 40 bytes. */
-void weir__pg_print_double(double value, char *out);
-bool weir__pg_scan_double(const char *text, double *out);
 
 #endif

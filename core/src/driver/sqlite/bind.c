@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "driver/sqlite/sqlite.h"
 
 /* The number in "$12"; 0: it is not of that kind. */
@@ -87,6 +88,24 @@ static int bind_numeric(sqlite3_stmt *handle, int slot, const weir_value *value)
            1;
 }
 
+/* As JSON text, which SQLite's functions read. 0: JSON has no such value. */
+static int bind_json(sqlite3_stmt *handle, int slot, const weir_value *value) {
+    weir__buffer text = WEIR__BUFFER_INIT;
+    int rc = -1;
+    bool fits = !weir__json(&text, value);
+    if (text.broken)
+        rc = SQLITE_NOMEM;
+    else if (fits)
+        rc = weir__sqlite.bind_text64(handle, slot, text.data, text.length, SQLITE_TRANSIENT, SQLITE_UTF8);
+    weir__buffer_free(&text);
+    return rc + 1;
+}
+
+static bool is_strange(weir_type type) {
+    return type == WEIR_TYPE_RANGE || type == WEIR_TYPE_MULTIRANGE || type == WEIR_TYPE_RECORD ||
+           type == WEIR_TYPE_RAW;
+}
+
 static int bind_value(sqlite3_stmt *handle, int slot, const weir_value *value) {
     const char *data = "";
     char text[WEIR_VALUE_TEXT];
@@ -104,6 +123,7 @@ static int bind_value(sqlite3_stmt *handle, int slot, const weir_value *value) {
     case WEIR_TYPE_TEXT:
     case WEIR_TYPE_INET:
     case WEIR_TYPE_CIDR:
+    case WEIR_TYPE_JSON:
         if (value->as.bytes.length) data = value->as.bytes.data;
         return weir__sqlite.bind_text64(handle, slot, data, value->as.bytes.length, SQLITE_STATIC,
                                         SQLITE_UTF8);
@@ -120,7 +140,13 @@ static int bind_value(sqlite3_stmt *handle, int slot, const weir_value *value) {
         size_t length = weir_value_text(value, text);
         return weir__sqlite.bind_text64(handle, slot, text, length, SQLITE_TRANSIENT, SQLITE_UTF8);
     }
-    case WEIR_TYPE_ARRAY: /* refused before */
+    case WEIR_TYPE_ARRAY:
+    case WEIR_TYPE_MAP:
+        return bind_json(handle, slot, value) - 1;
+    case WEIR_TYPE_RANGE: /* refused before */
+    case WEIR_TYPE_MULTIRANGE:
+    case WEIR_TYPE_RECORD:
+    case WEIR_TYPE_RAW:
         break;
     }
     return SQLITE_MISUSE;
@@ -134,10 +160,14 @@ int weir__sqlite_bind(weir__sqlite_conn *conn, weir__sqlite_statement *statement
                           count == 1 ? "was" : "were");
     for (int slot = 1; slot <= statement->slots; slot++) {
         int number = statement->numbers ? statement->numbers[slot - 1] : slot;
-        if (values[number - 1].type == WEIR_TYPE_ARRAY)
-            return weir__fail(error, WEIR_EVALUE, "parameter $%d: SQLite has no arrays; give their JSON text",
-                              number);
-        int rc = bind_value(statement->handle, slot, &values[number - 1]);
+        const weir_value *value = &values[number - 1];
+        if (is_strange(value->type))
+            return weir__fail(error, WEIR_EVALUE, "parameter $%d: SQLite has no %s; give text", number,
+                              weir_type_name(value->type));
+        int rc = bind_value(statement->handle, slot, value);
+        if (rc == -1 && value->type != WEIR_TYPE_NUMERIC)
+            return weir__fail(error, WEIR_EVALUE,
+                              "parameter $%d: sent as JSON, which has no value like one in it", number);
         if (rc == -1)
             return weir__fail(
                 error, WEIR_EVALUE,
