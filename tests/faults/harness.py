@@ -31,6 +31,7 @@ class Observer:
     """Looks at the database from another one, and past all proxies."""
 
     def __init__(self, server, url):
+        self.server = server
         self.database = re.search(r"/(\w+)(\?|$)", url).group(1)
         self.pool = weirpool.create_pool_sync(server.url(), min_size=0, max_size=1)
 
@@ -46,6 +47,10 @@ class Observer:
             "select count(*) from pg_stat_activity where datname = $1 and backend_type = 'client backend'",
             self.database,
         )
+
+    def keys(self):
+        """The column a of the table t."""
+        return set(map(int, self.server.sql("select a from t", self.database).split()))
 
     async def nobody(self):
         await until_async(lambda: self.backends() == 0)
@@ -127,3 +132,24 @@ def claim(error):
         return EITHER
     assert error.retryable or isinstance(error, errors.SessionClosed), repr(error)
     return ABSENT
+
+
+async def write(claims, key, coroutine):
+    """Notes what the caller is told of his row."""
+    claims[key] = EITHER
+    try:
+        await coroutine
+        claims[key] = THERE
+    except weirpool.Error as error:
+        claims[key] = claim(error)
+
+
+def agree(observer, claims):
+    """What is in the table is what was said."""
+    rows = observer.keys()
+    wrong = {
+        key: (said, key in rows)
+        for key, said in claims.items()
+        if said != EITHER and (key in rows) != (said == THERE)
+    }
+    assert wrong == {}

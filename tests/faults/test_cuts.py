@@ -2,18 +2,9 @@
 
 import pytest
 import weirpool
-from harness import ABSENT, EITHER, THERE, all_of, claim, echo, quiet, sample
+from harness import ABSENT, EITHER, THERE, agree, all_of, echo, quiet, sample, write
 from proxy import CLIENT, SERVER, Fault
 from support import LOOPS, no_warnings
-
-
-async def write(claims, key, coroutine):
-    claims[key] = EITHER
-    try:
-        await coroutine
-        claims[key] = THERE
-    except weirpool.Error as error:
-        claims[key] = claim(error)
 
 
 async def in_session(pool, key):
@@ -53,17 +44,6 @@ async def reference(through):
         return dict(conversation.passed), ends
 
 
-def agree(through, claims):
-    """What is in the table is what was said."""
-    rows = set(map(int, through.server.sql("select a from t", database=through.direct.rpartition("/")[2]).split()))
-    wrong = {
-        key: (said, key in rows)
-        for key, said in claims.items()
-        if said != EITHER and (key in rows) != (said == THERE)
-    }
-    assert wrong == {}
-
-
 async def sweep(through, observer, side, how, options, every, concurrency, timeout):
     claims, cuts = {}, 0
 
@@ -86,7 +66,7 @@ async def sweep(through, observer, side, how, options, every, concurrency, timeo
     await all_of(attempt, offsets, concurrency)
     assert cuts > 0.9 * len(offsets)  # the last ones may come too late
     await observer.nobody()
-    agree(through, claims)
+    agree(observer, claims)
     assert {ABSENT, THERE, EITHER} <= set(claims.values())
 
 
