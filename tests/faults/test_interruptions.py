@@ -133,7 +133,7 @@ def test_a_pools_whole_life(through, tables, observer, loop, way):
     async def main():
         url = ways(through)[way]
         for moment in MOMENTS:
-            assert await interrupt_every_wait(lambda: life(url), observer.nobody, moment) > 12
+            assert await interrupt_every_wait(lambda: life(url), observer.nobody, moment) > 8
 
     with no_warnings():
         LOOPS[loop](main)
@@ -144,7 +144,7 @@ def test_work_on_a_shared_pool(through, tables, observer, loop, way):
     async def main():
         async with weirpool.create_pool(ways(through)[way], min_size=SIZE, max_size=SIZE) as pool:
             for moment in MOMENTS * (5 if LONG else 1):
-                assert await interrupt_every_wait(lambda: work(pool), lambda: intact(pool, observer), moment) > 12
+                assert await interrupt_every_wait(lambda: work(pool), lambda: intact(pool, observer), moment) > 8
 
     with no_warnings():
         LOOPS[loop](main)
@@ -200,7 +200,7 @@ def test_timeouts_at_every_wait(through, tables, observer, way):
                     assert not isinstance(error, weirpool.Error)
                 await intact(pool, observer)
                 at += 1
-            assert at > 12
+            assert at > 8
 
     with no_warnings():
         LOOPS["asyncio"](main)
