@@ -220,7 +220,8 @@ async def limited(coroutine, late):
 
 
 TIMES = [0.0001, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02]
-TIMED_OUT = (weirpool.PoolTimeout, weirpool.OutcomeUnknown)
+# SessionClosed: of a session that was ended between two calls, on a connection that others have had since.
+TIMED_OUT = (weirpool.PoolTimeout, weirpool.OutcomeUnknown, weirpool.SessionClosed)
 
 
 async def statements(pool, seconds, counts):

@@ -169,7 +169,7 @@ def test_a_nonce_comes_back_to_its_caller(through, rows, observer, loop, way):
             except asyncio.CancelledError:
                 assert cancelled, seed
                 counts["cancelled"] += 1
-            except (weirpool.PoolTimeout, weirpool.OutcomeUnknown) as error:
+            except (weirpool.PoolTimeout, weirpool.OutcomeUnknown, weirpool.SessionClosed) as error:
                 assert late and not cancelled, (seed, repr(error))
                 counts["late"] += 1
 
