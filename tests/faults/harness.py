@@ -48,6 +48,9 @@ class Observer:
             self.database,
         )
 
+    def terminate(self, backend):
+        self.pool.fetchval("select pg_terminate_backend($1)", backend)
+
     def keys(self):
         """The column a of the table t."""
         return set(map(int, self.server.sql("select a from t", self.database).split()))

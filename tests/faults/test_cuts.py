@@ -1,8 +1,10 @@
 """A connection that ends at every byte: a typed error, and the truth about what was written."""
 
+import asyncio
+
 import pytest
 import weirpool
-from harness import ABSENT, EITHER, THERE, agree, all_of, echo, quiet, sample, write
+from harness import ABSENT, EITHER, LONG, THERE, agree, all_of, claim, echo, quiet, sample, write
 from proxy import CLIENT, SERVER, Fault
 from support import LOOPS, no_warnings
 
@@ -85,3 +87,104 @@ def test_packets_vanish_at_every_byte(through, observer, side):
     options |= {"connect_timeout": 0.4, "checkout_timeout": 5, "command_timeout": 0.4}
     with no_warnings():
         LOOPS["asyncio"](sweep, through, observer, side, "vanish", options, 32, 24, 0.4)
+
+
+# ---- many callers on one connection
+
+CROWD = 10
+
+
+async def warm_up(pool):
+    """From here on the pool knows the statements, and that they are short."""
+    for n in range(12):
+        await pool.execute("insert into t values ($1)", -n - 10)
+        assert await pool.fetchval("select $1::bigint", n) == n
+    await quiet(pool)
+
+
+async def crowd(pool, claims, key):
+    """Reads, writes, errors and a session, all at once; each gets its own answer, or one of its own errors."""
+
+    async def read(nonce):
+        try:
+            assert await pool.fetchval("select $1::bigint", nonce) == nonce
+        except weirpool.Error as error:
+            assert claim(error) == ABSENT, repr(error)  # a read is always retryable
+
+    async def divide():
+        with pytest.raises(weirpool.Error) as caught:
+            await pool.fetchval("select 1 / $1::bigint", 0)
+        assert caught.value.sqlstate == "22012" or caught.value.retryable, repr(caught.value)
+
+    keys = iter(range(key * CROWD, key * CROWD + CROWD))
+    calls = []
+    for n in range(3):
+        calls += [read(key + n), divide()]
+        calls += [write(claims, k, pool.execute("insert into t values ($1)", k)) for k in (next(keys), next(keys))]
+    k = next(keys)
+    calls.append(write(claims, k, in_session(pool, k)))
+    await asyncio.gather(*calls)
+
+
+async def crowd_sweep(through, observer, side, how):
+    claims, cuts = {}, 0
+    options = {"min_size": 1, "max_size": 1, "retry_min": 0.001, "retry_max": 0.01}
+    before = through.proxy()
+    async with weirpool.create_pool(through.url(before), **options) as pool:
+        await pool.execute("create table t (a bigint)")
+
+    async def attempt(k):
+        nonlocal cuts
+        proxy = through.proxy()
+        async with weirpool.create_pool(through.url(proxy), **options) as pool:
+            await warm_up(pool)
+            talk = proxy.conversations[0]
+            first = talk.passed[side]
+            talk.fault = Fault(cut=(side, first + k), how=how)
+            await crowd(pool, claims, k)
+            cuts += talk.cut
+            spoken = talk.passed[side] - first
+            await echo(pool)
+            await quiet(pool)
+            assert pool.snapshot()["idle"] == pool.snapshot()["size"] <= 1
+        return spoken
+
+    total = await attempt(100_000)
+    offsets = sample(range(total), 16)
+    await all_of(attempt, offsets)
+    assert cuts > 0.9 * len(offsets)
+    await observer.nobody()
+    agree(observer, claims)
+    assert {THERE, EITHER} <= set(claims.values())
+
+
+@pytest.mark.parametrize("side", [SERVER, CLIENT])
+@pytest.mark.parametrize(("loop", "how"), [("asyncio", "rst"), ("uvloop", "fin")])
+def test_a_crowd_is_cut_off_at_every_byte(through, observer, loop, side, how):
+    with no_warnings():
+        LOOPS[loop](crowd_sweep, through, observer, side, how)
+
+
+def test_a_crowd_and_a_killed_backend(through, observer):
+    """The server says farewell to whom it was working for; it has not come to those behind."""
+
+    async def main():
+        claims = {}
+        async with weirpool.create_pool(through.direct, min_size=1, max_size=1, retry_min=0.001) as pool:
+            await pool.execute("create table t (a bigint)")
+            for key in range(200 if LONG else 25):
+                await warm_up(pool)
+                async with pool.connection() as connection:
+                    backend = connection.info["backend"]
+                running = asyncio.ensure_future(crowd(pool, claims, key))
+                for _ in range(key % 7):
+                    await asyncio.sleep(0)
+                observer.terminate(backend)
+                await running
+                await echo(pool)
+        await observer.nobody()
+        agree(observer, claims)
+        assert len(claims) == 7 * (200 if LONG else 25)
+
+    with no_warnings():
+        LOOPS["asyncio"](main)
