@@ -49,7 +49,7 @@ def on_line(through):
         async def main():
             proxy = through.proxy()
             proxy.otherwise = Fault(delay=HELD)
-            async with weirpool.create_pool(through.url(proxy), min_size=size, max_size=size) as pool:
+            async with weirpool.create_pool(through.url(proxy), min_size=size, max_size=size, pipeline_max_wait=1) as pool:
                 await pool.execute("create table t (a bigint)")
                 await quiet(pool)
                 await test(Line(proxy, pool))
@@ -175,5 +175,19 @@ def test_no_reset_without_need(on_line):
             assert await connection.fetchval("select count(*) from t") == 1
         await quiet(line.pool)
         assert not any(b"DISCARD" in body or b"ROLLBACK" in body for _, body in line.said())
+
+    on_line(test)
+
+
+def test_a_crowd_shares_its_trips(on_line):
+    async def test(line):
+        insert = "insert into t values ($1)"
+        for n in range(3):
+            await line.pool.fetchval(ASK, n)
+            await line.pool.execute(insert, n)
+        trips, answers = await line.cost(asyncio.gather(*[line.pool.fetchval(ASK, n) for n in range(30)]))
+        assert trips <= 3 and answers == list(range(30))
+        trips, tags = await line.cost(asyncio.gather(*[line.pool.execute(insert, n) for n in range(8)]))
+        assert trips <= 3 and tags == ["INSERT 0 1"] * 8
 
     on_line(test)
