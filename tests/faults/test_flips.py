@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import os
 import pathlib
 import re
 
@@ -108,3 +109,37 @@ def test_at_every_byte(through, observer, masks):
 
     with no_warnings(), unbooked():
         LOOPS["asyncio"](main)
+
+
+@pytest.mark.parametrize("masks", MASKS)
+def test_nobody_gets_anothers_answer(through, observer, masks):
+    """Many share a connection: a byte that is changed may spoil an answer, and must not shift the others."""
+    options = OPTIONS | {"max_size": 1, "pipeline_max_wait": 1}
+
+    async def attempt(case):
+        proxy = through.proxy()
+        async with weirpool.create_pool(through.url(proxy), **options) as pool:
+            for _ in range(4):
+                await asyncio.wait_for(pool.fetchval("select $1::bigint", 0, timeout=PATIENCE), PATIENCE)
+            talk = proxy.conversations[-1]
+            first = talk.passed[SERVER]
+            talk.fault = Fault(flip=(first + case[0], case[1]))
+            nonces = [int.from_bytes(os.urandom(7), "big") for _ in range(8)]
+            calls = [pool.fetchval("select $1::bigint", nonce) for nonce in nonces]
+            answers = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), PATIENCE)
+            for nonce, answer in zip(nonces, answers, strict=True):
+                if isinstance(answer, weirpool.Error):
+                    continue
+                assert (answer ^ nonce) % (1 << 64) in [0, *(case[1] << 8 * n for n in range(8))], (nonce, answer)
+            spoken = talk.passed[SERVER] - first
+            await asyncio.wait_for(pool.close(grace=0), PATIENCE)
+            return spoken
+
+    async def main():
+        total = await attempt((1 << 30, 0))
+        cases = [(offset, mask) for mask in masks for offset in range(total)]
+        await all_of(attempt, [cases[n] for n in sample(range(len(cases)), 13)], 16)
+        await observer.nobody()
+
+    with no_warnings(), unbooked():
+        LOOPS["uvloop"](main)
