@@ -182,7 +182,10 @@ class Link:
         self.ends = {CLIENT: client, SERVER: server}
 
     async def run(self, head):
-        tasks = [asyncio.ensure_future(self.pump(CLIENT, head)), asyncio.ensure_future(self.pump(SERVER, b""))]
+        tasks = [
+            asyncio.ensure_future(self.pump(CLIENT, head)),
+            asyncio.ensure_future(self.pump(SERVER, b"")),
+        ]
         try:
             await asyncio.gather(*tasks)
         except OSError:

@@ -123,7 +123,9 @@ async def crowd(pool, claims, key):
     calls = []
     for n in range(3):
         calls += [read(key + n), divide()]
-        calls += [write(claims, k, pool.execute("insert into t values ($1)", k)) for k in (next(keys), next(keys))]
+        calls += [
+            write(claims, k, pool.execute("insert into t values ($1)", k)) for k in (next(keys), next(keys))
+        ]
     if key % 3 == 0:
         k = next(keys)
         calls.append(write(claims, k, in_session(pool, k)))

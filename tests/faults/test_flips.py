@@ -59,7 +59,13 @@ def sample_cases(talk, masks):
     assert at == talk.passed[SERVER]
     lengths = [(offset, mask) for mask in (0x01, 0x3F, 0x80) for offset in heads]
     anywhere = [(offset, mask) for mask in masks for offset in range(at)]
-    return sorted({cases[n] for cases, every in ((lengths, 5), (anywhere, 13)) for n in sample(range(len(cases)), every)})
+    return sorted(
+        {
+            cases[n]
+            for cases, every in ((lengths, 5), (anywhere, 13))
+            for n in sample(range(len(cases)), every)
+        }
+    )
 
 
 def memory():
@@ -130,7 +136,10 @@ def test_nobody_gets_anothers_answer(through, observer, masks):
             for nonce, answer in zip(nonces, answers, strict=True):
                 if isinstance(answer, weirpool.Error):
                     continue
-                assert (answer ^ nonce) % (1 << 64) in [0, *(case[1] << 8 * n for n in range(8))], (nonce, answer)
+                assert (answer ^ nonce) % (1 << 64) in [0, *(case[1] << 8 * n for n in range(8))], (
+                    nonce,
+                    answer,
+                )
             spoken = talk.passed[SERVER] - first
             await asyncio.wait_for(pool.close(grace=0), PATIENCE)
             return spoken

@@ -125,7 +125,12 @@ def ways(through):
     return {"direct": through.direct, "slow": through.url(slow)}
 
 
-PLACES = [(loop, way) for loop in LOOPS for way in ("direct", "slow") if LONG or (loop == "uvloop") == (way == "direct")]
+PLACES = [
+    (loop, way)
+    for loop in LOOPS
+    for way in ("direct", "slow")
+    if LONG or (loop == "uvloop") == (way == "direct")
+]
 
 
 @pytest.mark.parametrize(("loop", "way"), PLACES)
@@ -144,7 +149,9 @@ def test_work_on_a_shared_pool(through, tables, observer, loop, way):
     async def main():
         async with weirpool.create_pool(ways(through)[way], min_size=SIZE, max_size=SIZE) as pool:
             for moment in MOMENTS * (5 if LONG else 1):
-                assert await interrupt_every_wait(lambda: work(pool), lambda: intact(pool, observer), moment) > 8
+                assert (
+                    await interrupt_every_wait(lambda: work(pool), lambda: intact(pool, observer), moment) > 8
+                )
 
     with no_warnings():
         LOOPS[loop](main)
@@ -242,11 +249,17 @@ async def statements(pool, seconds, counts):
 async def in_session(pool, nonce, on_session, on_statement):
     async with pool.session(**on_session) as session:
         await session.execute("insert into t values ($1)", nonce, **on_statement)
-        assert await session.fetchval("select $1::bigint from pg_sleep(0.002)", nonce, **on_statement) == nonce
+        assert (
+            await session.fetchval("select $1::bigint from pg_sleep(0.002)", nonce, **on_statement) == nonce
+        )
 
 
 async def sessions(pool, seconds, claims):
-    for options in ({}, {"timeout": seconds}), ({"timeout": seconds}, {}), ({"checkout_timeout": seconds}, {}):
+    for options in (
+        ({}, {"timeout": seconds}),
+        ({"timeout": seconds}, {}),
+        ({"checkout_timeout": seconds}, {}),
+    ):
         nonce = next(NONCES)
         await write(claims, nonce, in_session(pool, nonce, *options))
 
@@ -308,7 +321,9 @@ def test_the_blocking_pools_timeouts(through, tables, observer, way):
                 assert pool.fetchval("select $1::bigint", nonce) == nonce
         assert counts[True] and counts[False]
         held = [pool.connection().__enter__() for _ in range(SIZE)]
-        assert [connection.fetchval("select $1::bigint", n) for n, connection in enumerate(held)] == list(range(SIZE))
+        assert [connection.fetchval("select $1::bigint", n) for n, connection in enumerate(held)] == list(
+            range(SIZE)
+        )
         for connection in held:
             connection.release()
         until(lambda: observer.backends() == pool.snapshot()["size"] <= SIZE)

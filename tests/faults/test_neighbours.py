@@ -106,7 +106,9 @@ def test_an_error_stays_its_own(pg_url, rows):
                 await pool.execute("insert into t values ($1, $2)", n, n)
 
             for start in range(100, 1100, 200):
-                kinds = [(good, divides, violates, wrong, writes)[n % 5](n) for n in range(start, start + 200)]
+                kinds = [
+                    (good, divides, violates, wrong, writes)[n % 5](n) for n in range(start, start + 200)
+                ]
                 await asyncio.gather(*kinds)
             assert await pool.fetchval("select count(*) from t where a >= 100 and a = b") == 200
 

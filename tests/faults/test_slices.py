@@ -71,7 +71,9 @@ async def transaction(pool):
 
 
 async def volume(pool):
-    yield await outcome(pool.executemany("insert into t values ($1, $2)", [(n, "x" * n) for n in range(100, 150)]))
+    yield await outcome(
+        pool.executemany("insert into t values ($1, $2)", [(n, "x" * n) for n in range(100, 150)])
+    )
     yield await outcome(pool.fetch("select * from t order by a"))
     yield await outcome(pool.fetch("select repeat(n::text, 5000) as big from generate_series(1, 4) n"))
     yield await outcome(pool.fetchval("select length($1::text)", "y" * 20_000))

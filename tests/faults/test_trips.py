@@ -49,7 +49,9 @@ def on_line(through):
         async def main():
             proxy = through.proxy()
             proxy.otherwise = Fault(delay=HELD)
-            async with weirpool.create_pool(through.url(proxy), min_size=size, max_size=size, pipeline_max_wait=1) as pool:
+            async with weirpool.create_pool(
+                through.url(proxy), min_size=size, max_size=size, pipeline_max_wait=1
+            ) as pool:
                 await pool.execute("create table t (a bigint)")
                 await quiet(pool)
                 await test(Line(proxy, pool))
@@ -68,8 +70,12 @@ def test_a_statement(on_line):
         first, _ = await line.cost(line.pool.fetchval(ASK, 1))
         again, answer = await line.cost(line.pool.fetchval(ASK, 2))
         assert (first, again, answer) == (2, 1, 2)  # the first asks for the types
-        many, _ = await line.cost(line.pool.executemany("insert into t values ($1)", [(n,) for n in range(50)]))
-        again, _ = await line.cost(line.pool.executemany("insert into t values ($1)", [(n,) for n in range(50)]))
+        many, _ = await line.cost(
+            line.pool.executemany("insert into t values ($1)", [(n,) for n in range(50)])
+        )
+        again, _ = await line.cost(
+            line.pool.executemany("insert into t values ($1)", [(n,) for n in range(50)])
+        )
         assert (many, again) == (2, 1)
 
     on_line(test)
