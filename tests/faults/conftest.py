@@ -30,7 +30,8 @@ def pg_url(server, database):
     """The URL of an empty database; always the same, for making one takes longer than many a test."""
     name = database.rpartition("/")[2]
     server.sql(
-        f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}' and pid <> pg_backend_pid();"
+        f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+        " and pid <> pg_backend_pid();"
         " drop schema if exists public cascade; create schema public; grant all on schema public to public",
         name,
     )

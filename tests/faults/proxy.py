@@ -1,11 +1,11 @@
 """A proxy for the PostgreSQL protocol that does harm on purpose.
 
-A Network is a thread with any number of proxies in it. A proxy takes connections on a port of 127.0.0.1 (or on a Unix
-socket), passes them on to a server, keeps what was said, and does to each what its Fault says.
+A Network is a thread with any number of proxies in it. A proxy takes connections on a port of 127.0.0.1, or
+on a Unix socket, passes them on to a server, keeps what was said, and does to each what its Fault says.
 
     with Network() as network:
         proxy = network.proxy(("127.0.0.1", 5432))
-        proxy.faults.append(Fault(cut=(SERVER, 100), how="rst"))    # for the next connection; further ones go well
+        proxy.faults.append(Fault(cut=(SERVER, 100), how="rst"))    # for the next connection, and no other
         … connect to proxy.port …
         proxy.conversations[0].messages()
 """
@@ -32,7 +32,7 @@ class Fault:
     cut: tuple[str, int] | None = None
     """The connection ends when exactly so many bytes of that side's have been passed on."""
     how: str = "fin"
-    """How it ends: "fin", "rst", or "vanish": from then on nothing arrives, either way, and nobody is told."""
+    """How it ends: "fin", "rst", or "vanish": from then on nothing arrives, and nobody is told."""
     flip: tuple[int, int] | None = None
     """(offset, mask): exclusive-or of that byte of the server's."""
     delay: float = 0

@@ -1,4 +1,4 @@
-"""Bytes of the server's that were changed: a typed error, or another value; no crash, no hang, no memory without end."""
+"""Changed bytes of the server's: a typed error, or another value; no crash, no hang, no endless memory."""
 
 import asyncio
 import contextlib
@@ -75,7 +75,7 @@ def memory():
 
 @contextlib.contextmanager
 def unbooked():
-    """Has LeakSanitizer not look: libpq itself loses the result of a description that contradicts its length."""
+    """Has LeakSanitizer not look: libpq loses the result of a description that contradicts its length."""
     process = ctypes.CDLL(None)
     getattr(process, "__lsan_disable", int)()
     try:

@@ -1,4 +1,4 @@
-"""Cancellations and deadlines at every await: always delivered; nothing is lost, poisoned, or hit in passing."""
+"""Cancellations and deadlines at every await: delivered, and nothing is lost, poisoned or hit in passing."""
 
 import asyncio
 import random

@@ -19,7 +19,8 @@ BLOCKED = (
 @pytest.fixture
 def rows(server, pg_url):
     server.sql(
-        "create table t (a bigint primary key, b bigint); insert into t select n, 0 from generate_series(1, 9) n",
+        "create table t (a bigint primary key, b bigint);"
+        " insert into t select n, 0 from generate_series(1, 9) n",
         pg_url.rpartition("/")[2],
     )
 
@@ -28,8 +29,8 @@ def rows(server, pg_url):
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_a_lock_of_ones_own(pg_url, rows, loop, size):
     """
-    A task holds a row's lock in its session, and awaits the pool, on which a statement is blocked by that lock. Its
-    own statement must not stand behind that one: no deadlock detector would ever see it.
+    A task holds a row's lock in its session, and awaits the pool, on which a statement is blocked by that
+    lock. Its own statement must not stand behind that one: no deadlock detector would ever see it.
     """
 
     async def main():

@@ -1,4 +1,4 @@
-"""Round trips, counted at the proxy: each of the server's pieces is held long enough for whoever does not wait for it."""
+"""Round trips, counted at the proxy, which holds what the server says for longer than it takes to go on."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ class Line:
         self.marks = {talk: len(talk.pieces) for talk in self.proxy.conversations}
 
     def trips(self):
-        """Since the mark, over all connections; those that are new are not counted up to their first statement."""
+        """Since the mark, over all connections."""
         return sum(talk.trips(self.marks.get(talk, 0)) for talk in self.proxy.conversations)
 
     def said(self):
