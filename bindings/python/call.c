@@ -96,9 +96,10 @@ static PyObject *from_result(weir__py_call *call, weir_result *result) {
         return PyLong_FromLongLong(affected < 0 ? 0 : affected);
     }
     if (!result) return weir__py_fail(WEIR_EINTERNAL, "a statement has ended without a result");
+    const char *tag = weir_result_tag(result);
     switch (call->kind) {
     case WEIR__PY_EXECUTE:
-        return PyUnicode_FromString(weir_result_tag(result));
+        return PyUnicode_DecodeUTF8(tag, (Py_ssize_t)strlen(tag), "replace");
     case WEIR__PY_FETCHVAL:
         return single_value(call, result);
     case WEIR__PY_FETCHROW:

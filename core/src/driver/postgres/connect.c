@@ -34,7 +34,9 @@ void weir__pg_unwatch(weir__pgconn *c) {
 /* A request's answer when the connection is gone: what is known of it, or that nothing is. */
 static void answer_lost(weir__pgconn *c, weir__pgop *op, const weir_error *why) {
     bool unknown = op->error.code == WEIR_OK && weir__pg_op_is_unknown(op);
-    if (op->error.code == WEIR_OK) weir__error_copy(&op->error, why);
+    /* COMMIT's own answer says that it is done, whatever has become of the Sync behind it. */
+    bool committed = op->commit_sent && op->command_answered;
+    if (op->error.code == WEIR_OK && !committed) weir__error_copy(&op->error, why);
     if (unknown) {
         weir_error copy = WEIR_ERROR_INIT;
         weir__error_copy(&copy, &op->error);

@@ -1,0 +1,195 @@
+"""A connection that ends at every byte: a typed error, and the truth about what was written."""
+
+import asyncio
+
+import pytest
+import weirpool
+from harness import ABSENT, EITHER, LONG, THERE, agree, all_of, claim, echo, quiet, sample, write
+from proxy import CLIENT, SERVER, Fault
+from support import LOOPS, no_warnings
+
+
+async def in_session(pool, key):
+    async with pool.session() as session:
+        assert await session.fetchval("insert into t values ($1) returning a", key) == key
+
+
+async def script(pool, claims, key):
+    await write(claims, 2 * key, pool.execute("insert into t values ($1)", 2 * key))
+    await write(claims, 2 * key + 1, in_session(pool, 2 * key + 1))
+
+
+def boundaries(conversation, side):
+    """Where that side's messages end."""
+    ends, at = set(), 0
+    for who, kind, body in conversation.messages():
+        if who == side:
+            alone = side == SERVER and kind == "N" and not body  # to the question for TLS
+            at += 1 if alone else len(body) + 4 + len(kind)
+            ends |= {at - 1, at, at + 1}
+    assert at == conversation.passed[side]
+    return ends
+
+
+async def reference(through):
+    """The conversation without a fault."""
+    options = {"min_size": 1, "max_size": 1}
+    proxy = through.proxy()
+    async with weirpool.create_pool(through.url(proxy), **options) as pool:
+        await pool.execute("create table t (a bigint)")
+    claims = {}
+    async with weirpool.create_pool(through.url(proxy), **options) as pool:
+        await script(pool, claims, -1)
+        conversation = proxy.conversations[-1]
+        ends = {side: boundaries(conversation, side) for side in (CLIENT, SERVER)}
+        assert set(claims.values()) == {THERE}
+        return dict(conversation.passed), ends
+
+
+async def sweep(through, observer, side, how, options, every, concurrency, timeout):
+    claims, cuts = {}, 0
+
+    async def attempt(k):
+        nonlocal cuts
+        proxy = through.proxy()
+        proxy.faults.append(Fault(cut=(side, k), how=how))
+        async with weirpool.create_pool(through.url(proxy), **options) as pool:
+            await script(pool, claims, k)
+            await echo(pool, timeout)
+            if how == "vanish":
+                await pool.close(grace=0)  # a connection may still be waited for
+            else:
+                await quiet(pool)
+                assert pool.snapshot()["idle"] == pool.snapshot()["size"] <= 1
+        cuts += proxy.conversations[0].cut
+
+    passed, ends = await reference(through)
+    offsets = sample(range(passed[side] + 1), every, ends[side])
+    await all_of(attempt, offsets, concurrency)
+    assert cuts > 0.9 * len(offsets)  # the last ones may come too late
+    await observer.nobody()
+    agree(observer, claims)
+    assert {ABSENT, THERE, EITHER} <= set(claims.values())
+
+
+@pytest.mark.parametrize("side", [SERVER, CLIENT])
+@pytest.mark.parametrize(("loop", "how"), [("asyncio", "fin"), ("uvloop", "rst")])
+def test_at_every_byte(through, observer, loop, side, how):
+    options = {"min_size": 1, "max_size": 1, "retry_min": 0.001, "retry_max": 0.01}
+    with no_warnings():
+        LOOPS[loop](sweep, through, observer, side, how, options, 16, 4, 20)
+
+
+@pytest.mark.parametrize("side", [SERVER, CLIENT])
+def test_packets_vanish_at_every_byte(through, observer, side):
+    """Nothing arrives any more, and nobody is told: only the deadlines help."""
+    options = {"min_size": 1, "max_size": 2, "retry_min": 0.001, "retry_max": 0.01}
+    options |= {"connect_timeout": 0.4, "checkout_timeout": 5, "command_timeout": 0.4}
+    with no_warnings():
+        LOOPS["asyncio"](sweep, through, observer, side, "vanish", options, 32, 24, 0.4)
+
+
+# ---- many callers on one connection
+
+CROWD = 10
+DIVIDE = "select 1 / $1::bigint"
+SHARING = {"min_size": 1, "max_size": 1, "retry_min": 0.001, "retry_max": 0.01, "pipeline_max_wait": 1}
+
+
+async def warm_up(pool):
+    """From here on the pool knows the statements, and that they are short."""
+    for n in range(6):
+        await pool.execute("insert into t values ($1)", -n - 10)
+        assert await pool.fetchval("select $1::bigint", n) == n
+        assert await pool.fetchval(DIVIDE, 1) == 1
+    await quiet(pool)
+
+
+async def crowd(pool, claims, key):
+    """Reads, writes, errors, a session, all at once; each gets its own answer, or one of its own errors."""
+
+    async def read(nonce):
+        try:
+            assert await pool.fetchval("select $1::bigint", nonce) == nonce
+        except weirpool.Error as error:
+            assert claim(error) == ABSENT, repr(error)  # a read is always retryable
+
+    async def divide():
+        with pytest.raises(weirpool.Error) as caught:
+            await pool.fetchval(DIVIDE, 0)
+        assert caught.value.sqlstate == "22012" or caught.value.retryable, repr(caught.value)
+
+    keys = iter(range(key * CROWD, key * CROWD + CROWD))
+    calls = []
+    for n in range(3):
+        calls += [read(key + n), divide()]
+        calls += [
+            write(claims, k, pool.execute("insert into t values ($1)", k)) for k in (next(keys), next(keys))
+        ]
+    if key % 3 == 0:
+        k = next(keys)
+        calls.append(write(claims, k, in_session(pool, k)))
+    await asyncio.gather(*calls)
+
+
+async def crowd_sweep(through, observer, side, how):
+    claims, cuts = {}, 0
+    async with weirpool.create_pool(through.direct, **SHARING) as pool:
+        await pool.execute("create table t (a bigint)")
+
+    async def attempt(k):
+        nonlocal cuts
+        proxy = through.proxy()
+        async with weirpool.create_pool(through.url(proxy), **SHARING) as pool:
+            await warm_up(pool)
+            talk = proxy.conversations[0]
+            first, piece = talk.passed[side], len(talk.pieces)
+            talk.fault = Fault(cut=(side, first + k), how=how)
+            await crowd(pool, claims, k)
+            cuts += talk.cut
+            spoken, trips = talk.passed[side] - first, talk.trips(piece)
+            await echo(pool)
+            await quiet(pool)
+            assert pool.snapshot()["idle"] == pool.snapshot()["size"] <= 1
+        return spoken, trips
+
+    total, trips = await attempt(100_000)
+    assert trips < 8  # of 12 statements: they share
+    offsets = sample(range(total), 16)
+    await all_of(attempt, offsets)
+    assert cuts > 0.9 * len(offsets)
+    await observer.nobody()
+    agree(observer, claims)
+    assert {THERE, EITHER} <= set(claims.values())
+
+
+@pytest.mark.parametrize("side", [SERVER, CLIENT])
+@pytest.mark.parametrize(("loop", "how"), [("asyncio", "rst"), ("uvloop", "fin")])
+def test_a_crowd_is_cut_off_at_every_byte(through, observer, loop, side, how):
+    with no_warnings():
+        LOOPS[loop](crowd_sweep, through, observer, side, how)
+
+
+def test_a_crowd_and_a_killed_backend(through, observer):
+    """The server says farewell to whom it was working for; it has not come to those behind."""
+
+    async def main():
+        claims = {}
+        async with weirpool.create_pool(through.direct, **SHARING) as pool:
+            await pool.execute("create table t (a bigint)")
+            for key in range(200 if LONG else 25):
+                await warm_up(pool)
+                async with pool.connection() as connection:
+                    backend = connection.info["backend"]
+                running = asyncio.ensure_future(crowd(pool, claims, key))
+                for _ in range(key % 7):
+                    await asyncio.sleep(0)
+                observer.terminate(backend)
+                await running
+                await echo(pool)
+        await observer.nobody()
+        agree(observer, claims)
+        assert {THERE, EITHER} <= set(claims.values())
+
+    with no_warnings():
+        LOOPS["asyncio"](main)

@@ -1,0 +1,199 @@
+"""Round trips, counted at the proxy, which holds what the server says for longer than it takes to go on."""
+
+import asyncio
+
+import pytest
+import weirpool
+from harness import quiet
+from proxy import CLIENT, Fault
+from support import LOOPS, no_warnings
+
+HELD = 0.02
+
+
+class Line:
+    """A pool behind a slow line, and a count of its round trips."""
+
+    def __init__(self, proxy, pool):
+        self.proxy, self.pool = proxy, pool
+
+    def mark(self):
+        self.marks = {talk: len(talk.pieces) for talk in self.proxy.conversations}
+
+    def trips(self):
+        """Since the mark, over all connections."""
+        return sum(talk.trips(self.marks.get(talk, 0)) for talk in self.proxy.conversations)
+
+    def said(self):
+        """What the client has sent since the mark."""
+        return [
+            (kind, body)
+            for talk in self.proxy.conversations
+            for side, kind, body in talk.messages(self.marks.get(talk, 0))
+            if side == CLIENT
+        ]
+
+    async def cost(self, coroutine):
+        """(round trips until the answer, answer)."""
+        await quiet(self.pool)
+        self.mark()
+        answer = await coroutine
+        return self.trips(), answer
+
+
+@pytest.fixture
+def on_line(through):
+    """Runs a test with a pool of so many connections behind a slow line."""
+
+    def run(test, size=1):
+        async def main():
+            proxy = through.proxy()
+            proxy.otherwise = Fault(delay=HELD)
+            async with weirpool.create_pool(
+                through.url(proxy), min_size=size, max_size=size, pipeline_max_wait=1
+            ) as pool:
+                await pool.execute("create table t (a bigint)")
+                await quiet(pool)
+                await test(Line(proxy, pool))
+
+        with no_warnings():
+            LOOPS["asyncio"](main)
+
+    return run
+
+
+ASK = "select $1::bigint"
+
+
+def test_a_statement(on_line):
+    async def test(line):
+        first, _ = await line.cost(line.pool.fetchval(ASK, 1))
+        again, answer = await line.cost(line.pool.fetchval(ASK, 2))
+        assert (first, again, answer) == (2, 1, 2)  # the first asks for the types
+        many, _ = await line.cost(
+            line.pool.executemany("insert into t values ($1)", [(n,) for n in range(50)])
+        )
+        again, _ = await line.cost(
+            line.pool.executemany("insert into t values ($1)", [(n,) for n in range(50)])
+        )
+        assert (many, again) == (2, 1)
+
+    on_line(test)
+
+
+def test_a_session(on_line):
+    """BEGIN travels with the first statement, COMMIT and ROLLBACK alone; a savepoint with what follows it."""
+
+    async def session(pool, statements, fail=False):
+        async with pool.session() as session:
+            for n in range(statements):
+                assert await session.fetchval(ASK, n) == n
+            if fail:
+                raise LookupError
+
+    async def nested(pool):
+        async with pool.session() as session:
+            await session.fetchval(ASK, 1)
+            async with session.transaction():
+                await session.fetchval(ASK, 2)
+            async with session.transaction():
+                pass
+
+    async def test(line):
+        await line.pool.fetchval(ASK, 0)
+        for statements in (1, 2, 3):
+            assert (await line.cost(session(line.pool, statements)))[0] == statements + 1
+        assert (await line.cost(session(line.pool, 0)))[0] == 0
+        assert line.said() == []
+        with pytest.raises(LookupError):
+            await line.cost(session(line.pool, 0, fail=True))
+        assert line.trips() == 0
+        with pytest.raises(LookupError):
+            await line.cost(session(line.pool, 1, fail=True))
+        assert 1 <= line.trips() <= 2
+        assert (await line.cost(nested(line.pool)))[0] <= 4  # 1, 2, RELEASE, COMMIT
+
+    on_line(test)
+
+
+def test_a_connection(on_line):
+    async def connection(pool, statements):
+        async with pool.connection() as connection:
+            for n in range(statements):
+                assert await connection.fetchval(ASK, n) == n
+
+    async def transaction(pool):
+        async with pool.connection() as connection, connection.transaction(isolation="serializable"):
+            assert await connection.fetchval(ASK, 1) == 1
+
+    async def test(line):
+        await line.pool.fetchval(ASK, 0)
+        for statements in (0, 1, 2):
+            assert (await line.cost(connection(line.pool, statements)))[0] == statements
+        assert (await line.cost(transaction(line.pool)))[0] == 2
+        await quiet(line.pool)
+        assert len([kind for kind, _ in line.said() if kind == "S"]) == 2  # and nothing after it
+
+    on_line(test)
+
+
+def test_what_one_connection_has_learnt_all_know(on_line):
+    """The first use of a statement on a connection costs no further trip, once another has used it."""
+
+    async def test(line):
+        await line.pool.fetchval("select $1::bigint, $2::text", 1, "x")
+        held = [await line.pool.connection() for _ in range(3)]
+        line.mark()
+        for connection in held:
+            await connection.fetchval("select $1::bigint, $2::text", 2, "y")
+        assert line.trips() == 3
+        parses = [body for kind, body in line.said() if kind == "P"]
+        assert len(parses) == 2
+        for connection in held:
+            connection.release()
+
+    on_line(test, size=3)
+
+
+def test_a_reset_is_not_waited_for(on_line):
+    async def test(line):
+        async with line.pool.connection() as connection:
+            await connection.execute("set work_mem = '1MB'")
+            line.proxy.hold()
+            line.mark()
+        assert line.trips() == 0  # given back, while the server has not said a word
+        others = asyncio.ensure_future(line.pool.fetchval("show work_mem"))
+        while not any(b"DISCARD ALL" in body for _, body in line.said()):
+            await asyncio.sleep(0.001)  # sent at once, not when the connection is wanted again
+        line.proxy.flow()
+        assert await others == "4MB"
+
+    on_line(test)
+
+
+def test_no_reset_without_need(on_line):
+    async def test(line):
+        async with line.pool.session() as session:
+            await session.execute("insert into t values (1)")
+        line.mark()
+        await quiet(line.pool)
+        async with line.pool.connection() as connection:
+            assert await connection.fetchval("select count(*) from t") == 1
+        await quiet(line.pool)
+        assert not any(b"DISCARD" in body or b"ROLLBACK" in body for _, body in line.said())
+
+    on_line(test)
+
+
+def test_a_crowd_shares_its_trips(on_line):
+    async def test(line):
+        insert = "insert into t values ($1)"
+        for n in range(3):
+            await line.pool.fetchval(ASK, n)
+            await line.pool.execute(insert, n)
+        trips, answers = await line.cost(asyncio.gather(*[line.pool.fetchval(ASK, n) for n in range(30)]))
+        assert trips <= 3 and answers == list(range(30))
+        trips, tags = await line.cost(asyncio.gather(*[line.pool.execute(insert, n) for n in range(8)]))
+        assert trips <= 3 and tags == ["INSERT 0 1"] * 8
+
+    on_line(test)
