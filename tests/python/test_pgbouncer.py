@@ -279,7 +279,7 @@ def test_nothing_is_reset_needlessly(run, server, proxied, database):
             log.seek(begun)
             sent = [line.split(": ", 2)[-1].strip() for line in log if "execute <unnamed>" in line]
         assert len([text for text in sent if text.startswith("insert")]) == 5
-        ours = {text for text in sent if text.split()[0].isupper()}
+        ours = {text for text in sent if text.split()[0].isupper() and "current_xact_id" not in text}
         assert ours == {"BEGIN", "COMMIT", "ROLLBACK"}
 
     run(main)

@@ -1,0 +1,128 @@
+"""Statements of the pool's callers that share connections, and those that only read."""
+
+import asyncio
+
+import pytest
+import weirpool
+
+
+async def known(pool, *statements):
+    """Until the pool knows of each that it is short."""
+    for sql in statements:
+        for _ in range(20):
+            await pool.fetchval(sql, 1)
+
+
+ECHO = "SELECT $1::int"
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_errors_stay_with_their_callers(pg_url, run, readonly):
+    async def body():
+        async with weirpool.create_pool(pg_url, max_size=2) as pool:
+            await known(pool, ECHO, "SELECT 1 / $1::int")
+            calls = []
+            for number in range(200):
+                bad = number % 5 == 0
+                sql = "SELECT 1 / $1::int" if bad else ECHO
+                calls.append(pool.fetchval(sql, 0 if bad else number, readonly=readonly))
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            for number, answer in enumerate(answers):
+                if number % 5 == 0:
+                    assert isinstance(answer, weirpool.Error) and answer.sqlstate == "22012"
+                else:
+                    assert answer == number
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    "sql", ["BEGIN", "set search_path = x", "/* a */ LISTEN c", "CREATE TEMP TABLE t (n int)", "DISCARD ALL"]
+)
+def test_what_changes_a_connection_is_refused(pg_url, run, sql):
+    async def body():
+        async with weirpool.create_pool(pg_url, max_size=1) as pool:
+            with pytest.raises(weirpool.ArgumentError, match=r"pool\.connection\(\)"):
+                await pool.execute(sql)
+            assert await pool.fetchval(ECHO, 7) == 7
+        async with weirpool.create_pool(pg_url, max_size=1, pipeline=False) as pool:
+            if sql != "BEGIN":
+                await pool.execute(sql)
+            assert await pool.fetchval(ECHO, 7) == 7
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "COMMIT",
+        "DO $$ BEGIN INSERT INTO kept VALUES (1); END $$",
+        "INSERT INTO kept VALUES (1)",
+        "WITH w AS (INSERT INTO kept VALUES (1) RETURNING n) SELECT n FROM w",
+        "SELECT write_one()",
+        "SELECT set_config('transaction_read_only', 'off', false), write_one()",
+        "SELECT set_config('default_transaction_read_only', 'off', false), write_one()",
+        "EXPLAIN ANALYZE INSERT INTO kept VALUES (1)",
+        "SELECT nextval('counted')",
+    ],
+)
+def test_readonly_writes_nothing(pg_url, run, sql):
+    async def body():
+        async with weirpool.create_pool(pg_url, max_size=1) as pool:
+            async with pool.connection() as connection:
+                await connection.execute("CREATE TABLE kept (n int)")
+                await connection.execute("CREATE SEQUENCE counted")
+                await connection.execute(
+                    "CREATE FUNCTION write_one() RETURNS int LANGUAGE sql AS"
+                    " 'INSERT INTO kept VALUES (1) RETURNING n'"
+                )
+            try:
+                calls = [pool.fetch(sql, readonly=True), pool.fetch("SELECT write_one()", readonly=True)]
+                calls += [pool.fetchval(ECHO, n, readonly=True) for n in range(20)]
+                answers = await asyncio.gather(*calls, return_exceptions=True)
+                assert all(isinstance(answer, weirpool.Error) for answer in answers[:2]), answers[:2]
+                assert answers[2:] == list(range(20))
+                assert await pool.fetchval("SELECT count(*) FROM kept") == 0
+                assert await pool.fetchval("SHOW transaction_read_only") == "off"
+                await pool.execute("INSERT INTO kept VALUES (2)")  # the connection is whole again
+            finally:
+                for what in ("FUNCTION write_one()", "TABLE kept", "SEQUENCE counted"):
+                    await pool.execute(f"DROP {what}")
+
+    run(body)
+
+
+def test_a_deadline_leaves_its_neighbours(pg_url, run):
+    async def body():
+        async with weirpool.create_pool(pg_url, max_size=1) as pool:
+            sleep = "SELECT $1::int FROM pg_sleep($2::float8)"
+            for _ in range(20):
+                await pool.fetchval(sleep, 1, 0.0)
+            await known(pool, ECHO)
+            slow = asyncio.ensure_future(pool.fetchval(sleep, 1, 600.0, timeout=0.2))
+            others = [pool.fetchval(ECHO, number) for number in range(20)]
+            assert await asyncio.gather(*others) == list(range(20))
+            with pytest.raises(weirpool.CommandTimeout):
+                await slow
+
+    run(body)
+
+
+def test_who_holds_a_lock_is_answered(pg_url, run):
+    async def body():
+        async with weirpool.create_pool(pg_url, max_size=3) as pool:
+            await pool.execute("CREATE TABLE locked AS SELECT 1 AS n")
+            try:
+                await known(pool, ECHO)
+                async with pool.session() as session:
+                    await session.execute("UPDATE locked SET n = 2")
+                    blocked = asyncio.ensure_future(pool.execute("UPDATE locked SET n = n + 1"))
+                    for number in range(20):
+                        assert await pool.fetchval(ECHO, number) == number
+                await blocked
+                assert await pool.fetchval("SELECT n FROM locked") == 3
+            finally:
+                await pool.execute("DROP TABLE locked")
+
+    run(body)
