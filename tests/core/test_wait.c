@@ -139,9 +139,11 @@ START_TEST(sleeping) {
     ck_assert_int_eq(out.kind, WEIR_DONE_SLEEP);
     ck_assert_int_ge(weir__now(&weir__monotonic) - begun, 15 * WEIR__MS);
     ck_assert_int_eq(weir_reactor_sleep(reactor, 1, &token, &op, NULL), WEIR_PENDING); /* an event loop's */
-    ck_assert(readable(reactor, 60000));
-    ck_assert_int_eq(weir_reactor_dispatch(reactor), WEIR_OK);
-    ck_assert(weir_reactor_next(reactor, &out));
+    while (!weir_reactor_next(reactor,
+                              &out)) { /* a timer that is over already may have made it readable once more */
+        ck_assert(readable(reactor, 60000));
+        ck_assert_int_eq(weir_reactor_dispatch(reactor), WEIR_OK);
+    }
     ck_assert_ptr_eq(out.token, &token);
     ck_assert_int_eq(weir_reactor_sleep(reactor, 600000, NULL, &op, NULL), WEIR_PENDING);
     ck_assert_int_eq(weir_reactor_cancel(reactor, op), WEIR_OK);
