@@ -136,6 +136,11 @@ static void lose_mode(weir__pgconn *c, const PGresult *result) {
     weir__pg_lose(c, &why);
 }
 
+/* Without SQLSTATE it is libpq that tells of the loss of the connection: that is seen to elsewhere. */
+static bool tells_of_loss(const weir__pgconn *c, const PGresult *result) {
+    return PQstatus(c->pg) == CONNECTION_BAD && !PQresultErrorField(result, PG_DIAG_SQLSTATE);
+}
+
 static void take_error(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, const PGresult *result) {
     bool fatal = weir__pg_is_fatal(result);
     if (fatal) note_farewell(c, op, result);
@@ -148,8 +153,7 @@ static void take_error(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, 
         c->guard_ms = WEIR__PG_GUARD_UNKNOWN;
         return;
     }
-    /* Without SQLSTATE it is libpq that tells of the loss of the connection: that is seen to elsewhere. */
-    if (PQstatus(c->pg) == CONNECTION_BAD && !PQresultErrorField(result, PG_DIAG_SQLSTATE)) return;
+    if (tells_of_loss(c, result)) return;
     if (fatal && may_have_happened(op, kind)) return;
     if (kind == WEIR__STEP_COMMAND) op->command_answered = true;
     if (op->error.code != WEIR_OK) return;
@@ -217,6 +221,7 @@ static void take_step(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, P
     if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE) {
         take_error(c, op, kind, result);
         if (c->state != WEIR__PG_READY) return;
+        if (tells_of_loss(c, result)) return; /* no answer: a grouped request would end here, and well */
         if (kind == WEIR__STEP_SYNC)
             return; /* of the implicit COMMIT: it comes before the answer to the Sync */
     } else if (status == PGRES_PIPELINE_ABORTED && op->request && op->request->chain) {
