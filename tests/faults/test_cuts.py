@@ -170,6 +170,46 @@ def test_a_crowd_is_cut_off_at_every_byte(through, observer, loop, side, how):
         LOOPS[loop](crowd_sweep, through, observer, side, how)
 
 
+@pytest.mark.parametrize(("side", "how"), [(SERVER, "rst"), (CLIENT, "fin")])
+def test_readers_that_share_a_sync(through, observer, side, how):
+    """One of them fails, and at every byte they are cut off: each has its own row, or an error of its own."""
+    cuts = 0
+
+    async def read(pool, divisor, nonce):
+        try:
+            text = "select $2::bigint / $1::bigint"
+            assert await pool.fetchval(text, divisor, nonce, readonly=True) == nonce and divisor
+        except weirpool.Error as error:
+            assert error.sqlstate == "22012" and not divisor or claim(error) == ABSENT, repr(error)
+
+    async def attempt(k):
+        nonlocal cuts
+        proxy = through.proxy()
+        async with weirpool.create_pool(through.url(proxy), **SHARING) as pool:
+            for _ in range(6):
+                await read(pool, 1, 7)
+            await quiet(pool)
+            talk = proxy.conversations[0]
+            first = talk.passed[side]
+            talk.fault = Fault(cut=(side, first + k), how=how)
+            await asyncio.gather(*[read(pool, int(n % 6 != 3), 100 * k + n) for n in range(12)])
+            cuts += talk.cut
+            spoken = talk.passed[side] - first
+            await echo(pool)
+            await quiet(pool)
+        return spoken
+
+    async def main():
+        total = await attempt(100_000)
+        offsets = sample(range(total), 16)
+        await all_of(attempt, offsets)
+        assert cuts > 0.9 * len(offsets)
+        await observer.nobody()
+
+    with no_warnings():
+        LOOPS["uvloop"](main)
+
+
 def test_a_crowd_and_a_killed_backend(through, observer):
     """The server says farewell to whom it was working for; it has not come to those behind."""
 
