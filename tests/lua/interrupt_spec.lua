@@ -1,6 +1,6 @@
 local support = require "support"
 
--- name: what waits, and the statement that runs on the server meanwhile
+-- name: what waits, the statement that runs on the server meanwhile, what the server says once it waits
 local WAITS = {
     { "a statement", "pool:fetchval 'select pg_sleep(600)'", "select pg_sleep(600)" },
     {
@@ -37,14 +37,25 @@ local WAITS = {
             return nil, err
         end)]],
     },
-    { "closing", "holder = pool:connection() tell 'waiting' pool:close(false)" },
+    {
+        "closing", -- which has begun once the idle connection is gone
+        [[assert(pool:resize(2, 2))
+        holder = pool:connection()
+        pool:connection():close()
+        tell "waiting"
+        pool:close(false)]],
+        nil,
+        "select count(*) = 1 from pg_stat_activity where application_name = 'interrupted'",
+    },
 }
 
 local SCRIPT = [[
 local weirpool = require "weirpool"
 weirpool.log(false)
 local tell, holder = print, nil
-local pool = assert(weirpool.open { url = %q, min_size = 1, max_size = 1 })
+local pool = assert(weirpool.open {
+    url = %q, min_size = 1, max_size = 1, server_settings = { application_name = "interrupted" },
+})
 local ok, err = pcall(function() %s end)
 tell(ok, err)
 if pool:closed() then
@@ -71,7 +82,7 @@ support.each("Ctrl-C", function(db)
         return
     end
     for _, wait in ipairs(WAITS) do
-        local title, code, statement = wait[1], wait[2], wait[3]
+        local title, code, statement, waits = wait[1], wait[2], wait[3], wait[4]
         it("ends " .. title, function()
             local pool = assert(db.open { max_size = 1 })
             local process = support.start(SCRIPT:format(db.url, code, statement or ""))
@@ -82,6 +93,11 @@ support.each("Ctrl-C", function(db)
                 end)
             else
                 assert.equal("waiting", process.pipe:read("*l"))
+            end
+            if waits then
+                support.eventually(function()
+                    return assert(pool:fetchval(waits))
+                end)
             end
             local output = support.interrupt(process)
             assert.matches("^false\t[^\n]*interrupted!\nwhole\n$", output)
