@@ -48,6 +48,6 @@ def pause_after(retry: Any, error: Error) -> float | None:
     pause: float | None = retry.next(error)
     note = retry.note()
     if note:
-        # as add_note() does, which Python 3.10 has not
-        error.__notes__ = [*getattr(error, "__notes__", ()), note]
+        # as add_note() does, of which Python 3.10 and its type checkers know nothing
+        setattr(error, "__notes__", [*getattr(error, "__notes__", ()), note])
     return pause
