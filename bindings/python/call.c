@@ -183,9 +183,13 @@ static int parse_flag(const char *name, PyObject *object, bool *out) {
 void weir__py_address(weir__py_call *call) {
     EngineObject *engine = call->pool->engine;
     bool acquires = call->kind == WEIR__PY_ACQUIRE;
-    if (!acquires && (call->session || !call->statement)) return;
+    if (call->session) {
+        call->hold = call->session->pipeline && weir__py_may_hold(engine, true);
+        return;
+    }
+    if (!acquires && !call->statement) return;
     if (acquires || engine->lent) call->owner = weir__py_owner(engine);
-    if (!acquires) call->hold = weir__py_may_hold(engine);
+    if (!acquires) call->hold = weir__py_may_hold(engine, false);
 }
 
 int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session, PyObject *const *arguments,

@@ -58,8 +58,8 @@ static void flush_soon(EngineObject *engine) {
     Py_XDECREF(function);
 }
 
-bool weir__py_may_hold(EngineObject *engine) {
-    if (engine->pending_count >= CROWD && engine->loop) flush_soon(engine);
+bool weir__py_may_hold(EngineObject *engine, bool surely) {
+    if ((surely || engine->pending_count >= CROWD) && engine->loop) flush_soon(engine);
     return engine->flushing;
 }
 

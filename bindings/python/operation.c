@@ -16,14 +16,20 @@
 
 /* ---- the end of an operation ---- */
 
+static void resolve(PyObject *future) {
+    if (!future) return;
+    PyObject *answer = PyObject_CallMethodOneArg(future, weir__py.set_result, Py_None);
+    if (!answer) PyErr_Clear(); /* cancelled: the task is on its way here to throw */
+    Py_XDECREF(answer);
+}
+
 void weir__py_answered(OperationObject *operation, weir_completion *completion) {
     operation->outcome = *completion;
     operation->state = WEIR__PY_DONE;
     weir__py_settle(&operation->call, completion);
-    if (!operation->future) return;
-    PyObject *answer = PyObject_CallMethodOneArg(operation->future, weir__py.set_result, Py_None);
-    if (!answer) PyErr_Clear(); /* cancelled: the task is on its way here to throw */
-    Py_XDECREF(answer);
+    resolve(operation->future);
+    resolve(operation->watcher);
+    Py_CLEAR(operation->watcher);
 }
 
 static void finish(OperationObject *operation) {
@@ -32,6 +38,10 @@ static void finish(OperationObject *operation) {
     Py_CLEAR(operation->future);
     Py_CLEAR(operation->setup);
     Py_CLEAR(operation->prepared);
+    PyObject *watcher = operation->watcher;
+    operation->watcher = NULL;
+    resolve(watcher);
+    Py_XDECREF(watcher);
 }
 
 /* The answer that has come is not wanted. */
@@ -218,6 +228,17 @@ static PySendResult first_send(OperationObject *operation, PyObject *argument, P
     return PYGEN_NEXT;
 }
 
+/* Of a pipeline's: it runs already, and is awaited only now. */
+static PySendResult join(OperationObject *operation, PyObject **out) {
+    if (operation->future) {
+        PyErr_SetString(PyExc_RuntimeError, "this operation is being awaited already");
+        return PYGEN_ERROR;
+    }
+    if (make_future(operation) < 0) return give_up(operation);
+    *out = Py_NewRef(operation->future);
+    return PYGEN_NEXT;
+}
+
 static PySendResult operation_send(PyObject *self, PyObject *argument, PyObject **out) {
     OperationObject *operation = (OperationObject *)self;
     *out = NULL;
@@ -225,8 +246,7 @@ static PySendResult operation_send(PyObject *self, PyObject *argument, PyObject 
     case WEIR__PY_NEW:
         return first_send(operation, argument, out);
     case WEIR__PY_PENDING:
-        PyErr_SetString(PyExc_RuntimeError, "this operation is being awaited already");
-        return PYGEN_ERROR;
+        return join(operation, out);
     case WEIR__PY_DONE:
         return take_and_return(operation, out);
     case WEIR__PY_SETUP:
@@ -307,6 +327,69 @@ static PyObject *operation_close(PyObject *self, PyObject *unused) {
     return answer;
 }
 
+/* ---- in a pipeline ---- */
+
+/* Those that are over are let go, now and then. */
+static int prune(PyObject *list) {
+    Py_ssize_t size = PyList_GET_SIZE(list), kept = 0;
+    if (size < 64 || (size & (size - 1))) return 0; /* at each power of two */
+    for (Py_ssize_t i = 0; i < size; i++) {
+        PyObject *item = PyList_GET_ITEM(list, i);
+        if (((OperationObject *)item)->state == WEIR__PY_FINISHED) continue;
+        PyList_SET_ITEM(list, i, PyList_GET_ITEM(list, kept));
+        PyList_SET_ITEM(list, kept++, item);
+    }
+    return PyList_SetSlice(list, kept, size, NULL);
+}
+
+PyObject *weir__py_operation_started(weir__py_call *call) {
+    PyObject *list = Py_NewRef(call->session->pipeline);
+    OperationObject *operation = (OperationObject *)weir__py_operation(call);
+    if (!operation || prune(list) < 0 || start(operation) < 0 || PyList_Append(list, (PyObject *)operation)) {
+        if (operation) give_up(operation);
+        Py_CLEAR(operation);
+    }
+    Py_DECREF(list);
+    return (PyObject *)operation;
+}
+
+/* A future that ends when the operation does; None: it has. */
+static PyObject *operation_watch(PyObject *self, PyObject *unused) {
+    OperationObject *operation = (OperationObject *)self;
+    (void)unused;
+    if (operation->state != WEIR__PY_PENDING) Py_RETURN_NONE;
+    if (!operation->watcher)
+        operation->watcher =
+            PyObject_CallMethodNoArgs(operation->call.pool->engine->loop, weir__py.create_future);
+    return Py_XNewRef(operation->watcher);
+}
+
+/* The exception that awaiting it would raise; None: it would not. */
+static PyObject *operation_failure(PyObject *self, PyObject *unused) {
+    OperationObject *operation = (OperationObject *)self;
+    (void)unused;
+    if (operation->state != WEIR__PY_DONE || operation->outcome.code == WEIR_OK) Py_RETURN_NONE;
+    weir_error plain = WEIR_ERROR_INIT;
+    plain.code = operation->outcome.code;
+    return weir__py_exception(operation->outcome.error ? operation->outcome.error : &plain);
+}
+
+/* Ends it, if need be by force, for those who await it, too. */
+static PyObject *operation_cut(PyObject *self, PyObject *unused) {
+    OperationObject *operation = (OperationObject *)self;
+    (void)unused;
+    if (operation->state == WEIR__PY_PENDING) {
+        weir_completion cut = {.code = WEIR_ECANCELLED};
+        EngineObject *engine = operation->call.pool->engine;
+        Py_INCREF(self);
+        if (engine->reactor) weir_reactor_cancel(engine->reactor, operation->op);
+        weir__py_unpend(engine, operation);
+        weir__py_answered(operation, &cut);
+        Py_DECREF(self);
+    }
+    Py_RETURN_NONE;
+}
+
 /* ---- the type ---- */
 
 PyObject *weir__py_operation(weir__py_call *call) {
@@ -325,6 +408,7 @@ int weir__py_operation_traverse(PyObject *self, visitproc visit, void *arg) {
     OperationObject *operation = (OperationObject *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(operation->future);
+    Py_VISIT(operation->watcher);
     Py_VISIT(operation->setup);
     Py_VISIT(operation->prepared);
     return weir__py_call_visit(&operation->call, visit, arg);
@@ -400,6 +484,9 @@ static PyMethodDef operation_methods[] = {
      "throw(type[, value[, traceback]])\n\nAs of a coroutine; the operation is cancelled in the background."},
     {"close", operation_close, METH_NOARGS,
      "close($self, /)\n--\n\nAs of a coroutine; the operation is cancelled in the background."},
+    {"_watch", operation_watch, METH_NOARGS, NULL},
+    {"_failure", operation_failure, METH_NOARGS, NULL},
+    {"_cut", operation_cut, METH_NOARGS, NULL},
     {0}};
 static PyGetSetDef operation_fields[] = {{"__name__", operation_name, NULL, NULL, NULL},
                                          {"__qualname__", operation_name, NULL, NULL, NULL},

@@ -12,6 +12,7 @@ SessionObject *weir__py_session(PoolObject *pool, weir_session handle, bool tran
     session->pool = (PoolObject *)Py_NewRef((PyObject *)pool);
     session->handle = handle;
     session->returned = session->whole = false;
+    session->pipeline = NULL;
     pool->engine->lent++;
     session->weak = NULL;
     PyObject_GC_Track(session);
@@ -95,6 +96,7 @@ static PyObject *session_repr(PyObject *self) {
 static int session_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(((SessionObject *)self)->pool);
+    Py_VISIT(((SessionObject *)self)->pipeline);
     return 0;
 }
 
@@ -119,6 +121,7 @@ static void session_dealloc(PyObject *self) {
     if (!session->returned && PyObject_CallFinalizerFromDealloc(self) < 0) return;
     PyObject_GC_UnTrack(self);
     if (session->weak) PyObject_ClearWeakRefs(self);
+    Py_XDECREF(session->pipeline);
     Py_DECREF((PyObject *)session->pool);
     type->tp_free(self);
     Py_DECREF(type);
@@ -181,7 +184,7 @@ static PyType_Spec lent_spec = {"weirpool._core.Lent", sizeof(SessionObject), 0,
         weir__py_call call = {.kind = KIND};                                                                 \
         SessionObject *session = (SessionObject *)self;                                                      \
         if (weir__py_parse(&call, session->pool, session, arguments, count, kwnames) < 0) return NULL;       \
-        return weir__py_operation(&call);                                                                    \
+        return session->pipeline ? weir__py_operation_started(&call) : weir__py_operation(&call);            \
     }                                                                                                        \
     static PyObject *sync_##name(PyObject *self, PyObject *const *arguments, Py_ssize_t count,               \
                                  PyObject *kwnames) {                                                        \
@@ -210,6 +213,34 @@ static bool may_commit(PyObject *self) {
     weir__py_fail(WEIR_ETRANSACTION,
                   "run() commits when its function has returned: leave that to it, or use session()");
     return false;
+}
+
+static PyObject *async_pipeline(PyObject *self, PyObject *unused) {
+    static PyObject *type;
+    (void)unused;
+    PyObject *pipeline = weir__py_lazy(&type, "weirpool._run", "Pipeline");
+    return pipeline ? PyObject_CallOneArg(pipeline, self) : NULL;
+}
+
+/* True: statements are started when they are asked for, from here on, and the list of them is given. False:
+ * no longer. */
+static PyObject *async_set_pipeline(PyObject *self, PyObject *on) {
+    SessionObject *session = (SessionObject *)self;
+    weir_error error = WEIR_ERROR_INIT;
+    if (on != Py_True) {
+        Py_CLEAR(session->pipeline);
+        if (!session->returned && session->pool->engine->pool)
+            weir_session_pipeline(session->handle, false, NULL);
+        Py_RETURN_NONE;
+    }
+    if (weir__py_check(session->pool) < 0) return NULL;
+    if (session->pipeline) return weir__py_fail(WEIR_EBUSY, "this connection pipelines already");
+    int rc = weir_session_pipeline(session->handle, true, &error);
+    if (rc != WEIR_OK)
+        weir__py_raise(&error);
+    else
+        session->pipeline = PyList_New(0);
+    return Py_XNewRef(session->pipeline);
 }
 
 static PyObject *async_commit(PyObject *self, PyObject *unused) {
@@ -248,6 +279,22 @@ static PyObject *sync_rollback(PyObject *self, PyObject *unused) {
         {"fetchval", FAST(form##_fetchval), FAST_FLAGS, WEIR__PY_DOC_FETCHVAL("", "")}, {                    \
         0                                                                                                    \
     }
+#define PIPELINE                                                                                             \
+    {"pipeline", async_pipeline, METH_NOARGS,                                                                \
+     "pipeline($self, /)\n--\n\n"                                                                            \
+     "A context manager: `async with connection.pipeline():` has statements in it sent as soon as they are " \
+     "asked for,\n"                                                                                          \
+     "one behind the other, without waiting for the answers to those before them.\n\n"                       \
+     "What execute() and its family give may be awaited inside, in any order, after the block, or never: "   \
+     "the end of the\n"                                                                                      \
+     "block waits for all of them and raises the first error. In a transaction a failed statement has "      \
+     "those behind it\n"                                                                                     \
+     "fail, too (InFailedSqlTransaction), and BEGIN travels with the first; outside of one each stands for " \
+     "itself. Leaving\n"                                                                                     \
+     "the block by an exception cancels what has not been answered. Transactions and savepoints begin and "  \
+     "end only when\n"                                                                                       \
+     "all is answered. SQLite runs them one after the other, too."},                                         \
+        {"_set_pipeline", async_set_pipeline, METH_O, NULL},
 #define ENDS(form)                                                                                           \
     {"commit", form##_commit, METH_NOARGS,                                                                   \
      "commit($self, /)\n--\n\nCommits the session's transaction; the next statement begins another.\n\n"     \
@@ -260,7 +307,7 @@ static PyObject *sync_rollback(PyObject *self, PyObject *unused) {
     {                                                                                                        \
         0                                                                                                    \
     }
-static PyMethodDef async_statements[] = {STATEMENTS(async)}, sync_statements[] = {STATEMENTS(sync)};
+static PyMethodDef async_statements[] = {PIPELINE STATEMENTS(async)}, sync_statements[] = {STATEMENTS(sync)};
 static PyMethodDef async_ends[] = {ENDS(async)}, sync_ends[] = {ENDS(sync)};
 
 static PyTypeObject *add_type(PyObject *module, const char *name, PyTypeObject *base, PyMethodDef *methods,

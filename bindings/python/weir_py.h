@@ -245,9 +245,9 @@ int weir__py_engine_types(PyObject *module);
 EngineObject *weir__py_engine(PoolObject *owner);
 /* Makes the reactor. loop: the event loop that will watch it, or NULL. -1 with an exception. */
 int weir__py_engine_open(EngineObject *engine, PyObject *loop);
-/* Whether what is submitted now may be held back, since the loop will call flush; it is asked to, if need be.
- */
-bool weir__py_may_hold(EngineObject *engine);
+/* Whether what is submitted now may be held back, since the loop will call flush; it is asked to when many
+   ask, or when `surely` more is to follow. */
+bool weir__py_may_hold(EngineObject *engine, bool surely);
 /* A number for the task, or the thread, that runs now; 0 unknown. */
 uint64_t weir__py_owner(EngineObject *engine);
 /* Takes completions, unless the thread is not the loop's. Any exception that is set stays set. */
@@ -285,6 +285,7 @@ struct OperationObject {
     weir__py_call call;
     weir_completion outcome; /* in state DONE */
     PyObject *future;        /* in state PENDING, and after: what the task waits for */
+    PyObject *watcher;       /* a future for somebody who only wants to know when it is answered; or NULL */
     PyObject *setup;         /* in state SETUP: what the hook gave to be awaited */
     SessionObject *prepared; /* in state SETUP: whom it is for */
     OperationObject *previous, *next;
@@ -292,6 +293,8 @@ struct OperationObject {
 int weir__py_operation_types(PyObject *module);
 /* A new awaitable that owns what *call owns (which is cleared, on failure too). */
 PyObject *weir__py_operation(weir__py_call *call);
+/* Likewise, but it runs already, for the connection's pipeline, which has it in its list. */
+PyObject *weir__py_operation_started(weir__py_call *call);
 /* The core has answered: called by drain, which has taken it off the list. */
 void weir__py_answered(OperationObject *operation, weir_completion *completion);
 /* Nobody wants the answer any more. */
@@ -374,6 +377,7 @@ struct SessionObject {
     weir_session handle;
     bool returned; /* given back by us: no ResourceWarning */
     bool whole;    /* the loan is an attempt of Pool.run(), which alone commits */
+    PyObject *pipeline; /* within pipeline(): the list of what was started in it; else NULL */
     PyObject *weak;
 };
 int weir__py_session_types(PyObject *module);

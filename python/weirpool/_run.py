@@ -1,4 +1,4 @@
-"""What Pool.run() and SyncPool.run() have in common. What is repeated, and when, the core decides."""
+"""Pipelines, and what Pool.run() and SyncPool.run() have in common. What is repeated, and when, the core decides."""
 
 from __future__ import annotations
 
@@ -51,3 +51,33 @@ def pause_after(retry: Any, error: Error) -> float | None:
         # as add_note() does, of which Python 3.10 and its type checkers know nothing
         setattr(error, "__notes__", [*getattr(error, "__notes__", ()), note])
     return pause
+
+
+class Pipeline:
+    """What connection.pipeline() gives: see there."""
+
+    __slots__ = ("_connection", "_started")
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def __aenter__(self) -> None:
+        self._started = self._connection._set_pipeline(True)
+
+    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
+        started = list(self._started)
+        try:
+            if kind is None:
+                for operation in started:
+                    answered = operation._watch()
+                    if answered is not None:
+                        await answered
+        finally:
+            for operation in started:
+                operation._cut()
+            self._connection._set_pipeline(False)
+        if kind is None:
+            for operation in started:
+                failure = operation._failure()
+                if failure is not None:
+                    raise failure

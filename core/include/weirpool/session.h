@@ -21,9 +21,17 @@ WEIR_API int weir_session_discard(weir_session session);
 WEIR_API int weir_session_limit(weir_session session, int64_t timeout_ms, weir_error *error);
 
 /* Runs a statement; of *run (NULL: as weir_run_init) only timeout_ms counts, WEIR_TIMEOUT_DEFAULT is
-   command_timeout. The statement is ref'd. */
+   command_timeout, and hold while the session pipelines. The statement is ref'd. */
 WEIR_API int weir_session_execute(weir_session session, weir_statement *statement, const weir_run *run,
                                   void *token, weir_op *op, weir_error *error);
+/*
+ * From here on, until it is switched off, statements may be given without awaiting those before them: they
+ * run in their order. In a transaction a failure has those that are on their way behind it fail, too
+ * (SQLSTATE 25P02); outside of one each stands for itself. A transaction or savepoint begins and ends only
+ * when all are answered, and so is this switched: WEIR_EBUSY otherwise. Statements with `hold` go out in one
+ * go. SQLite runs them one after the other as well.
+ */
+WEIR_API int weir_session_pipeline(weir_session session, bool on, weir_error *error);
 /*
  * Begins a transaction on a plain connection, or a savepoint where one is open (`begin` must be NULL or all
  * zero then). Nothing is sent: it travels with the next statement. *depth: 1 for the outermost transaction, 2

@@ -48,6 +48,15 @@ int weir_session_execute(weir_session session, weir_statement *statement, const 
     return code;
 }
 
+int weir_session_pipeline(weir_session session, bool on, weir_error *error) {
+    weir__slot *slot;
+    int code = enter(session, &slot, error);
+    if (code) return code;
+    code = weir__session_pipeline(slot, on, error);
+    weir__leave(session.pool->reactor);
+    return code;
+}
+
 int weir_session_begin(weir_session session, const weir_transaction *begin, int *depth, weir_error *error) {
     weir__slot *slot;
     if (!depth) return weir__fail(error, WEIR_EINVAL, "depth is NULL");
@@ -84,7 +93,7 @@ int weir_session_inspect(weir_session session, weir_session_info *out, weir_erro
     out->depth = slot->depth;
     out->in_transaction = slot->conn->tx != WEIR__TX_NONE;
     out->failed = slot->conn->tx == WEIR__TX_FAILED;
-    out->busy = slot->live || slot->next;
+    out->busy = weir__session_busy(slot);
     out->backend = slot->conn->backend;
     out->age_ms = (weir__reactor_now(slot->pool->reactor) - slot->lent_at) / WEIR__MS;
     weir__leave(session.pool->reactor);

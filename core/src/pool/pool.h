@@ -93,7 +93,7 @@ struct weir__slot {
     weir__flight own;   /* one that takes no memory */
     bool own_used;
     bool cancelled;   /* the driver has been asked to cancel what flies */
-    weir__task *next; /* the session's next, waiting for a request that drains */
+    weir__link queue; /* the session's next, waiting for what flies */
 
     /* ---- RUNNING, and others' statements may join: share.c */
     bool shared;
@@ -124,6 +124,7 @@ struct weir__slot {
     weir__reset reset; /* what its holder has asked for, until it is done */
     bool transaction;  /* a session: begins by itself */
     const char *begin; /* the driver's text for it, or for the outermost transaction of a plain connection */
+    bool pipelining;   /* the holder runs statements one behind the other, without awaiting each */
     int depth;         /* transactions and savepoints that the holder has open */
     int sent;          /* those that the server has open for him, as of its last answer: see request.c */
     int dead;          /* … and from here on they have ended for him; WEIR__NONE_DEAD: none */
@@ -354,6 +355,12 @@ int weir__nothing_to_end(weir__slot *slot, bool commit, weir_error *error);
 /* Fails the task with a copy of *why, or, when it was sent and is a COMMIT, with WEIR_EOUTCOME. */
 void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent);
 static inline bool weir__task_commits(const weir__task *task) { return task->depth == 1 && task->commit; }
+/* Has the driver send what it was given to hold. */
+void weir__slot_flush(weir__held *held);
+/* The session's tasks that may run by now. */
+void weir__slot_run_queued(weir__slot *slot, int64_t now);
+/* Whether a session's statement may be sent behind what flies already. */
+bool weir__slot_takes_more(const weir__slot *slot);
 /* Gives a request, built from the task, to the driver. */
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now);
 /* The request has ended: answers the task; the flight is gone then. */
@@ -390,7 +397,6 @@ void weir__share_landed(weir__slot *slot, int64_t now);
 /* As many connections are kept from taking more as there are waiters who want one for themselves. */
 void weir__share_claim(weir_pool *pool);
 void weir__share_overrun(weir__timer *timer);
-void weir__share_flush(weir__held *held);
 void weir__owner_add(weir_pool *pool, uint64_t owner, int n);
 /* Whether he holds a connection. */
 bool weir__owner_holds(const weir_pool *pool, uint64_t owner);
@@ -417,6 +423,11 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, const wei
                           weir_op *op, weir_error *error);
 int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *depth, weir_error *error);
 int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, weir_op *op, weir_error *error);
+int weir__session_pipeline(weir__slot *slot, bool on, weir_error *error);
+/* An operation runs, or waits to run. A request that only drains is not in the way. */
+bool weir__session_busy(const weir__slot *slot);
+/* Answers with *why all who wait for what runs, or is to run, on the slot; *counter is of their statements. */
+void weir__slot_fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *counter);
 void weir__session_return(weir__slot *slot, bool discard);
 /* weir_session_limit; anything but a positive time takes the limit away. */
 void weir__session_limit(weir__slot *slot, int64_t timeout_ms);

@@ -2,7 +2,8 @@
  * What a request does to transactions. The holder has `depth` of them open, one in the other; the server has
  * `sent`, as its last answer told. A beginning is sent with the next statement. Those from `dead` on have
  * ended for the holder, but their end could not be sent, or failed: a rollback goes ahead of whatever is sent
- * next.
+ * next. While something flies nothing begins or ends: of several statements in flight the first has brought
+ * what there was to begin.
  */
 #include "pool/pool.h"
 
@@ -63,11 +64,12 @@ bool weir__request_build(weir__flight *flight, weir__task *task) {
     request->timeout_ms = task->run_ms;
     request->readonly = task->readonly;
     request->hold = task->hold;
+    request->chain = slot->pipelining && slot->depth;
     flight->ending = task->depth;
     if (task->depth) {
         if (task->depth == 1) slot->broken_off = false;
         put_end(flight, task);
-    } else {
+    } else if (slot->flying == 1) { /* what flies before it has brought all that there is to begin */
         put_owed(flight);
         put_beginnings(flight);
     }
@@ -85,6 +87,7 @@ void weir__request_settle(weir__flight *flight) {
         slot->sent = flight->ending - 1;
     else if (flight->ending)
         weir__levels_die(slot, flight->ending);
+    if (slot->flying > 1) return; /* the state of the transaction is known when all is answered */
     bool open = slot->conn->tx != WEIR__TX_NONE;
     if (!open || slot->sent < slot->dead) slot->dead = WEIR__NONE_DEAD;
     if (open) return;

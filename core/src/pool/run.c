@@ -59,7 +59,25 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     slot->live++;
     if (flight->request.statement && !task->moved) pool->stats.queries_started++;
     if (slot->shared) weir__share_sent(flight, now);
+    if (task->hold) weir__hold(pool->reactor, &slot->held);
     pool->driver->execute(slot->conn, &flight->request);
+}
+
+void weir__slot_flush(weir__held *held) {
+    weir__slot *slot = weir__container(held, weir__slot, held);
+    slot->pool->driver->flush(slot->conn);
+}
+
+bool weir__slot_takes_more(const weir__slot *slot) {
+    if (!slot->flying) return true;
+    if (!slot->pipelining || !slot->pool->driver->pipelines || slot->live < slot->flying) return false;
+    const weir__flight *last = weir__container(slot->flights.prev, weir__flight, link);
+    return last->request.statement; /* and no end of a transaction */
+}
+
+void weir__slot_run_queued(weir__slot *slot, int64_t now) {
+    while (!weir__list_empty(&slot->queue) && weir__slot_takes_more(slot))
+        weir__slot_run(slot, weir__container(weir__list_pop_front(&slot->queue), weir__task, op.link), now);
 }
 
 /* A statement that the server's own guard ended counts as what it is: a time-out. */
@@ -153,11 +171,11 @@ void weir__task_expired(weir__timer *timer) {
         task->pool->stats.queries_timed_out += task->moved;
         fail_with(task, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT,
                   "no connection came free in time", ms, false);
-    } else if (slot->next == task) {
-        slot->next = NULL;
+    } else if (!task->flight) {
+        weir__list_remove(&task->op.link);
         if (task->depth) weir__levels_die(slot, task->depth);
-        fail_with(task, WEIR_ECOMMANDTIMEOUT, "the session's previous statement was still being cancelled",
-                  ms, false);
+        fail_with(task, WEIR_ECOMMANDTIMEOUT, "the session was still busy with a statement before it", ms,
+                  false);
     } else {
         weir__flight_abandon(task->flight, weir__task_commits(task)); /* a COMMIT on its way is let finish */
         if (task->op.completion.kind == WEIR_DONE_EXECUTE) task->pool->stats.queries_timed_out++;
@@ -172,8 +190,8 @@ void weir__task_cancelled(weir__op *op) {
         weir__task_leave_line(task);
         task->pool->stats.checkouts_cancelled++;
         task->pool->stats.queries_cancelled += task->moved;
-    } else if (slot->next == task) {
-        slot->next = NULL;
+    } else if (!task->flight) {
+        weir__list_remove(&task->op.link);
         if (task->depth) weir__levels_die(slot, task->depth);
     } else {
         bool query = op->completion.kind == WEIR_DONE_EXECUTE;

@@ -45,8 +45,7 @@ int weir__session_find(weir_session session, weir__slot **out, weir_error *error
                       weir_error_text(code));
 }
 
-/* Another operation is running, or about to. A request that only drains is not in the way. */
-static bool is_busy(const weir__slot *slot) { return slot->live || slot->next; }
+bool weir__session_busy(const weir__slot *slot) { return slot->live || !weir__list_empty(&slot->queue); }
 
 static int busy(const weir__slot *slot, weir_error *error) {
     return weir__fail(
@@ -55,15 +54,15 @@ static int busy(const weir__slot *slot, weir_error *error) {
         weir_pool_name(slot->pool));
 }
 
-/* Runs it now, or when what drains has ended. */
+/* Runs it now, or when what flies allows. */
 static int run_or_queue(weir__slot *slot, weir__task *task, int64_t now, weir_op *op) {
     *op = task->op.completion.op;
-    if (!slot->flying) {
+    if (weir__list_empty(&slot->queue) && weir__slot_takes_more(slot)) {
         weir__slot_run(slot, task, now);
         return WEIR_PENDING;
     }
     task->slot = slot;
-    slot->next = task;
+    weir__list_push_back(&slot->queue, &task->op.link);
     task->run_deadline = weir__deadline(now, task->run_ms);
     weir__reactor_start(slot->pool->reactor, &task->op.timer, task->run_deadline);
     return WEIR_PENDING;
@@ -72,7 +71,7 @@ static int run_or_queue(weir__slot *slot, weir__task *task, int64_t now, weir_op
 int weir__session_execute(weir__slot *slot, weir_statement *statement, const weir_run *run, void *token,
                           weir_op *op, weir_error *error) {
     weir_pool *pool = slot->pool;
-    if (is_busy(slot)) return busy(slot, error);
+    if (weir__session_busy(slot) && !slot->pipelining) return busy(slot, error);
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__task_new(pool, WEIR_DONE_EXECUTE, token, now);
     if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
@@ -81,14 +80,21 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, const wei
         slot->broken_off = false;
     }
     task->statement = weir_statement_ref(statement);
+    task->hold = run->hold && slot->pipelining && pool->driver->flush;
     task->run_ms =
         run->timeout_ms == WEIR_TIMEOUT_DEFAULT ? pool->config->options.command_timeout_ms : run->timeout_ms;
     return run_or_queue(slot, task, now, op);
 }
 
+int weir__session_pipeline(weir__slot *slot, bool on, weir_error *error) {
+    if (weir__session_busy(slot)) return busy(slot, error);
+    slot->pipelining = on;
+    return WEIR_OK;
+}
+
 int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *depth, weir_error *error) {
     static const weir_transaction plain = {0};
-    if (is_busy(slot)) return busy(slot, error);
+    if (weir__session_busy(slot)) return busy(slot, error);
     bool options = begin && (begin->isolation || begin->readonly || begin->deferrable);
     bool outermost = !slot->depth && !slot->transaction;
     if (options && !outermost)
@@ -116,7 +122,7 @@ int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *de
 
 int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, weir_op *op, weir_error *error) {
     weir_pool *pool = slot->pool;
-    if (is_busy(slot)) return busy(slot, error);
+    if (weir__session_busy(slot)) return busy(slot, error);
     if (!slot->depth && depth == 1 && slot->transaction) return weir__nothing_to_end(slot, commit, error);
     if (depth != slot->depth || depth < 1)
         return weir__fail(error, WEIR_ETRANSACTION,
@@ -136,24 +142,12 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
     return run_or_queue(slot, task, now, op);
 }
 
-/* Takes what the holder waits for away from the slot, and answers it with *why. */
-static void fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *counter) {
-    for (weir__flight *flight; (flight = weir__slot_live(slot));) {
-        weir__task *running = weir__flight_detach(flight, weir__reactor_now(slot->pool->reactor));
-        if (running->op.completion.kind == WEIR_DONE_EXECUTE) ++*counter;
-        weir__task_fail(running, why, true);
-    }
-    weir__task *next = slot->next;
-    slot->next = NULL;
-    if (next) weir__task_fail(next, why, false);
-}
-
 void weir__session_return(weir__slot *slot, bool discard) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
-    if (is_busy(slot)) {
+    if (weir__session_busy(slot)) {
         weir_error why = WEIR_ERROR_INIT;
         weir__fail(&why, WEIR_ECANCELLED, "the session was given back while the operation ran");
-        fail_tasks(slot, &why, &slot->pool->stats.queries_cancelled);
+        weir__slot_fail_tasks(slot, &why, &slot->pool->stats.queries_cancelled);
         weir_error_clear(&why);
     }
     slot->discard |= discard;
@@ -176,7 +170,7 @@ void weir__session_expired(weir__timer *timer) {
     weir_error why = WEIR_ERROR_INIT;
     weir__fail(&why, WEIR_ESESSIONTIMEOUT, "pool %s: the session lasted longer than its timeout (%lld ms)",
                weir_pool_name(pool), (long long)((now - slot->lent_at) / WEIR__MS));
-    fail_tasks(slot, &why, &pool->stats.queries_timed_out);
+    weir__slot_fail_tasks(slot, &why, &pool->stats.queries_timed_out);
     weir_error_clear(&why);
     weir__slot_end_loan(slot, WEIR_ESESSIONTIMEOUT, now);
     weir__slot_release(slot, now);

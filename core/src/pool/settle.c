@@ -22,11 +22,7 @@ static void requests_done(weir__slot *slot, weir__slot_state state, bool failed_
         break;
     case WEIR__LENT:
     case WEIR__PREPARING:
-        if (slot->next) {
-            weir__task *next = slot->next;
-            slot->next = NULL;
-            weir__slot_run(slot, next, now);
-        }
+        weir__slot_run_queued(slot, now);
         break;
     default:
         break; /* it was closed meanwhile */
@@ -50,6 +46,8 @@ static void settle_landed(weir__slot *slot, bool lost) {
         requests_done(slot, state, failed_reset, now);
     else if (state == WEIR__RUNNING && !slot->live)
         weir__slot_drain(slot, now); /* nobody waits for the rest */
+    else
+        weir__slot_run_queued(slot, now);
 }
 
 static void connection_lost(weir__slot *slot) {

@@ -212,7 +212,6 @@ void weir__share_end(weir__slot *slot) {
     share->claimed -= slot->claimed;
     slot->claimed = false;
     weir__list_remove(&slot->shared_link);
-    weir__list_remove(&slot->held.link);
     weir__timer_stop(&slot->pool->reactor->wheel, &slot->overrun);
 }
 
@@ -261,7 +260,6 @@ void weir__share_sent(weir__flight *flight, int64_t now) {
     if (slot->flying == 1) slot->head_at = now;
     if (slot->flying == 2)
         weir__reactor_start(slot->pool->reactor, &slot->overrun, slot->head_at + slot->pool->share.max_wait);
-    if (task->hold) weir__hold(slot->pool->reactor, &slot->held);
 }
 
 /* The quickest answer of the last second or two, a bound for the way there and back. */
@@ -336,9 +334,4 @@ void weir__share_overrun(weir__timer *timer) {
     }
     move_on(slot, now);
     if (slot->shared && !slot->live) weir__slot_drain(slot, now);
-}
-
-void weir__share_flush(weir__held *held) {
-    weir__slot *slot = weir__container(held, weir__slot, held);
-    if (slot->state == WEIR__RUNNING) slot->pool->driver->flush(slot->conn);
 }

@@ -88,7 +88,8 @@ weir__slot *weir__slot_new(weir_pool *pool, uint32_t index) {
     weir__list_init(&slot->own.link);
     weir__list_init(&slot->shared_link);
     weir__list_init(&slot->held.link);
-    slot->held.flush = weir__share_flush;
+    weir__list_init(&slot->queue);
+    slot->held.flush = weir__slot_flush;
     weir__timer_init(&slot->overrun, weir__share_overrun);
     slot->watch.ready = slot_ready_fd;
     weir__timer_init(&slot->tick, slot_tick);
@@ -126,33 +127,31 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
     weir__owner_add(pool, slot->owner, -1);
     slot->owner = 0;
     slot->loan = 0;
-    slot->transaction = slot->broken_off = false;
+    slot->transaction = slot->broken_off = slot->pipelining = false;
     slot->depth = slot->sent = 0;
     slot->dead = WEIR__NONE_DEAD;
 }
 
-/* Fails all who wait for something on this connection. */
-static void fail_tasks(weir__slot *slot, const weir_error *why) {
-    weir_pool *pool = slot->pool;
-    int64_t now = weir__reactor_now(pool->reactor);
+void weir__slot_fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *counter) {
+    int64_t now = weir__reactor_now(slot->pool->reactor);
     for (weir__flight *flight; (flight = weir__slot_live(slot));) {
         weir__task *task = weir__flight_detach(flight, now);
-        if (task->op.completion.kind == WEIR_DONE_EXECUTE) pool->stats.queries_failed++;
+        if (task->op.completion.kind == WEIR_DONE_EXECUTE) ++*counter;
         weir__task_fail(task, why, true);
     }
-    weir__task *next = slot->next;
-    slot->next = NULL;
-    if (next) weir__task_fail(next, why, false);
+    for (weir__link *link; (link = weir__list_pop_front(&slot->queue));)
+        weir__task_fail(weir__container(link, weir__task, op.link), why, false);
 }
 
 void weir__slot_close(weir__slot *slot, int code, const weir_error *why) {
     weir_pool *pool = slot->pool;
     if (slot->state == WEIR__CLOSING || slot->state == WEIR__EMPTY) return;
-    fail_tasks(slot, why);
+    weir__slot_fail_tasks(slot, why, &pool->stats.queries_failed);
     int64_t now = weir__reactor_now(pool->reactor);
     weir__slot_end_use(slot, now);
     weir__slot_end_loan(slot, code, now);
     weir__share_end(slot);
+    weir__list_remove(&slot->held.link);
     weir__timer_stop(&pool->reactor->wheel, &slot->bound);
     weir__timer_stop(&pool->reactor->wheel, &slot->tick);
     slot->cancelled = false;

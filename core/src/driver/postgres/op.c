@@ -286,7 +286,8 @@ void weir__pg_op_end(weir__pgconn *c, weir__pgop *op) {
         if (c->next == op) c->next = NULL;
     } else {
         weir__pg_op_tell(c, op);
-        if (asks && !c->cancelling) weir__pg_ask_xid(c);
+        /* Behind a COMMIT that is on its way nothing would be told. */
+        if (asks && !c->cancelling && c->ahead_tx == WEIR__TX_OPEN) weir__pg_ask_xid(c);
     }
 }
 
