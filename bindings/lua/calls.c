@@ -221,6 +221,62 @@ static int pool_execute_body(lua_State *L) {
 
 int weir__lua_pool_execute(lua_State *L) { return weir__lua_guard(L, pool_execute_body); }
 
+/* The statements, each a text or a list of a text and its parameters, into the call's batch. */
+static bool build_batch(lua_State *L, weir_lua_call *call, int index) {
+    if (!lua_istable(L, index))
+        weir__lua_misuse(L, "transaction: a list of statements is wanted, not a %s", luaL_typename(L, index));
+    int count = (int)lua_rawlen(L, index), top = lua_gettop(L);
+    call->batch = weir_batch_new();
+    bool well = call->batch;
+    if (!well) call->error.code = WEIR_ENOMEM;
+    for (int i = 1; well && i <= count; i++, lua_settop(L, top)) {
+        lua_rawgeti(L, index, i);
+        int64_t parts = 1, n;
+        if (lua_istable(L, -1)) {
+            int list = lua_gettop(L);
+            lua_getfield(L, list, "n");
+            parts = weir__lua_to_integer(L, -1, &n) ? n : (int64_t)lua_rawlen(L, list);
+            lua_pop(L, 1);
+            luaL_checkstack(L, (int)(parts < 70000 ? parts : 70000) + LUA_MINSTACK, "too many parameters");
+            for (int part = 1; part <= parts && part < 70000; part++) lua_rawgeti(L, list, part);
+            lua_remove(L, list);
+        }
+        if (parts < 1 || lua_type(L, top + 1) != LUA_TSTRING)
+            weir__lua_misuse(
+                L, "transaction: statement %d is no text, nor a list of a text and its parameters", i);
+        build(L, call, top + 1, WEIR_LUA_EITHER);
+        well = call->statement && weir_batch_add(call->batch, call->statement, &call->error) == WEIR_OK;
+        weir_statement_unref(call->statement);
+        call->statement = NULL;
+    }
+    return well;
+}
+
+static int pool_transaction_body(lua_State *L) {
+    weir_lua_call *call = begin_pool(L);
+    weir_transaction begin = {0};
+    weir_run run;
+    weir_run_init(&run);
+    run.timeout_ms = weir__lua_read_transaction(L, FIRST + 1, &begin);
+    if (!build_batch(L, call, FIRST)) return weir__lua_call_fail(L, call);
+    int code =
+        weir_pool_transaction(call->home->pool, call->batch, &begin, &run, NULL, &call->op, &call->error);
+    code = outcome(L, call, code);
+    if (code != WEIR_OK) return done(L, call, code);
+    size_t count = weir_batch_size(call->batch);
+    lua_createtable(L, (int)count, 0);
+    int list = lua_gettop(L);
+    for (size_t i = 0; i < count; i++) {
+        int values = weir__lua_push_result(L, weir_batch_result(call->batch, i), WEIR_LUA_EITHER);
+        if (values > 1) return values; /* a failure, in reading it */
+        lua_rawseti(L, list, (int)i + 1);
+    }
+    weir__lua_settle(L, call);
+    return 1;
+}
+
+int weir__lua_pool_transaction(lua_State *L) { return weir__lua_guard(L, pool_transaction_body); }
+
 static weir_lua_session *begin_session(lua_State *L) {
     weir_lua_session *session = weir__lua_to_session(L, HANDLE);
     begin(L, session->home, HANDLE);

@@ -104,6 +104,10 @@ int weir__lua_push_failure(lua_State *L, const weir_error *error) {
         lua_pushnumber(L, (lua_Number)error->retry_after_ms / 1000);
         lua_setfield(L, -2, "retry_after");
     }
+    if (error->xid) {
+        lua_pushinteger(L, (lua_Integer)error->xid);
+        lua_setfield(L, -2, "xid");
+    }
     weir__lua_push_metatable(L, "error");
     lua_setmetatable(L, -2);
     lua_getfield(L, -1, "sqlstate");

@@ -6,6 +6,7 @@ static void clear(weir_lua_call *call) {
     weir_completion_discard(&call->done);
     weir_error_clear(&call->error);
     weir_statement_unref(call->statement);
+    weir_batch_free(call->batch);
 }
 
 int weir__lua_guard(lua_State *L, lua_CFunction body) {

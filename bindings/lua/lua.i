@@ -54,6 +54,7 @@
 %native(session_execute) int weir__lua_session_execute(lua_State *L);
 %native(session_end) int weir__lua_session_end(lua_State *L);
 %native(session_return) int weir__lua_session_return(lua_State *L);
+%native(pool_transaction) int weir__lua_pool_transaction(lua_State *L);
 %native(pool_sleep) int weir__lua_pool_sleep(lua_State *L);
 %native(retry_new) int weir__lua_retry_new(lua_State *L);
 %native(retry_left) int weir__lua_retry_left(lua_State *L);

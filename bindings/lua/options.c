@@ -57,6 +57,23 @@ void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, w
     }
 }
 
+int64_t weir__lua_read_transaction(lua_State *L, int index, weir_transaction *begin) {
+    int64_t timeout = WEIR_TIMEOUT_DEFAULT;
+    if (lua_isnoneornil(L, index)) return timeout;
+    if (!lua_istable(L, index))
+        weir__lua_misuse(L, "a table of options is wanted, not a %s", luaL_typename(L, index));
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
+        if (strcmp(name, "timeout") == 0)
+            timeout = weir__lua_to_timeout(L, lua_gettop(L), name, false);
+        else if (!read_begin(L, name, begin))
+            weir__lua_misuse(L, "there is no option %s here: timeout, isolation, readonly, deferrable", name);
+        lua_pop(L, 1);
+    }
+    return timeout;
+}
+
 static bool is_flag(const char *name) {
     weir_option_info info;
     for (size_t row = 0; weir_option_table(row, &info); row++) {

@@ -90,6 +90,10 @@ int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape
     case WEIR_LUA_EXECUTEMANY:
         push_affected(L, result);
         return 1;
+    case WEIR_LUA_EITHER:
+        if (weir_result_columns(result)) return push_rows(L, result);
+        push_affected(L, result);
+        return 1;
     case WEIR_LUA_FETCH:
         return push_rows(L, result);
     case WEIR_LUA_FETCHROW:

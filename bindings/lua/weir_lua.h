@@ -40,6 +40,7 @@ typedef struct weir_lua_call {
     int host;
     weir_op op;
     weir_statement *statement;
+    weir_batch *batch;
     weir_completion done;
     weir_error error;
 } weir_lua_call;
@@ -104,7 +105,8 @@ enum weir_lua_shape {
     WEIR_LUA_FETCH,
     WEIR_LUA_FETCHROW,
     WEIR_LUA_FETCHVAL,
-    WEIR_LUA_EXECUTEMANY
+    WEIR_LUA_EXECUTEMANY,
+    WEIR_LUA_EITHER /* rows where the statement has columns, else as EXECUTE */
 };
 /* Pushes what the result is in that shape, and returns the number of values. */
 int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape shape);
@@ -131,18 +133,21 @@ int weir__lua_session_return(lua_State *L);
 /* Reads the table at that index, or nil. Strings are borrowed from the table. Raises an error for what it
    does not know. `begin` NULL: no transaction, so no isolation either; `checkout` NULL: nothing else. */
 void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, weir_transaction *begin);
+/* As weir__lua_read_checkout, of pool:transaction. Returns its time-out. */
+int64_t weir__lua_read_transaction(lua_State *L, int index, weir_transaction *begin);
 /* As weir_pool_open wants it; raises an error for what it does not know. The settings are put in a new
    userdata on the stack, whose strings, as all others, are borrowed from the table. */
 void weir__lua_read_options(lua_State *L, int index, weir_options *out);
 
 /* ---- calls.c: the functions that may wait */
-int weir__lua_open(lua_State *L);            /* (options, host, hooked) */
-int weir__lua_pool_close(lua_State *L);      /* (pool, host, grace) */
-int weir__lua_acquire(lua_State *L);         /* (pool, host, transaction, options) */
-int weir__lua_pool_execute(lua_State *L);    /* (pool, host, shape, statement, …) */
-int weir__lua_session_execute(lua_State *L); /* (session, host, shape, statement, …) */
-int weir__lua_session_end(lua_State *L);     /* (session, host, commit, depth) */
-int weir__lua_pool_sleep(lua_State *L);      /* (pool, host, seconds) */
+int weir__lua_open(lua_State *L);             /* (options, host, hooked) */
+int weir__lua_pool_close(lua_State *L);       /* (pool, host, grace) */
+int weir__lua_acquire(lua_State *L);          /* (pool, host, transaction, options) */
+int weir__lua_pool_execute(lua_State *L);     /* (pool, host, shape, statement, …) */
+int weir__lua_session_execute(lua_State *L);  /* (session, host, shape, statement, …) */
+int weir__lua_session_end(lua_State *L);      /* (session, host, commit, depth) */
+int weir__lua_pool_transaction(lua_State *L); /* (pool, host, statements, options) */
+int weir__lua_pool_sleep(lua_State *L);       /* (pool, host, seconds) */
 
 /* ---- retry.c: for pool:run */
 int weir__lua_retry_new(lua_State *L);   /* (retries, timeout), each may be nil */

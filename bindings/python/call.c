@@ -13,6 +13,10 @@ const char *weir__py_kind_name(weir__py_kind kind) {
         return "fetchrow";
     case WEIR__PY_FETCHVAL:
         return "fetchval";
+    case WEIR__PY_EITHER:
+        return "_either";
+    case WEIR__PY_TRANSACTION:
+        return "transaction";
     case WEIR__PY_ACQUIRE:
         return "session";
     case WEIR__PY_COMMIT:
@@ -31,7 +35,10 @@ const char *weir__py_kind_name(weir__py_kind kind) {
 
 void weir__py_call_clear(weir__py_call *call) {
     weir_statement_unref(call->statement);
+    weir_batch_free(call->batch);
     call->statement = NULL;
+    call->batch = NULL;
+    Py_CLEAR(call->isolation);
     Py_CLEAR(call->session);
     Py_CLEAR(call->pool);
 }
@@ -53,8 +60,11 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
     case WEIR__PY_FETCH:
     case WEIR__PY_FETCHROW:
     case WEIR__PY_FETCHVAL:
+    case WEIR__PY_EITHER:
         if (call->session) return weir_session_execute(session, call->statement, &run, token, op, error);
         return weir_pool_execute(engine->pool, call->statement, &run, token, op, error);
+    case WEIR__PY_TRANSACTION:
+        return weir_pool_transaction(engine->pool, call->batch, &call->begin, &run, token, op, error);
     case WEIR__PY_ACQUIRE:
         call->checkout->how.owner = call->owner;
         return weir_pool_acquire(engine->pool, &call->checkout->how, token, &out->session, op, error);
@@ -90,16 +100,42 @@ static PyObject *single_value(weir__py_call *call, weir_result *result) {
     return weir__py_cell(result, 0, (size_t)column, &call->pool->codecs);
 }
 
+static PyObject *tag_of(weir_result *result) {
+    const char *tag = weir_result_tag(result);
+    return PyUnicode_DecodeUTF8(tag, (Py_ssize_t)strlen(tag), "replace");
+}
+
+static PyObject *either(weir__py_call *call, weir_result *result) {
+    return weir_result_columns(result) ? weir__py_records(result, &call->pool->codecs) : tag_of(result);
+}
+
+/* A list of what the statements of a transaction have given. */
+static PyObject *from_batch(weir__py_call *call) {
+    size_t count = weir_batch_size(call->batch);
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list && i < count; i++) {
+        weir_result *result = weir_batch_result(call->batch, i);
+        PyObject *item = result ? either(call, result)
+                                : weir__py_fail(WEIR_EINTERNAL, "a statement has ended without a result");
+        if (item)
+            PyList_SET_ITEM(list, (Py_ssize_t)i, item);
+        else
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
 static PyObject *from_result(weir__py_call *call, weir_result *result) {
     if (call->kind == WEIR__PY_EXECUTEMANY) {
         int64_t affected = result ? weir_result_affected(result) : 0;
         return PyLong_FromLongLong(affected < 0 ? 0 : affected);
     }
     if (!result) return weir__py_fail(WEIR_EINTERNAL, "a statement has ended without a result");
-    const char *tag = weir_result_tag(result);
     switch (call->kind) {
     case WEIR__PY_EXECUTE:
-        return PyUnicode_DecodeUTF8(tag, (Py_ssize_t)strlen(tag), "replace");
+        return tag_of(result);
+    case WEIR__PY_EITHER:
+        return either(call, result);
     case WEIR__PY_FETCHVAL:
         return single_value(call, result);
     case WEIR__PY_FETCHROW:
@@ -134,7 +170,11 @@ PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {
     case WEIR__PY_FETCH:
     case WEIR__PY_FETCHROW:
     case WEIR__PY_FETCHVAL:
+    case WEIR__PY_EITHER:
         answer = from_result(call, completion->result);
+        break;
+    case WEIR__PY_TRANSACTION:
+        answer = from_batch(call);
         break;
     case WEIR__PY_ACQUIRE: {
         weir_session handle = completion->session;
@@ -217,5 +257,65 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
     if (!call->statement) return -1;
     call->pool = (PoolObject *)Py_NewRef((PyObject *)pool);
     call->session = (SessionObject *)Py_XNewRef((PyObject *)session);
+    return 0;
+}
+
+/* "…" or ("…", parameter, …) */
+static weir_statement *parse_item(PyObject *item, const weir__py_codecs *codecs) {
+    if (PyUnicode_Check(item)) return weir__py_statement(item, NULL, 0, codecs);
+    bool pair = PyTuple_Check(item) || PyList_Check(item);
+    Py_ssize_t size = pair ? PySequence_Fast_GET_SIZE(item) : 0;
+    if (size < 1) {
+        weir__py_fail(WEIR_EINVAL,
+                      "each statement must be a str, or a tuple of a str and its parameters, not %s",
+                      pair ? "an empty one" : Py_TYPE(item)->tp_name);
+        return NULL;
+    }
+    PyObject *kept = PySequence_Tuple(item); /* a parameter's conversion may change a list */
+    PyObject *const *items = kept ? &PyTuple_GET_ITEM(kept, 0) : NULL;
+    weir_statement *statement =
+        kept ? weir__py_statement(items[0], items + 1, PyTuple_GET_SIZE(kept) - 1, codecs) : NULL;
+    Py_XDECREF(kept);
+    return statement;
+}
+
+static weir_batch *parse_batch(PyObject *statements, const weir__py_codecs *codecs) {
+    if (PyUnicode_Check(statements)) {
+        weir__py_fail(WEIR_EINVAL, "transaction() takes a list of statements, not a str");
+        return NULL;
+    }
+    PyObject *items = PySequence_Tuple(statements);
+    weir_batch *batch = items ? weir_batch_new() : NULL;
+    if (items && !batch) PyErr_NoMemory();
+    for (Py_ssize_t i = 0; batch && i < PyTuple_GET_SIZE(items); i++) {
+        weir_error error = WEIR_ERROR_INIT;
+        weir_statement *statement = parse_item(PyTuple_GET_ITEM(items, i), codecs);
+        if (statement && weir_batch_add(batch, statement, &error) != WEIR_OK) weir__py_raise(&error);
+        weir_statement_unref(statement);
+        if (!PyErr_Occurred()) continue;
+        weir_batch_free(batch);
+        batch = NULL;
+    }
+    Py_XDECREF(items);
+    return batch;
+}
+
+int weir__py_parse_transaction(weir__py_call *call, PoolObject *pool, PyObject *const *arguments,
+                               Py_ssize_t count, PyObject *kwnames) {
+    PyObject *const names[] = {weir__py.isolation, weir__py.readonly, weir__py.deferrable, weir__py.timeout};
+    PyObject *values[4] = {NULL};
+    *call = (weir__py_call){.kind = WEIR__PY_TRANSACTION};
+    if (weir__py_keywords("transaction", arguments + count, kwnames, names, values, 4) < 0) return -1;
+    if (count != 1) {
+        PyErr_SetString(PyExc_TypeError, "transaction() takes one positional argument, the statements");
+        return -1;
+    }
+    if (weir__py_milliseconds("timeout", values[3], false, &call->timeout_ms) < 0 ||
+        weir__py_begin(values, &call->begin, &call->isolation) < 0 ||
+        !(call->batch = parse_batch(arguments[0], &pool->codecs))) {
+        weir__py_call_clear(call);
+        return -1;
+    }
+    call->pool = (PoolObject *)Py_NewRef((PyObject *)pool);
     return 0;
 }

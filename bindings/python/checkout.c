@@ -29,9 +29,8 @@ static int parse_text(const char *name, PyObject *value, const char **out, PyObj
     return 0;
 }
 
-static int parse_begin(CheckoutObject *checkout, PyObject *const values[3]) {
-    weir_transaction *begin = &checkout->how.begin;
-    if (parse_text("isolation", values[0], &begin->isolation, &checkout->isolation) < 0) return -1;
+int weir__py_begin(PyObject *const values[3], weir_transaction *begin, PyObject **owner) {
+    if (parse_text("isolation", values[0], &begin->isolation, owner) < 0) return -1;
     return truth(values[1], &begin->readonly) < 0 ? -1 : truth(values[2], &begin->deferrable);
 }
 
@@ -127,7 +126,7 @@ PyObject *weir__py_checkout(PoolObject *pool, bool transaction, PyObject *const 
     if (weir__py_milliseconds("checkout_timeout", values[0], false, &how->checkout_timeout_ms) < 0 ||
         parse_text("reset", values[1], &how->reset, &checkout->reset) < 0 ||
         (transaction && weir__py_milliseconds("timeout", values[2], false, &how->session_timeout_ms) < 0) ||
-        parse_begin(checkout, values + 3) < 0) {
+        weir__py_begin(values + 3, &how->begin, &checkout->isolation) < 0) {
         Py_DECREF((PyObject *)checkout);
         return NULL;
     }
@@ -148,7 +147,7 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     bool sync = session->pool->sync;
     CheckoutObject *checkout =
         make(sync ? weir__py.sync_transaction : weir__py.transaction, WEIR__PY_COMMIT, NULL, session);
-    if (checkout && parse_begin(checkout, values) < 0) {
+    if (checkout && weir__py_begin(values, &checkout->how.begin, &checkout->isolation) < 0) {
         Py_DECREF((PyObject *)checkout);
         return NULL;
     }

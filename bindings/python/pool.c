@@ -138,6 +138,15 @@ STATEMENT(fetchrow, WEIR__PY_FETCHROW)
 STATEMENT(fetchval, WEIR__PY_FETCHVAL)
 #undef STATEMENT
 
+static PyObject *pool_transaction(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
+                                  PyObject *kwnames) {
+    PoolObject *pool = (PoolObject *)self;
+    weir__py_call call;
+    if (pool->setup) return through_connection(pool, WEIR__PY_TRANSACTION, arguments, count, kwnames);
+    if (weir__py_parse_transaction(&call, pool, arguments, count, kwnames) < 0) return NULL;
+    return pool->sync ? weir__py_run(&call) : weir__py_operation(&call);
+}
+
 static PyObject *pool_session(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
                               PyObject *kwnames) {
     return weir__py_checkout((PoolObject *)self, true, arguments, count, kwnames);
@@ -331,6 +340,19 @@ static void pool_dealloc(PyObject *self) {
          "timeout: seconds for the whole loan; None or omitted is without limit.\n"                          \
          "reset: \"auto\", \"always\" or \"never\" for this loan; None is the pool's option.\n"              \
          "CheckoutTimeout, TooManyWaiting, ConnectError, PoolClosed; SessionTimeout."},                      \
+        {"transaction", FAST(pool_transaction), FAST_FLAGS,                                                  \
+         "transaction($self, statements, /, *, isolation=None, readonly=False, deferrable=False, "           \
+         "timeout=...)\n--\n\n"                                                                              \
+         "Runs statements in a transaction of their own, sent as a whole, BEGIN to COMMIT, in one round "    \
+         "trip, and gives\n"                                                                                 \
+         "the list of what they gave: a list of Record where a statement has columns, else its command "     \
+         "tag.\n\n"                                                                                          \
+         "statements: an iterable; each is a str, or a tuple of a str and its parameters. When one fails, "  \
+         "its error is\n"                                                                                    \
+         "raised and nothing has changed. isolation, readonly, deferrable: as session() has them.\n"         \
+         "timeout: seconds over waiting and running; None is without limit, omitted is the pool's options. " \
+         "OutcomeUnknown\n"                                                                                  \
+         "when COMMIT was sent and there was no answer, in time or at all."},                                \
         {"_sleep", pool_sleep, METH_O, NULL},                                                                \
         {"connection", FAST(pool_connection), FAST_FLAGS,                                                    \
          "connection($self, /, *, checkout_timeout=..., reset=None)\n--\n\n"                                 \

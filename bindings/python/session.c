@@ -198,6 +198,7 @@ STATEMENT(executemany, WEIR__PY_EXECUTEMANY)
 STATEMENT(fetch, WEIR__PY_FETCH)
 STATEMENT(fetchrow, WEIR__PY_FETCHROW)
 STATEMENT(fetchval, WEIR__PY_FETCHVAL)
+STATEMENT(either, WEIR__PY_EITHER)
 #undef STATEMENT
 
 static weir__py_call end_of(PyObject *self, weir__py_kind kind) {
@@ -276,6 +277,7 @@ static PyObject *sync_rollback(PyObject *self, PyObject *unused) {
         {"executemany", FAST(form##_executemany), FAST_FLAGS, WEIR__PY_DOC_EXECUTEMANY},                     \
         {"fetch", FAST(form##_fetch), FAST_FLAGS, WEIR__PY_DOC_FETCH("", "")},                               \
         {"fetchrow", FAST(form##_fetchrow), FAST_FLAGS, WEIR__PY_DOC_FETCHROW("", "")},                      \
+        {"_either", FAST(form##_either), FAST_FLAGS, NULL},                                                  \
         {"fetchval", FAST(form##_fetchval), FAST_FLAGS, WEIR__PY_DOC_FETCHVAL("", "")}, {                    \
         0                                                                                                    \
     }

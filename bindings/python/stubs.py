@@ -112,6 +112,7 @@ class Error(Exception):
     column: str | None
     constraint: str | None
     retry_after: float | None
+    xid: int | None
     def __init__(
         self,
         message: str = "",
@@ -127,6 +128,7 @@ class Error(Exception):
         column: str | None = None,
         constraint: str | None = None,
         retry_after: float | None = None,
+        xid: int | None = None,
     ) -> None: ...
 
 """

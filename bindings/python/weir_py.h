@@ -179,6 +179,8 @@ typedef enum weir__py_kind {
     WEIR__PY_FETCH,
     WEIR__PY_FETCHROW,
     WEIR__PY_FETCHVAL,
+    WEIR__PY_EITHER, /* rows as FETCH gives them, or, without columns, the tag as EXECUTE does */
+    WEIR__PY_TRANSACTION,
     WEIR__PY_ACQUIRE,
     WEIR__PY_COMMIT,
     WEIR__PY_ROLLBACK,
@@ -195,6 +197,9 @@ typedef struct weir__py_call {
     PoolObject *pool; /* owned */
     SessionObject *session;    /* owned; NULL when the pool itself is meant */
     weir_statement *statement; /* owned, or NULL */
+    weir_batch *batch;         /* owned; TRANSACTION */
+    weir_transaction begin;    /* TRANSACTION */
+    PyObject *isolation;       /* owned, or NULL: the text in `begin` */
     int64_t timeout_ms;        /* a statement's; CLOSE: the grace; SLEEP: how long */
     bool readonly, hold;       /* a statement's, as in weir_run */
     uint64_t owner;            /* … and who asks */
@@ -219,6 +224,9 @@ void weir__py_address(weir__py_call *call);
 /* The statement's call, from the arguments of execute() and its family. -1 with an exception. */
 int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session, PyObject *const *arguments,
                    Py_ssize_t count, PyObject *kwnames);
+/* Likewise, from those of pool.transaction(). */
+int weir__py_parse_transaction(weir__py_call *call, PoolObject *pool, PyObject *const *arguments,
+                               Py_ssize_t count, PyObject *kwnames);
 /* "fetch" */
 const char *weir__py_kind_name(weir__py_kind kind);
 
@@ -321,6 +329,9 @@ struct CheckoutObject {
  * ignored, pool NULL) when nothing has. -1 with an exception.
  */
 int weir__py_leave(CheckoutObject *checkout, bool failed, weir__py_call *call);
+/* isolation, readonly and deferrable, the values (or NULL) in that order; *owner owns the text. -1 with an
+   exception. */
+int weir__py_begin(PyObject *const values[3], weir_transaction *begin, PyObject **owner);
 /* A checkout or transaction may be entered now, and never again. -1 with an exception. */
 int weir__py_enter_once(CheckoutObject *checkout);
 /* … and the transaction has begun: nothing has to be waited for. */
@@ -375,8 +386,8 @@ struct SessionObject {
     PyObject ob_base;
     PoolObject *pool;
     weir_session handle;
-    bool returned; /* given back by us: no ResourceWarning */
-    bool whole;    /* the loan is an attempt of Pool.run(), which alone commits */
+    bool returned;      /* given back by us: no ResourceWarning */
+    bool whole;         /* the loan is an attempt of Pool.run(), which alone commits */
     PyObject *pipeline; /* within pipeline(): the list of what was started in it; else NULL */
     PyObject *weak;
 };

@@ -112,6 +112,7 @@ function weirpool.sqlite_adopt(path) end
 ---@field column? string
 ---@field constraint? string
 ---@field retry_after? number seconds until the pool tries again by itself
+---@field xid? integer of OutcomeUnknown: the transaction's number, for PostgreSQL's pg_xact_status()
 ---@field note? string after Pool:run: how many attempts there were, and why there is no other
 local Error = {}
 
@@ -226,6 +227,20 @@ function Pool:session(options, fn) end
 ---@return string? sqlstate
 ---@overload fun(self, fn: fun(session: weirpool.Session): ...): ...
 function Pool:run(options, fn) end
+
+---@class weirpool.TransactionOptions: weirpool.BeginOptions
+---@field timeout? number|false over waiting and running
+
+--- Statements in a transaction of their own, sent as a whole, BEGIN to COMMIT, in one round trip. Each is a text, or a
+--- list of a text and its parameters (with a field n when they end with nil). Gives a list of what they gave: rows where
+--- a statement has columns, else the number of rows affected. When one fails nothing has changed; OutcomeUnknown when
+--- COMMIT was sent and there was no answer, in time or at all.
+---@param statements (string|any[])[]
+---@param options? weirpool.TransactionOptions
+---@return any[]? answers
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Pool:transaction(statements, options) end
 
 --- A connection in autocommit, likewise.
 ---@param options? weirpool.CheckoutOptions

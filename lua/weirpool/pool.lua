@@ -8,7 +8,7 @@ local failed, failure = sessions.failed, sessions.failure
 local pool_execute = core.pool_execute
 local Error, null = core.metatable("error"), core.null()
 local unpack = table.unpack or unpack -- luacheck: ignore 113
-local EXECUTE, FETCH, FETCHROW, FETCHVAL, EXECUTEMANY = 0, 1, 2, 3, 4
+local EXECUTE, FETCH, FETCHROW, FETCHVAL, EXECUTEMANY, EITHER = 0, 1, 2, 3, 4, 5
 
 local Pool = { __name = "weirpool.Pool" }
 Pool.__index = Pool
@@ -147,6 +147,42 @@ Pool.fetch = statement("fetch", FETCH)
 Pool.fetchrow = statement("fetchrow", FETCHROW)
 Pool.fetchval = statement("fetchval", FETCHVAL)
 Pool.executemany = statement("executemany", EXECUTEMANY)
+
+--- The statements of a transaction on a connection that had its setup, one after the other.
+local function each_in_turn(connection, statements, timeout)
+    local answers = {}
+    for i, item in ipairs(statements) do
+        local list = type(item) == "table" and item or { item }
+        local given, err, state = core.session_execute(connection.handle, connection.host, EITHER,
+            { list[1], timeout = timeout }, unpack(list, 2, list.n or #list))
+        if given == nil then
+            return failure(err, state)
+        end
+        answers[i] = given
+    end
+    return answers
+end
+
+--- Statements in a transaction of their own, sent as a whole in one round trip. Each is a text, or a list of
+--- a text and its parameters.
+function Pool:transaction(statements, options)
+    if not self.setup then
+        return core.pool_transaction(self.handle, self.host, statements, options)
+    end
+    local begin, timeout = {}, nil
+    for name, value in pairs(options or {}) do
+        if name == "timeout" then
+            timeout = value
+        else
+            begin[name] = value
+        end
+    end
+    return self:connection({ checkout_timeout = timeout }, function(connection)
+        return connection:transaction(begin, function()
+            return each_in_turn(connection, statements, timeout)
+        end)
+    end)
+end
 
 --- What became of the function of pool:session, or pool:run.
 local function conclude(session, ok, ...)

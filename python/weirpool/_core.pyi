@@ -1,5 +1,6 @@
 # Of the C module. Awaited calls are given as coroutines; nothing is sent before they are awaited.
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Generic, Literal, NoReturn, SupportsIndex, TypeVar, final, overload
 
@@ -154,6 +155,9 @@ class Connection(Lent):
     def executemany(
         self, sql: str, sets: Iterable[Sequence[Parameter]], /, *, timeout: float | None = ...
     ) -> Coroutine[object, None, int]: ...
+    def _either(
+        self, sql: str, /, *args: Any, timeout: float | None = ...
+    ) -> Coroutine[object, None, list[Record] | str]: ...
     def fetch(
         self, sql: str, /, *args: Parameter, timeout: float | None = ...
     ) -> Coroutine[object, None, list[Record]]: ...
@@ -166,6 +170,7 @@ class Connection(Lent):
     def transaction(
         self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
     ) -> Transaction: ...
+    def pipeline(self) -> AbstractAsyncContextManager[None]: ...
 
 class Session(Connection):
     def commit(self) -> Coroutine[object, None, None]: ...
@@ -178,6 +183,7 @@ class SyncConnection(Lent):
     def executemany(
         self, sql: str, sets: Iterable[Sequence[Parameter]], /, *, timeout: float | None = ...
     ) -> int: ...
+    def _either(self, sql: str, /, *args: Any, timeout: float | None = ...) -> list[Record] | str: ...
     def fetch(self, sql: str, /, *args: Parameter, timeout: float | None = ...) -> list[Record]: ...
     def fetchrow(self, sql: str, /, *args: Parameter, timeout: float | None = ...) -> Record | None: ...
     def fetchval(
@@ -227,6 +233,16 @@ class Pool:
     def fetchval(
         self, sql: str, /, *args: Parameter, column: int = 0, readonly: bool = False, timeout: float | None = ...
     ) -> Coroutine[object, None, Any]: ...
+    def transaction(
+        self,
+        statements: Iterable[str | Sequence[Any]],
+        /,
+        *,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = ...,
+    ) -> Coroutine[object, None, list[list[Record] | str]]: ...
     def session(
         self,
         *,
@@ -267,6 +283,16 @@ class SyncPool:
     def fetchval(
         self, sql: str, /, *args: Parameter, column: int = 0, readonly: bool = False, timeout: float | None = ...
     ) -> Any: ...
+    def transaction(
+        self,
+        statements: Iterable[str | Sequence[Any]],
+        /,
+        *,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = ...,
+    ) -> list[list[Record] | str]: ...
     def session(
         self,
         *,

@@ -74,14 +74,32 @@ def _left(kwargs: dict[str, Any], end: float | None) -> dict[str, Any]:
     return kwargs if end is None else {**kwargs, "timeout": max(end - time.monotonic(), 0.001)}
 
 
+def _split(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How a transaction is to begin, and the rest."""
+    begin = {name: value for name, value in kwargs.items() if name != "timeout"}
+    return begin, {name: value for name, value in kwargs.items() if name == "timeout"}
+
+
+def _statement(item: Any) -> Any:
+    return (item,) if isinstance(item, str) else item
+
+
 async def through(pool: Pool, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A statement of a pool with a setup hook: it runs on a connection that was checked out."""
     checkout, end = _limits(kwargs)
     async with pool.connection(**checkout) as connection:
-        return await getattr(connection, method)(*args, **_left(kwargs, end))
+        if method != "transaction":
+            return await getattr(connection, method)(*args, **_left(kwargs, end))
+        begin, rest = _split(kwargs)
+        async with connection.transaction(**begin):
+            return [await connection._either(*_statement(item), **_left(rest, end)) for item in args[0]]
 
 
 def through_sync(pool: SyncPool, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     checkout, end = _limits(kwargs)
     with pool.connection(**checkout) as connection:
-        return getattr(connection, method)(*args, **_left(kwargs, end))
+        if method != "transaction":
+            return getattr(connection, method)(*args, **_left(kwargs, end))
+        begin, rest = _split(kwargs)
+        with connection.transaction(**begin):
+            return [connection._either(*_statement(item), **_left(rest, end)) for item in args[0]]

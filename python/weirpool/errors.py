@@ -39,6 +39,8 @@ class Error(Exception):
     constraint = None
     retry_after = None
     """The pool tries again by itself in so many seconds."""
+    xid = None
+    """Of an OutcomeUnknown: the transaction's number, for PostgreSQL's pg_xact_status(); None unknown."""
     _code = 0  # the core's
 
     def __init__(
@@ -56,6 +58,7 @@ class Error(Exception):
         column=None,
         constraint=None,
         retry_after=None,
+        xid=None,
     ):
         super().__init__(message)
         fields = dict(locals())
@@ -148,6 +151,7 @@ def _make(
     column,
     constraint,
     retry_after,
+    xid,
 ):
     """The exception of an error of the core, which calls this."""
     return _class_of(code, sqlstate)(
@@ -163,4 +167,5 @@ def _make(
         column=column,
         constraint=constraint,
         retry_after=retry_after,
+        xid=xid,
     )

@@ -16,6 +16,7 @@ class Error(Exception):
     column: str | None
     constraint: str | None
     retry_after: float | None
+    xid: int | None
     def __init__(
         self,
         message: str = "",
@@ -31,6 +32,7 @@ class Error(Exception):
         column: str | None = None,
         constraint: str | None = None,
         retry_after: float | None = None,
+        xid: int | None = None,
     ) -> None: ...
 
 class InterfaceError(Error): ...

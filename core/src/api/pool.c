@@ -131,6 +131,22 @@ const char *weir_pool_url(const weir_pool *pool) { return pool ? pool->config->o
 const char *weir_pool_database_system(const weir_pool *pool) { return pool ? pool->config->scheme : NULL; }
 weir_reactor *weir_pool_reactor(const weir_pool *pool) { return pool ? pool->reactor : NULL; }
 
+int weir_pool_transaction(weir_pool *pool, weir_batch *batch, const weir_transaction *begin,
+                          const weir_run *run, void *token, weir_op *op, weir_error *error) {
+    static const weir_transaction plain = {0};
+    weir_run own;
+    const char *text;
+    if (!pool || !batch || !op) return weir__fail(error, WEIR_EINVAL, "pool, batch and op are needed");
+    int code = weir__take_run(&own, run, error);
+    if (code) return code;
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    code = weir__begin_text(pool, begin ? begin : &plain, &text, error);
+    if (!code && weir_batch_size(batch))
+        code = weir__pool_transaction(pool, batch, text, &own, token, op, error);
+    weir__leave(pool->reactor);
+    return code;
+}
+
 void weir_checkout_init(weir_checkout *checkout) {
     if (!checkout) return;
     memset(checkout, 0, sizeof *checkout);

@@ -45,8 +45,7 @@ static const char *check_slot(const weir__slot *slot) {
         return "an idle slot works";
     if (slot->live && slot->state != WEIR__RUNNING && !lent) return "a task on a slot that nobody holds";
     if (slot->state == WEIR__RUNNING && !slot->live) return "a running slot without a task";
-    if (slot->live > 1 && !slot->shared && !slot->pipelining)
-        return "two tasks on a slot that is not shared";
+    if (slot->live > 1 && !slot->shared && !slot->pipelining) return "two tasks on a slot that is not shared";
     bool queue = !weir__list_empty(&slot->queue);
     if (queue && !(lent && slot->flying && (slot->pipelining || !slot->live)))
         return "a task waits for nothing";

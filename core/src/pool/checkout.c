@@ -14,14 +14,6 @@ weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *tok
     return task;
 }
 
-void weir__task_drop(weir__task *task) {
-    weir_statement_unref(task->statement);
-    weir__profile_unref(task->pool, task->profile);
-    task->statement = NULL;
-    task->profile = NULL;
-    weir__op_drop(&task->op);
-}
-
 weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now) {
     const weir_options *options = &pool->config->options;
     for (weir__link *link; (link = weir__list_front(&pool->idle));) {
@@ -222,11 +214,39 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
     return WEIR_PENDING;
 }
 
+int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin, const weir_run *run,
+                           void *token, weir_op *op, weir_error *error) {
+    const weir_options *options = &pool->config->options;
+    int64_t now = weir__reactor_now(pool->reactor);
+    weir__slot *slot = NULL;
+    int code = weir__batch_start(batch, begin, error);
+    if (code) return code;
+    code = ask(pool, now, &slot, error);
+    weir__task *task = code <= 0 ? weir__task_new(pool, WEIR_DONE_BATCH, token, now) : NULL;
+    if (!task) {
+        weir__batch_end(batch, false);
+        return code > 0 ? code : refuse(pool, error, WEIR_ENOMEM, "out of memory for an operation");
+    }
+    *op = task->op.completion.op;
+    task->batch = batch;
+    bool given = run->timeout_ms != WEIR_TIMEOUT_DEFAULT;
+    task->run_ms = given ? run->timeout_ms : options->command_timeout_ms;
+    if (given) task->run_deadline = weir__deadline(now, task->run_ms);
+    if (slot) {
+        count_grant(pool, now, now);
+        run_statement(slot, task, now);
+    } else {
+        get_in_line(pool, task,
+                    given ? task->run_deadline : weir__deadline(now, options->checkout_timeout_ms));
+    }
+    return WEIR_PENDING;
+}
+
 static void grant(weir__slot *slot, weir__task *task, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__task_leave_line(task);
     count_grant(pool, task->started_at, now);
-    if (task->op.completion.kind == WEIR_DONE_EXECUTE) {
+    if (weir__task_is_query(task)) {
         task->hold = false;
         run_statement(slot, task, now);
         return;

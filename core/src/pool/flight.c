@@ -74,6 +74,7 @@ weir__task *weir__flight_detach(weir__flight *flight, int64_t now) {
     flight->task = NULL;
     task->flight = NULL;
     slot->live--;
+    if (task->batch) weir__batch_forget(slot);
     if (slot->shared) { /* the others go by the slot */
         slot->pool->stats.returned++;
         weir__histogram_record(&slot->pool->use, now - flight->sent_at);

@@ -8,6 +8,7 @@
 #ifndef WEIR_POOL_POOL_H
 #define WEIR_POOL_POOL_H
 
+#include <weirpool/batch.h>
 #include <weirpool/session.h>
 
 #include "base/lru.h"
@@ -65,6 +66,8 @@ typedef struct weir__flight {
     int64_t sent_at;
     weir__profile *profile; /* counted; of a statement that shares its connection, else NULL */
     int64_t expected;       /* ns that the statement is believed to take, as it stands in the slot's load */
+    weir_batch *batch;      /* whose statement it is; NULL: none's, or nobody wants it any more */
+    size_t number;          /* … and which */
     /* ---- of a session's */
     const char *before[WEIR__DEPTH_MAX + 2];
     signed char levels[WEIR__DEPTH_MAX + 2]; /* what `sent` is when so many of them have been run */
@@ -142,6 +145,7 @@ struct weir__task {
     weir__slot *slot;     /* where it runs or waits to run; NULL while it waits for a connection */
     weir__flight *flight; /* … once it runs */
     int64_t started_at;
+    weir_batch *batch; /* with a reference; NULL: it is no whole transaction */
     /* execute */
     weir_statement *statement;
     int64_t run_ms;       /* for the run; -1 none */
@@ -308,6 +312,8 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
                        weir_op *op, weir_error *error);
 int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_run *run, void *token,
                        weir_op *op, weir_error *error);
+int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin, const weir_run *run,
+                           void *token, weir_op *op, weir_error *error);
 /* NULL: out of memory. */
 weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *token, int64_t now);
 /* Frees the task without a completion, and its statement. */
@@ -354,7 +360,11 @@ int weir__nothing_to_end(weir__slot *slot, bool commit, weir_error *error);
 /* ---- run.c ---- */
 /* Fails the task with a copy of *why, or, when it was sent and is a COMMIT, with WEIR_EOUTCOME. */
 void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent);
-static inline bool weir__task_commits(const weir__task *task) { return task->depth == 1 && task->commit; }
+bool weir__task_commits(const weir__task *task);
+/* In the pool's numbers it is a query. */
+static inline bool weir__task_is_query(const weir__task *task) {
+    return task->op.completion.kind == WEIR_DONE_EXECUTE || task->batch;
+}
 /* Has the driver send what it was given to hold. */
 void weir__slot_flush(weir__held *held);
 /* The session's tasks that may run by now. */
@@ -376,6 +386,21 @@ weir__task *weir__flight_abandon(weir__flight *flight, bool finish);
 void weir__slot_cancel(weir__slot *slot);
 /* Nobody waits any more for what flies on a RUNNING slot: -> DRAINING, and cancelled. */
 void weir__slot_drain(weir__slot *slot, int64_t now);
+
+/* ---- batch.c ---- */
+/* It is running from here on, until the end. WEIR_EBUSY: it is already. */
+int weir__batch_start(weir_batch *batch, const char *begin, weir_error *error);
+/* NULL is accepted. */
+void weir__batch_end(weir_batch *batch, bool well);
+/* COMMIT may have been sent, and nothing is known to have gone wrong before it. */
+bool weir__batch_commits(const weir_batch *batch);
+/* Gives requests to the driver: all, or the next. False: out of memory, and nothing was given. */
+bool weir__batch_go_on(weir__slot *slot, weir__task *task, int64_t now);
+/* Takes the outcome of a statement. The task that is to be answered now, or, with *more, to go on; or NULL.
+ */
+weir__task *weir__batch_answer(weir__flight *flight, bool *more);
+/* Nobody wants any more what flies on the slot. */
+void weir__batch_forget(weir__slot *slot);
 
 /* ---- share.c ---- */
 bool weir__share_open(weir_pool *pool);
@@ -426,7 +451,8 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
 int weir__session_pipeline(weir__slot *slot, bool on, weir_error *error);
 /* An operation runs, or waits to run. A request that only drains is not in the way. */
 bool weir__session_busy(const weir__slot *slot);
-/* Answers with *why all who wait for what runs, or is to run, on the slot; *counter is of their statements. */
+/* Answers with *why all who wait for what runs, or is to run, on the slot; *counter is of their statements.
+ */
 void weir__slot_fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *counter);
 void weir__session_return(weir__slot *slot, bool discard);
 /* weir_session_limit; anything but a positive time takes the limit away. */

@@ -5,17 +5,34 @@
 
 #include "base/error.h"
 
+bool weir__task_commits(const weir__task *task) {
+    return task->batch ? weir__batch_commits(task->batch) : task->depth == 1 && task->commit;
+}
+
+/* What the task holds. */
+static void release(weir__task *task, bool well) {
+    weir_statement_unref(task->statement);
+    weir__profile_unref(task->pool, task->profile);
+    weir__batch_end(task->batch, well);
+    task->statement = NULL;
+    task->profile = NULL;
+    task->batch = NULL;
+}
+
+void weir__task_drop(weir__task *task) {
+    release(task, false);
+    weir__op_drop(&task->op);
+}
+
 void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
     weir_error unknown = WEIR_ERROR_INIT;
     if (was_sent && weir__task_commits(task)) {
         weir__fail(&unknown, WEIR_EOUTCOME, "COMMIT was sent and not answered: %s",
                    why->message ? why->message : weir_error_text(why->code));
+        unknown.xid = task->slot->conn ? task->slot->conn->xid : 0;
         why = &unknown;
     }
-    weir_statement_unref(task->statement);
-    weir__profile_unref(task->pool, task->profile);
-    task->statement = NULL;
-    task->profile = NULL;
+    release(task, false);
     weir__op_fail(&task->op, why);
     weir_error_clear(&unknown);
 }
@@ -29,18 +46,48 @@ static void end_without_request(weir__slot *slot, weir__task *task) {
     weir_error_clear(&why);
 }
 
+static void fail_for_memory(weir__slot *slot, weir__task *task) {
+    weir_pool *pool = slot->pool;
+    weir_error why = WEIR_ERROR_INIT;
+    weir__fail(&why, WEIR_ENOMEM, "out of memory for an operation");
+    if (slot->shared) { /* the others go by the slot */
+        pool->stats.returned++;
+        weir__histogram_record(&pool->use, 0);
+    }
+    pool->stats.queries_failed += task->moved;
+    weir__task_fail(task, &why, false);
+    weir_error_clear(&why);
+}
+
+static void start_deadline(weir__task *task, int64_t now) {
+    weir_reactor *reactor = task->pool->reactor;
+    if (!task->run_deadline) task->run_deadline = weir__deadline(now, task->run_ms);
+    if (task->run_deadline != WEIR__NEVER)
+        weir__reactor_start(reactor, &task->op.timer, task->run_deadline);
+    else
+        weir__timer_stop(&reactor->wheel, &task->op.timer);
+}
+
+static void run_batch(weir__slot *slot, weir__task *task, int64_t now) {
+    if (weir__batch_go_on(slot, task, now)) {
+        start_deadline(task, now);
+        slot->pool->stats.queries_started++;
+    } else {
+        fail_for_memory(slot, task);
+        weir__slot_release(slot, now);
+    }
+}
+
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     weir_pool *pool = slot->pool;
-    weir__flight *flight = weir__flight_new(slot);
     task->slot = slot;
+    if (task->batch) {
+        run_batch(slot, task, now);
+        return;
+    }
+    weir__flight *flight = weir__flight_new(slot);
     if (!flight) {
-        weir_error why = WEIR_ERROR_INIT;
-        weir__fail(&why, WEIR_ENOMEM, "out of memory for an operation");
-        pool->stats.returned++; /* only where others share the connection does a flight need memory */
-        pool->stats.queries_failed += task->moved;
-        weir__histogram_record(&pool->use, 0);
-        weir__task_fail(task, &why, false);
-        weir_error_clear(&why);
+        fail_for_memory(slot, task);
         return;
     }
     if (!weir__request_build(flight, task)) {
@@ -48,11 +95,7 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
         end_without_request(slot, task);
         return;
     }
-    if (!task->run_deadline) task->run_deadline = weir__deadline(now, task->run_ms);
-    if (task->run_deadline != WEIR__NEVER)
-        weir__reactor_start(pool->reactor, &task->op.timer, task->run_deadline);
-    else
-        weir__timer_stop(&pool->reactor->wheel, &task->op.timer);
+    start_deadline(task, now);
     task->flight = flight;
     flight->task = task;
     flight->sent_at = now;
@@ -104,17 +147,23 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__request *request = &flight->request;
     weir__task *task = flight->task;
+    bool more = false;
     weir__request_settle(flight);
+    if (flight->batch) task = weir__batch_answer(flight, &more);
+    if (task) weir__flight_detach(flight, now);
+    if (more) {
+        weir__flight_free(flight);
+        weir__batch_go_on(slot, task, now); /* the slot's own flight is free: it needs no memory */
+        return;
+    }
     if (task) {
-        weir__flight_detach(flight, now);
         name_timeout(task, request, now - flight->sent_at);
         if (request->statement) count_query(pool, request->code, now - flight->sent_at);
         task->op.completion.result = request->result;
         task->op.completion.error = request->error;
         request->result = NULL;
         request->error = NULL;
-        weir__profile_unref(pool, task->profile);
-        task->profile = NULL;
+        release(task, request->code == WEIR_OK);
         weir__op_complete(&task->op, request->code);
     }
     weir__flight_free(flight);
@@ -177,8 +226,9 @@ void weir__task_expired(weir__timer *timer) {
         fail_with(task, WEIR_ECOMMANDTIMEOUT, "the session was still busy with a statement before it", ms,
                   false);
     } else {
-        weir__flight_abandon(task->flight, weir__task_commits(task)); /* a COMMIT on its way is let finish */
-        if (task->op.completion.kind == WEIR_DONE_EXECUTE) task->pool->stats.queries_timed_out++;
+        /* A COMMIT that is on its way alone is let finish. */
+        weir__flight_abandon(task->flight, !task->batch && weir__task_commits(task));
+        if (weir__task_is_query(task)) task->pool->stats.queries_timed_out++;
         fail_with(task, WEIR_ECOMMANDTIMEOUT, "there was no answer in time", ms, true);
     }
 }
@@ -194,7 +244,7 @@ void weir__task_cancelled(weir__op *op) {
         weir__list_remove(&task->op.link);
         if (task->depth) weir__levels_die(slot, task->depth);
     } else {
-        bool query = op->completion.kind == WEIR_DONE_EXECUTE;
+        bool query = weir__task_is_query(task);
         weir__flight_abandon(task->flight, !query); /* a COMMIT on its way is let finish */
         if (query) task->pool->stats.queries_cancelled++;
     }

@@ -136,7 +136,7 @@ void weir__slot_fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *co
     int64_t now = weir__reactor_now(slot->pool->reactor);
     for (weir__flight *flight; (flight = weir__slot_live(slot));) {
         weir__task *task = weir__flight_detach(flight, now);
-        if (task->op.completion.kind == WEIR_DONE_EXECUTE) ++*counter;
+        if (weir__task_is_query(task)) ++*counter;
         weir__task_fail(task, why, true);
     }
     for (weir__link *link; (link = weir__list_pop_front(&slot->queue));)

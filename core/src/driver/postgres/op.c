@@ -251,11 +251,14 @@ static bool has_written(const weir__pgconn *c, const weir__pgop *op) {
     return strncmp(tag, "SELECT", 6) != 0 && strcmp(tag, "SHOW") != 0;
 }
 
+const char *weir__pg_xid_text(const weir__pgconn *c) {
+    return PQserverVersion(c->pg) >= 130000
+               ? "SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text"
+               : "SELECT pg_catalog.txid_current_if_assigned()::pg_catalog.text";
+}
+
 void weir__pg_ask_xid(weir__pgconn *c) {
     weir__pgop *op = c->base.env->config->options.commit_xid && weir__pg_reserve(c) ? op_new(c) : NULL;
-    const char *text = PQserverVersion(c->pg) >= 130000
-                           ? "SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text"
-                           : "SELECT pg_catalog.txid_current_if_assigned()::pg_catalog.text";
     c->xid_asked = true;
     if (!op) return; /* it stays unknown */
     *op = (weir__pgop){.begun = true,
@@ -264,7 +267,8 @@ void weir__pg_ask_xid(weir__pgconn *c) {
                        .end_tx = c->ahead_tx,
                        .error = WEIR_ERROR_INIT};
     weir__list_insert_before(c->next ? &c->next->link : &c->ops, &op->link);
-    if (!weir__pg_send(c, op, text, WEIR__STEP_XID) || !weir__pg_send_sync(c, op)) weir__pg_send_failed(c);
+    if (!weir__pg_send(c, op, weir__pg_xid_text(c), WEIR__STEP_XID) || !weir__pg_send_sync(c, op))
+        weir__pg_send_failed(c);
 }
 
 void weir__pg_op_end(weir__pgconn *c, weir__pgop *op) {

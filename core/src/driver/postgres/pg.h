@@ -141,6 +141,7 @@ typedef struct weir__pgconn {
     size_t step_first, step_count, step_capacity;
     bool broken; /* a request of the chain has failed: those behind it are not to be run */
     bool xid_asked;
+    bool ahead_writes; /* … and more than reads are among what was sent of its transaction */
     unsigned grouped;  /* requests since the last Sync */
     weir__tx ahead_tx; /* the session's state when all that was sent will have been run, if it succeeds */
     weir__pgargs args;
@@ -239,6 +240,8 @@ void weir__pg_op_again(weir__pgconn *c, weir__pgop *op);
 void weir__pg_op_tell(weir__pgconn *c, weir__pgop *op);
 /* Asks for the number of the open transaction, without waiting for it. */
 void weir__pg_ask_xid(weir__pgconn *c);
+/* The question for the transaction's number. */
+const char *weir__pg_xid_text(const weir__pgconn *c);
 /* Would the statement stay done without the host's COMMIT, and was it sent? */
 bool weir__pg_op_writes(const weir__pgop *op);
 /* The connection is gone, and what the request was to do may have been done, though no answer has come. */

@@ -244,6 +244,7 @@ static bool send_set(weir__pgconn *c, weir__pgop *op) {
 static void note_traits(weir__pgconn *c, const weir__pgop *op) {
     unsigned traits = op->shape ? op->shape->traits : 0;
     c->used = true;
+    if (op->shape && !(traits & WEIR__TRAIT_READS)) c->ahead_writes = true;
     if (traits & WEIR__TRAIT_DIRTY) c->dirty = true;
     if (traits & WEIR__TRAIT_LASTING) c->lasting = true;
     if (traits & WEIR__TRAIT_RETYPES) c->retyped = true;
@@ -360,6 +361,7 @@ static int send_head(weir__pgconn *c, weir__pgop *op) {
         return 0;
     }
     op->begun = true;
+    if (c->ahead_tx == WEIR__TX_NONE) c->ahead_writes = false;
     bool apart = !joins_group(op) || may_deallocate(c) || is_of_other_mode(c, op) ||
                  missing_guard(c, request->timeout_ms) >= 0 || (op->parses && !op->shape->typed);
     if (apart && !close_group(c)) return -1;
@@ -392,6 +394,13 @@ static int send_sets(weir__pgconn *c, weir__pgop *op) {
     return 1;
 }
 
+/* Whether the transaction ends before there was an answer that the question for its number could follow. */
+static bool wants_xid(weir__pgconn *c, const weir__pgop *op) {
+    if (!op->commit_sent || !op->request->statement || c->xid_asked || !c->ahead_writes) return false;
+    c->xid_asked = true;
+    return c->base.env->config->options.commit_xid;
+}
+
 static bool send_tail(weir__pgconn *c, weir__pgop *op, bool failed_here) {
     const char *command = op->request->command;
     if (failed_here) {
@@ -400,6 +409,7 @@ static bool send_tail(weir__pgconn *c, weir__pgop *op, bool failed_here) {
         push(c, op, WEIR__STEP_POISON);
     } else if (command && op->error.code == WEIR_OK) {
         op->commit_sent = strncmp(command, "COMMIT", 6) == 0;
+        if (wants_xid(c, op) && !weir__pg_send(c, op, weir__pg_xid_text(c), WEIR__STEP_XID)) return false;
         if (!weir__pg_send(c, op, command, WEIR__STEP_COMMAND)) return false;
     }
     op->tail_sent = true;
