@@ -270,8 +270,10 @@ static int pool_transaction_body(lua_State *L) {
         int values = weir__lua_push_result(L, weir_batch_result(call->batch, i), WEIR_LUA_EITHER);
         if (values > 1) return values; /* a failure, in reading it */
         lua_rawseti(L, list, (int)i + 1);
+        lua_settop(L, list);
     }
     weir__lua_settle(L, call);
+    lua_settop(L, list);
     return 1;
 }
 

@@ -51,6 +51,9 @@ class Observer:
     def terminate(self, backend):
         self.pool.fetchval("select pg_terminate_backend($1)", backend)
 
+    def has_committed(self, xid):
+        return self.pool.fetchval("select pg_xact_status($1::text::xid8)", str(xid)) == "committed"
+
     def keys(self):
         """The column a of the table t."""
         return set(map(int, self.server.sql("select a from t", self.database).split()))
@@ -127,6 +130,14 @@ async def all_of(work, items, concurrency=4):
 ABSENT, THERE, EITHER = "absent", "there", "either"
 
 
+class Claims(dict):
+    """What became of each row, as its writer was told."""
+
+    def __init__(self):
+        self.numbers = {}
+        """The transactions of those who were told that it is unknown, where they were told the number."""
+
+
 def claim(error):
     """What an error says of the write that it ended."""
     assert isinstance(error, weirpool.Error), error
@@ -145,6 +156,9 @@ async def write(claims, key, coroutine):
         claims[key] = THERE
     except weirpool.Error as error:
         claims[key] = claim(error)
+        if error.xid is not None:
+            assert isinstance(error, weirpool.OutcomeUnknown)
+            claims.numbers[key] = error.xid
 
 
 def agree(observer, claims):
@@ -156,3 +170,5 @@ def agree(observer, claims):
         if said != EITHER and (key in rows) != (said == THERE)
     }
     assert wrong == {}
+    for key, number in claims.numbers.items():
+        assert observer.has_committed(number) == (key in rows), (key, number)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import weirpool
-from harness import ABSENT, EITHER, LONG, THERE, agree, all_of, claim, echo, quiet, sample, write
+from harness import ABSENT, EITHER, LONG, THERE, Claims, agree, all_of, claim, echo, quiet, sample, write
 from proxy import CLIENT, SERVER, Fault
 from support import LOOPS, no_warnings
 
@@ -15,8 +15,10 @@ async def in_session(pool, key):
 
 
 async def script(pool, claims, key):
-    await write(claims, 2 * key, pool.execute("insert into t values ($1)", 2 * key))
-    await write(claims, 2 * key + 1, in_session(pool, 2 * key + 1))
+    insert = "insert into t values ($1)"
+    await write(claims, 3 * key, pool.execute(insert, 3 * key))
+    await write(claims, 3 * key + 1, in_session(pool, 3 * key + 1))
+    await write(claims, 3 * key + 2, pool.transaction(["select 1", (insert, 3 * key + 2), "select 2"]))
 
 
 def boundaries(conversation, side):
@@ -37,7 +39,7 @@ async def reference(through):
     proxy = through.proxy()
     async with weirpool.create_pool(through.url(proxy), **options) as pool:
         await pool.execute("create table t (a bigint)")
-    claims = {}
+    claims = Claims()
     async with weirpool.create_pool(through.url(proxy), **options) as pool:
         await script(pool, claims, -1)
         conversation = proxy.conversations[-1]
@@ -47,7 +49,7 @@ async def reference(through):
 
 
 async def sweep(through, observer, side, how, options, every, concurrency, timeout):
-    claims, cuts = {}, 0
+    claims, cuts = Claims(), 0
 
     async def attempt(k):
         nonlocal cuts
@@ -70,6 +72,7 @@ async def sweep(through, observer, side, how, options, every, concurrency, timeo
     await observer.nobody()
     agree(observer, claims)
     assert {ABSENT, THERE, EITHER} <= set(claims.values())
+    assert claims.numbers or side == CLIENT or how == "vanish"
 
 
 @pytest.mark.parametrize("side", [SERVER, CLIENT])
@@ -133,7 +136,7 @@ async def crowd(pool, claims, key):
 
 
 async def crowd_sweep(through, observer, side, how):
-    claims, cuts = {}, 0
+    claims, cuts = Claims(), 0
     async with weirpool.create_pool(through.direct, **SHARING) as pool:
         await pool.execute("create table t (a bigint)")
 
@@ -214,7 +217,7 @@ def test_a_crowd_and_a_killed_backend(through, observer):
     """The server says farewell to whom it was working for; it has not come to those behind."""
 
     async def main():
-        claims = {}
+        claims = Claims()
         async with weirpool.create_pool(through.direct, **SHARING) as pool:
             await pool.execute("create table t (a bigint)")
             for key in range(200 if LONG else 25):

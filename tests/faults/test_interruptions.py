@@ -7,7 +7,7 @@ import types
 
 import pytest
 import weirpool
-from harness import LONG, NONCES, agree, no_poison, write
+from harness import LONG, NONCES, Claims, agree, no_poison, write
 from proxy import Fault
 from support import LOOPS, no_warnings, until, until_async
 
@@ -266,7 +266,7 @@ async def sessions(pool, seconds, claims):
 
 @pytest.mark.parametrize(("loop", "way"), PLACES)
 def test_the_pools_own_timeouts(through, tables, observer, loop, way):
-    counts, claims = {True: 0, False: 0}, {}
+    counts, claims = {True: 0, False: 0}, Claims()
 
     async def main():
         async with weirpool.create_pool(ways(through)[way], min_size=SIZE, max_size=SIZE) as pool:

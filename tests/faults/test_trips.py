@@ -137,6 +137,43 @@ def test_a_connection(on_line):
     on_line(test)
 
 
+def test_a_pipeline(on_line):
+    """BEGIN and all statements at once, then COMMIT."""
+
+    async def dependent(pool):
+        async with pool.session() as session:
+            async with session.pipeline():
+                session.execute("insert into t values ($1)", 1)
+                session.execute("update t set a = a + $1", 1)
+                answer = session.fetchval("select a from t")
+            return await answer
+
+    async def independent(pool):
+        async with pool.connection() as connection, connection.pipeline():
+            answers = [connection.fetchval(ASK, n) for n in range(5)]
+        return [await answer for answer in answers]
+
+    async def test(line):
+        await dependent(line.pool)
+        await line.pool.execute("truncate t")
+        assert await line.cost(dependent(line.pool)) == (2, 2)
+        await line.pool.fetchval(ASK, 0)
+        assert await line.cost(independent(line.pool)) == (1, [0, 1, 2, 3, 4])
+
+    on_line(test)
+
+
+def test_a_whole_transaction(on_line):
+    async def test(line):
+        statements = [("insert into t values ($1)", 7), ("select a from t where a = $1", 7)]
+        await line.pool.transaction(statements)
+        trips, (tag, rows) = await line.cost(line.pool.transaction(statements))
+        assert (trips, tag, [row["a"] for row in rows]) == (1, "INSERT 0 1", [7, 7])
+        assert [kind for kind, _ in line.said()].count("S") == 1
+
+    on_line(test)
+
+
 def test_what_one_connection_has_learnt_all_know(on_line):
     """The first use of a statement on a connection costs no further trip, once another has used it."""
 

@@ -177,6 +177,14 @@ int weir__fail_report(weir_error *error, const weir__report *report) {
     return replace(error, &fresh);
 }
 
+int weir__fail_chain(weir_error *error) {
+    const weir__report report = {
+        .severity = "ERROR",
+        .sqlstate = "25P02",
+        .message = "it was not run, since an earlier statement of the transaction has failed"};
+    return weir__fail_report(error, &report);
+}
+
 int weir__error_copy(weir_error *to, const weir_error *from) {
     if (!to || to == from) return from->code;
     weir_error fresh = *from;

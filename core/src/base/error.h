@@ -19,6 +19,9 @@ typedef struct weir__report {
 } weir__report;
 int weir__fail_report(weir_error *error, const weir__report *report);
 
+/* Of a statement that does not run, since one before it in the transaction has failed: SQLSTATE 25P02. */
+int weir__fail_chain(weir_error *error);
+
 /* *to becomes a deep copy of *from. A failed allocation leaves code, numbers and the code's general text. */
 int weir__error_copy(weir_error *to, const weir_error *from);
 /* The error moved to the heap, for handing over by pointer (weir_error_free); *error is cleared. Never NULL:

@@ -128,10 +128,11 @@ struct weir__slot {
     bool transaction;  /* a session: begins by itself */
     const char *begin; /* the driver's text for it, or for the outermost transaction of a plain connection */
     bool pipelining;   /* the holder runs statements one behind the other, without awaiting each */
-    int depth;         /* transactions and savepoints that the holder has open */
-    int sent;          /* those that the server has open for him, as of its last answer: see request.c */
-    int dead;          /* … and from here on they have ended for him; WEIR__NONE_DEAD: none */
-    bool broken_off;   /* the transaction was ended by a statement of the holder's own */
+    bool halted;     /* … and one of a transaction has failed, on a driver that does not pipeline itself */
+    int depth;       /* transactions and savepoints that the holder has open */
+    int sent;        /* those that the server has open for him, as of its last answer: see request.c */
+    int dead;        /* … and from here on they have ended for him; WEIR__NONE_DEAD: none */
+    bool broken_off; /* the transaction was ended by a statement of the holder's own */
     weir__timer session_timer;
     uint64_t owner; /* who holds it, by a number of his own; 0 unknown */
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
@@ -367,6 +368,8 @@ static inline bool weir__task_is_query(const weir__task *task) {
 }
 /* Has the driver send what it was given to hold. */
 void weir__slot_flush(weir__held *held);
+/* Answers a statement that does not run, since one before it in the transaction has failed. */
+void weir__task_skip(weir__task *task);
 /* The session's tasks that may run by now. */
 void weir__slot_run_queued(weir__slot *slot, int64_t now);
 /* Whether a session's statement may be sent behind what flies already. */

@@ -118,9 +118,21 @@ bool weir__slot_takes_more(const weir__slot *slot) {
     return last->request.statement; /* and no end of a transaction */
 }
 
+void weir__task_skip(weir__task *task) {
+    weir_error why = WEIR_ERROR_INIT;
+    weir__fail_chain(&why);
+    weir__task_fail(task, &why, false);
+    weir_error_clear(&why);
+}
+
 void weir__slot_run_queued(weir__slot *slot, int64_t now) {
-    while (!weir__list_empty(&slot->queue) && weir__slot_takes_more(slot))
-        weir__slot_run(slot, weir__container(weir__list_pop_front(&slot->queue), weir__task, op.link), now);
+    while (!weir__list_empty(&slot->queue) && weir__slot_takes_more(slot)) {
+        weir__task *task = weir__container(weir__list_pop_front(&slot->queue), weir__task, op.link);
+        if (slot->halted && !task->depth)
+            weir__task_skip(task);
+        else
+            weir__slot_run(slot, task, now);
+    }
 }
 
 /* A statement that the server's own guard ended counts as what it is: a time-out. */
@@ -149,6 +161,8 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
     weir__task *task = flight->task;
     bool more = false;
     weir__request_settle(flight);
+    if (request->chain && request->code != WEIR_OK && slot->pipelining)
+        slot->halted = !pool->driver->pipelines; /* one that does sees to it itself */
     if (flight->batch) task = weir__batch_answer(flight, &more);
     if (task) weir__flight_detach(flight, now);
     if (more) {

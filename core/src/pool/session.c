@@ -57,6 +57,10 @@ static int busy(const weir__slot *slot, weir_error *error) {
 /* Runs it now, or when what flies allows. */
 static int run_or_queue(weir__slot *slot, weir__task *task, int64_t now, weir_op *op) {
     *op = task->op.completion.op;
+    if (slot->halted) {
+        weir__task_skip(task);
+        return WEIR_PENDING;
+    }
     if (weir__list_empty(&slot->queue) && weir__slot_takes_more(slot)) {
         weir__slot_run(slot, task, now);
         return WEIR_PENDING;
@@ -89,6 +93,7 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, const wei
 int weir__session_pipeline(weir__slot *slot, bool on, weir_error *error) {
     if (weir__session_busy(slot)) return busy(slot, error);
     slot->pipelining = on;
+    slot->halted = false;
     return WEIR_OK;
 }
 
@@ -136,6 +141,7 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
     weir__task *task = weir__task_new(pool, WEIR_DONE_END, token, now);
     if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
     slot->depth--;
+    slot->halted = false;
     task->run_ms = pool->config->options.command_timeout_ms;
     task->depth = depth;
     task->commit = commit;

@@ -127,7 +127,7 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
     weir__owner_add(pool, slot->owner, -1);
     slot->owner = 0;
     slot->loan = 0;
-    slot->transaction = slot->broken_off = slot->pipelining = false;
+    slot->transaction = slot->broken_off = slot->pipelining = slot->halted = false;
     slot->depth = slot->sent = 0;
     slot->dead = WEIR__NONE_DEAD;
 }

@@ -339,12 +339,7 @@ static bool close_group(weir__pgconn *c) {
 }
 
 void weir__pg_fail_chain(weir__pgop *op) {
-    const weir__report report = {.severity = "ERROR",
-                                 .sqlstate = "25P02",
-                                 .message =
-                                     "it was not run, since an earlier statement of the transaction has "
-                                     "failed"};
-    if (op->error.code == WEIR_OK) weir__fail_report(&op->error, &report);
+    if (op->error.code == WEIR_OK) weir__fail_chain(&op->error);
 }
 
 /* The request's first messages. 1: sent; 0: it has ended by itself; -1: the connection is unusable. */
