@@ -578,8 +578,19 @@ static void step(history *h) {
         weir__breaker_tick(h->machine, h->m.now); /* somebody looks */
         if (h->trace) printf("tick\n");
     }
+    if (h->trace) printf("%18s now %s\n", "", weir_breaker_state_name(state_of(&h->m)));
     plant(h);
     compare(h);
+}
+
+static void show_options(const weir_breaker_options *o) {
+    printf(
+        "threshold %d, rates %g %g, slow %lld ms, window %s %d %lld ms, minimum %d, recovery %lld..%lld ms "
+        "-%g, slow start %d, half-open %lld ms\n",
+        o->failure_threshold, o->failure_rate, o->slow_call_rate, (long long)o->slow_call_duration_ms,
+        o->window, o->window_calls, (long long)o->window_time_ms, o->minimum_calls,
+        (long long)o->recovery_timeout_ms, (long long)o->recovery_timeout_max_ms, o->recovery_jitter,
+        o->slow_start, (long long)o->half_open_timeout_ms);
 }
 
 static void sum_up(history *h) {
@@ -604,6 +615,7 @@ void breaker_history(uint64_t seed, breaker_fault fault, bool trace, breaker_rep
     h.dice.state = seed;
     h.step = 0;
     roll_options(&h);
+    if (trace) show_options(&h.m.options);
     h.m.seed = weir__random(&h.dice);
     h.m.now = roll(&h, 0, 1000 * WEIR__MS);
     h.m.changes[h.m.changed++] =
