@@ -154,13 +154,17 @@ void weir__lua_push_snapshot(lua_State *L, const weir_snapshot *snapshot) {
         const void *field = (const char *)snapshot + info.offset;
         if (info.kind == WEIR_METRIC_LATENCY)
             set_latency(L, info.name, field);
+        else if (info.kind == WEIR_METRIC_RATIO)
+            set_number(L, info.name, *(const double *)field);
+        else if (info.kind == WEIR_METRIC_TIME)
+            set_number(L, info.name, (double)*(const int64_t *)field / 1000);
         else
             set_integer(L, info.name, *(const int64_t *)field); /* a counter's sign is never reached */
     }
 }
 
 void weir__lua_push_metric_info(lua_State *L, const weir_metric_info *info) {
-    static const char *const kinds[] = {"gauge", "counter", "latency"};
+    static const char *const kinds[] = {"gauge", "counter", "latency", "ratio", "time"};
     lua_createtable(L, 0, 3);
     set_text(L, "name", info->name);
     set_text(L, "kind", kinds[info->kind]);

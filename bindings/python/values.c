@@ -423,6 +423,11 @@ static PyObject *metric_of(const weir_snapshot *snapshot, const weir_metric_info
         return PyLong_FromUnsignedLongLong(*(const uint64_t *)field);
     case WEIR_METRIC_LATENCY:
         return latency_of((const weir_histogram *)field);
+    case WEIR_METRIC_RATIO:
+        return PyFloat_FromDouble(*(const double *)field);
+    case WEIR_METRIC_TIME:
+        if (*(const int64_t *)field < 0) Py_RETURN_NONE;
+        return PyFloat_FromDouble((double)*(const int64_t *)field / 1000.0);
     }
     return weir__py_fail(WEIR_EINTERNAL, "a metric of the unknown kind %d", (int)info->kind);
 }

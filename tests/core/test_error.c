@@ -276,7 +276,7 @@ START_TEST(table_is_consistent) {
                 ck_assert_str_lt(rows[i - 1].sqlstate, rows[i].sqlstate); /* so none is there twice */
         }
     }
-    ck_assert_uint_eq(of_codes, 25);
+    ck_assert_uint_ge(of_codes, 26);
     ck_assert_uint_gt(of_sqlstates, 200);
     free(rows);
 }
@@ -291,7 +291,8 @@ END_TEST
 
 START_TEST(sqlstates_are_found) {
     weir_error_info row;
-    for (size_t i = 25; weir_error_table(i, &row); i++) {
+    for (size_t i = 0; weir_error_table(i, &row); i++) {
+        if (!row.sqlstate) continue;
         const weir_error_info *found = weir__sqlstate_find(row.sqlstate);
         ck_assert_ptr_nonnull(found);
         ck_assert_str_eq(found->name, row.name);

@@ -40,7 +40,8 @@ WEIR_BEGIN_DECLS
       "the connection was lost before the answer came: whether it took effect is unknown")                   \
     X(EVALUE, 23, DataError, DatabaseError, false, "a value cannot be converted")                            \
     X(ENOTSUP, 24, NotSupportedError, DatabaseError, false, "not supported by this database")                \
-    X(EINTERNAL, 25, InternalError, DatabaseError, false, "internal error of weirpool")
+    X(EINTERNAL, 25, InternalError, DatabaseError, false, "internal error of weirpool")                      \
+    X(ECIRCUITOPEN, 26, CircuitOpen, OperationalError, true, "the circuit breaker is open")
 
 /* Results of calls: 0 is success, negative is neither success nor failure, positive is an error of the table.
  */

@@ -121,6 +121,7 @@ typedef enum weir_option_kind {
     WEIR_OPTION_TIME,
     WEIR_OPTION_FLAG,
     WEIR_OPTION_TEXT,
+    WEIR_OPTION_RATIO, /* 0 to 1 */
 } weir_option_kind;
 
 /* A row of the table, as the bindings show it: the numbers of a TIME are in seconds. All strings are static.

@@ -82,6 +82,8 @@ typedef enum weir_metric_kind {
     WEIR_METRIC_GAUGE = 0,   /* int64_t */
     WEIR_METRIC_COUNTER = 1, /* uint64_t */
     WEIR_METRIC_LATENCY = 2, /* weir_histogram */
+    WEIR_METRIC_RATIO = 3,   /* double */
+    WEIR_METRIC_TIME = 4,    /* int64_t, milliseconds; -1: none */
 } weir_metric_kind;
 
 /* One field of weir_snapshot, so that bindings can show a snapshot without naming its fields. The strings are

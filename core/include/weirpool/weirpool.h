@@ -3,6 +3,7 @@
 #define WEIRPOOL_WEIRPOOL_H
 
 #include <weirpool/batch.h>
+#include <weirpool/breaker.h>
 #include <weirpool/error.h>
 #include <weirpool/log.h>
 #include <weirpool/options.h>

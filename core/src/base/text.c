@@ -1,0 +1,65 @@
+#include "base/text.h"
+
+#include <string.h>
+
+#define LONGEST_NAME 32 /* a longer one is like no other */
+
+const char *weir__quote(char out[WEIR__QUOTE_SIZE], const char *text) {
+    size_t length = strlen(text), kept = length < WEIR__QUOTE_SIZE ? length : WEIR__QUOTE_SIZE - 4;
+    for (size_t i = 0; i < kept; i++) out[i] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
+    strcpy(out + kept, kept < length ? "..." : "");
+    return out;
+}
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Damerau's and Levenshtein's distance, where two letters that changed places count once. */
+static size_t distance(const char *a, const char *b) {
+    size_t before[LONGEST_NAME + 1] = {0}, last[LONGEST_NAME + 1], now[LONGEST_NAME + 1] = {0};
+    size_t rows = strlen(a), columns = strlen(b);
+    for (size_t j = 0; j <= columns; j++) last[j] = j;
+    for (size_t i = 1; i <= rows; i++) {
+        now[0] = i;
+        for (size_t j = 1; j <= columns; j++) {
+            now[j] = smaller(smaller(last[j], now[j - 1]) + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                now[j] = smaller(now[j], before[j - 2] + 1);
+        }
+        memcpy(before, last, sizeof before);
+        memcpy(last, now, sizeof last);
+    }
+    return last[columns];
+}
+
+const char *weir__nearest(const char *name, const char *(*at)(const void *arg, size_t row), const void *arg) {
+    const char *found = NULL, *other;
+    size_t best = strlen(name) / 2 + 1;
+    if (strlen(name) > LONGEST_NAME) return NULL;
+    for (size_t row = 0; (other = at(arg, row)); row++) {
+        if (strlen(other) > LONGEST_NAME) continue;
+        size_t far = distance(name, other);
+        if (far >= best) continue;
+        best = far;
+        found = other;
+    }
+    return found;
+}
+
+bool weir__utf8_valid(const char *text, size_t length) {
+    const unsigned char *at = (const unsigned char *)text, *end = at + length;
+    while (at < end) {
+        unsigned char first = *at++;
+        if (first < 0x80) continue;
+        if (first < 0xc2 || first > 0xf4) return false;
+        int more = first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+        if (end - at < more) return false;
+        /* Overlong forms, surrogates and what lies above U+10FFFF show in the second byte. */
+        unsigned char low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+        unsigned char high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+        if (at[0] < low || at[0] > high) return false;
+        for (int i = 1; i < more; i++)
+            if (at[i] < 0x80 || at[i] > 0xbf) return false;
+        at += more;
+    }
+    return true;
+}
