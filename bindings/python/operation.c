@@ -85,6 +85,7 @@ static PyObject *take(OperationObject *operation) {
     operation->call.pool = NULL;
     operation->call.session = NULL;
     operation->call.statement = NULL;
+    operation->call.data.obj = NULL;
     finish(operation);
     PyObject *answer = weir__py_take(&call, &outcome);
     weir__py_call_clear(&call);

@@ -2,6 +2,7 @@
 #ifndef WEIRPOOL_WEIRPOOL_H
 #define WEIRPOOL_WEIRPOOL_H
 
+#include <weirpool/copy.h>
 #include <weirpool/error.h>
 #include <weirpool/log.h>
 #include <weirpool/options.h>

@@ -59,6 +59,7 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     slot->live++;
     if (flight->request.statement && !task->moved) pool->stats.queries_started++;
     if (slot->shared) weir__share_sent(flight, now);
+    if (task->mode >= WEIR__COPY_IN) weir__copy_sent(flight);
     pool->driver->execute(slot->conn, &flight->request);
 }
 
@@ -85,8 +86,9 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
     weir__slot *slot = flight->slot;
     weir_pool *pool = slot->pool;
     weir__request *request = &flight->request;
-    weir__task *task = flight->task;
     weir__request_settle(flight);
+    if (weir__copy_landed(flight, now)) count_query(pool, slot->copy.code, now - flight->sent_at);
+    weir__task *task = flight->task;
     if (task) {
         weir__flight_detach(flight, now);
         name_timeout(task, request, now - flight->sent_at);
@@ -110,6 +112,7 @@ weir__task *weir__flight_abandon(weir__flight *flight, bool finish) {
     weir_pool *pool = slot->pool;
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__flight_detach(flight, now);
+    if (slot->copy.flight == flight) weir__copy_forget(slot);
     if (slot->live)
         return task; /* somebody else's statement could be hit: the answer is dropped when it comes */
     if (slot->state == WEIR__RUNNING) {
@@ -160,7 +163,7 @@ void weir__task_expired(weir__timer *timer) {
                   ms, false);
     } else {
         weir__flight_abandon(task->flight, weir__task_commits(task)); /* a COMMIT on its way is let finish */
-        if (task->op.completion.kind == WEIR_DONE_EXECUTE) task->pool->stats.queries_timed_out++;
+        if (weir__task_asks(task)) task->pool->stats.queries_timed_out++;
         fail_with(task, WEIR_ECOMMANDTIMEOUT, "there was no answer in time", ms, true);
     }
 }
@@ -176,7 +179,7 @@ void weir__task_cancelled(weir__op *op) {
         slot->next = NULL;
         if (task->depth) weir__levels_die(slot, task->depth);
     } else {
-        bool query = op->completion.kind == WEIR_DONE_EXECUTE;
+        bool query = weir__task_asks(task);
         weir__flight_abandon(task->flight, !query); /* a COMMIT on its way is let finish */
         if (query) task->pool->stats.queries_cancelled++;
     }

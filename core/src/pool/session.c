@@ -46,9 +46,13 @@ int weir__session_find(weir_session session, weir__slot **out, weir_error *error
 }
 
 /* Another operation is running, or about to. A request that only drains is not in the way. */
-static bool is_busy(const weir__slot *slot) { return slot->live || slot->next; }
+static bool is_busy(const weir__slot *slot) { return slot->live || slot->next || weir__copy_open(slot); }
 
 static int busy(const weir__slot *slot, weir_error *error) {
+    if (weir__copy_open(slot))
+        return weir__fail(error, WEIR_EBUSY,
+                          "a COPY is running on this session of pool %s: take it to its end, or close it",
+                          weir_pool_name(slot->pool));
     return weir__fail(
         error, WEIR_EBUSY,
         "another operation is running on this session of pool %s: await it first, or use a session each",
@@ -69,18 +73,23 @@ static int run_or_queue(weir__slot *slot, weir__task *task, int64_t now, weir_op
     return WEIR_PENDING;
 }
 
-int weir__session_execute(weir__slot *slot, weir_statement *statement, const weir_run *run, void *token,
-                          weir_op *op, weir_error *error) {
+int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mode mode, const weir_run *run,
+                          void *token, weir_op *op, weir_error *error) {
     weir_pool *pool = slot->pool;
+    bool copies = mode >= WEIR__COPY_IN;
+    int code = weir__mode_check(pool, statement, mode, error);
+    if (code) return code;
     if (is_busy(slot)) return busy(slot, error);
     int64_t now = weir__reactor_now(pool->reactor);
-    weir__task *task = weir__task_new(pool, WEIR_DONE_EXECUTE, token, now);
+    weir__task *task = weir__task_new(pool, copies ? WEIR_DONE_COPY : WEIR_DONE_EXECUTE, token, now);
     if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
     if (slot->transaction && !slot->depth) {
         slot->depth = 1;
         slot->broken_off = false;
     }
     task->statement = weir_statement_ref(statement);
+    task->mode = mode;
+    slot->copy.out = mode == WEIR__COPY_OUT;
     task->run_ms =
         run->timeout_ms == WEIR_TIMEOUT_DEFAULT ? pool->config->options.command_timeout_ms : run->timeout_ms;
     return run_or_queue(slot, task, now, op);
@@ -116,6 +125,7 @@ int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *de
 
 int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, weir_op *op, weir_error *error) {
     weir_pool *pool = slot->pool;
+    if (!commit) weir__copy_abort(slot, NULL); /* it falls with its transaction */
     if (is_busy(slot)) return busy(slot, error);
     if (!slot->depth && depth == 1 && slot->transaction) return weir__nothing_to_end(slot, commit, error);
     if (depth != slot->depth || depth < 1)
@@ -140,7 +150,7 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
 static void fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *counter) {
     for (weir__flight *flight; (flight = weir__slot_live(slot));) {
         weir__task *running = weir__flight_detach(flight, weir__reactor_now(slot->pool->reactor));
-        if (running->op.completion.kind == WEIR_DONE_EXECUTE) ++*counter;
+        if (weir__task_asks(running)) ++*counter;
         weir__task_fail(running, why, true);
     }
     weir__task *next = slot->next;

@@ -93,6 +93,7 @@ weir__slot *weir__slot_new(weir_pool *pool, uint32_t index) {
     slot->watch.ready = slot_ready_fd;
     weir__timer_init(&slot->tick, slot_tick);
     weir__timer_init(&slot->bound, weir__slot_bound_fired);
+    weir__timer_init(&slot->copy.timer, weir__copy_expired);
     weir__timer_init(&slot->session_timer, weir__session_expired);
     weir__list_init(&slot->grave.link);
     slot->grave.bury = bury;
@@ -119,6 +120,7 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
     if (!slot->loan) return;
     weir__timer_stop(&pool->reactor->wheel, &slot->session_timer);
     weir__slot_end_use(slot, now);
+    weir__copy_forget(slot);
     if (code != WEIR_ESTALE) {
         slot->last_loan = slot->loan;
         slot->ended_code = code;
@@ -137,7 +139,7 @@ static void fail_tasks(weir__slot *slot, const weir_error *why) {
     int64_t now = weir__reactor_now(pool->reactor);
     for (weir__flight *flight; (flight = weir__slot_live(slot));) {
         weir__task *task = weir__flight_detach(flight, now);
-        if (task->op.completion.kind == WEIR_DONE_EXECUTE) pool->stats.queries_failed++;
+        if (weir__task_asks(task)) pool->stats.queries_failed++;
         weir__task_fail(task, why, true);
     }
     weir__task *next = slot->next;
