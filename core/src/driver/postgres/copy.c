@@ -131,7 +131,6 @@ int weir__pg_simple_start(weir__pgconn *c, weir__pgop *op) {
     bool script = request->mode == WEIR__SCRIPT;
     if (!(script ? PQsendQuery(c->pg, text) : PQsendQueryParams(c->pg, text, 0, NULL, NULL, NULL, NULL, 0)))
         return -1;
-    if (script) PQsetSingleRowMode(c->pg); /* rows are nobody's: they are not to pile up */
     weir__pg_push(c, op, WEIR__STEP_SIMPLE);
     c->simple = op;
     c->phase = WEIR__PG_RESULTS;
@@ -211,7 +210,6 @@ static void take_result(weir__pgconn *c, weir__pgop *op, const PGresult *result)
         weir__pg_result_add(op->result, result);
         break;
     case PGRES_EMPTY_QUERY:
-    case PGRES_SINGLE_TUPLE:
         break;
     default:
         take_error(c, op, result);

@@ -210,7 +210,7 @@ static void lose_protocol(weir__pgconn *c, const char *what) {
 static void refuse_copy(weir__pgconn *c, weir__pgop *op) {
     weir_error why = WEIR_ERROR_INIT;
     if (op->error.code == WEIR_OK)
-        weir__fail(&op->error, WEIR_ENOTSUP, "the statement began a COPY, which is not supported");
+        weir__fail(&op->error, WEIR_ENOTSUP, "the statement began a COPY: run it with copy_in or copy_out");
     weir__fail(&why, WEIR_ELOST, "the connection was given up because a statement began a COPY");
     weir__pg_lose(c, &why);
 }
