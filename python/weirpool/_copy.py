@@ -137,8 +137,10 @@ async def _put_all(connection: Any, source: Any) -> None:
             for piece in _slices(block):
                 await connection._copy_put(piece)
         return
-    for block in _blocks(source):
+    for number, block in enumerate(_blocks(source), 1):
         await connection._copy_put(block)
+        if number % 16 == 0:
+            await asyncio.sleep(0)  # a server that keeps up would give the loop no turn
 
 
 async def copy_in(connection: Any, sql: str, source: Any, /, *, timeout: Any = ...) -> int:
