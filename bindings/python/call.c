@@ -29,6 +29,18 @@ const char *weir__py_kind_name(weir__py_kind kind) {
         return "close";
     case WEIR__PY_SLEEP:
         return "_sleep";
+    case WEIR__PY_SCRIPT:
+        return "execute_script";
+    case WEIR__PY_COPY_IN:
+        return "_copy_in";
+    case WEIR__PY_COPY_PUT:
+        return "_copy_put";
+    case WEIR__PY_COPY_END:
+        return "_copy_end";
+    case WEIR__PY_COPY_OUT:
+        return "_copy_out";
+    case WEIR__PY_COPY_TAKE:
+        return "_copy_take";
     }
     return "?";
 }
@@ -39,6 +51,7 @@ void weir__py_call_clear(weir__py_call *call) {
     call->statement = NULL;
     call->batch = NULL;
     Py_CLEAR(call->isolation);
+    PyBuffer_Release(&call->data);
     Py_CLEAR(call->session);
     Py_CLEAR(call->pool);
 }
@@ -46,13 +59,15 @@ void weir__py_call_clear(weir__py_call *call) {
 int weir__py_call_visit(weir__py_call *call, visitproc visit, void *arg) {
     Py_VISIT(call->pool);
     Py_VISIT(call->session);
+    Py_VISIT(call->data.obj);
     return 0;
 }
 
 int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completion *out, weir_error *error) {
     EngineObject *engine = call->pool->engine;
     weir_session session = call->session ? call->session->handle : (weir_session){0};
-    weir_run run = {sizeof run, call->timeout_ms, call->readonly, call->hold, call->owner};
+    bool script = call->kind == WEIR__PY_SCRIPT;
+    weir_run run = {sizeof run, call->timeout_ms, call->readonly, call->hold, call->owner, script};
     *out = (weir_completion){0};
     switch (call->kind) {
     case WEIR__PY_EXECUTE:
@@ -61,6 +76,7 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
     case WEIR__PY_FETCHROW:
     case WEIR__PY_FETCHVAL:
     case WEIR__PY_EITHER:
+    case WEIR__PY_SCRIPT:
         if (call->session) return weir_session_execute(session, call->statement, &run, token, op, error);
         return weir_pool_execute(engine->pool, call->statement, &run, token, op, error);
     case WEIR__PY_TRANSACTION:
@@ -78,6 +94,16 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
         return weir_pool_close(engine->pool, call->timeout_ms, token, op, error);
     case WEIR__PY_SLEEP:
         return weir_reactor_sleep(engine->reactor, call->timeout_ms, token, op, error);
+    case WEIR__PY_COPY_IN:
+        return weir_session_copy_in(session, call->statement, &run, token, op, error);
+    case WEIR__PY_COPY_PUT:
+        return weir_session_copy_put(session, call->data.buf, (size_t)call->data.len, token, op, error);
+    case WEIR__PY_COPY_END:
+        return weir_session_copy_end(session, token, op, error);
+    case WEIR__PY_COPY_OUT:
+        return weir_session_copy_out(session, call->statement, &run, token, op, error);
+    case WEIR__PY_COPY_TAKE:
+        return weir_session_copy_take(session, token, op, error);
     }
     return WEIR_EINTERNAL;
 }
@@ -126,12 +152,17 @@ static PyObject *from_batch(weir__py_call *call) {
 }
 
 static PyObject *from_result(weir__py_call *call, weir_result *result) {
-    if (call->kind == WEIR__PY_EXECUTEMANY) {
+    if (call->kind == WEIR__PY_COPY_TAKE && result && weir_result_rows(result))
+        return weir__py_cell(result, 0, 0, &call->pool->codecs);
+    if (call->kind == WEIR__PY_EXECUTEMANY || call->kind >= WEIR__PY_COPY_END) {
         int64_t affected = result ? weir_result_affected(result) : 0;
         return PyLong_FromLongLong(affected < 0 ? 0 : affected);
     }
     if (!result) return weir__py_fail(WEIR_EINTERNAL, "a statement has ended without a result");
     switch (call->kind) {
+    case WEIR__PY_SCRIPT:
+        if (!*weir_result_tag(result)) Py_RETURN_NONE;
+        return tag_of(result);
     case WEIR__PY_EXECUTE:
         return tag_of(result);
     case WEIR__PY_EITHER:
@@ -171,6 +202,9 @@ PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {
     case WEIR__PY_FETCHROW:
     case WEIR__PY_FETCHVAL:
     case WEIR__PY_EITHER:
+    case WEIR__PY_SCRIPT:
+    case WEIR__PY_COPY_END:
+    case WEIR__PY_COPY_TAKE:
         answer = from_result(call, completion->result);
         break;
     case WEIR__PY_TRANSACTION:
@@ -190,6 +224,9 @@ PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {
     case WEIR__PY_ROLLBACK:
     case WEIR__PY_CLOSE:
     case WEIR__PY_SLEEP:
+    case WEIR__PY_COPY_IN:
+    case WEIR__PY_COPY_PUT:
+    case WEIR__PY_COPY_OUT:
         answer = Py_NewRef(Py_None);
         break;
     }
@@ -239,9 +276,14 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
     PyObject *values[3] = {NULL};
     int column = 0, readonly = 0, known = 1;
     if (call->kind == WEIR__PY_FETCHVAL) names[column = known++] = weir__py.column;
-    if (!session && call->kind != WEIR__PY_EXECUTEMANY) names[readonly = known++] = weir__py.readonly;
+    if (!session && call->kind <= WEIR__PY_FETCHVAL && call->kind != WEIR__PY_EXECUTEMANY)
+        names[readonly = known++] = weir__py.readonly;
     if (weir__py_keywords(function, arguments + count, kwnames, names, values, known) < 0) return -1;
     bool many = call->kind == WEIR__PY_EXECUTEMANY;
+    if (call->kind > WEIR__PY_FETCHVAL && count != 1) {
+        PyErr_Format(PyExc_TypeError, "%s() takes a text and no parameters", function);
+        return -1;
+    }
     if (many ? count != 2 : count < 1) {
         PyErr_Format(PyExc_TypeError,
                      many ? "%s() takes the statement and an iterable of its sets of parameters"

@@ -330,6 +330,8 @@ PyObject *weir__py_run(weir__py_call *call) {
     weir__py_address(call);
     Py_BEGIN_ALLOW_THREADS
         rc = weir__py_submit(call, NULL, &op, &outcome, &error);
+        /* A COPY that is never kept waiting would not hear of its end: nobody else drives a blocking pool. */
+        if (rc == WEIR_OK && call->kind == WEIR__PY_COPY_PUT) weir_reactor_dispatch(engine->reactor);
         if (rc == WEIR_PENDING) waited = weir_reactor_wait(engine->reactor, op, SIGNALS_MS, &outcome);
     Py_END_ALLOW_THREADS
     if (rc > WEIR_OK) {

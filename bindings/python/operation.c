@@ -97,6 +97,7 @@ static PyObject *take(OperationObject *operation) {
     operation->call.statement = NULL;
     operation->call.batch = NULL;
     operation->call.isolation = NULL;
+    operation->call.data.obj = NULL;
     finish(operation);
     PyObject *answer = weir__py_take(&call, &outcome);
     weir__py_call_clear(&call);

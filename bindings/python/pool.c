@@ -136,6 +136,7 @@ STATEMENT(executemany, WEIR__PY_EXECUTEMANY)
 STATEMENT(fetch, WEIR__PY_FETCH)
 STATEMENT(fetchrow, WEIR__PY_FETCHROW)
 STATEMENT(fetchval, WEIR__PY_FETCHVAL)
+STATEMENT(execute_script, WEIR__PY_SCRIPT)
 #undef STATEMENT
 
 static PyObject *pool_transaction(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
@@ -326,6 +327,7 @@ static void pool_dealloc(PyObject *self) {
         {"fetch", FAST(pool_fetch), FAST_FLAGS, WEIR__PY_DOC_FETCH(", readonly=False", READS)},              \
         {"fetchrow", FAST(pool_fetchrow), FAST_FLAGS, WEIR__PY_DOC_FETCHROW(", readonly=False", READS)},     \
         {"fetchval", FAST(pool_fetchval), FAST_FLAGS, WEIR__PY_DOC_FETCHVAL(", readonly=False", READS)},     \
+        {"execute_script", FAST(pool_execute_script), FAST_FLAGS, WEIR__PY_DOC_SCRIPT},                      \
         {"session", FAST(pool_session), FAST_FLAGS,                                                          \
          "session($self, /, *, isolation=None, readonly=False, deferrable=False, checkout_timeout=...,\n"    \
          "        timeout=..., reset=None)\n--\n\n"                                                          \

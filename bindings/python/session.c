@@ -145,6 +145,12 @@ static PyMethodDef lent_methods[] = {
      "isolation: \"read uncommitted\", \"read committed\", \"repeatable read\" or \"serializable\"; None is "
      "the\n"
      "database's default. deferrable: PostgreSQL, with serializable and readonly."},
+    {"_copy_in", FAST(weir__py_copy_begin_in), FAST_FLAGS, NULL},
+    {"_copy_out", FAST(weir__py_copy_begin_out), FAST_FLAGS, NULL},
+    {"_copy_put", weir__py_copy_put, METH_O, NULL},
+    {"_copy_end", weir__py_copy_end, METH_NOARGS, NULL},
+    {"_copy_take", weir__py_copy_take, METH_NOARGS, NULL},
+    {"_copy_abort", weir__py_copy_abort, METH_NOARGS, NULL},
     {0}};
 static PyGetSetDef lent_fields[] = {
     {"info", session_info, NULL,
@@ -199,6 +205,7 @@ STATEMENT(fetch, WEIR__PY_FETCH)
 STATEMENT(fetchrow, WEIR__PY_FETCHROW)
 STATEMENT(fetchval, WEIR__PY_FETCHVAL)
 STATEMENT(either, WEIR__PY_EITHER)
+STATEMENT(execute_script, WEIR__PY_SCRIPT)
 #undef STATEMENT
 
 static weir__py_call end_of(PyObject *self, weir__py_kind kind) {
@@ -278,7 +285,10 @@ static PyObject *sync_rollback(PyObject *self, PyObject *unused) {
         {"fetch", FAST(form##_fetch), FAST_FLAGS, WEIR__PY_DOC_FETCH("", "")},                               \
         {"fetchrow", FAST(form##_fetchrow), FAST_FLAGS, WEIR__PY_DOC_FETCHROW("", "")},                      \
         {"_either", FAST(form##_either), FAST_FLAGS, NULL},                                                  \
-        {"fetchval", FAST(form##_fetchval), FAST_FLAGS, WEIR__PY_DOC_FETCHVAL("", "")}, {                    \
+        {"fetchval", FAST(form##_fetchval), FAST_FLAGS, WEIR__PY_DOC_FETCHVAL("", "")},                      \
+        {"execute_script", FAST(form##_execute_script), FAST_FLAGS, WEIR__PY_DOC_SCRIPT},                    \
+        {"copy_in", FAST(weir__py_copy_in), FAST_FLAGS, WEIR__PY_DOC_COPY_IN},                               \
+        {"copy_out", FAST(weir__py_copy_out), FAST_FLAGS, WEIR__PY_DOC_COPY_OUT}, {                          \
         0                                                                                                    \
     }
 #define PIPELINE                                                                                             \

@@ -25,11 +25,12 @@ ALSO = {"OutOfMemory": "MemoryError", "ArgumentError": "ValueError", "PoolTimeou
 OPTION_TYPES = ["int", "float", "bool", "str"]
 
 POOL = """
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 from . import _core
+from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._types import Snapshot
 from ._values import Codec
@@ -64,6 +65,16 @@ class Pool(_Managed, _core.Pool):
         checkout_timeout: float | None = ...,
     ) -> _T: ...
 
+    async def copy_in(
+        self, sql: str, source: CopySource | AsyncIterable[CopyData], /, *, timeout: float | None = ...
+    ) -> int: ...
+    @overload
+    def copy_out(self, sql: str, /, to: None = None, *, timeout: float | None = ...) -> CopyOut: ...
+    @overload
+    def copy_out(
+        self, sql: str, /, to: CopyTarget, *, timeout: float | None = ...
+    ) -> Coroutine[Any, Any, int]: ...
+
 class SyncPool(_Managed, _core.SyncPool):
     def run(
         self,
@@ -76,6 +87,13 @@ class SyncPool(_Managed, _core.SyncPool):
         deferrable: bool = False,
         checkout_timeout: float | None = ...,
     ) -> _T: ...
+    def copy_in(self, sql: str, source: CopySource, /, *, timeout: float | None = ...) -> int: ...
+    @overload
+    def copy_out(self, sql: str, /, to: None = None, *, timeout: float | None = ...) -> SyncCopyOut: ...
+    @overload
+    def copy_out(
+        self, sql: str, /, to: CopyTarget, *, timeout: float | None = ...
+    ) -> int: ...
     def __enter__(self) -> SyncPool: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

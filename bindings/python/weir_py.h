@@ -187,6 +187,12 @@ typedef enum weir__py_kind {
     WEIR__PY_OPEN,
     WEIR__PY_CLOSE,
     WEIR__PY_SLEEP,
+    WEIR__PY_SCRIPT,
+    WEIR__PY_COPY_IN,
+    WEIR__PY_COPY_PUT,
+    WEIR__PY_COPY_OUT,
+    WEIR__PY_COPY_END, /* from here on the number of rows, or (TAKE) a chunk */
+    WEIR__PY_COPY_TAKE,
 } weir__py_kind;
 
 /* One call of the core that may have to wait. */
@@ -200,6 +206,7 @@ typedef struct weir__py_call {
     weir_batch *batch;         /* owned; TRANSACTION */
     weir_transaction begin;    /* TRANSACTION */
     PyObject *isolation;       /* owned, or NULL: the text in `begin` */
+    Py_buffer data;            /* COPY_PUT: owned; its obj is NULL otherwise */
     int64_t timeout_ms;        /* a statement's; CLOSE: the grace; SLEEP: how long */
     bool readonly, hold;       /* a statement's, as in weir_run */
     uint64_t owner;            /* … and who asks */
@@ -382,6 +389,37 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     "Runs a statement and gives one value of its first row, or None when there is no "                       \
     "row.\n\n" WEIR__PY_DOC_TIMEOUT more
 
+#define WEIR__PY_DOC_SCRIPT                                                                                  \
+    "execute_script($self, text, /, *, timeout=...)\n--\n\n"                                                 \
+    "Runs all commands of a text, which takes no parameters, and gives the last one's command tag, or None " \
+    "when there is\n"                                                                                        \
+    "none. Rows are dropped. On PostgreSQL it is one transaction, unless the text says BEGIN or COMMIT; on " \
+    "SQLite each\n"                                                                                          \
+    "command is one by itself. The position of an error counts from the text's beginning.\n\n"               \
+    "A script that ends a session's own transaction: the next statement begins another, and the session's "  \
+    "commit raises\n"                                                                                        \
+    "TransactionError.\n"                                                                                    \
+    "timeout: seconds; None is without limit, omitted is the pool's command_timeout."
+#define WEIR__PY_DOC_COPY_IN                                                                                 \
+    "copy_in($self, sql, source, /, *, timeout=...)\n--\n\n"                                                 \
+    "Runs COPY ... FROM STDIN with the bytes of the source, in whatever format the command names, and "      \
+    "gives the number\n"                                                                                     \
+    "of rows.\n\n"                                                                                           \
+    "source: bytes, bytearray, memoryview or str; a path (pathlib.Path); an open file; an iterable of "      \
+    "bytes, or, in an\n"                                                                                     \
+    "asynchronous pool, an asynchronous one. What it raises ends the COPY, of which nothing is kept, and "   \
+    "is raised here.\n"                                                                                      \
+    "timeout: seconds over all of it; None is without limit, omitted is the pool's command_timeout.\n"       \
+    "OutcomeUnknown: the connection was lost after all had been sent, in autocommit."
+#define WEIR__PY_DOC_COPY_OUT                                                                                \
+    "copy_out($self, sql, /, to=None, *, timeout=...)\n--\n\n"                                               \
+    "Runs COPY ... TO STDOUT. Without `to` it gives an iterator of bytes: whole rows, about 64 KiB at a "    \
+    "time; no more is\n"                                                                                     \
+    "read ahead. Its rows is the number of rows, at the end; close() ends the COPY early, and so does "      \
+    "dropping it.\n\n"                                                                                       \
+    "to: a path, or an open file, to write to; then the number of rows is given.\n"                          \
+    "timeout: seconds over all of it; None is without limit, omitted is the pool's command_timeout."
+
 struct SessionObject {
     PyObject ob_base;
     PoolObject *pool;
@@ -396,6 +434,20 @@ int weir__py_session_types(PyObject *module);
 SessionObject *weir__py_session(PoolObject *pool, weir_session handle, bool transaction);
 /* Gives the loan back, or closes the connection; nothing happens when that has been done before. */
 void weir__py_release(SessionObject *session, bool discard);
+
+/* ---- copy.c: methods of sessions ---- */
+
+PyObject *weir__py_copy_in(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *kwnames);
+PyObject *weir__py_copy_out(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *kwnames);
+/* The core's steps. */
+PyObject *weir__py_copy_begin_in(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
+                                 PyObject *kwnames);
+PyObject *weir__py_copy_begin_out(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
+                                  PyObject *kwnames);
+PyObject *weir__py_copy_put(PyObject *self, PyObject *data);
+PyObject *weir__py_copy_end(PyObject *self, PyObject *unused);
+PyObject *weir__py_copy_take(PyObject *self, PyObject *unused);
+PyObject *weir__py_copy_abort(PyObject *self, PyObject *unused);
 
 /* ---- sync.c: the blocking forms ---- */
 

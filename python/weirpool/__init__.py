@@ -18,6 +18,7 @@ from typing import TypeAlias as _TypeAlias
 from uuid import UUID as _UUID
 
 from . import _core, errors
+from ._copy import CopyOut, SyncCopyOut
 from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
 from ._types import Latency, SessionInfo, Snapshot
@@ -79,6 +80,7 @@ __all__ = [
     "ConnectTimeout",
     "Connection",
     "ConnectionLost",
+    "CopyOut",
     "DataError",
     "DatabaseError",
     "Error",
@@ -107,6 +109,7 @@ __all__ = [
     "SessionTimeout",
     "Snapshot",
     "SyncConnection",
+    "SyncCopyOut",
     "SyncPool",
     "SyncSession",
     "TooManyWaiting",

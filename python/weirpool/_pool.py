@@ -2,7 +2,7 @@
 
 import inspect
 
-from . import _core, _run
+from . import _copy, _core, _hooks, _run
 from .errors import Error, InterfaceError, OptionError
 
 
@@ -123,6 +123,15 @@ class Pool(_Managed, _core.Pool):
             await self._sleep(pause)
 
 
+    async def copy_in(self, sql, source, /, *, timeout=...):
+        """As Connection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
+        return await _hooks.through(self, "copy_in", (sql, source), _copy.given(timeout))
+
+    def copy_out(self, sql, /, to=None, *, timeout=...):
+        """As Connection.copy_out(), on a connection that is borrowed until the end, or close()."""
+        return _copy.copy_out(None, sql, to, timeout=timeout, borrow=_copy.borrower(self, timeout))
+
+
 class SyncPool(_Managed, _core.SyncPool):
     """A pool whose calls block, made by create_pool_sync(); any number of threads may use it.
 
@@ -158,6 +167,14 @@ class SyncPool(_Managed, _core.SyncPool):
                 if pause is None:
                     raise
             self._sleep(pause)
+
+    def copy_in(self, sql, source, /, *, timeout=...):
+        """As SyncConnection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
+        return _hooks.through_sync(self, "copy_in", (sql, source), _copy.given(timeout))
+
+    def copy_out(self, sql, /, to=None, *, timeout=...):
+        """As SyncConnection.copy_out(), on a connection that is borrowed until the end, or close()."""
+        return _copy.copy_out_sync(None, sql, to, timeout=timeout, borrow=_copy.borrower(self, timeout))
 
     def __enter__(self):
         return self

@@ -102,7 +102,9 @@ static inline void on_down(weir__conn *conn) {
     p->down = true;
 }
 
-static const weir__host host = {on_watch, on_arm, on_connected, on_lost, on_done, on_down};
+static inline void on_copied(weir__conn *conn) { (void)conn; }
+
+static const weir__host host = {on_watch, on_arm, on_connected, on_lost, on_done, on_down, on_copied};
 
 static inline void write_log(void *arg, weir_log_level level, const char *line) {
     size_t length = strlen(all_logs);

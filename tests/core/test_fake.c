@@ -48,7 +48,9 @@ static void done(weir__conn *conn, weir__request *request) {
 
 static void down(weir__conn *conn) { ((peer *)conn->owner)->down = true; }
 
-static const weir__host host = {watch, arm, connected, lost, done, down};
+static void copied(weir__conn *conn) { (void)conn; }
+
+static const weir__host host = {watch, arm, connected, lost, done, down, copied};
 
 /* Moves the clock, and ticks when the time has come. */
 static void pass(peer *one, int64_t ms) {

@@ -388,7 +388,7 @@ END_TEST
 
 START_TEST(copy_is_refused) {
     RUN(p, "CREATE TABLE t (n int)");
-    FAILS(p, run(p, "COPY t FROM STDIN"), WEIR_ENOTSUP, "INSERT with many sets");
+    FAILS(p, run(p, "COPY t FROM STDIN"), WEIR_ENOTSUP, "copy_in or copy_out");
     FAILS(p, run(p, " /* c */ copy (SELECT 1) to stdout"), WEIR_ENOTSUP, "COPY");
     FAILS(p, run(p, "COPY t FROM '/nonexistent/file'"), WEIR_ESERVER, "COPY from a file");
     RUN(p, "DROP TABLE t");

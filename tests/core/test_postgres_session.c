@@ -691,7 +691,7 @@ END_TEST
 static void copy_unseen(const char *sql) {
     peer q;
     connect_peer(&l.pool, &q);
-    FAILS(&q, run(&q, sql), WEIR_ENOTSUP, "not supported: use INSERT");
+    FAILS(&q, run(&q, sql), WEIR_ENOTSUP, "run them with copy_in or copy_out");
     weir__lru *shapes = &((weir__pgenv *)l.pool.env)->shapes;
     weir__lru_node *node = weir__lru_find(shapes, weir__statement_hash(sql, strlen(sql)), sql, strlen(sql));
     ck_assert_ptr_nonnull(node);

@@ -92,6 +92,10 @@ typedef struct weir_run {
     bool hold;      /* the caller promises weir_reactor_flush or weir_reactor_dispatch soon, before it waits:
                        until then the statement may be held back, so that it goes out together with others */
     uint64_t owner; /* who asks, as in weir_checkout */
+    bool
+        script; /* the text holds any number of commands, and takes no parameters: on PostgreSQL the simple
+                   protocol, so one transaction unless the text has BEGIN or COMMIT; on SQLite each by itself.
+                   Rows are dropped; the result has the tag of the last command. Never shares a connection */
 } weir_run;
 WEIR_API void weir_run_init(weir_run *run);
 

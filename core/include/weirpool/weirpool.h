@@ -4,6 +4,7 @@
 
 #include <weirpool/batch.h>
 #include <weirpool/breaker.h>
+#include <weirpool/copy.h>
 #include <weirpool/error.h>
 #include <weirpool/log.h>
 #include <weirpool/options.h>

@@ -8,6 +8,8 @@
 int weir__check_timeout(int64_t ms, const char *name, weir_error *error);
 /* Fills in *run from what the caller gives (NULL: the defaults), checked. */
 int weir__take_run(weir_run *run, const weir_run *given, weir_error *error);
+/* Takes the lock and finds the session's slot; when that fails the lock is not held. */
+int weir__enter_session(weir_session session, weir__slot **slot, weir_error *error);
 int weir__forked(weir_error *error); /* sets and gives WEIR_EFORKED */
 
 #endif

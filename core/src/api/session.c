@@ -3,8 +3,7 @@
 
 #include "base/error.h"
 
-/* Takes the lock and finds the slot; when that fails the lock is not held. */
-static int enter(weir_session session, weir__slot **slot, weir_error *error) {
+int weir__enter_session(weir_session session, weir__slot **slot, weir_error *error) {
     if (!session.pool) return weir__fail(error, WEIR_EINVAL, "no session: it was never checked out");
     if (!weir__enter(session.pool->reactor)) return weir__forked(error);
     int code = weir__session_find(session, slot, error);
@@ -14,7 +13,7 @@ static int enter(weir_session session, weir__slot **slot, weir_error *error) {
 
 static int give_back(weir_session session, bool discard) {
     weir__slot *slot;
-    int code = enter(session, &slot, NULL);
+    int code = weir__enter_session(session, &slot, NULL);
     if (code) return code;
     weir__session_return(slot, discard);
     weir__leave(session.pool->reactor);
@@ -27,7 +26,7 @@ int weir_session_discard(weir_session session) { return give_back(session, true)
 int weir_session_limit(weir_session session, int64_t timeout_ms, weir_error *error) {
     weir__slot *slot;
     int code = weir__check_timeout(timeout_ms, "timeout", error);
-    if (!code) code = enter(session, &slot, error);
+    if (!code) code = weir__enter_session(session, &slot, error);
     if (code) return code;
     weir__session_limit(slot, timeout_ms);
     weir__leave(session.pool->reactor);
@@ -41,16 +40,17 @@ int weir_session_execute(weir_session session, weir_statement *statement, const 
     if (!statement || !op) return weir__fail(error, WEIR_EINVAL, "statement and op are needed");
     int code = weir__take_run(&own, run, error);
     if (!code) code = weir__statement_check(statement, error);
-    if (!code) code = enter(session, &slot, error);
+    if (!code) code = weir__enter_session(session, &slot, error);
     if (code) return code;
-    code = weir__session_execute(slot, statement, &own, token, op, error);
+    weir__mode mode = own.script ? WEIR__SCRIPT : WEIR__STATEMENT;
+    code = weir__session_execute(slot, statement, mode, &own, token, op, error);
     weir__leave(session.pool->reactor);
     return code;
 }
 
 int weir_session_pipeline(weir_session session, bool on, weir_error *error) {
     weir__slot *slot;
-    int code = enter(session, &slot, error);
+    int code = weir__enter_session(session, &slot, error);
     if (code) return code;
     code = weir__session_pipeline(slot, on, error);
     weir__leave(session.pool->reactor);
@@ -60,7 +60,7 @@ int weir_session_pipeline(weir_session session, bool on, weir_error *error) {
 int weir_session_begin(weir_session session, const weir_transaction *begin, int *depth, weir_error *error) {
     weir__slot *slot;
     if (!depth) return weir__fail(error, WEIR_EINVAL, "depth is NULL");
-    int code = enter(session, &slot, error);
+    int code = weir__enter_session(session, &slot, error);
     if (code) return code;
     code = weir__session_begin(slot, begin, depth, error);
     weir__leave(session.pool->reactor);
@@ -70,7 +70,7 @@ int weir_session_begin(weir_session session, const weir_transaction *begin, int 
 static int end(weir_session session, bool commit, int depth, void *token, weir_op *op, weir_error *error) {
     weir__slot *slot;
     if (!op) return weir__fail(error, WEIR_EINVAL, "op is NULL");
-    int code = enter(session, &slot, error);
+    int code = weir__enter_session(session, &slot, error);
     if (code) return code;
     code = weir__session_end(slot, commit, depth, token, op, error);
     weir__leave(session.pool->reactor);
@@ -88,7 +88,7 @@ int weir_session_rollback(weir_session session, int depth, void *token, weir_op 
 int weir_session_inspect(weir_session session, weir_session_info *out, weir_error *error) {
     weir__slot *slot;
     if (!out) return weir__fail(error, WEIR_EINVAL, "out is NULL");
-    int code = enter(session, &slot, error);
+    int code = weir__enter_session(session, &slot, error);
     if (code) return code;
     out->depth = slot->depth;
     out->in_transaction = slot->conn->tx != WEIR__TX_NONE;

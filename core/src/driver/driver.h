@@ -35,11 +35,28 @@ typedef struct weir__conn weir__conn; /* each driver embeds it first */
 
 enum { WEIR__READ = 1, WEIR__WRITE = 2 };
 
+/* What a request's statement is. */
+typedef enum weir__mode {
+    WEIR__STATEMENT,
+    WEIR__SCRIPT, /* any number of commands in one text, without parameters; the result has the last one's tag
+                   */
+    WEIR__COPY_IN,  /* COPY … FROM STDIN */
+    WEIR__COPY_OUT, /* COPY … TO STDOUT */
+} weir__mode;
+
+/* How a COPY stands that runs. */
+typedef enum weir__copying {
+    WEIR__COPY_NONE,  /* none does, or it has not begun */
+    WEIR__COPY_BUSY,  /* it has begun; IN: what was put is still being sent; OUT: nothing has come */
+    WEIR__COPY_READY, /* IN: it takes data; OUT: a chunk is there */
+} weir__copying;
+
 /* One thing that a connection does for its host, which owns it and keeps it in its place until `done`. */
 typedef struct weir__request {
     /* ---- the wish ---- */
     weir_statement *statement; /* what to run; NULL when there is only `command` */
-    const char *command;       /* COMMIT, ROLLBACK, RELEASE … : text of the driver's own making, or NULL */
+    weir__mode mode;     /* what that is; anything but WEIR__STATEMENT runs with no other request beside it */
+    const char *command; /* COMMIT, ROLLBACK, RELEASE … : text of the driver's own making, or NULL */
     const char *const
         *before; /* `before_count` commands (BEGIN …, SAVEPOINT …) that run first, in the same round trip; */
     unsigned before_count; /* when one fails the rest is not run, and its error is the request's */
@@ -100,6 +117,8 @@ typedef struct weir__host {
     void (*done)(weir__conn *conn, weir__request *request);
     /* After stop: nothing of the connection is in use any more but its memory; free may be called. */
     void (*down)(weir__conn *conn);
+    /* conn->copy has become another one. */
+    void (*copied)(weir__conn *conn);
 } weir__host;
 
 struct weir__env {
@@ -118,12 +137,14 @@ struct weir__conn {
     weir__request *request; /* what is running, for drivers that take one at a time; NULL: nothing */
     weir__tx tx;            /* kept by the driver, right whenever all requests are done */
     bool wiped; /* the last reset has undone what was there at `baseline`, too: it wants to be set up again */
-    int backend;  /* the server's process id, for people who look; 0 unknown */
-    uint64_t xid; /* of the transaction that is open; 0 none, or unknown */
+    int backend;        /* the server's process id, for people who look; 0 unknown */
+    uint64_t xid;       /* of the transaction that is open; 0 none, or unknown */
+    weir__copying copy; /* kept by the driver */
 };
 
 struct weir__driver {
     const char *name; /* "postgresql": equals the URL's scheme */
+    bool scripts;     /* runs WEIR__SCRIPT */
     bool pipelines;   /* takes further requests while earlier ones run; their ends may be told in any order */
     /* WEIR__TEXT_… of a statement; only of a driver that pipelines. */
     unsigned (*classify)(const weir__env *env, const weir_statement *statement);
@@ -143,6 +164,18 @@ struct weir__driver {
     /* -> done; may be told before it returns. The statement is ref'd by the driver if it needs it after
      * `done`. */
     void (*execute)(weir__conn *conn, weir__request *request);
+    /*
+     * The steps of a COPY that has begun, until its request is `done`; NULL: this driver knows none. `cancel`
+     * breaks one off.
+     */
+    /* IN: the next bytes, whatever the copy's state: all of them are taken over. The request ends when that
+       fails. */
+    void (*copy_put)(weir__conn *conn, const void *data, size_t length);
+    /* IN: that was all -> done. */
+    void (*copy_end)(weir__conn *conn);
+    /* OUT: what has come, a result of one value of type bytes; NULL: nothing. No more than a bound is read
+       ahead. -> done, once all has been taken. */
+    weir_result *(*copy_take)(weir__conn *conn);
     /* Sends what was held back. NULL: this driver holds nothing back. */
     void (*flush)(weir__conn *conn);
     /* Ends all that runs soon: it will be `done`, with whatever outcome. The host has its own bound, and

@@ -187,7 +187,9 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
     int64_t now = weir__reactor_now(pool->reactor);
     weir__slot *slot = NULL;
     weir__profile *profile = NULL;
-    int code = weir__share_judge(pool, statement, run, &profile, error);
+    weir__mode mode = run->script ? WEIR__SCRIPT : WEIR__STATEMENT;
+    int code = weir__mode_check(pool, statement, mode, error);
+    if (!code && !run->script) code = weir__share_judge(pool, statement, run, &profile, error);
     if (code) return code;
     code = profile ? ask_to_share(pool, profile, run->readonly, now, &slot, error)
                    : ask(pool, now, &slot, error);
@@ -198,6 +200,7 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
     }
     *op = task->op.completion.op;
     task->statement = weir_statement_ref(statement);
+    task->mode = mode;
     task->profile = profile;
     task->readonly = run->readonly && pool->share.on;
     task->hold = run->hold && profile;

@@ -45,4 +45,6 @@ static void done(weir__conn *conn, weir__request *request) {
 
 static void down(weir__conn *conn) { note(conn, WEIR__NEWS_DOWN); }
 
-const weir__host weir__pool_host = {watch, arm, connected, lost, done, down};
+static void copied(weir__conn *conn) { note(conn, WEIR__NEWS_COPY); }
+
+const weir__host weir__pool_host = {watch, arm, connected, lost, done, down, copied};

@@ -35,6 +35,7 @@ enum {
     WEIR__NEWS_DONE = 2,
     WEIR__NEWS_LOST = 4,
     WEIR__NEWS_DOWN = 8,
+    WEIR__NEWS_COPY = 16,
 
     WEIR__DEPTH_MAX = 32, /* a transaction and the savepoints in it */
     WEIR__NONE_DEAD = 127,
@@ -74,6 +75,25 @@ typedef struct weir__flight {
     unsigned owed;                           /* the first so many of `before` end what is dead */
     int ending;                              /* the depth of the transaction that it ends; 0: none */
 } weir__flight;
+
+/* The steps of a COPY. */
+typedef enum weir__copy_step {
+    WEIR__COPY_BEGIN,
+    WEIR__COPY_PUT,
+    WEIR__COPY_END,
+    WEIR__COPY_TAKE
+} weir__copy_step;
+
+/* The COPY of a slot's holder: copy.c. */
+typedef struct weir__copy {
+    weir__flight *flight; /* while it runs, between its steps too */
+    bool out;             /* TO STDOUT */
+    bool over;            /* it has ended, and its holder has not been told yet */
+    int code;             /* … how */
+    weir_result *result;
+    weir_error *error;
+    weir__timer timer; /* its deadline, once it has begun */
+} weir__copy;
 
 struct weir__slot {
     weir_pool *pool;
@@ -128,10 +148,11 @@ struct weir__slot {
     bool transaction;  /* a session: begins by itself */
     const char *begin; /* the driver's text for it, or for the outermost transaction of a plain connection */
     bool pipelining;   /* the holder runs statements one behind the other, without awaiting each */
-    bool halted;     /* … and one of a transaction has failed, on a driver that does not pipeline itself */
-    int depth;       /* transactions and savepoints that the holder has open */
-    int sent;        /* those that the server has open for him, as of its last answer: see request.c */
-    int dead;        /* … and from here on they have ended for him; WEIR__NONE_DEAD: none */
+    bool halted; /* … and one of a transaction has failed, on a driver that does not pipeline itself */
+    int depth;   /* transactions and savepoints that the holder has open */
+    int sent;    /* those that the server has open for him, as of its last answer: see request.c */
+    int dead;    /* … and from here on they have ended for him; WEIR__NONE_DEAD: none */
+    weir__copy copy;
     bool broken_off; /* the transaction was ended by a statement of the holder's own */
     weir__timer session_timer;
     uint64_t owner; /* who holds it, by a number of his own; 0 unknown */
@@ -147,8 +168,10 @@ struct weir__task {
     weir__flight *flight; /* … once it runs */
     int64_t started_at;
     weir_batch *batch; /* with a reference; NULL: it is no whole transaction */
-    /* execute */
+    /* execute, COPY */
     weir_statement *statement;
+    weir__mode mode;
+    weir__copy_step step;
     int64_t run_ms;       /* for the run; -1 none */
     int64_t run_deadline; /* absolute, when the caller bounded waiting and running together; else 0 */
     /* acquire */
@@ -364,7 +387,8 @@ void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent);
 bool weir__task_commits(const weir__task *task);
 /* In the pool's numbers it is a query. */
 static inline bool weir__task_is_query(const weir__task *task) {
-    return task->op.completion.kind == WEIR_DONE_EXECUTE || task->batch;
+    weir_completion_kind kind = task->op.completion.kind;
+    return kind == WEIR_DONE_EXECUTE || kind == WEIR_DONE_COPY || kind == WEIR_DONE_BATCH;
 }
 /* Has the driver send what it was given to hold. */
 void weir__slot_flush(weir__held *held);
@@ -447,8 +471,8 @@ bool weir__slot_reset_failed(const weir__slot *slot, const weir__request *reset)
 
 /* ---- session.c ---- */
 int weir__session_find(weir_session session, weir__slot **out, weir_error *error);
-int weir__session_execute(weir__slot *slot, weir_statement *statement, const weir_run *run, void *token,
-                          weir_op *op, weir_error *error);
+int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mode mode, const weir_run *run,
+                          void *token, weir_op *op, weir_error *error);
 int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *depth, weir_error *error);
 int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, weir_op *op, weir_error *error);
 int weir__session_pipeline(weir__slot *slot, bool on, weir_error *error);
@@ -463,6 +487,28 @@ void weir__session_limit(weir__slot *slot, int64_t timeout_ms);
 void weir__session_expired(weir__timer *timer);
 /* The driver's text for a beginning. WEIR_EINVAL names an isolation that there is not. */
 int weir__begin_text(weir_pool *pool, const weir_transaction *begin, const char **out, weir_error *error);
+
+/* ---- copy.c ---- */
+/* Whether the pool's driver can run such a statement: WEIR_OK, WEIR_ENOTSUP, WEIR_EINVAL. */
+int weir__mode_check(const weir_pool *pool, const weir_statement *statement, weir__mode mode,
+                     weir_error *error);
+static inline bool weir__copy_open(const weir__slot *slot) { return slot->copy.flight || slot->copy.over; }
+/* The flight of a COPY has begun. */
+void weir__copy_sent(weir__flight *flight);
+/* The driver has news of it. */
+void weir__copy_look(weir__slot *slot);
+/* True: the outcome was kept for the next step. False: it is no COPY's, or the answer to the step that waits.
+ */
+bool weir__copy_landed(weir__flight *flight, int64_t now);
+/* It is no business of the slot's holder any more, whatever becomes of its flight. */
+void weir__copy_forget(weir__slot *slot);
+void weir__copy_expired(weir__timer *timer);
+/* As weir_session_copy_put and its like. */
+int weir__copy_put(weir__slot *slot, const void *data, size_t length, void *token, weir_op *op,
+                   weir_error *error);
+int weir__copy_end(weir__slot *slot, void *token, weir_op *op, weir_error *error);
+int weir__copy_take(weir__slot *slot, void *token, weir_op *op, weir_error *error);
+int weir__copy_abort(weir__slot *slot, weir_error *error);
 
 /* ---- savepoint.c ---- */
 /* SAVEPOINT …, RELEASE SAVEPOINT …, ROLLBACK TO SAVEPOINT … for a depth of 2 to WEIR__DEPTH_MAX. Static. */

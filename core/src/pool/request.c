@@ -61,6 +61,7 @@ bool weir__request_build(weir__flight *flight, weir__task *task) {
     request->statement = task->statement; /* with its reference */
     task->statement = NULL;
     request->before = flight->before;
+    request->mode = task->mode;
     request->timeout_ms = task->run_ms;
     request->readonly = task->readonly;
     request->hold = task->hold;

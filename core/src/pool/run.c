@@ -103,6 +103,7 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     if (flight->request.statement && !task->moved) pool->stats.queries_started++;
     if (slot->shared) weir__share_sent(flight, now);
     if (task->hold) weir__hold(pool->reactor, &slot->held);
+    if (task->mode >= WEIR__COPY_IN) weir__copy_sent(flight);
     pool->driver->execute(slot->conn, &flight->request);
 }
 
@@ -115,7 +116,7 @@ bool weir__slot_takes_more(const weir__slot *slot) {
     if (!slot->flying) return true;
     if (!slot->pipelining || !slot->pool->driver->pipelines || slot->live < slot->flying) return false;
     const weir__flight *last = weir__container(slot->flights.prev, weir__flight, link);
-    return last->request.statement; /* and no end of a transaction */
+    return last->request.statement && last->request.mode == WEIR__STATEMENT; /* no end of a transaction */
 }
 
 void weir__task_skip(weir__task *task) {
@@ -158,11 +159,12 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
     weir__slot *slot = flight->slot;
     weir_pool *pool = slot->pool;
     weir__request *request = &flight->request;
-    weir__task *task = flight->task;
-    bool more = false;
     weir__request_settle(flight);
     if (request->chain && request->code != WEIR_OK && slot->pipelining)
         slot->halted = !pool->driver->pipelines; /* one that does sees to it itself */
+    if (weir__copy_landed(flight, now)) count_query(pool, slot->copy.code, now - flight->sent_at);
+    weir__task *task = flight->task;
+    bool more = false;
     if (flight->batch) task = weir__batch_answer(flight, &more);
     if (task) weir__flight_detach(flight, now);
     if (more) {
@@ -191,6 +193,7 @@ weir__task *weir__flight_abandon(weir__flight *flight, bool finish) {
     weir_pool *pool = slot->pool;
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__flight_detach(flight, now);
+    if (slot->copy.flight == flight) weir__copy_forget(slot);
     if (slot->live)
         return task; /* somebody else's statement could be hit: the answer is dropped when it comes */
     if (slot->state == WEIR__RUNNING) {

@@ -45,9 +45,15 @@ int weir__session_find(weir_session session, weir__slot **out, weir_error *error
                       weir_error_text(code));
 }
 
-bool weir__session_busy(const weir__slot *slot) { return slot->live || !weir__list_empty(&slot->queue); }
+bool weir__session_busy(const weir__slot *slot) {
+    return slot->live || !weir__list_empty(&slot->queue) || weir__copy_open(slot);
+}
 
 static int busy(const weir__slot *slot, weir_error *error) {
+    if (weir__copy_open(slot))
+        return weir__fail(error, WEIR_EBUSY,
+                          "a COPY is running on this session of pool %s: take it to its end, or close it",
+                          weir_pool_name(slot->pool));
     return weir__fail(
         error, WEIR_EBUSY,
         "another operation is running on this session of pool %s: await it first, or use a session each",
@@ -72,19 +78,25 @@ static int run_or_queue(weir__slot *slot, weir__task *task, int64_t now, weir_op
     return WEIR_PENDING;
 }
 
-int weir__session_execute(weir__slot *slot, weir_statement *statement, const weir_run *run, void *token,
-                          weir_op *op, weir_error *error) {
+int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mode mode, const weir_run *run,
+                          void *token, weir_op *op, weir_error *error) {
     weir_pool *pool = slot->pool;
-    if (weir__session_busy(slot) && !slot->pipelining) return busy(slot, error);
+    bool copies = mode >= WEIR__COPY_IN;
+    bool joins = slot->pipelining && mode == WEIR__STATEMENT && !weir__copy_open(slot);
+    int code = weir__mode_check(pool, statement, mode, error);
+    if (code) return code;
+    if (weir__session_busy(slot) && !joins) return busy(slot, error);
     int64_t now = weir__reactor_now(pool->reactor);
-    weir__task *task = weir__task_new(pool, WEIR_DONE_EXECUTE, token, now);
+    weir__task *task = weir__task_new(pool, copies ? WEIR_DONE_COPY : WEIR_DONE_EXECUTE, token, now);
     if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
     if (slot->transaction && !slot->depth) {
         slot->depth = 1;
         slot->broken_off = false;
     }
     task->statement = weir_statement_ref(statement);
-    task->hold = run->hold && slot->pipelining && pool->driver->flush;
+    task->mode = mode;
+    task->hold = run->hold && slot->pipelining && pool->driver->flush && mode == WEIR__STATEMENT;
+    slot->copy.out = mode == WEIR__COPY_OUT;
     task->run_ms =
         run->timeout_ms == WEIR_TIMEOUT_DEFAULT ? pool->config->options.command_timeout_ms : run->timeout_ms;
     return run_or_queue(slot, task, now, op);
@@ -127,6 +139,7 @@ int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *de
 
 int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, weir_op *op, weir_error *error) {
     weir_pool *pool = slot->pool;
+    if (!commit) weir__copy_abort(slot, NULL); /* it falls with its transaction */
     if (weir__session_busy(slot)) return busy(slot, error);
     if (!slot->depth && depth == 1 && slot->transaction) return weir__nothing_to_end(slot, commit, error);
     if (depth != slot->depth || depth < 1)

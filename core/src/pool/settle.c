@@ -78,6 +78,7 @@ static void settle_news(weir_pool *pool) {
         unsigned news = slot->news;
         slot->news = 0;
         if (news & WEIR__NEWS_CONNECTED && slot->state == WEIR__CONNECTING) weir__slot_connected(slot);
+        if (news & WEIR__NEWS_COPY) weir__copy_look(slot);
         if (news & WEIR__NEWS_DONE) settle_landed(slot, news & WEIR__NEWS_LOST);
         if (news & WEIR__NEWS_LOST) connection_lost(slot);
         if (news & WEIR__NEWS_DOWN) weir__bury(pool->reactor, &slot->grave);

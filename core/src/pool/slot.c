@@ -94,6 +94,7 @@ weir__slot *weir__slot_new(weir_pool *pool, uint32_t index) {
     slot->watch.ready = slot_ready_fd;
     weir__timer_init(&slot->tick, slot_tick);
     weir__timer_init(&slot->bound, weir__slot_bound_fired);
+    weir__timer_init(&slot->copy.timer, weir__copy_expired);
     weir__timer_init(&slot->session_timer, weir__session_expired);
     weir__list_init(&slot->grave.link);
     slot->grave.bury = bury;
@@ -120,6 +121,7 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
     if (!slot->loan) return;
     weir__timer_stop(&pool->reactor->wheel, &slot->session_timer);
     weir__slot_end_use(slot, now);
+    weir__copy_forget(slot);
     if (code != WEIR_ESTALE) {
         slot->last_loan = slot->loan;
         slot->ended_code = code;

@@ -24,6 +24,8 @@ static weir__shape *shape_new(const char *text, size_t length, uint64_t hash, un
     return shape;
 }
 
+weir__shape *weir__shape_own(unsigned traits) { return shape_new("", 0, 0, traits); }
+
 void weir__shape_unref(weir__shape *shape) {
     if (!shape || --shape->references > 0) return;
     weir__free(shape->types);

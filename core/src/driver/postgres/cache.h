@@ -55,6 +55,8 @@ typedef struct weir__shape {
  * functions: as weir__pg_traits wants them. NULL: memory. */
 weir__shape *weir__shape_get(weir__lru *shapes, const weir_statement *statement, bool shared,
                              const char *functions);
+/* One that is in no table. NULL: memory. */
+weir__shape *weir__shape_own(unsigned traits);
 /* Takes over what Describe tells. *shape may become another one: shapes that others rely on are not changed.
    False: out of memory. */
 bool weir__shape_learn(weir__lru *shapes, weir__shape **shape, const PGresult *described, bool shared);

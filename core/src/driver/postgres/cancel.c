@@ -260,8 +260,11 @@ void weir__pg_cancel(weir__conn *conn) {
         weir__container(link, weir__pgop, link)->cancelled = true;
     end_unsent(c);
     if (weir__list_empty(&c->ops)) return;
-    weir__pg_cancel_send(c);
-    weir__pg_pump(c); /* an executemany that is still being sent ends here */
+    if (c->simple)
+        weir__pg_simple_cancel(c);
+    else
+        weir__pg_cancel_send(c);
+    if (c->state == WEIR__PG_READY) weir__pg_pump(c); /* an executemany that is still being sent ends here */
 }
 
 void weir__pg_cancel_abandon(weir__pgconn *c) {

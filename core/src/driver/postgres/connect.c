@@ -60,6 +60,7 @@ void weir__pg_lose(weir__pgconn *c, weir_error *why) {
     weir__pg_resolve_abandon(c);
     weir__pg_cancel_abandon(c);
     c->step_count = 0;
+    weir__pg_simple_forget(c);
     for (weir__link *link; (link = weir__list_front(&c->ops));) {
         weir__pgop *op = weir__container(link, weir__pgop, link);
         if (op == c->quarantined)
@@ -148,6 +149,7 @@ void weir__pg_connect(weir__conn *conn) {
 
 static void on_notice(void *arg, const PGresult *result) {
     weir__pgconn *c = arg;
+    c->notices++;
     if (weir__pg_is_fatal(result)) {
         /* With no request running libpq has nowhere else to put the server's farewell. */
         weir__pg_report(&c->last_words, result);

@@ -34,7 +34,10 @@ static void pg_ready(weir__conn *conn, unsigned events) {
 /* A cancellation has had no effect so far. */
 static void pg_tick(weir__conn *conn) {
     weir__pgconn *c = (weir__pgconn *)conn;
-    if (c->cancelling) weir__pg_cancel_send(c);
+    if (c->cancelling)
+        weir__pg_cancel_send(c);
+    else if (c->simple)
+        weir__pg_simple_tick(c);
 }
 
 static bool pg_alive(weir__conn *conn) {
@@ -56,6 +59,7 @@ static void pg_stop(weir__conn *conn) {
     weir__pg_resolve_abandon(c);
     weir__pg_cancel_abandon(c);
     c->quarantined = NULL;
+    weir__pg_simple_forget(c);
     for (weir__link *link; (link = weir__list_front(&c->ops));)
         weir__pg_op_drop(c, weir__container(link, weir__pgop, link));
     weir__pg_statements_forget(c); /* here, because what it knows of them is shared, under the host's lock */
@@ -96,6 +100,7 @@ static const char *pg_begin(weir__env *env, const weir__begin *begin, weir_error
 
 const weir__driver weir__postgres_driver = {
     .name = "postgresql",
+    .scripts = true,
     .pipelines = true,
     .classify = weir__pg_classify,
     .env_open = weir__pg_env_open,
@@ -105,6 +110,9 @@ const weir__driver weir__postgres_driver = {
     .ready = pg_ready,
     .tick = pg_tick,
     .execute = weir__pg_execute,
+    .copy_put = weir__pg_copy_put,
+    .copy_end = weir__pg_copy_end,
+    .copy_take = weir__pg_copy_take,
     .flush = weir__pg_flush,
     .cancel = weir__pg_cancel,
     .reset = weir__pg_reset,

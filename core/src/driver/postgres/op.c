@@ -109,8 +109,9 @@ static bool begins_transaction(const weir__request *request) {
 
 bool weir__pg_op_writes(const weir__pgop *op) {
     unsigned traits = op->shape ? op->shape->traits : 0;
-    if (!op->request || !op->next_set || op->start_tx == WEIR__TX_FAILED || op->request->readonly)
-        return false;
+    bool sent = op->next_set || (op->request && op->request->mode && op->tail_sent);
+    if (op->request && op->request->mode == WEIR__COPY_IN && !op->copied) return false;
+    if (!op->request || !sent || op->start_tx == WEIR__TX_FAILED || op->request->readonly) return false;
     if (traits & WEIR__TRAIT_COMMITS) return true;
     if (op->start_tx != WEIR__TX_NONE || begins_transaction(op->request)) return false;
     return !(traits & WEIR__TRAIT_READS);
@@ -161,7 +162,9 @@ static void settle_session(weir__pgconn *c, const weir__pgop *op) {
         c->guard_ms = WEIR__PG_GUARD_UNKNOWN;
     }
     if (undone && c->guard_ms != weir__pg_env(c)->guard_ms) c->guard_ms = WEIR__PG_GUARD_UNKNOWN;
-    if (op->shape && op->shape->traits & WEIR__TRAIT_FORGETS && op->error.code == WEIR_OK)
+    /* What a script has done before it failed nobody knows. */
+    if (op->shape && op->shape->traits & WEIR__TRAIT_FORGETS &&
+        (op->error.code == WEIR_OK || op->request->mode == WEIR__SCRIPT))
         weir__pg_statements_forget(c);
     if (c->base.tx == WEIR__TX_NONE && !c->dirty) c->retyped = false; /* SET LOCAL has ended */
     if (!c->readonly) return;

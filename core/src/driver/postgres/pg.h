@@ -3,7 +3,7 @@
  *
  * All of it runs under the host's lock, but for the threads of resolve.c and cancel.c, which see only their
  * own job, and weir__pg_free. A connection speaks libpq's pipeline mode from the moment it is connected to
- * its end.
+ * its end, but for scripts and COPY (copy.c).
  */
 #ifndef WEIR_DRIVER_POSTGRES_PG_H
 #define WEIR_DRIVER_POSTGRES_PG_H
@@ -55,6 +55,7 @@ typedef enum weir__pgstep_kind {
     WEIR__STEP_TYPES, /* the question for the database's own types */
     WEIR__STEP_EXECUTE,
     WEIR__STEP_COMMAND,
+    WEIR__STEP_SIMPLE, /* a script or a COPY, outside of the pipeline */
     WEIR__STEP_POISON, /* a message that fails for certain, so that the sets before it are undone */
 } weir__pgstep_kind;
 
@@ -97,6 +98,7 @@ struct weir__pgop {
     bool reshaped;   /* its rows came in a form that nobody can read: the table has changed */
     bool unheard;    /* the server was gone before it came to this one */
     bool commit_sent, command_answered, rolled_back;
+    bool copied;               /* COPY IN: the end of the data was sent */
     weir__tx start_tx, end_tx; /* of the session, as far as what was sent tells */
     size_t sets, next_set;
     size_t steps;        /* of it that wait for their answer */
@@ -120,6 +122,14 @@ typedef enum weir__pgstate {
 } weir__pgstate;
 
 #define WEIR__PG_GUARD_UNKNOWN (-1)
+
+/* How far a script or COPY has come. */
+typedef enum weir__pgphase {
+    WEIR__PG_RESULTS, /* results are awaited */
+    WEIR__PG_TAKES,   /* the server takes data */
+    WEIR__PG_GIVES,   /* the server gives data */
+} weir__pgphase;
+typedef struct weir__pgchunk weir__pgchunk;
 
 typedef struct weir__pgconn {
     weir__conn base;
@@ -145,6 +155,12 @@ typedef struct weir__pgconn {
     unsigned grouped;  /* requests since the last Sync */
     weir__tx ahead_tx; /* the session's state when all that was sent will have been run, if it succeeds */
     weir__pgargs args;
+    /* ---- outside of the pipeline: copy.c */
+    weir__pgop *simple; /* what runs there; NULL: nothing */
+    weir__pgphase phase;
+    weir__pgchunk *chunk; /* what has come of a COPY TO and was not taken; NULL: nothing */
+    bool doubt;           /* the server may have reported an error while it is to take data */
+    unsigned notices;     /* … so many notices it has sent */
     /* ---- the session */
     weir__lru statements; /* the prepared ones */
     weir__link doomed;    /* those that the server still has, and we do not want any more */
@@ -221,6 +237,7 @@ void weir__pg_fail_chain(weir__pgop *op);
 /* Asks for the types that the statement's description names and nobody knows. 1: it was sent, in a trip of
    its own; 0: all are known, or op->error tells; -1: the connection is unusable. */
 int weir__pg_send_question(weir__pgconn *c, weir__pgop *op);
+void weir__pg_push(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind);
 /* libpq has refused to take a message: gives the connection up. */
 void weir__pg_send_failed(weir__pgconn *c);
 
@@ -256,6 +273,28 @@ int weir__pg_refuse_count(const weir__shape *shape, const weir_statement *statem
 void weir__pg_query_ready(weir__pgconn *c, unsigned events);
 /* Takes in what has come. False: the server has ended the connection, or it is no longer in state READY. */
 bool weir__pg_receive(weir__pgconn *c);
+/* The oldest step has been answered. */
+void weir__pg_pop(weir__pgconn *c);
+
+/* ---- copy.c: scripts and COPY */
+/* Judges the text, before anything is sent: WEIR_OK, or op->error. */
+int weir__pg_simple_prepare(weir__pgconn *c, weir__pgop *op);
+/* Leaves the pipeline, in which nothing is on its way, and sends. -1: the connection is unusable. */
+int weir__pg_simple_start(weir__pgconn *c, weir__pgop *op);
+/* Takes what has come. */
+void weir__pg_simple_take(weir__pgconn *c);
+/* Nothing is to be read, until what was has been taken. */
+bool weir__pg_simple_holds(const weir__pgconn *c);
+/* All that was to be sent is. */
+void weir__pg_simple_flushed(weir__pgconn *c);
+void weir__pg_simple_cancel(weir__pgconn *c);
+void weir__pg_simple_tick(weir__pgconn *c);
+/* Nothing runs there any more. */
+void weir__pg_simple_forget(weir__pgconn *c);
+/* The driver's steps of a COPY. */
+void weir__pg_copy_put(weir__conn *conn, const void *data, size_t length);
+void weir__pg_copy_end(weir__conn *conn);
+weir_result *weir__pg_copy_take(weir__conn *conn);
 
 /* ---- prepared.c: a connection's statements */
 bool weir__pg_statements_init(weir__pgconn *c);

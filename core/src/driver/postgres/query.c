@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "driver/postgres/pg.h"
 
-static void pop(weir__pgconn *c) {
+void weir__pg_pop(weir__pgconn *c) {
     weir__pgstep *step = &c->steps[c->step_first];
     step->op->steps--;
     if (--step->left) return;
@@ -92,6 +92,7 @@ static bool take_success(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind
     case WEIR__STEP_DEALLOCATE:
     case WEIR__STEP_MODE:
     case WEIR__STEP_UNDO:
+    case WEIR__STEP_SIMPLE:
     case WEIR__STEP_POISON:
         break;
     }
@@ -209,7 +210,7 @@ static void lose_protocol(weir__pgconn *c, const char *what) {
 static void refuse_copy(weir__pgconn *c, weir__pgop *op) {
     weir_error why = WEIR_ERROR_INIT;
     if (op->error.code == WEIR_OK)
-        weir__fail(&op->error, WEIR_ENOTSUP, "the statement began a COPY, which is not supported");
+        weir__fail(&op->error, WEIR_ENOTSUP, "the statement began a COPY: run it with copy_in or copy_out");
     weir__fail(&why, WEIR_ELOST, "the connection was given up because a statement began a COPY");
     weir__pg_lose(c, &why);
 }
@@ -232,7 +233,7 @@ static void take_step(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, P
     } else if (!synced) {
         *kept = take_success(c, op, kind, result);
     }
-    pop(c);
+    weir__pg_pop(c);
     bool trip_over = synced || op->grouped;
     if (trip_over && !op->steps && (op->describing || op->tail_sent)) trip_end(c, op);
 }
@@ -252,11 +253,12 @@ static void take(weir__pgconn *c, PGresult *result) {
 
 static void take_all(weir__pgconn *c) {
     int nothing = 0; /* NULL ends a command's results; two of them in a row end all */
-    while (c->state == WEIR__PG_READY && c->step_count && nothing < 2 && !PQisBusy(c->pg)) {
+    while (c->state == WEIR__PG_READY && c->step_count && !c->simple && nothing < 2 && !PQisBusy(c->pg)) {
         PGresult *result = PQgetResult(c->pg);
         nothing = result ? 0 : nothing + 1;
         if (result) take(c, result);
     }
+    if (c->simple && c->state == WEIR__PG_READY) weir__pg_simple_take(c);
 }
 
 /* Reads what has come. False: the connection has ended, though something may have come before. */

@@ -47,7 +47,7 @@ bool weir__pg_reserve(weir__pgconn *c) {
     return true;
 }
 
-static void push(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind) {
+void weir__pg_push(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind) {
     op->steps++;
     if (c->step_count) {
         weir__pgstep *last = step_at(c, c->step_count - 1);
@@ -61,14 +61,14 @@ static void push(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind) {
 
 bool weir__pg_send(weir__pgconn *c, weir__pgop *op, const char *text, weir__pgstep_kind kind) {
     if (!PQsendQueryParams(c->pg, text, 0, NULL, NULL, NULL, NULL, 0)) return false;
-    push(c, op, kind);
+    weir__pg_push(c, op, kind);
     return true;
 }
 
 bool weir__pg_send_sync(weir__pgconn *c, weir__pgop *op) {
     int (*quietly)(PGconn *) = weir__pg_library()->send_pipeline_sync;
     if (!(quietly ? quietly(c->pg) : PQpipelineSync(c->pg))) return false;
-    push(c, op, WEIR__STEP_SYNC);
+    weir__pg_push(c, op, WEIR__STEP_SYNC);
     c->grouped = 0;
     return true;
 }
@@ -103,7 +103,7 @@ static int send_types(weir__pgconn *c, weir__pgop *op, weir__buffer *wanted, wei
         return 0;
     }
     if (!PQsendQueryParams(c->pg, WEIR__PGTYPES_QUERY, 2, NULL, values, NULL, NULL, 0)) return -1;
-    push(c, op, WEIR__STEP_TYPES);
+    weir__pg_push(c, op, WEIR__STEP_TYPES);
     op->describing = true;
     return weir__pg_send_sync(c, op) ? 1 : -1;
 }
@@ -195,7 +195,7 @@ static bool send_parse(weir__pgconn *c, weir__pgop *op) {
     if (unnamed(c, op)) {
         if (!statement->many) return true; /* Parse, Bind and Execute go together */
         if (!PQsendPrepare(c->pg, "", statement->sql, 0, NULL)) return false;
-        push(c, op, WEIR__STEP_PARSE);
+        weir__pg_push(c, op, WEIR__STEP_PARSE);
         return true;
     }
     if (!op->parses) return true;
@@ -203,11 +203,11 @@ static bool send_parse(weir__pgconn *c, weir__pgop *op) {
     if (!PQsendPrepare(c->pg, op->prepared->name, statement->sql, typed ? (int)op->shape->parameters : 0,
                        typed ? op->shape->types : NULL))
         return false;
-    push(c, op, WEIR__STEP_PARSE);
+    weir__pg_push(c, op, WEIR__STEP_PARSE);
     if (typed) return true;
     op->describing = true;
     if (!PQsendDescribePrepared(c->pg, op->prepared->name)) return false;
-    push(c, op, WEIR__STEP_DESCRIBE);
+    weir__pg_push(c, op, WEIR__STEP_DESCRIBE);
     return weir__pg_send_sync(c, op);
 }
 
@@ -234,7 +234,7 @@ static bool send_set(weir__pgconn *c, weir__pgop *op) {
                                    c->args.lengths, c->args.formats, binary);
     }
     if (!sent) return false;
-    push(c, op, WEIR__STEP_EXECUTE);
+    weir__pg_push(c, op, WEIR__STEP_EXECUTE);
     op->next_set++;
     op->encoded = false;
     return true;
@@ -289,14 +289,18 @@ static int prepare(weir__pgconn *c, weir__pgop *op) {
     if (op->shape->traits & WEIR__TRAIT_COPY)
         return weir__fail(
             &op->error, WEIR_ENOTSUP,
-            "COPY FROM STDIN and COPY TO STDOUT are not supported: use INSERT with many sets of "
-            "parameters, SELECT, or COPY with a file of the server");
+            "COPY FROM STDIN and COPY TO STDOUT are no statements of this kind: run them with copy_in "
+            "or copy_out");
     op->believed = op->shape->typed;
     code = op->shape->typed ? weir__pg_refuse_count(op->shape, statement, &op->error) : WEIR_OK;
     if (code != WEIR_OK) return code;
     /* Before a BEGIN is sent: a value that does not fit then leaves no transaction behind. */
     if ((unnamed(c, op) || op->shape->typed) && !encode(c, op)) return op->error.code;
     return WEIR_OK;
+}
+
+static int judge(weir__pgconn *c, weir__pgop *op) {
+    return op->request->mode ? weir__pg_simple_prepare(c, op) : prepare(c, op);
 }
 
 /* ---- trips */
@@ -316,7 +320,7 @@ static weir__tx tx_after(const weir__pgconn *c, const weir__request *request) {
 /* Whether it can be sent behind what is on its way: it need not know what comes of that. */
 static bool may_follow(const weir__pgconn *c, const weir__pgop *op) {
     const weir__request *request = op->request;
-    if (op->undo || missing_guard(c, request->timeout_ms) >= 0) return false;
+    if (op->undo || request->mode || missing_guard(c, request->timeout_ms) >= 0) return false;
     if (!request->chain) return !request->before_count;
     /* Were its BEGIN to fail, it would be done outside of it: it goes in the same breath, or later. */
     bool beginning = c->base.tx == WEIR__TX_NONE && c->ahead_tx == WEIR__TX_OPEN;
@@ -325,6 +329,7 @@ static bool may_follow(const weir__pgconn *c, const weir__pgop *op) {
 
 static bool joins_group(const weir__pgop *op) {
     const weir__request *request = op->request;
+    if (request->mode) return false;
     if (request->chain) return !request->statement || !request->statement->many;
     return request->readonly && !op->alone && !request->before_count && !request->command &&
            request->statement && !request->statement->many;
@@ -342,15 +347,23 @@ void weir__pg_fail_chain(weir__pgop *op) {
     if (op->error.code == WEIR_OK) weir__fail_chain(&op->error);
 }
 
+/* What goes ahead of a script or COPY is a trip of its own. */
+static int send_simple_head(weir__pgconn *c, weir__pgop *op) {
+    note_traits(c, op);
+    if (!op->steps) return 1;
+    op->describing = true;
+    return weir__pg_send_sync(c, op) ? 1 : -1;
+}
+
 /* The request's first messages. 1: sent; 0: it has ended by itself; -1: the connection is unusable. */
 static int send_head(weir__pgconn *c, weir__pgop *op) {
     const weir__request *request = op->request;
     if (!c->step_count) c->ahead_tx = c->base.tx;
     op->start_tx = c->ahead_tx;
-    bool idle = !request->before_count && !request->command;
+    bool idle = !request->before_count && !request->command && !request->mode;
     if (!weir__pg_reserve(c)) weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
     if (request->chain && c->broken) weir__pg_fail_chain(op);
-    if (op->error.code != WEIR_OK || (request->statement && prepare(c, op) != WEIR_OK) ||
+    if (op->error.code != WEIR_OK || (request->statement && judge(c, op) != WEIR_OK) ||
         (idle && !op->sets)) { /* an executemany of no sets */
         weir__pg_op_end(c, op);
         return 0;
@@ -364,6 +377,7 @@ static int send_head(weir__pgconn *c, weir__pgop *op) {
     if (!send_housekeeping(c, op)) return -1;
     for (unsigned i = 0; i < request->before_count; i++)
         if (!weir__pg_send(c, op, request->before[i], WEIR__STEP_BEFORE)) return -1;
+    if (request->mode) return send_simple_head(c, op);
     if (!send_parse(c, op)) return -1;
     note_traits(c, op);
     return 1;
@@ -401,7 +415,7 @@ static bool send_tail(weir__pgconn *c, weir__pgop *op, bool failed_here) {
     if (failed_here) {
         /* What was sent before is not to be kept: a message that fails makes the server undo it. */
         if (!PQsendQueryPrepared(c->pg, "weir_undo", 0, NULL, NULL, NULL, 0)) return false;
-        push(c, op, WEIR__STEP_POISON);
+        weir__pg_push(c, op, WEIR__STEP_POISON);
     } else if (command && op->error.code == WEIR_OK) {
         op->commit_sent = strncmp(command, "COMMIT", 6) == 0;
         if (wants_xid(c, op) && !weir__pg_send(c, op, weir__pg_xid_text(c), WEIR__STEP_XID)) return false;
@@ -418,6 +432,7 @@ static bool send_tail(weir__pgconn *c, weir__pgop *op, bool failed_here) {
 
 /* Sends of the request what there is to send. 1: all of it; 0: later; -1: the connection is unusable. */
 static int send_rest(weir__pgconn *c, weir__pgop *op) {
+    if (op->request->mode) return weir__pg_simple_start(c, op);
     bool failed_before = op->error.code != WEIR_OK;
     int all = send_sets(c, op);
     if (all <= 0) return all;
@@ -434,6 +449,7 @@ static int send_rest(weir__pgconn *c, weir__pgop *op) {
 
 /* Sends the requests of the line, as far as possible. False: the connection is unusable. */
 static bool send_line(weir__pgconn *c) {
+    if (c->simple) return true;
     while (c->next && !c->cancelling) {
         weir__pgop *op = c->next;
         if (!op->begun) {
@@ -446,6 +462,7 @@ static bool send_line(weir__pgconn *c) {
         int sent = send_rest(c, op);
         if (sent < 0) return false;
         if (!sent) break;
+        if (c->simple) return true;
     }
     if (c->cancelling && c->next && c->next->begun && !c->next->describing && !c->next->tail_sent)
         return send_rest(c, c->next) >= 0; /* an executemany ends here */
@@ -461,7 +478,8 @@ void weir__pg_pump(weir__pgconn *c) {
     int blocked = PQflush(c->pg);
     if (blocked < 0) {
         weir__pg_send_failed(c);
-    } else {
-        weir__pg_watch(c, WEIR__READ | (blocked ? WEIR__WRITE : 0));
+        return;
     }
+    if (!weir__pg_watch(c, weir__pg_simple_holds(c) ? 0 : WEIR__READ | (blocked ? WEIR__WRITE : 0))) return;
+    if (!blocked) weir__pg_simple_flushed(c);
 }

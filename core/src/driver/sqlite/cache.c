@@ -92,6 +92,22 @@ static int prepare(weir__sqlite_conn *conn, weir__sqlite_statement *statement, c
     return weir__sqlite_describe(conn, statement, error);
 }
 
+int weir__sqlite_next(weir__sqlite_conn *conn, const char *sql, size_t length, weir__sqlite_statement **out,
+                      const char **tail, weir_error *error) {
+    weir__sqlite_statement *statement = weir__calloc(1, sizeof *statement + 1);
+    if (!statement) return weir__fail(error, WEIR_ENOMEM, "out of memory");
+    weir__list_init(&statement->recent);
+    statement->length = length;
+    int code = prepare(conn, statement, sql, tail, error);
+    if (code != WEIR_OK) {
+        free_statement(statement);
+        return code;
+    }
+    statement->users = 1;
+    *out = statement;
+    return WEIR_OK;
+}
+
 int weir__sqlite_get(weir__sqlite_conn *conn, const char *sql, size_t length, uint64_t hash,
                      weir__sqlite_statement **out, const char **tail, weir_error *error) {
     weir__sqlite_statement *statement = weir__sqlite_find(&conn->cache, hash, sql, length);

@@ -178,7 +178,7 @@ static bool copy_texts(weir__sqlite_job *job, const weir__request *request) {
 /* The worker waits for a job, and has left everything as the host's lock and the next hand-over order it. */
 static bool run_at_once(weir__sqlite_conn *conn) {
     weir__sqlite_job *job = &conn->job;
-    if (!job->statement || job->texts) return false;
+    if (!job->statement || job->script || job->texts) return false;
     clear_outcome(conn);
     if (!weir__sqlite_run_at_once(conn, job)) return false;
     weir_statement_unref(job->statement);
@@ -204,6 +204,7 @@ static void execute(weir__conn *base, weir__request *request) {
     conn->used = true;
     job->task = WEIR__SQLITE_EXECUTE;
     job->statement = request->statement ? weir_statement_ref(request->statement) : NULL;
+    job->script = request->mode == WEIR__SCRIPT;
     job->before_count = request->before_count;
     job->command = request->command != NULL;
     if (!run_at_once(conn))
@@ -283,6 +284,7 @@ static void free_(weir__conn *base) {
 
 const weir__driver weir__sqlite_driver = {
     .name = "sqlite",
+    .scripts = true,
     .env_open = weir__sqlite_env_open,
     .env_close = weir__sqlite_env_close,
     .create = create,

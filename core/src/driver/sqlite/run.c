@@ -234,6 +234,41 @@ static int run_statement(weir__sqlite_conn *conn, const weir_statement *statemen
     return code;
 }
 
+static int characters(const char *text, const char *end) {
+    int count = 0;
+    for (; text < end; text++) count += ((unsigned char)*text & 0xc0) != 0x80;
+    return count;
+}
+
+/* Each statement of the text, until one fails; their rows are dropped, and the result is the last one's. */
+static int run_script(weir__sqlite_conn *conn, const weir_statement *script, weir_result **out,
+                      weir_error *error) {
+    const char *end = script->sql + script->sql_length, *at = weir__sqlite_skip(script->sql, true),
+               *tail = at;
+    weir_result *result = weir__sqlite_result_new();
+    int code = result ? WEIR_OK : weir__fail(error, WEIR_ENOMEM, "out of memory");
+    while (code == WEIR_OK && *tail) {
+        weir__sqlite_statement *prepared;
+        int64_t affected;
+        at = tail;
+        code = weir__sqlite_interrupted(conn)
+                   ? weir__sqlite_report(error, "57014", "interrupted")
+                   : weir__sqlite_next(conn, at, (size_t)(end - at), &prepared, &tail, error);
+        if (code != WEIR_OK) break;
+        code = run_once(conn, prepared, NULL, 0, NULL, &affected, error);
+        if (code == WEIR_OK) weir__sqlite_result_finish(result, &prepared->shape, affected);
+        weir__sqlite_put(prepared);
+    }
+    if (code == WEIR_OK) {
+        *out = result;
+        return code;
+    }
+    weir_result_free(result);
+    if (code == WEIR_ESERVER || error->position) /* that of the statement, where nothing closer is known */
+        error->position = characters(script->sql, at) + (error->position ? error->position : 1);
+    return code;
+}
+
 /* Our own switch could not be turned back. */
 static bool is_stuck(weir__sqlite_conn *conn) {
     return conn->query_only && !in_transaction(conn) && !conn->aborted;
@@ -254,7 +289,8 @@ void weir__sqlite_run(weir__sqlite_conn *conn, weir__sqlite_job *job) {
         job->begun += job->code == WEIR_OK;
     }
     if (job->code == WEIR_OK && job->statement)
-        job->code = run_statement(conn, job->statement, &job->result, &job->error);
+        job->code =
+            (job->script ? run_script : run_statement)(conn, job->statement, &job->result, &job->error);
     if (job->code == WEIR_OK && job->command) {
         job->code = run_command(conn, text, &job->error);
         job->rolled_back = job->code == WEIR_EROLLEDBACK;

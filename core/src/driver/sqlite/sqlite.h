@@ -114,6 +114,9 @@ void weir__sqlite_cache_free(weir__sqlite_cache *cache);
  */
 int weir__sqlite_get(weir__sqlite_conn *conn, const char *sql, size_t length, uint64_t hash,
                      weir__sqlite_statement **out, const char **tail, weir_error *error);
+/* Likewise, for the statements of a script: without looking into the cache, or keeping it there. */
+int weir__sqlite_next(weir__sqlite_conn *conn, const char *sql, size_t length, weir__sqlite_statement **out,
+                      const char **tail, weir_error *error);
 /* The one that is cached; NULL: none is. */
 weir__sqlite_statement *weir__sqlite_find(weir__sqlite_cache *cache, uint64_t hash, const char *sql,
                                           size_t length);
@@ -172,6 +175,7 @@ typedef enum weir__sqlite_task {
 typedef struct weir__sqlite_job {
     weir__sqlite_task task;
     weir_statement *statement; /* counted, or NULL */
+    bool script;               /* … and its text holds any number of them */
     char *texts;               /* the commands, each with its NUL: those before, then the last one; or NULL */
     unsigned before_count;
     bool command;

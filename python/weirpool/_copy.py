@@ -1,0 +1,339 @@
+"""COPY from and to what Python has: bytes, files, iterables. The steps themselves are the core's."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import io
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeAlias, Union
+
+
+class SupportsRead(Protocol):
+    """An open file; read() may have to be awaited in an asynchronous pool."""
+
+    def read(self, size: int, /) -> Any: ...
+
+
+class SupportsWrite(Protocol):
+    """An open file; write() may have to be awaited in an asynchronous pool."""
+
+    def write(self, data: bytes, /) -> Any: ...
+
+
+CopyData: TypeAlias = Union[bytes, bytearray, memoryview, str]
+CopySource: TypeAlias = Union[CopyData, "os.PathLike[str]", SupportsRead, Iterable[CopyData]]
+CopyTarget: TypeAlias = Union[str, "os.PathLike[str]", SupportsWrite]
+
+BLOCK = 65536
+
+
+def _bytes(piece: Any) -> memoryview:
+    if isinstance(piece, str):
+        return memoryview(piece.encode())
+    try:
+        return memoryview(piece).cast("B")
+    except TypeError:
+        raise TypeError(f"a source of COPY gives bytes, not {type(piece).__name__}") from None
+
+
+def _slices(piece: Any) -> Iterator[memoryview]:
+    view = _bytes(piece)
+    for at in range(0, len(view), BLOCK):
+        yield view[at : at + BLOCK]
+
+
+class _Gather:
+    """Makes blocks worth sending out of small pieces."""
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+
+    def add(self, piece: Any) -> Iterator[Any]:
+        view = _bytes(piece)
+        if len(self.held) + len(view) < BLOCK:
+            self.held += view
+            return
+        yield from self.rest()
+        yield from _slices(view)
+
+    def rest(self) -> Iterator[Any]:
+        held, self.held = self.held, bytearray()
+        if held:
+            yield held
+
+
+def _gathered(pieces: Iterable[Any]) -> Iterator[Any]:
+    gather = _Gather()
+    for piece in pieces:
+        yield from gather.add(piece)
+    yield from gather.rest()
+
+
+async def _gathered_async(pieces: Any) -> AsyncIterator[Any]:
+    gather = _Gather()
+    async for piece in pieces:
+        for block in gather.add(piece):
+            yield block
+    for block in gather.rest():
+        yield block
+
+
+def _blocks_of_file(file: Any) -> Iterator[Any]:
+    while block := file.read(BLOCK):
+        yield block
+
+
+async def _blocks_of_file_async(file: Any) -> AsyncIterator[Any]:
+    """The file is read in the loop's executor, unless reading it is to be awaited."""
+    loop = asyncio.get_running_loop()
+    awaited = inspect.iscoroutinefunction(file.read)
+    while block := await (file.read(BLOCK) if awaited else loop.run_in_executor(None, file.read, BLOCK)):
+        yield block
+
+
+def _is_text(source: Any) -> bool:
+    return isinstance(source, (str, bytes, bytearray, memoryview))
+
+
+def _is_file(source: Any) -> bool:
+    return callable(getattr(source, "read", None))
+
+
+def _refuse(source: Any) -> TypeError:
+    wanted = "bytes, a str, a path, an open file, or an iterable of bytes"
+    return TypeError(f"copy_in() takes {wanted}, not {type(source).__name__}")
+
+
+def _check(source: Any, awaited: bool) -> None:
+    known = _is_text(source) or isinstance(source, os.PathLike) or _is_file(source)
+    if not (known or hasattr(source, "__iter__") or (awaited and hasattr(source, "__aiter__"))):
+        raise _refuse(source)
+
+
+def _blocks(source: Any) -> Iterator[Any]:
+    if _is_text(source):
+        return _slices(source)
+    return _blocks_of_file(source) if _is_file(source) else _gathered(source)
+
+
+def given(timeout: Any) -> dict[str, Any]:
+    return {} if timeout is ... else {"timeout": timeout}
+
+
+def borrower(pool: Any, timeout: Any) -> Callable[[], Any]:
+    """How a pool lends a connection for a COPY."""
+    return lambda: pool.connection(**({} if timeout is ... else {"checkout_timeout": timeout}))
+
+
+# ---- in
+
+
+async def _put_all(connection: Any, source: Any) -> None:
+    if hasattr(source, "__aiter__") or (_is_file(source) and not isinstance(source, io.BytesIO)):
+        files = _blocks_of_file_async(source) if _is_file(source) else _gathered_async(source)
+        async for block in files:
+            for piece in _slices(block):
+                await connection._copy_put(piece)
+        return
+    for number, block in enumerate(_blocks(source), 1):
+        await connection._copy_put(block)
+        if number % 16 == 0:
+            await asyncio.sleep(0)  # a server that keeps up would give the loop no turn
+
+
+async def copy_in(connection: Any, sql: str, source: Any, /, *, timeout: Any = ...) -> int:
+    _check(source, True)
+    if isinstance(source, os.PathLike):
+        file = await asyncio.get_running_loop().run_in_executor(None, open, source, "rb")
+        with file:
+            return await copy_in(connection, sql, file, timeout=timeout)
+    await connection._copy_in(sql, **given(timeout))
+    try:
+        await _put_all(connection, source)
+        rows: int = await connection._copy_end()
+    except BaseException:
+        connection._copy_abort()
+        raise
+    return rows
+
+
+def copy_in_sync(connection: Any, sql: str, source: Any, /, *, timeout: Any = ...) -> int:
+    _check(source, False)
+    if isinstance(source, os.PathLike):
+        with open(source, "rb") as file:
+            return copy_in_sync(connection, sql, file, timeout=timeout)
+    connection._copy_in(sql, **given(timeout))
+    try:
+        for block in _blocks(source):
+            for piece in _slices(block):
+                connection._copy_put(piece)
+        rows: int = connection._copy_end()
+    except BaseException:
+        connection._copy_abort()
+        raise
+    return rows
+
+
+# ---- out
+
+
+class _Copy:
+    """A COPY to the client that has begun, or is about to. `borrow` gives the connection, which goes back at the end."""
+
+    __slots__ = ("__weakref__", "_begun", "_borrow", "_connection", "_keywords", "_over", "_sql", "rows")
+
+    def __init__(self, connection: Any, sql: str, timeout: Any, borrow: Callable[[], Any] | None) -> None:
+        self._connection = connection
+        self._borrow = borrow
+        self._sql = sql
+        self._keywords = given(timeout)
+        self._begun = self._over = False
+        self.rows: int | None = None
+
+    def _took(self, chunk: bytes | int) -> bytes | None:
+        """The chunk; None: that was the end."""
+        if isinstance(chunk, bytes):
+            return chunk
+        self.rows = chunk
+        self._finish()
+        return None
+
+    def _finish(self) -> None:
+        self._over = True
+        if self._borrow and self._connection:
+            self._connection.release()
+
+    def close(self) -> None:
+        """Ends the COPY, at once and without waiting. A second time does nothing."""
+        if self._over:
+            return
+        if self._begun:
+            self._connection._copy_abort()
+        self._finish()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class CopyOut(_Copy):
+    """The chunks of a COPY TO STDOUT, in an asynchronous pool. Nothing is sent before the first is asked for."""
+
+    __slots__ = ()
+
+    def __aiter__(self) -> CopyOut:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._over:
+            raise StopAsyncIteration
+        try:
+            if not self._begun:
+                await self._begin()
+            chunk = self._took(await self._connection._copy_take())
+        except BaseException:
+            self.close()
+            raise
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
+
+    async def _begin(self) -> None:
+        if self._borrow:
+            self._connection = await self._borrow()
+        self._begun = True
+        await self._connection._copy_out(self._sql, **self._keywords)
+
+
+class SyncCopyOut(_Copy):
+    """The chunks of a COPY TO STDOUT, in a blocking pool. Nothing is sent before the first is asked for."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> SyncCopyOut:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._over:
+            raise StopIteration
+        try:
+            if not self._begun:
+                self._begin()
+            chunk = self._took(self._connection._copy_take())
+        except BaseException:
+            self.close()
+            raise
+        if chunk is None:
+            raise StopIteration
+        return chunk
+
+    def _begin(self) -> None:
+        if self._borrow:
+            self._connection = self._borrow().__enter__()
+        self._begun = True
+        self._connection._copy_out(self._sql, **self._keywords)
+
+
+def _check_target(to: Any) -> None:
+    if not isinstance(to, (str, os.PathLike)) and not callable(getattr(to, "write", None)):
+        raise TypeError(f"copy_out(to=…) takes a path or an open file, not {type(to).__name__}")
+
+
+async def _write(chunks: CopyOut, to: Any) -> int:
+    in_executor = asyncio.get_running_loop().run_in_executor
+    if isinstance(to, (str, os.PathLike)):
+        file = await in_executor(None, open, to, "wb")
+        try:
+            return await _write(chunks, file)
+        finally:
+            await in_executor(None, file.close)
+    awaited = inspect.iscoroutinefunction(to.write)
+    try:
+        async for chunk in chunks:
+            await (to.write(chunk) if awaited else in_executor(None, to.write, chunk))
+    finally:
+        chunks.close()
+    return chunks.rows or 0
+
+
+def _write_sync(chunks: SyncCopyOut, to: Any) -> int:
+    if isinstance(to, (str, os.PathLike)):
+        with open(to, "wb") as file:
+            return _write_sync(chunks, file)
+    try:
+        for chunk in chunks:
+            to.write(chunk)
+    finally:
+        chunks.close()
+    return chunks.rows or 0
+
+
+def copy_out(
+    connection: Any,
+    sql: str,
+    /,
+    to: Any = None,
+    *,
+    timeout: Any = ...,
+    borrow: Callable[[], Any] | None = None,
+) -> Any:
+    if to is None:
+        return CopyOut(connection, sql, timeout, borrow)
+    _check_target(to)
+    return _write(CopyOut(connection, sql, timeout, borrow), to)
+
+
+def copy_out_sync(
+    connection: Any,
+    sql: str,
+    /,
+    to: Any = None,
+    *,
+    timeout: Any = ...,
+    borrow: Callable[[], Any] | None = None,
+) -> Any:
+    if to is None:
+        return SyncCopyOut(connection, sql, timeout, borrow)
+    _check_target(to)
+    return _write_sync(SyncCopyOut(connection, sql, timeout, borrow), to)
