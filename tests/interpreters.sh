@@ -1,8 +1,12 @@
 #!/bin/sh
 # The package as users get it: pip builds and installs it into a fresh environment for each CPython from 3.10 on that
-# this machine has, and the Python tests run against that, two interpreters at a time.
+# this machine has, and the Python tests run against that, on all of them at the same time: they wait more than they
+# work. Where the whole suite has run from the build's own tree already, on the same version, what an installation can
+# break is enough.
 set -eu
 cd "$(dirname "$0")/.."
+
+ours=$(build/venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 install() { # executable, version
   printf '\n== CPython %s: pip install .\n' "$2"
@@ -12,31 +16,28 @@ install() { # executable, version
 }
 
 check() { # version; away from the source tree, so that it is the installed package that is tested
-  environment=$PWD/build/venv-$1 tests=$PWD/tests/python log=$PWD/build/venv-$1.log
-  (cd / && "$environment/bin/python" -m pytest -q -p no:cacheprovider --basetemp="$environment/tmp" "$tests") >"$log" 2>&1
+  environment=$PWD/build/venv-$1 tests=$PWD/tests/python
+  [ "$1" != "$ours" ] || tests="$tests/test_api.py $tests/test_stubs.py"
+  # shellcheck disable=SC2086
+  (cd / && "$environment/bin/python" -m pytest -q -p no:cacheprovider --basetemp="$environment/tmp" $tests) \
+    >"build/venv-$1.log" 2>&1
 }
 
-found='' running='' failed=''
-finish() {
-  for version in $running; do
-    eval "wait \$pid_$(echo "$version" | tr . _)" || failed="$failed $version"
-    printf '\n== CPython %s: the tests\n' "$version"
-    cat "build/venv-$version.log"
-  done
-  running=''
-}
+found='' failed=''
 for executable in $(.ci/interpreters.sh); do
   version=$("$executable" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   found="$found $version"
   install "$executable" "$version"
 done
+[ -n "$found" ] || { echo "interpreters.sh: no CPython 3.10 or newer with headers" >&2; exit 1; }
 for version in $found; do
   check "$version" &
   eval "pid_$(echo "$version" | tr . _)=$!"
-  running="$running $version"
-  case $running in *' '*' '*) finish ;; esac
 done
-finish
-[ -n "$found" ] || { echo "interpreters.sh: no CPython 3.10 or newer with headers" >&2; exit 1; }
+for version in $found; do
+  eval "wait \$pid_$(echo "$version" | tr . _)" || failed="$failed $version"
+  printf '\n== CPython %s: the tests\n' "$version"
+  cat "build/venv-$version.log"
+done
 [ -z "$failed" ] || { echo "interpreters.sh: failed on CPython$failed" >&2; exit 1; }
 printf '\n== tested on CPython%s\n' "$found"
