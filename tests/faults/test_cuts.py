@@ -92,6 +92,61 @@ def test_packets_vanish_at_every_byte(through, observer, side):
         LOOPS["asyncio"](sweep, through, observer, side, "vanish", options, 32, 24, 0.4)
 
 
+# ---- COPY
+
+MANY = 2000
+
+
+async def copies(pool, claims, key):
+    """A COPY each way; what comes out is whole, or the caller is told that it is not."""
+    rows = b"".join(b"%d\n" % n for n in range(key * MANY, key * MANY + MANY))
+    await write(claims, key * MANY, pool.copy_in("copy t from stdin", rows))
+    series = pool.copy_out("copy (select generate_series(1, 2000)) to stdout")
+    try:
+        out = b"".join([chunk async for chunk in series])
+    except weirpool.Error as error:
+        assert claim(error) == ABSENT, repr(error)  # a read is always retryable
+    else:
+        assert out == b"".join(b"%d\n" % n for n in range(1, 2001))
+
+
+@pytest.mark.parametrize("side", [SERVER, CLIENT])
+def test_within_a_copy(through, observer, side):
+    options = {"min_size": 1, "max_size": 1, "retry_min": 0.001, "retry_max": 0.01}
+    claims = Claims()
+
+    async def length():
+        proxy = through.proxy()
+        async with weirpool.create_pool(through.url(proxy), **options) as pool:
+            await pool.execute("create table t (a bigint)")
+            await quiet(pool)
+        async with weirpool.create_pool(through.url(proxy), **options) as pool:
+            await copies(pool, claims, 0)
+        return proxy.conversations[-1].passed[side]
+
+    async def attempt(k):
+        proxy = through.proxy()
+        proxy.faults.append(Fault(cut=(side, k), how="rst" if k % 2 else "fin"))
+        async with weirpool.create_pool(through.url(proxy), **options) as pool:
+            await copies(pool, claims, k + 1)
+            await echo(pool)
+            await quiet(pool)
+            assert pool.snapshot()["idle"] == pool.snapshot()["size"] <= 1
+
+    async def main():
+        await all_of(attempt, range(0, await length(), 31 if LONG else 397))
+        await observer.nobody()
+        agree(observer, claims)
+        rows = observer.keys()
+        for key, said in claims.items():  # all of a COPY or nothing
+            there = len(rows.intersection(range(key, key + MANY)))
+            assert there in (0, MANY) and (there == MANY or said != THERE)
+        assert {ABSENT, THERE} <= set(claims.values())
+
+    with no_warnings():
+        LOOPS["asyncio"](main)
+
+
 # ---- many callers on one connection
 
 CROWD = 10
