@@ -9,6 +9,7 @@
 #define WEIR_POOL_POOL_H
 
 #include <weirpool/session.h>
+#include <weirpool/stream.h>
 
 #include "base/lru.h"
 #include "base/rng.h"
@@ -55,6 +56,7 @@ enum {
 typedef struct weir__slot weir__slot;
 typedef struct weir__task weir__task;
 typedef struct weir__profile weir__profile;
+typedef struct weir__stream weir__stream;
 
 /* A request on its way, and whose it is. It stays in its place until the driver is done with it. */
 typedef struct weir__flight {
@@ -66,6 +68,8 @@ typedef struct weir__flight {
     weir__profile *profile; /* counted; of a statement that shares its connection, else NULL */
     int64_t expected;       /* ns that the statement is believed to take, as it stands in the slot's load */
     /* ---- of a session's */
+    weir__stream *stream; /* whose answer it is, when it is no task's */
+    char close[48];       /* a stream's command */
     const char *before[WEIR__DEPTH_MAX + 2];
     signed char levels[WEIR__DEPTH_MAX + 2]; /* what `sent` is when so many of them have been run */
     unsigned owed;                           /* the first so many of `before` end what is dead */
@@ -120,14 +124,16 @@ struct weir__slot {
         last_loan; /* 0: none. last_loan is the last that has ended not by its holder, but for ended_code */
     int ended_code;
     int64_t lent_at;
-    bool in_use;       /* since lent_at, by a session or a statement of the pool's callers */
-    weir__reset reset; /* what its holder has asked for, until it is done */
-    bool transaction;  /* a session: begins by itself */
-    const char *begin; /* the driver's text for it, or for the outermost transaction of a plain connection */
-    int depth;         /* transactions and savepoints that the holder has open */
-    int sent;          /* those that the server has open for him, as of its last answer: see request.c */
-    int dead;          /* … and from here on they have ended for him; WEIR__NONE_DEAD: none */
-    bool broken_off;   /* the transaction was ended by a statement of the holder's own */
+    bool in_use;        /* since lent_at, by a session or a statement of the pool's callers */
+    weir__reset reset;  /* what its holder has asked for, until it is done */
+    bool transaction;   /* a session: begins by itself */
+    const char *begin;  /* the driver's text for it, or for the outermost transaction of a plain connection */
+    int depth;          /* transactions and savepoints that the holder has open */
+    int sent;           /* those that the server has open for him, as of its last answer: see request.c */
+    int dead;           /* … and from here on they have ended for him; WEIR__NONE_DEAD: none */
+    bool broken_off;    /* the transaction was ended by a statement of the holder's own */
+    weir__link streams; /* the holder's */
+    const weir__stream *outside; /* the one that runs in a transaction of its own; NULL: none */
     weir__timer session_timer;
     uint64_t owner; /* who holds it, by a number of his own; 0 unknown */
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
@@ -230,7 +236,7 @@ struct weir_pool {
     weir__share share;
 
     unsigned generation;
-    uint64_t loans;
+    uint64_t loans, streams; /* so many there were */
 
     /* connecting */
     int failures;      /* attempts that failed in a row */
@@ -356,6 +362,9 @@ void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent);
 static inline bool weir__task_commits(const weir__task *task) { return task->depth == 1 && task->commit; }
 /* Gives a request, built from the task, to the driver. */
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now);
+/* A statement has been answered after so many ns: counts it; one that the server's own guard ended becomes
+   what it is, a time-out. */
+void weir__query_answered(weir_pool *pool, weir__request *request, int64_t run_ms, int64_t ran);
 /* The request has ended: answers the task; the flight is gone then. */
 void weir__flight_answer(weir__flight *flight, int64_t now);
 /* The task's deadline. */
@@ -423,6 +432,24 @@ void weir__session_limit(weir__slot *slot, int64_t timeout_ms);
 void weir__session_expired(weir__timer *timer);
 /* The driver's text for a beginning. WEIR_EINVAL names an isolation that there is not. */
 int weir__begin_text(weir_pool *pool, const weir_transaction *begin, const char **out, weir_error *error);
+
+/* ---- stream.c ---- */
+int weir__stream_open(weir__slot *slot, weir_statement *statement, size_t rows, const weir_run *run,
+                      uint64_t *number, weir_error *error);
+int weir__stream_next(weir__slot *slot, uint64_t number, void *token, weir_result **out, weir_op *op,
+                      weir_error *error);
+int weir__stream_close(weir__slot *slot, uint64_t number);
+/* Nothing flies any more on a lent connection: runs what waits for that, the session's next and its streams'.
+ */
+void weir__slot_resume(weir__slot *slot, int64_t now);
+/* A stream's request has ended; its flight is freed next. */
+void weir__stream_answer(weir__flight *flight, int64_t now);
+/* The holder's transaction of that depth ends: streams go with it, or, when a savepoint is released, stay. */
+void weir__streams_leave(weir__slot *slot, int depth, bool commit);
+/* A statement of the holder's has ended a transaction, or gone back to a savepoint. */
+void weir__streams_broken(weir__slot *slot, const weir__request *request);
+/* The loan is over. */
+void weir__streams_end(weir__slot *slot, int code);
 
 /* ---- savepoint.c ---- */
 /* SAVEPOINT …, RELEASE SAVEPOINT …, ROLLBACK TO SAVEPOINT … for a depth of 2 to WEIR__DEPTH_MAX. Static. */

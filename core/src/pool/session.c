@@ -46,9 +46,15 @@ int weir__session_find(weir_session session, weir__slot **out, weir_error *error
 }
 
 /* Another operation is running, or about to. A request that only drains is not in the way. */
-static bool is_busy(const weir__slot *slot) { return slot->live || slot->next; }
+static bool is_busy(const weir__slot *slot) { return slot->live || slot->next || slot->outside; }
 
 static int busy(const weir__slot *slot, weir_error *error) {
+    if (slot->outside)
+        return weir__fail(
+            error, WEIR_EBUSY,
+            "a stream outside of a transaction is open on this connection of pool %s: end or close it "
+            "first, or begin a transaction around both",
+            weir_pool_name(slot->pool));
     return weir__fail(
         error, WEIR_EBUSY,
         "another operation is running on this session of pool %s: await it first, or use a session each",
@@ -123,12 +129,14 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
                           "the transaction of depth %d cannot end: the innermost one has %d", depth,
                           slot->depth);
     if (!slot->flying && weir__levels_alive(slot) < depth) { /* what drains may begin it yet */
+        weir__streams_leave(slot, depth, commit);
         slot->depth--;
         return weir__nothing_to_end(slot, commit, error);
     }
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__task_new(pool, WEIR_DONE_END, token, now);
     if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    weir__streams_leave(slot, depth, commit);
     slot->depth--;
     task->run_ms = pool->config->options.command_timeout_ms;
     task->depth = depth;

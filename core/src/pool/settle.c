@@ -22,11 +22,7 @@ static void requests_done(weir__slot *slot, weir__slot_state state, bool failed_
         break;
     case WEIR__LENT:
     case WEIR__PREPARING:
-        if (slot->next) {
-            weir__task *next = slot->next;
-            slot->next = NULL;
-            weir__slot_run(slot, next, now);
-        }
+        weir__slot_resume(slot, now);
         break;
     default:
         break; /* it was closed meanwhile */
