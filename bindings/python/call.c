@@ -25,6 +25,8 @@ const char *weir__py_kind_name(weir__py_kind kind) {
         return "close";
     case WEIR__PY_SLEEP:
         return "_sleep";
+    case WEIR__PY_NEXT:
+        return "stream";
     }
     return "?";
 }
@@ -68,6 +70,8 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
         return weir_pool_close(engine->pool, call->timeout_ms, token, op, error);
     case WEIR__PY_SLEEP:
         return weir_reactor_sleep(engine->reactor, call->timeout_ms, token, op, error);
+    case WEIR__PY_NEXT:
+        return weir_stream_next(call->stream, token, &out->result, op, error);
     }
     return WEIR_EINTERNAL;
 }
@@ -145,6 +149,10 @@ PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {
     }
     case WEIR__PY_OPEN:
         answer = Py_NewRef((PyObject *)call->pool);
+        break;
+    case WEIR__PY_NEXT:
+        answer = completion->result ? weir__py_records(completion->result, &call->pool->codecs)
+                                    : Py_NewRef(Py_None);
         break;
     case WEIR__PY_COMMIT:
     case WEIR__PY_ROLLBACK:
