@@ -41,6 +41,8 @@ const char *weir__py_kind_name(weir__py_kind kind) {
         return "_copy_out";
     case WEIR__PY_COPY_TAKE:
         return "_copy_take";
+    case WEIR__PY_NEXT:
+        return "stream";
     }
     return "?";
 }
@@ -104,6 +106,8 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
         return weir_session_copy_out(session, call->statement, &run, token, op, error);
     case WEIR__PY_COPY_TAKE:
         return weir_session_copy_take(session, token, op, error);
+    case WEIR__PY_NEXT:
+        return weir_stream_next(call->stream, token, &out->result, op, error);
     }
     return WEIR_EINTERNAL;
 }
@@ -219,6 +223,10 @@ PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {
     }
     case WEIR__PY_OPEN:
         answer = Py_NewRef((PyObject *)call->pool);
+        break;
+    case WEIR__PY_NEXT:
+        answer = completion->result ? weir__py_records(completion->result, &call->pool->codecs)
+                                    : Py_NewRef(Py_None);
         break;
     case WEIR__PY_COMMIT:
     case WEIR__PY_ROLLBACK:

@@ -262,8 +262,7 @@ static PySendResult operation_send(PyObject *self, PyObject *argument, PyObject 
     return PYGEN_ERROR;
 }
 
-/* A result as an iterator gives it: the value of StopIteration. */
-static PyObject *stop_iteration(PyObject *value) {
+PyObject *weir__py_stop_iteration(PyObject *value) {
     PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value); /* by call: value may be a tuple */
     Py_DECREF(value);
     if (stop) PyErr_SetObject(PyExc_StopIteration, stop);
@@ -274,15 +273,14 @@ static PyObject *stop_iteration(PyObject *value) {
 static PyObject *operation_send_method(PyObject *self, PyObject *argument) {
     PyObject *value;
     PySendResult result = operation_send(self, argument, &value);
-    return result == PYGEN_RETURN ? stop_iteration(value) : value;
+    return result == PYGEN_RETURN ? weir__py_stop_iteration(value) : value;
 }
 
 static PyObject *operation_next(PyObject *self) { return operation_send_method(self, Py_None); }
 
 /* ---- throw, close ---- */
 
-/* Sets the exception that throw() was given. */
-static void set_thrown(PyObject *type, PyObject *value, PyObject *traceback) {
+void weir__py_set_thrown(PyObject *type, PyObject *value, PyObject *traceback) {
     if (PyExceptionInstance_Check(type)) {
         PyErr_SetObject((PyObject *)Py_TYPE(type), type);
         return;
@@ -307,7 +305,7 @@ static PyObject *throw_into_setup(OperationObject *operation, PyObject *argument
         result = PYGEN_RETURN;
     }
     result = after_setup(operation, result, &out);
-    if (result == PYGEN_RETURN) return stop_iteration(out);
+    if (result == PYGEN_RETURN) return weir__py_stop_iteration(out);
     return result == PYGEN_NEXT ? out : NULL;
 }
 
@@ -317,7 +315,7 @@ static PyObject *operation_throw(PyObject *self, PyObject *arguments) {
     if (!PyArg_ParseTuple(arguments, "O|OO:throw", &type, &value, &traceback)) return NULL;
     if (operation->state == WEIR__PY_SETUP) return throw_into_setup(operation, arguments);
     weir__py_abandon(operation); /* a finished one: as a coroutine, it raises what it is given */
-    set_thrown(type, value, traceback);
+    weir__py_set_thrown(type, value, traceback);
     return NULL;
 }
 

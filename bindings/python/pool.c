@@ -158,6 +158,11 @@ static PyObject *pool_connection(PyObject *self, PyObject *const *arguments, Py_
     return weir__py_checkout((PoolObject *)self, false, arguments, count, kwnames);
 }
 
+static PyObject *pool_stream(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
+                             PyObject *kwnames) {
+    return weir__py_stream((PoolObject *)self, NULL, arguments, count, kwnames);
+}
+
 /* The pause between two attempts of run(). */
 static PyObject *pool_sleep(PyObject *self, PyObject *seconds) {
     weir__py_call call = {.kind = WEIR__PY_SLEEP};
@@ -321,6 +326,9 @@ static void pool_dealloc(PyObject *self) {
     "see "                                                                                                   \
     "the same now(), and their\nlocks last until the last of them is done. PostgreSQL, with the option "     \
     "pipeline."
+#define BORROWS                                                                                              \
+    "Each loop borrows a connection, and gives it back when it ends or is left. It is a transaction of its " \
+    "own, which\ncommits at the end of the rows, and is rolled back when the loop is left before.\n\n"
 #define COMMON                                                                                               \
     {"execute", FAST(pool_execute), FAST_FLAGS, WEIR__PY_DOC_EXECUTE(", readonly=False", READS)},            \
         {"executemany", FAST(pool_executemany), FAST_FLAGS, WEIR__PY_DOC_EXECUTEMANY},                       \
@@ -355,6 +363,7 @@ static void pool_dealloc(PyObject *self) {
          "timeout: seconds over waiting and running; None is without limit, omitted is the pool's options. " \
          "OutcomeUnknown\n"                                                                                  \
          "when COMMIT was sent and there was no answer, in time or at all."},                                \
+        {"stream", FAST(pool_stream), FAST_FLAGS, WEIR__PY_DOC_STREAM("for", BORROWS)},                      \
         {"_sleep", pool_sleep, METH_O, NULL},                                                                \
         {"connection", FAST(pool_connection), FAST_FLAGS,                                                    \
          "connection($self, /, *, checkout_timeout=..., reset=None)\n--\n\n"                                 \

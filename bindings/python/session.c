@@ -51,6 +51,12 @@ static PyObject *session_transaction(PyObject *self, PyObject *const *arguments,
     return weir__py_transaction((SessionObject *)self, arguments, count, kwnames);
 }
 
+static PyObject *session_stream(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
+                                PyObject *kwnames) {
+    SessionObject *session = (SessionObject *)self;
+    return weir__py_stream(session->pool, session, arguments, count, kwnames);
+}
+
 static int inspect(SessionObject *session, weir_session_info *info, weir_error *error) {
     if (session->pool->engine->pool) return weir_session_inspect(session->handle, info, error);
     return WEIR_ESTALE;
@@ -279,13 +285,14 @@ static PyObject *sync_rollback(PyObject *self, PyObject *unused) {
 
 /* ---- the types ---- */
 
-#define STATEMENTS(form)                                                                                     \
+#define STATEMENTS(form, loop)                                                                               \
     {"execute", FAST(form##_execute), FAST_FLAGS, WEIR__PY_DOC_EXECUTE("", "")},                             \
         {"executemany", FAST(form##_executemany), FAST_FLAGS, WEIR__PY_DOC_EXECUTEMANY},                     \
         {"fetch", FAST(form##_fetch), FAST_FLAGS, WEIR__PY_DOC_FETCH("", "")},                               \
         {"fetchrow", FAST(form##_fetchrow), FAST_FLAGS, WEIR__PY_DOC_FETCHROW("", "")},                      \
         {"_either", FAST(form##_either), FAST_FLAGS, NULL},                                                  \
         {"fetchval", FAST(form##_fetchval), FAST_FLAGS, WEIR__PY_DOC_FETCHVAL("", "")},                      \
+        {"stream", FAST(session_stream), FAST_FLAGS, WEIR__PY_DOC_STREAM(loop, OWN_TRANSACTION)},            \
         {"execute_script", FAST(form##_execute_script), FAST_FLAGS, WEIR__PY_DOC_SCRIPT},                    \
         {"copy_in", FAST(weir__py_copy_in), FAST_FLAGS, WEIR__PY_DOC_COPY_IN},                               \
         {"copy_out", FAST(weir__py_copy_out), FAST_FLAGS, WEIR__PY_DOC_COPY_OUT}, {                          \
@@ -319,7 +326,13 @@ static PyObject *sync_rollback(PyObject *self, PyObject *unused) {
     {                                                                                                        \
         0                                                                                                    \
     }
-static PyMethodDef async_statements[] = {PIPELINE STATEMENTS(async)}, sync_statements[] = {STATEMENTS(sync)};
+#define OWN_TRANSACTION                                                                                      \
+    "It ends with the transaction in which it began. Outside of one it has a transaction of its own, which " \
+    "commits at\nthe end of the rows, and the connection runs nothing else meanwhile (SessionBusy); "        \
+    "inside, "                                                                                               \
+    "other statements\nand streams may run between the rows.\n\n"
+static PyMethodDef async_statements[] = {PIPELINE STATEMENTS(async, "async for")},
+                   sync_statements[] = {STATEMENTS(sync, "for")};
 static PyMethodDef async_ends[] = {ENDS(async)}, sync_ends[] = {ENDS(sync)};
 
 static PyTypeObject *add_type(PyObject *module, const char *name, PyTypeObject *base, PyMethodDef *methods,

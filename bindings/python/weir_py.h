@@ -24,6 +24,7 @@ typedef struct CheckoutObject CheckoutObject;
 
 #define WEIR__PY_NAMES(X)                                                                                    \
     X(timeout)                                                                                               \
+    X(prefetch)                                                                                              \
     X(column)                                                                                                \
     X(isolation)                                                                                             \
     X(readonly)                                                                                              \
@@ -48,6 +49,7 @@ typedef struct weir__py_globals {
     PyObject *decimal;      /* decimal.Decimal, once it was needed */
     PyTypeObject *engine, *pool, *sync_pool, *operation, *checkout, *sync_checkout, *transaction,
         *sync_transaction;
+    PyTypeObject *stream, *sync_stream, *stream_iterator, *sync_stream_iterator;
     PyTypeObject *connection, *session, *sync_connection, *sync_session, *record, *columns, *ready;
     PyObject *done; /* the awaitable that gives None at once */
 } weir__py_globals;
@@ -193,6 +195,7 @@ typedef enum weir__py_kind {
     WEIR__PY_COPY_OUT,
     WEIR__PY_COPY_END, /* from here on the number of rows, or (TAKE) a chunk */
     WEIR__PY_COPY_TAKE,
+    WEIR__PY_NEXT, /* of a stream: its next batch, a list of Record, or None */
 } weir__py_kind;
 
 /* One call of the core that may have to wait. */
@@ -207,6 +210,7 @@ typedef struct weir__py_call {
     weir_transaction begin;    /* TRANSACTION */
     PyObject *isolation;       /* owned, or NULL: the text in `begin` */
     Py_buffer data;            /* COPY_PUT: owned; its obj is NULL otherwise */
+    weir_stream stream;        /* NEXT: the session's */
     int64_t timeout_ms;        /* a statement's; CLOSE: the grace; SLEEP: how long */
     bool readonly, hold;       /* a statement's, as in weir_run */
     uint64_t owner;            /* … and who asks */
@@ -318,6 +322,10 @@ int weir__py_operation_traverse(PyObject *self, visitproc visit, void *arg);
 int weir__py_operation_clear(PyObject *self);
 /* "Pool.fetch": a new reference, or NULL with an exception. */
 PyObject *weir__py_operation_name(OperationObject *operation);
+/* A result as an iterator gives it, the value of StopIteration: takes it over, and is always NULL. */
+PyObject *weir__py_stop_iteration(PyObject *value);
+/* Sets the exception that throw() was given. */
+void weir__py_set_thrown(PyObject *type, PyObject *value, PyObject *traceback);
 /* What dealloc does before the memory goes. False: a finalizer has brought it back to life. */
 bool weir__py_operation_end(OperationObject *operation);
 
@@ -448,6 +456,24 @@ PyObject *weir__py_copy_put(PyObject *self, PyObject *data);
 PyObject *weir__py_copy_end(PyObject *self, PyObject *unused);
 PyObject *weir__py_copy_take(PyObject *self, PyObject *unused);
 PyObject *weir__py_copy_abort(PyObject *self, PyObject *unused);
+/* ---- stream.c ---- */
+
+#define WEIR__PY_DOC_STREAM(loop, more)                                                                      \
+    "stream($self, sql, /, *args, prefetch=1000, timeout=...)\n--\n\n"                                       \
+    "The rows of a statement that only reads, Records as of fetch(), by and by and in bounded memory: for\n" \
+    "`" loop                                                                                                 \
+    " row in …`. At most two batches are in memory: the next is asked for when the present one has\n"      \
+    "come. Leaving the loop closes the stream, without waiting.\n\n" more                                    \
+    "prefetch: the rows of a batch, 1 to 1,000,000.\n"                                                       \
+    "timeout: seconds for each batch; None is without limit, omitted is the pool's command_timeout. "        \
+    "CommandTimeout\nwhen it passes. Parameters are as with fetch().\n"                                      \
+    "PostgreSQL: SELECT, VALUES, TABLE or WITH ... SELECT, by a cursor. SQLite: a read transaction is open " \
+    "until the end."
+int weir__py_stream_types(PyObject *module);
+/* The iterable that stream() gives; session NULL: each of its loops borrows a connection. NULL with an
+ * exception. */
+PyObject *weir__py_stream(PoolObject *pool, SessionObject *session, PyObject *const *arguments,
+                          Py_ssize_t count, PyObject *kwnames);
 
 /* ---- sync.c: the blocking forms ---- */
 

@@ -15,6 +15,7 @@
 #include <weirpool/session.h>
 #include <weirpool/snapshot.h>
 #include <weirpool/statement.h>
+#include <weirpool/stream.h>
 #include <weirpool/value.h>
 #include <weirpool/version.h>
 

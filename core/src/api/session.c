@@ -57,6 +57,46 @@ int weir_session_pipeline(weir_session session, bool on, weir_error *error) {
     return code;
 }
 
+int weir_session_stream(weir_session session, weir_statement *statement, size_t rows, const weir_run *run,
+                        weir_stream *out, weir_error *error) {
+    weir__slot *slot;
+    weir_run own;
+    if (!statement || !out) return weir__fail(error, WEIR_EINVAL, "statement and out are needed");
+    *out = (weir_stream){session, 0};
+    if (rows > WEIR_STREAM_ROWS_MAX)
+        return weir__fail(error, WEIR_EINVAL, "a batch of %zu rows is too large: give 1 to %d", rows,
+                          WEIR_STREAM_ROWS_MAX);
+    int code = weir__take_run(&own, run, error);
+    if (!code) code = weir__statement_check(statement, error);
+    if (!code && statement->many)
+        code = weir__fail(error, WEIR_EINVAL, "an executemany gives no rows to stream");
+    if (!code) code = weir__enter_session(session, &slot, error);
+    if (code) return code;
+    code = weir__stream_open(slot, statement, rows ? rows : WEIR_STREAM_ROWS, &own, &out->number, error);
+    weir__leave(session.pool->reactor);
+    return code;
+}
+
+int weir_stream_next(weir_stream stream, void *token, weir_result **out, weir_op *op, weir_error *error) {
+    weir__slot *slot;
+    if (!out || !op) return weir__fail(error, WEIR_EINVAL, "out and op are needed");
+    *out = NULL;
+    int code = weir__enter_session(stream.session, &slot, error);
+    if (code) return code;
+    code = weir__stream_next(slot, stream.number, token, out, op, error);
+    weir__leave(stream.session.pool->reactor);
+    return code;
+}
+
+int weir_stream_close(weir_stream stream) {
+    weir__slot *slot;
+    int code = weir__enter_session(stream.session, &slot, NULL);
+    if (code) return code;
+    code = weir__stream_close(slot, stream.number);
+    weir__leave(stream.session.pool->reactor);
+    return code;
+}
+
 int weir_session_begin(weir_session session, const weir_transaction *begin, int *depth, weir_error *error) {
     weir__slot *slot;
     if (!depth) return weir__fail(error, WEIR_EINVAL, "depth is NULL");

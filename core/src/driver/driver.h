@@ -66,6 +66,11 @@ typedef struct weir__request {
     bool hold;      /* it need not be sent before `flush` */
     bool chain; /* it is part of a transaction that those before it have begun, in the same chain, or earlier:
                    when one of them has failed it is not run (25P02) */
+    uint64_t cursor; /* not 0: of the statement's rows, which must be of one that only reads, the first `rows`
+                        are wanted, and with each later request of that number the next. When there are fewer,
+                        or it fails, the cursor is closed; without a statement it is closed, too. The numbers
+                        of a connection grow. Only for drivers without `cursor` */
+    size_t rows;
     /* ---- the outcome, set by the driver before `done` ---- */
     int code; /* WEIR_OK, or the error's code */
     weir_result
@@ -91,6 +96,13 @@ typedef struct weir__begin {
     weir__isolation isolation;
     bool readonly, deferrable;
 } weir__begin;
+
+/* How a statement's rows are had by and by in statements. */
+typedef struct weir__cursor {
+    weir_statement *open, *fetch; /* owned by whoever has the struct */
+    int offset;                   /* the statement's text begins behind so many characters of open's */
+    char close[48];
+} weir__cursor;
 
 /* What a statement's text says of it, to a host that lets statements share connections. */
 enum {
@@ -199,6 +211,12 @@ struct weir__driver {
     /* The text that begins a transaction ("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"): static, or the
        env's. NULL with *error set (WEIR_ENOTSUP, WEIR_EINVAL). */
     const char *(*begin)(weir__env *env, const weir__begin *begin, weir_error *error);
+
+    /* What has to be run in a transaction for `rows` rows of a statement at a time; `number` is no other open
+       cursor's of the connection. WEIR_EINVAL: the statement gives no rows; WEIR_ENOMEM. NULL: this driver
+       takes request->cursor instead, and needs no transaction for it. */
+    int (*cursor)(const weir_statement *statement, unsigned number, size_t rows, weir__cursor *out,
+                  weir_error *error);
 };
 
 extern const weir__driver weir__postgres_driver;

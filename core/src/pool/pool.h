@@ -10,6 +10,7 @@
 
 #include <weirpool/batch.h>
 #include <weirpool/session.h>
+#include <weirpool/stream.h>
 
 #include "base/lru.h"
 #include "base/rng.h"
@@ -57,6 +58,7 @@ enum {
 typedef struct weir__slot weir__slot;
 typedef struct weir__task weir__task;
 typedef struct weir__profile weir__profile;
+typedef struct weir__stream weir__stream;
 
 /* A request on its way, and whose it is. It stays in its place until the driver is done with it. */
 typedef struct weir__flight {
@@ -70,6 +72,8 @@ typedef struct weir__flight {
     weir_batch *batch;      /* whose statement it is; NULL: none's, or nobody wants it any more */
     size_t number;          /* … and which */
     /* ---- of a session's */
+    weir__stream *stream; /* whose answer it is, when it is no task's */
+    char close[48];       /* a stream's command */
     const char *before[WEIR__DEPTH_MAX + 2];
     signed char levels[WEIR__DEPTH_MAX + 2]; /* what `sent` is when so many of them have been run */
     unsigned owed;                           /* the first so many of `before` end what is dead */
@@ -153,7 +157,9 @@ struct weir__slot {
     int sent;    /* those that the server has open for him, as of its last answer: see request.c */
     int dead;    /* … and from here on they have ended for him; WEIR__NONE_DEAD: none */
     weir__copy copy;
-    bool broken_off; /* the transaction was ended by a statement of the holder's own */
+    bool broken_off;             /* the transaction was ended by a statement of the holder's own */
+    weir__link streams;          /* the holder's */
+    const weir__stream *outside; /* the one that runs in a transaction of its own; NULL: none */
     weir__timer session_timer;
     uint64_t owner; /* who holds it, by a number of his own; 0 unknown */
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
@@ -259,7 +265,7 @@ struct weir_pool {
     weir__share share;
 
     unsigned generation;
-    uint64_t loans;
+    uint64_t loans, streams; /* so many there were */
 
     /* connecting */
     int failures;      /* attempts that failed in a row */
@@ -400,6 +406,9 @@ void weir__slot_run_queued(weir__slot *slot, int64_t now);
 bool weir__slot_takes_more(const weir__slot *slot);
 /* Gives a request, built from the task, to the driver. */
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now);
+/* A statement has been answered after so many ns: counts it; one that the server's own guard ended becomes
+   what it is, a time-out. */
+void weir__query_answered(weir_pool *pool, weir__request *request, int64_t run_ms, int64_t ran);
 /* The request has ended: answers the task; the flight is gone then. */
 void weir__flight_answer(weir__flight *flight, int64_t now);
 /* The task's deadline. */
@@ -509,6 +518,23 @@ int weir__copy_put(weir__slot *slot, const void *data, size_t length, void *toke
 int weir__copy_end(weir__slot *slot, void *token, weir_op *op, weir_error *error);
 int weir__copy_take(weir__slot *slot, void *token, weir_op *op, weir_error *error);
 int weir__copy_abort(weir__slot *slot, weir_error *error);
+/* ---- stream.c ---- */
+int weir__stream_open(weir__slot *slot, weir_statement *statement, size_t rows, const weir_run *run,
+                      uint64_t *number, weir_error *error);
+int weir__stream_next(weir__slot *slot, uint64_t number, void *token, weir_result **out, weir_op *op,
+                      weir_error *error);
+int weir__stream_close(weir__slot *slot, uint64_t number);
+/* Nothing flies any more on a lent connection: runs what waits for that, the session's next and its streams'.
+ */
+void weir__slot_resume(weir__slot *slot, int64_t now);
+/* A stream's request has ended; its flight is freed next. */
+void weir__stream_answer(weir__flight *flight, int64_t now);
+/* The holder's transaction of that depth ends: streams go with it, or, when a savepoint is released, stay. */
+void weir__streams_leave(weir__slot *slot, int depth, bool commit);
+/* A statement of the holder's has ended a transaction, or gone back to a savepoint. */
+void weir__streams_broken(weir__slot *slot, const weir__request *request);
+/* The loan is over. */
+void weir__streams_end(weir__slot *slot, int code);
 
 /* ---- savepoint.c ---- */
 /* SAVEPOINT …, RELEASE SAVEPOINT …, ROLLBACK TO SAVEPOINT … for a depth of 2 to WEIR__DEPTH_MAX. Static. */

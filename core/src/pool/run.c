@@ -137,10 +137,10 @@ void weir__slot_run_queued(weir__slot *slot, int64_t now) {
 }
 
 /* A statement that the server's own guard ended counts as what it is: a time-out. */
-static void name_timeout(weir__task *task, weir__request *request, int64_t ran) {
+static void name_timeout(weir__request *request, int64_t run_ms, int64_t ran) {
     if (request->code != WEIR_ESERVER || !request->error || strcmp(request->error->sqlstate, "57014") != 0)
         return;
-    if (task->run_ms < 0 || ran < task->run_ms * WEIR__MS) return;
+    if (run_ms < 0 || ran < run_ms * WEIR__MS) return;
     request->code = request->error->code = WEIR_ECOMMANDTIMEOUT;
     request->error->retryable = false;
 }
@@ -153,6 +153,11 @@ static void count_query(weir_pool *pool, int code, int64_t ran) {
         pool->stats.queries_timed_out++;
     else
         pool->stats.queries_failed++;
+}
+
+void weir__query_answered(weir_pool *pool, weir__request *request, int64_t run_ms, int64_t ran) {
+    name_timeout(request, run_ms, ran);
+    if (request->statement) count_query(pool, request->code, ran);
 }
 
 void weir__flight_answer(weir__flight *flight, int64_t now) {
@@ -173,8 +178,8 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
         return;
     }
     if (task) {
-        name_timeout(task, request, now - flight->sent_at);
-        if (request->statement) count_query(pool, request->code, now - flight->sent_at);
+        weir__query_answered(pool, request, task->run_ms, now - flight->sent_at);
+        weir__streams_broken(slot, request);
         task->op.completion.result = request->result;
         task->op.completion.error = request->error;
         request->result = NULL;
@@ -182,6 +187,7 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
         release(task, request->code == WEIR_OK);
         weir__op_complete(&task->op, request->code);
     }
+    if (flight->stream) weir__stream_answer(flight, now);
     weir__flight_free(flight);
     if (slot->flying) return;
     slot->cancelled = false;

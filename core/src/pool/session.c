@@ -46,7 +46,7 @@ int weir__session_find(weir_session session, weir__slot **out, weir_error *error
 }
 
 bool weir__session_busy(const weir__slot *slot) {
-    return slot->live || !weir__list_empty(&slot->queue) || weir__copy_open(slot);
+    return slot->live || !weir__list_empty(&slot->queue) || slot->outside || weir__copy_open(slot);
 }
 
 static int busy(const weir__slot *slot, weir_error *error) {
@@ -54,6 +54,12 @@ static int busy(const weir__slot *slot, weir_error *error) {
         return weir__fail(error, WEIR_EBUSY,
                           "a COPY is running on this session of pool %s: take it to its end, or close it",
                           weir_pool_name(slot->pool));
+    if (slot->outside)
+        return weir__fail(
+            error, WEIR_EBUSY,
+            "a stream outside of a transaction is open on this connection of pool %s: end or close it "
+            "first, or begin a transaction around both",
+            weir_pool_name(slot->pool));
     return weir__fail(
         error, WEIR_EBUSY,
         "another operation is running on this session of pool %s: await it first, or use a session each",
@@ -82,7 +88,7 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mod
                           void *token, weir_op *op, weir_error *error) {
     weir_pool *pool = slot->pool;
     bool copies = mode >= WEIR__COPY_IN;
-    bool joins = slot->pipelining && mode == WEIR__STATEMENT && !weir__copy_open(slot);
+    bool joins = slot->pipelining && mode == WEIR__STATEMENT && !slot->outside && !weir__copy_open(slot);
     int code = weir__mode_check(pool, statement, mode, error);
     if (code) return code;
     if (weir__session_busy(slot) && !joins) return busy(slot, error);
@@ -147,12 +153,14 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
                           "the transaction of depth %d cannot end: the innermost one has %d", depth,
                           slot->depth);
     if (!slot->flying && weir__levels_alive(slot) < depth) { /* what drains may begin it yet */
+        weir__streams_leave(slot, depth, commit);
         slot->depth--;
         return weir__nothing_to_end(slot, commit, error);
     }
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__task_new(pool, WEIR_DONE_END, token, now);
     if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    weir__streams_leave(slot, depth, commit);
     slot->depth--;
     slot->halted = false;
     task->run_ms = pool->config->options.command_timeout_ms;

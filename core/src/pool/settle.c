@@ -22,7 +22,7 @@ static void requests_done(weir__slot *slot, weir__slot_state state, bool failed_
         break;
     case WEIR__LENT:
     case WEIR__PREPARING:
-        weir__slot_run_queued(slot, now);
+        weir__slot_resume(slot, now);
         break;
     default:
         break; /* it was closed meanwhile */

@@ -86,6 +86,7 @@ weir__slot *weir__slot_new(weir_pool *pool, uint32_t index) {
     weir__list_init(&slot->flights);
     weir__list_init(&slot->landed);
     weir__list_init(&slot->own.link);
+    weir__list_init(&slot->streams);
     weir__list_init(&slot->shared_link);
     weir__list_init(&slot->held.link);
     weir__list_init(&slot->queue);
@@ -119,6 +120,7 @@ void weir__slot_end_use(weir__slot *slot, int64_t now) {
 void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
     weir_pool *pool = slot->pool;
     if (!slot->loan) return;
+    weir__streams_end(slot, code);
     weir__timer_stop(&pool->reactor->wheel, &slot->session_timer);
     weir__slot_end_use(slot, now);
     weir__copy_forget(slot);

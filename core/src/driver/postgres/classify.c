@@ -237,6 +237,16 @@ static unsigned traits_of_create(const char *at, const char *end) {
     return is(w, "temp") || is(w, "temporary") ? WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES : 0;
 }
 
+/* DECLARE, by the words before FOR: only a cursor WITH HOLD outlives its transaction. */
+static bool is_held(const char *at, const char *end) {
+    word w;
+    for (bool held = false;; held = held || is(w, "hold")) {
+        at = skip_to_keyword(at, end);
+        if (!next_word(&at, end, &w) || is(w, "for")) return held;
+        if (is(w, "without")) return false;
+    }
+}
+
 static unsigned traits_of_keyword(const char *sql, word first, const char *at, const char *end,
                                   const words *seen) {
     static const char *const queries[] = {"select", "with", "values", "table", "explain", NULL};
@@ -252,7 +262,7 @@ static unsigned traits_of_keyword(const char *sql, word first, const char *at, c
     if (among(first, clean)) return 0;
     if (is(first, "rollback") || is(first, "abort")) return WEIR__TRAIT_UNGUARDS;
     if (is(first, "create")) return traits_of_create(at, end);
-    if (is(first, "declare")) return seen->hold ? WEIR__TRAIT_DIRTY : 0;
+    if (is(first, "declare")) return is_held(at, end) ? WEIR__TRAIT_DIRTY : 0;
     if (is(first, "set")) return traits_of_set(sql, at, end);
     if (is(first, "prepare")) return traits_of_prepare(sql, at, end);
     if (is(first, "load")) return WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING;
@@ -331,7 +341,7 @@ unsigned weir__pg_traits(const char *sql, size_t length, const char *functions) 
     unsigned traits = traits_of_keyword(sql, w, at, end, &seen) | traits_of_reading(w, &seen);
     if (seen.settings && !among(w, readers)) traits |= WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES;
     if (seen.lasting) traits |= WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING;
-    if (seen.risky || (seen.declare && seen.hold)) traits |= WEIR__TRAIT_DIRTY;
+    if (seen.risky || (seen.declare && seen.hold && !is(w, "declare"))) traits |= WEIR__TRAIT_DIRTY;
     if (seen.retypes) traits |= WEIR__TRAIT_RETYPES;
     if (listed) traits |= WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES | WEIR__TRAIT_UNGUARDS;
     if (seen.guard && !is(w, "show")) traits |= WEIR__TRAIT_GUARD | WEIR__TRAIT_DIRTY;
@@ -351,6 +361,13 @@ static bool changes_state(word first, const char *at, const char *end) {
                                         "release", "prepare", "reset",   "savepoint", "set",        "discard",
                                         "listen",  "load",    "declare", "unlisten",  "deallocate", NULL};
     return among(first, kinds) || (is(first, "create") && traits_of_create(at, end));
+}
+
+bool weir__pg_is_query(const weir_statement *statement) {
+    static const char *const kinds[] = {"select", "with", "values", "table", NULL};
+    const char *end = statement->sql + statement->sql_length, *at = skip_to_keyword(statement->sql, end);
+    word first;
+    return next_word(&at, end, &first) && among(first, kinds);
 }
 
 unsigned weir__pg_classify(const weir__env *env, const weir_statement *statement) {

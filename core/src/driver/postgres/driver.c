@@ -121,4 +121,5 @@ const weir__driver weir__postgres_driver = {
     .stop = pg_stop,
     .free = pg_free,
     .begin = pg_begin,
+    .cursor = weir__pg_cursor,
 };

@@ -251,7 +251,8 @@ void weir__pg_op_again(weir__pgconn *c, weir__pgop *op) {
 static bool has_written(const weir__pgconn *c, const weir__pgop *op) {
     const char *tag = op->result ? op->result->tag : "";
     if (c->xid_asked || c->base.tx != WEIR__TX_OPEN || op->error.code != WEIR_OK || !*tag) return false;
-    return strncmp(tag, "SELECT", 6) != 0 && strcmp(tag, "SHOW") != 0;
+    bool cursor = strncmp(tag, "FETCH", 5) == 0 || strcmp(tag, "DECLARE CURSOR") == 0;
+    return strncmp(tag, "SELECT", 6) != 0 && strcmp(tag, "SHOW") != 0 && !cursor;
 }
 
 const char *weir__pg_xid_text(const weir__pgconn *c) {

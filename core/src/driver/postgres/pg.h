@@ -337,6 +337,8 @@ void weir__pg_cancel_send(weir__pgconn *c);
 void weir__pg_cancel_abandon(weir__pgconn *c);
 
 /* ---- classify.c: the driver's `classify` */
+/* Whether the statement is a query, by its first keyword: what DECLARE CURSOR takes. */
+bool weir__pg_is_query(const weir_statement *statement);
 unsigned weir__pg_classify(const weir__env *env, const weir_statement *statement);
 
 /* ---- reset.c */
@@ -346,6 +348,10 @@ bool weir__pg_reset(weir__conn *conn, weir__request *request, weir__reset how);
 /* A command of the reset has succeeded: settles what is believed of the session. */
 void weir__pg_reset_taken(weir__pgconn *c, const weir__pgop *op);
 void weir__pg_baseline(weir__conn *conn);
+
+/* ---- cursor.c */
+int weir__pg_cursor(const weir_statement *statement, unsigned number, size_t rows, weir__cursor *out,
+                    weir_error *error);
 
 /* ---- error.c */
 int weir__pg_report(weir_error *error, const PGresult *result);

@@ -108,17 +108,10 @@ int weir__sqlite_next(weir__sqlite_conn *conn, const char *sql, size_t length, w
     return WEIR_OK;
 }
 
-int weir__sqlite_get(weir__sqlite_conn *conn, const char *sql, size_t length, uint64_t hash,
-                     weir__sqlite_statement **out, const char **tail, weir_error *error) {
-    weir__sqlite_statement *statement = weir__sqlite_find(&conn->cache, hash, sql, length);
+int weir__sqlite_get_own(weir__sqlite_conn *conn, const char *sql, size_t length, uint64_t hash,
+                         weir__sqlite_statement **out, const char **tail, weir_error *error) {
+    weir__sqlite_statement *statement = weir__calloc(1, sizeof *statement + length + 1);
     *tail = "";
-    if (statement) {
-        conn->dirty = conn->dirty || statement->dirty;
-        statement->users++;
-        *out = statement;
-        return WEIR_OK;
-    }
-    statement = weir__calloc(1, sizeof *statement + length + 1);
     if (!statement) return weir__fail(error, WEIR_ENOMEM, "out of memory");
     weir__list_init(&statement->recent);
     statement->hash = hash;
@@ -130,9 +123,23 @@ int weir__sqlite_get(weir__sqlite_conn *conn, const char *sql, size_t length, ui
         return code;
     }
     statement->users = 1;
-    if (!**tail) keep(&conn->cache, statement);
     *out = statement;
     return WEIR_OK;
+}
+
+int weir__sqlite_get(weir__sqlite_conn *conn, const char *sql, size_t length, uint64_t hash,
+                     weir__sqlite_statement **out, const char **tail, weir_error *error) {
+    weir__sqlite_statement *statement = weir__sqlite_find(&conn->cache, hash, sql, length);
+    *tail = "";
+    if (statement) {
+        conn->dirty = conn->dirty || statement->dirty;
+        statement->users++;
+        *out = statement;
+        return WEIR_OK;
+    }
+    int code = weir__sqlite_get_own(conn, sql, length, hash, out, tail, error);
+    if (code == WEIR_OK && !**tail) keep(&conn->cache, *out);
+    return code;
 }
 
 void weir__sqlite_put(weir__sqlite_statement *statement) {

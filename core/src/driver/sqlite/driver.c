@@ -45,6 +45,7 @@ static void tell_done(weir__sqlite_conn *conn) {
         request->code = request->error->code; /* without memory for the error it is another one */
     job->result = NULL;
     conn->soiled = job->dirty;
+    conn->reading = job->reading;
     conn->base.tx = job->tx;
     conn->base.request = NULL;
     conn->base.env->host->done(&conn->base, request); /* the next request may be handed over from inside */
@@ -178,7 +179,7 @@ static bool copy_texts(weir__sqlite_job *job, const weir__request *request) {
 /* The worker waits for a job, and has left everything as the host's lock and the next hand-over order it. */
 static bool run_at_once(weir__sqlite_conn *conn) {
     weir__sqlite_job *job = &conn->job;
-    if (!job->statement || job->script || job->texts) return false;
+    if (!job->statement || job->script || job->texts || job->cursor) return false;
     clear_outcome(conn);
     if (!weir__sqlite_run_at_once(conn, job)) return false;
     weir_statement_unref(job->statement);
@@ -205,6 +206,8 @@ static void execute(weir__conn *base, weir__request *request) {
     job->task = WEIR__SQLITE_EXECUTE;
     job->statement = request->statement ? weir_statement_ref(request->statement) : NULL;
     job->script = request->mode == WEIR__SCRIPT;
+    job->cursor = request->cursor;
+    job->rows = request->rows;
     job->before_count = request->before_count;
     job->command = request->command != NULL;
     if (!run_at_once(conn))
@@ -233,7 +236,7 @@ static void cancel(weir__conn *base) {
 static bool reset(weir__conn *base, weir__request *request, weir__reset how) {
     weir__sqlite_conn *conn = conn_of(base);
     bool needed = how == WEIR__RESET_SQL ? conn->used : how != WEIR__RESET_NEVER && conn->soiled;
-    if (base->tx == WEIR__TX_NONE && !needed) return false;
+    if (base->tx == WEIR__TX_NONE && !needed && !conn->reading) return false;
     conn->used = false;
     request->result = NULL;
     request->error = NULL;

@@ -164,3 +164,9 @@ int weir__sqlite_report(weir_error *error, const char *sqlstate, const char *mes
     return weir__fail_report(error,
                              &(weir__report){.severity = "ERROR", .sqlstate = sqlstate, .message = message});
 }
+
+int weir__sqlite_report_aborted(weir_error *error) {
+    return weir__sqlite_report(
+        error, "25P02",
+        "current transaction is aborted, commands are ignored until end of transaction block");
+}

@@ -196,6 +196,7 @@ int weir__sqlite_open(weir__sqlite_conn *conn, weir_error *error) {
 /* The last connection to a file copies its write-ahead log into it here, which may take a while. */
 void weir__sqlite_close(weir__sqlite_conn *conn) {
     sqlite3 *db = conn->db;
+    weir__sqlite_close_cursors(conn);
     weir__sqlite_cache_free(&conn->cache);
     if (!db) return;
     show(conn, NULL); /* no interrupt any more … */

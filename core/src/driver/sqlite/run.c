@@ -82,9 +82,7 @@ static bool answer_in_aborted(weir__sqlite_conn *conn, weir__sqlite_verb verb, i
     case WEIR__SQLITE_OTHER:
         break;
     }
-    *code = weir__sqlite_report(
-        error, "25P02",
-        "current transaction is aborted, commands are ignored until end of transaction block");
+    *code = weir__sqlite_report_aborted(error);
     return true;
 }
 
@@ -97,6 +95,7 @@ static int run_once(weir__sqlite_conn *conn, weir__sqlite_statement *statement, 
     int code;
     *affected = -1;
     if (answer_in_aborted(conn, verb, &code, error)) return code;
+    if (verb == WEIR__SQLITE_COMMIT || verb == WEIR__SQLITE_ROLLBACK) weir__sqlite_close_cursors(conn);
     conn->shielded = verb == WEIR__SQLITE_ROLLBACK;
     if (weir__sqlite_interrupted(conn)) return weir__sqlite_report(error, "57014", "interrupted");
     code = weir__sqlite_bind(conn, statement, values, count, error);
@@ -277,6 +276,7 @@ static bool is_stuck(weir__sqlite_conn *conn) {
 static void conclude(weir__sqlite_conn *conn, weir__sqlite_job *job) {
     if (conn->query_only && !in_transaction(conn) && !conn->aborted) query_only(conn, false);
     job->dirty = conn->dirty || is_stuck(conn);
+    job->reading = conn->cursors != NULL;
     job->tx = conn->aborted ? WEIR__TX_FAILED : in_transaction(conn) ? WEIR__TX_OPEN : WEIR__TX_NONE;
 }
 
@@ -288,7 +288,9 @@ void weir__sqlite_run(weir__sqlite_conn *conn, weir__sqlite_job *job) {
         job->code = run_command(conn, text, &job->error);
         job->begun += job->code == WEIR_OK;
     }
-    if (job->code == WEIR_OK && job->statement)
+    if (job->code == WEIR_OK && job->cursor)
+        job->code = weir__sqlite_run_cursor(conn, job, &job->result, &job->error);
+    else if (job->code == WEIR_OK && job->statement)
         job->code =
             (job->script ? run_script : run_statement)(conn, job->statement, &job->result, &job->error);
     if (job->code == WEIR_OK && job->command) {
@@ -333,6 +335,7 @@ static int run_all(weir__sqlite_conn *conn, const char *text, weir_error *error)
 }
 
 void weir__sqlite_run_reset(weir__sqlite_conn *conn, weir__sqlite_job *job) {
+    weir__sqlite_close_cursors(conn);
     roll_back(conn);
     conn->aborted = false;
     job->code = WEIR_OK;

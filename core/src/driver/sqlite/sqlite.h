@@ -104,6 +104,7 @@ typedef struct weir__sqlite_cache {
 } weir__sqlite_cache;
 
 typedef struct weir__sqlite_conn weir__sqlite_conn;
+typedef struct weir__sqlite_cursor weir__sqlite_cursor;
 
 int weir__sqlite_cache_init(weir__sqlite_cache *cache, size_t limit, weir_error *error);
 void weir__sqlite_cache_free(weir__sqlite_cache *cache);
@@ -117,6 +118,9 @@ int weir__sqlite_get(weir__sqlite_conn *conn, const char *sql, size_t length, ui
 /* Likewise, for the statements of a script: without looking into the cache, or keeping it there. */
 int weir__sqlite_next(weir__sqlite_conn *conn, const char *sql, size_t length, weir__sqlite_statement **out,
                       const char **tail, weir_error *error);
+/* The same, but prepared anew, and nobody else's. */
+int weir__sqlite_get_own(weir__sqlite_conn *conn, const char *sql, size_t length, uint64_t hash,
+                         weir__sqlite_statement **out, const char **tail, weir_error *error);
 /* The one that is cached; NULL: none is. */
 weir__sqlite_statement *weir__sqlite_find(weir__sqlite_cache *cache, uint64_t hash, const char *sql,
                                           size_t length);
@@ -164,6 +168,9 @@ int weir__sqlite_fail(weir__sqlite_conn *conn, int rc, const char *sql, weir_err
 /* A report of the driver's own. */
 int weir__sqlite_report(weir_error *error, const char *sqlstate, const char *message);
 
+/* A statement in a transaction that an error has ended. */
+int weir__sqlite_report_aborted(weir_error *error);
+
 /* ---- the connection ---- */
 
 typedef enum weir__sqlite_task {
@@ -176,7 +183,9 @@ typedef struct weir__sqlite_job {
     weir__sqlite_task task;
     weir_statement *statement; /* counted, or NULL */
     bool script;               /* … and its text holds any number of them */
-    char *texts;               /* the commands, each with its NUL: those before, then the last one; or NULL */
+    uint64_t cursor;           /* as in weir__request */
+    size_t rows;
+    char *texts; /* the commands, each with its NUL: those before, then the last one; or NULL */
     unsigned before_count;
     bool command;
     weir__reset reset;
@@ -187,6 +196,7 @@ typedef struct weir__sqlite_job {
     bool rolled_back, dirty;
     unsigned begun; /* how many of those before have run with success */
     weir__tx tx;
+    bool reading;        /* a cursor is open */
     const char *warning; /* for the log, static; or NULL */
 } weir__sqlite_job;
 
@@ -197,6 +207,7 @@ struct weir__sqlite_conn {
     pthread_t thread;
     bool started, stopped;
     bool soiled;    /* the last outcome was dirty */
+    bool reading;   /* … left a cursor open */
     bool used;      /* something has been run since the last reset */
     unsigned forks; /* when the thread was made */
 
@@ -224,7 +235,9 @@ struct weir__sqlite_conn {
     int64_t until;   /* of a short read: when its budget ends; 0: the worker runs */
     bool ran_out;    /* the last short read has to be done anew by the worker */
     int64_t busy_until;
-    size_t set; /* of an executemany, from 1; 0: none */
+    weir__sqlite_cursor *cursors; /* those that are open */
+    uint64_t last_cursor;         /* the highest number of one */
+    size_t set;                   /* of an executemany, from 1; 0: none */
 };
 
 /* The thread: opens, does jobs until it is told to quit, closes. */
@@ -240,6 +253,11 @@ void weir__sqlite_close(weir__sqlite_conn *conn);
 /* Runs a text of our own; the first column of its first row goes to `out`, cut to size; out may be NULL.
    Gives SQLite's code. */
 int weir__sqlite_ask(sqlite3 *db, const char *sql, char *out, size_t size);
+
+/* cursor.c: a job with a cursor. */
+int weir__sqlite_run_cursor(weir__sqlite_conn *conn, const weir__sqlite_job *job, weir_result **out,
+                            weir_error *error);
+void weir__sqlite_close_cursors(weir__sqlite_conn *conn);
 
 /* run.c: the outcome goes into the job. */
 void weir__sqlite_run(weir__sqlite_conn *conn, weir__sqlite_job *job);
