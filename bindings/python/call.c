@@ -15,6 +15,8 @@ const char *weir__py_kind_name(weir__py_kind kind) {
         return "fetchval";
     case WEIR__PY_EITHER:
         return "_either";
+    case WEIR__PY_ROWS_LIKE:
+        return "_rows_like";
     case WEIR__PY_TRANSACTION:
         return "transaction";
     case WEIR__PY_ACQUIRE:
@@ -78,6 +80,7 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
     case WEIR__PY_FETCHROW:
     case WEIR__PY_FETCHVAL:
     case WEIR__PY_EITHER:
+    case WEIR__PY_ROWS_LIKE:
     case WEIR__PY_SCRIPT:
         if (call->session) return weir_session_execute(session, call->statement, &run, token, op, error);
         return weir_pool_execute(engine->pool, call->statement, &run, token, op, error);
@@ -171,6 +174,8 @@ static PyObject *from_result(weir__py_call *call, weir_result *result) {
         return tag_of(result);
     case WEIR__PY_EITHER:
         return either(call, result);
+    case WEIR__PY_ROWS_LIKE:
+        return weir__py_rows_like(result);
     case WEIR__PY_FETCHVAL:
         return single_value(call, result);
     case WEIR__PY_FETCHROW:
@@ -206,6 +211,7 @@ PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {
     case WEIR__PY_FETCHROW:
     case WEIR__PY_FETCHVAL:
     case WEIR__PY_EITHER:
+    case WEIR__PY_ROWS_LIKE:
     case WEIR__PY_SCRIPT:
     case WEIR__PY_COPY_END:
     case WEIR__PY_COPY_TAKE:
@@ -288,7 +294,7 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
         names[readonly = known++] = weir__py.readonly;
     if (weir__py_keywords(function, arguments + count, kwnames, names, values, known) < 0) return -1;
     bool many = call->kind == WEIR__PY_EXECUTEMANY;
-    if (call->kind > WEIR__PY_FETCHVAL && count != 1) {
+    if (call->kind > WEIR__PY_EITHER && count != 1) {
         PyErr_Format(PyExc_TypeError, "%s() takes a text and no parameters", function);
         return -1;
     }

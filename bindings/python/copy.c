@@ -28,6 +28,7 @@ static PyObject *through(PyObject **slot, const char *name, PyObject *self, PyOb
     }
 THROUGH(copy_in)
 THROUGH(copy_out)
+THROUGH(copy_records)
 #undef THROUGH
 
 static PyObject *run(weir__py_call *call) {
@@ -50,6 +51,11 @@ PyObject *weir__py_copy_begin_in(PyObject *self, PyObject *const *arguments, Py_
 PyObject *weir__py_copy_begin_out(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
                                   PyObject *kwnames) {
     return begin(self, WEIR__PY_COPY_OUT, arguments, count, kwnames);
+}
+
+PyObject *weir__py_copy_rows_like(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
+                                  PyObject *kwnames) {
+    return begin(self, WEIR__PY_ROWS_LIKE, arguments, count, kwnames);
 }
 
 static weir__py_call step_of(PyObject *self, weir__py_kind kind) {
@@ -86,4 +92,43 @@ PyObject *weir__py_copy_abort(PyObject *self, PyObject *unused) {
     weir_session_copy_abort(session->handle, NULL);
     weir__py_drain(engine);
     Py_RETURN_NONE;
+}
+
+/* ---- records */
+
+#define CAPSULE "weirpool.copy_rows"
+
+static void free_rows(PyObject *capsule) {
+    weir_copy_rows_free((weir_copy_rows *)PyCapsule_GetPointer(capsule, CAPSULE));
+}
+
+PyObject *weir__py_rows_like(weir_result *result) {
+    weir_error error = WEIR_ERROR_INIT;
+    weir_copy_rows *rows = weir_copy_rows_new(result, &error);
+    PyObject *capsule = rows ? PyCapsule_New(rows, CAPSULE, free_rows) : NULL;
+    if (!rows) weir__py_raise(&error);
+    if (!capsule) weir_copy_rows_free(rows);
+    return capsule;
+}
+
+/* (encoder, records): the bytes to put, and the format that the COPY is to name. */
+PyObject *weir__py_copy_encode(PyObject *self, PyObject *arguments) {
+    PyObject *capsule, *records;
+    if (!PyArg_ParseTuple(arguments, "OO", &capsule, &records)) return NULL;
+    weir_copy_rows *rows = (weir_copy_rows *)PyCapsule_GetPointer(capsule, CAPSULE);
+    PyObject *text = rows ? PyUnicode_FromString("copy") : NULL;
+    if (!text) return NULL;
+    weir_statement *sets = weir__py_statement_many(text, records, &((SessionObject *)self)->pool->codecs);
+    Py_DECREF(text);
+    if (!sets) return NULL;
+    weir_error error = WEIR_ERROR_INIT;
+    const void *data;
+    size_t length;
+    int code = weir_copy_rows_encode(rows, sets, &data, &length, &error);
+    weir_statement_unref(sets);
+    if (code != WEIR_OK) {
+        weir__py_raise(&error);
+        return NULL;
+    }
+    return Py_BuildValue("y#s", (const char *)data, (Py_ssize_t)length, weir_copy_rows_format(rows));
 }

@@ -156,6 +156,8 @@ static PyMethodDef lent_methods[] = {
     {"_copy_put", weir__py_copy_put, METH_O, NULL},
     {"_copy_end", weir__py_copy_end, METH_NOARGS, NULL},
     {"_copy_take", weir__py_copy_take, METH_NOARGS, NULL},
+    {"_rows_like", FAST(weir__py_copy_rows_like), FAST_FLAGS, NULL},
+    {"_copy_encode", weir__py_copy_encode, METH_VARARGS, NULL},
     {"_copy_abort", weir__py_copy_abort, METH_NOARGS, NULL},
     {0}};
 static PyGetSetDef lent_fields[] = {
@@ -295,6 +297,7 @@ static PyObject *sync_rollback(PyObject *self, PyObject *unused) {
         {"stream", FAST(session_stream), FAST_FLAGS, WEIR__PY_DOC_STREAM(loop, OWN_TRANSACTION)},            \
         {"execute_script", FAST(form##_execute_script), FAST_FLAGS, WEIR__PY_DOC_SCRIPT},                    \
         {"copy_in", FAST(weir__py_copy_in), FAST_FLAGS, WEIR__PY_DOC_COPY_IN},                               \
+        {"copy_records", FAST(weir__py_copy_records), FAST_FLAGS, WEIR__PY_DOC_COPY_RECORDS},                \
         {"copy_out", FAST(weir__py_copy_out), FAST_FLAGS, WEIR__PY_DOC_COPY_OUT}, {                          \
         0                                                                                                    \
     }

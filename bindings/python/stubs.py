@@ -25,11 +25,11 @@ ALSO = {"OutOfMemory": "MemoryError", "ArgumentError": "ValueError", "PoolTimeou
 OPTION_TYPES = ["int", "float", "bool", "str"]
 
 POOL = """
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
-from . import _core
+from . import Parameter, _core
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._types import Snapshot
@@ -68,6 +68,16 @@ class Pool(_Managed, _core.Pool):
     async def copy_in(
         self, sql: str, source: CopySource | AsyncIterable[CopyData], /, *, timeout: float | None = ...
     ) -> int: ...
+    async def copy_records(
+        self,
+        table: str,
+        records: Iterable[Sequence[Parameter]] | AsyncIterable[Sequence[Parameter]],
+        /,
+        *,
+        columns: Iterable[str] | None = None,
+        schema: str | None = None,
+        timeout: float | None = ...,
+    ) -> int: ...
     @overload
     def copy_out(self, sql: str, /, to: None = None, *, timeout: float | None = ...) -> CopyOut: ...
     @overload
@@ -88,6 +98,16 @@ class SyncPool(_Managed, _core.SyncPool):
         checkout_timeout: float | None = ...,
     ) -> _T: ...
     def copy_in(self, sql: str, source: CopySource, /, *, timeout: float | None = ...) -> int: ...
+    def copy_records(
+        self,
+        table: str,
+        records: Iterable[Sequence[Parameter]],
+        /,
+        *,
+        columns: Iterable[str] | None = None,
+        schema: str | None = None,
+        timeout: float | None = ...,
+    ) -> int: ...
     @overload
     def copy_out(self, sql: str, /, to: None = None, *, timeout: float | None = ...) -> SyncCopyOut: ...
     @overload

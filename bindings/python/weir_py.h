@@ -181,7 +181,8 @@ typedef enum weir__py_kind {
     WEIR__PY_FETCH,
     WEIR__PY_FETCHROW,
     WEIR__PY_FETCHVAL,
-    WEIR__PY_EITHER, /* rows as FETCH gives them, or, without columns, the tag as EXECUTE does */
+    WEIR__PY_EITHER,    /* rows as FETCH gives them, or, without columns, the tag as EXECUTE does */
+    WEIR__PY_ROWS_LIKE, /* an encoder of rows for COPY, in a capsule */
     WEIR__PY_TRANSACTION,
     WEIR__PY_ACQUIRE,
     WEIR__PY_COMMIT,
@@ -419,6 +420,19 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     "is raised here.\n"                                                                                      \
     "timeout: seconds over all of it; None is without limit, omitted is the pool's command_timeout.\n"       \
     "OutcomeUnknown: the connection was lost after all had been sent, in autocommit."
+#define WEIR__PY_DOC_COPY_RECORDS                                                                            \
+    "copy_records($self, table, records, /, *, columns=None, schema=None, timeout=...)\n--\n\n"              \
+    "Runs COPY ... FROM STDIN with values, and gives the number of rows. The quickest way to insert many."   \
+    "\n\n"                                                                                                   \
+    "table, schema: names as the database has them; without a schema, by the search_path.\n"                 \
+    "records: an iterable of sequences of values, or, in an asynchronous pool, an asynchronous one. What "   \
+    "it raises ends\n"                                                                                       \
+    "the COPY, of which nothing is kept, and is raised here. Values suit columns as they suit parameters; "  \
+    "a column that\n"                                                                                        \
+    "has dates as text, say, must have them so from the first rows on.\n"                                    \
+    "columns: what the values are for, in their order; None: all of the table's. They must be readable.\n"   \
+    "timeout: seconds over all of it; None is without limit, omitted is the pool's command_timeout.\n"       \
+    "OutcomeUnknown: the connection was lost after all had been sent, in autocommit."
 #define WEIR__PY_DOC_COPY_OUT                                                                                \
     "copy_out($self, sql, /, to=None, *, timeout=...)\n--\n\n"                                               \
     "Runs COPY ... TO STDOUT. Without `to` it gives an iterator of bytes: whole rows, about 64 KiB at a "    \
@@ -452,6 +466,12 @@ PyObject *weir__py_copy_begin_in(PyObject *self, PyObject *const *arguments, Py_
                                  PyObject *kwnames);
 PyObject *weir__py_copy_begin_out(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
                                   PyObject *kwnames);
+PyObject *weir__py_copy_records(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
+                                PyObject *kwnames);
+PyObject *weir__py_copy_rows_like(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
+                                  PyObject *kwnames);
+PyObject *weir__py_rows_like(weir_result *result);
+PyObject *weir__py_copy_encode(PyObject *self, PyObject *arguments);
 PyObject *weir__py_copy_put(PyObject *self, PyObject *data);
 PyObject *weir__py_copy_end(PyObject *self, PyObject *unused);
 PyObject *weir__py_copy_take(PyObject *self, PyObject *unused);

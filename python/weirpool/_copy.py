@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import io
+import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias, Union
+
+from ._hooks import left, limits
 
 
 class SupportsRead(Protocol):
@@ -174,6 +177,111 @@ def copy_in_sync(connection: Any, sql: str, source: Any, /, *, timeout: Any = ..
         connection._copy_abort()
         raise
     return rows
+
+
+# ---- in, from values
+
+
+def _quoted(name: Any, what: str) -> str:
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"{what} must be a name, not {name!r}")
+    return '"' + name.replace('"', '""') + '"'
+
+
+class _Records:
+    """The commands, and the bytes of the records; what is asked of the table comes first, as `like`."""
+
+    def __init__(self, connection: Any, table: Any, columns: Any, schema: Any, timeout: Any) -> None:
+        self.connection = connection
+        if isinstance(columns, str):
+            raise TypeError("columns must be a list of names, not a str")
+        names = [] if columns is None else [_quoted(column, "a column") for column in columns]
+        self.table = (_quoted(schema, "schema") + "." if schema is not None else "") + _quoted(table, "table")
+        self.columns = f" ({', '.join(names)})" if names else ""
+        self.like = f"select {', '.join(names) or '*'} from {self.table} where false"
+        self.encoder: Any = None
+        self.form = "binary"
+        self.count = 100  # in the next block
+        self.timeout = given(timeout)
+        self.end = limits(self.timeout)[1]
+
+    def encode(self, records: list[Any]) -> bytes:
+        block: bytes
+        block, self.form = self.connection._copy_encode(self.encoder, records)
+        self.count = max(1, min(4 * self.count, self.count * BLOCK // (len(block) or 1)))
+        return block
+
+    def sql(self) -> str:
+        return f"copy {self.table}{self.columns} from stdin (format {self.form})"
+
+    def blocks(self, records: Iterator[Any]) -> Iterator[bytes]:
+        while batch := list(itertools.islice(records, self.count)):
+            yield self.encode(batch)
+
+    def begun(self, records: Iterator[Any]) -> Iterator[bytes]:
+        """The same, with the first one made already: it tells the format."""
+        blocks = self.blocks(records)
+        return itertools.chain((next(blocks, None) or self.encode([]),), blocks)
+
+    async def blocks_async(self, records: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+        batch = []
+        async for record in records:
+            batch.append(record)
+            if len(batch) >= self.count:
+                yield self.encode(batch)
+                batch = []
+        if batch:
+            yield self.encode(batch)
+
+
+def _check_records(records: Any, awaited: bool) -> None:
+    if _is_text(records) or not (hasattr(records, "__iter__") or (awaited and hasattr(records, "__aiter__"))):
+        raise TypeError(f"copy_records() takes an iterable of rows, not {type(records).__name__}")
+
+
+async def _chain_async(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for block in rest:
+        yield block
+
+
+async def copy_records(
+    connection: Any,
+    table: Any,
+    records: Any,
+    /,
+    *,
+    columns: Any = None,
+    schema: Any = None,
+    timeout: Any = ...,
+) -> int:
+    _check_records(records, True)
+    rows = _Records(connection, table, columns, schema, timeout)
+    rows.encoder = await connection._rows_like(rows.like, **rows.timeout)
+    source: Any
+    if hasattr(records, "__aiter__"):
+        blocks = rows.blocks_async(records.__aiter__())
+        source = _chain_async(await anext(blocks, b"") or rows.encode([]), blocks)
+    else:
+        source = rows.begun(iter(records))
+    return await copy_in(connection, rows.sql(), source, **left(rows.timeout, rows.end))
+
+
+def copy_records_sync(
+    connection: Any,
+    table: Any,
+    records: Any,
+    /,
+    *,
+    columns: Any = None,
+    schema: Any = None,
+    timeout: Any = ...,
+) -> int:
+    _check_records(records, False)
+    rows = _Records(connection, table, columns, schema, timeout)
+    rows.encoder = connection._rows_like(rows.like, **rows.timeout)
+    source = rows.begun(iter(records))
+    return copy_in_sync(connection, rows.sql(), source, **left(rows.timeout, rows.end))
 
 
 # ---- out

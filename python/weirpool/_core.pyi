@@ -206,6 +206,16 @@ class Connection(Lent):
     def copy_in(
         self, sql: str, source: CopySource | AsyncIterable[CopyData], /, *, timeout: float | None = ...
     ) -> Coroutine[Any, Any, int]: ...
+    def copy_records(
+        self,
+        table: str,
+        records: Iterable[Sequence[Parameter]] | AsyncIterable[Sequence[Parameter]],
+        /,
+        *,
+        columns: Iterable[str] | None = None,
+        schema: str | None = None,
+        timeout: float | None = ...,
+    ) -> Coroutine[Any, Any, int]: ...
     @overload
     def copy_out(self, sql: str, /, to: None = None, *, timeout: float | None = ...) -> CopyOut: ...
     @overload
@@ -239,6 +249,16 @@ class SyncConnection(Lent):
     ) -> Any: ...
     def execute_script(self, text: str, /, *, timeout: float | None = ...) -> str | None: ...
     def copy_in(self, sql: str, source: CopySource, /, *, timeout: float | None = ...) -> int: ...
+    def copy_records(
+        self,
+        table: str,
+        records: Iterable[Sequence[Parameter]],
+        /,
+        *,
+        columns: Iterable[str] | None = None,
+        schema: str | None = None,
+        timeout: float | None = ...,
+    ) -> int: ...
     @overload
     def copy_out(self, sql: str, /, to: None = None, *, timeout: float | None = ...) -> SyncCopyOut: ...
     @overload

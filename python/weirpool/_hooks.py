@@ -61,7 +61,7 @@ def run_init(init: Callable[[SyncConnection], object], connection: SyncConnectio
         connection.release()
 
 
-def _limits(kwargs: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
+def limits(kwargs: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
     """A statement's time-out bounds waiting and running together: what the checkout may take, and when it ends."""
     timeout = kwargs.get("timeout")
     checkout = {"checkout_timeout": timeout} if "timeout" in kwargs else {}
@@ -70,7 +70,7 @@ def _limits(kwargs: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
     return checkout, None  # none, or something that the checkout refuses
 
 
-def _left(kwargs: dict[str, Any], end: float | None) -> dict[str, Any]:
+def left(kwargs: dict[str, Any], end: float | None) -> dict[str, Any]:
     return kwargs if end is None else {**kwargs, "timeout": max(end - time.monotonic(), 0.001)}
 
 
@@ -86,20 +86,20 @@ def _statement(item: Any) -> Any:
 
 async def through(pool: Pool, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A statement of a pool with a setup hook: it runs on a connection that was checked out."""
-    checkout, end = _limits(kwargs)
+    checkout, end = limits(kwargs)
     async with pool.connection(**checkout) as connection:
         if method != "transaction":
-            return await getattr(connection, method)(*args, **_left(kwargs, end))
+            return await getattr(connection, method)(*args, **left(kwargs, end))
         begin, rest = _split(kwargs)
         async with connection.transaction(**begin):
-            return [await connection._either(*_statement(item), **_left(rest, end)) for item in args[0]]
+            return [await connection._either(*_statement(item), **left(rest, end)) for item in args[0]]
 
 
 def through_sync(pool: SyncPool, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    checkout, end = _limits(kwargs)
+    checkout, end = limits(kwargs)
     with pool.connection(**checkout) as connection:
         if method != "transaction":
-            return getattr(connection, method)(*args, **_left(kwargs, end))
+            return getattr(connection, method)(*args, **left(kwargs, end))
         begin, rest = _split(kwargs)
         with connection.transaction(**begin):
-            return [connection._either(*_statement(item), **_left(rest, end)) for item in args[0]]
+            return [connection._either(*_statement(item), **left(rest, end)) for item in args[0]]

@@ -122,10 +122,14 @@ class Pool(_Managed, _core.Pool):
                     raise
             await self._sleep(pause)
 
-
     async def copy_in(self, sql, source, /, *, timeout=...):
         """As Connection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
         return await _hooks.through(self, "copy_in", (sql, source), _copy.given(timeout))
+
+    async def copy_records(self, table, records, /, *, columns=None, schema=None, timeout=...):
+        """As Connection.copy_records(), on a connection that is borrowed for it; timeout= is over the wait, too."""
+        options = {"columns": columns, "schema": schema, **_copy.given(timeout)}
+        return await _hooks.through(self, "copy_records", (table, records), options)
 
     def copy_out(self, sql, /, to=None, *, timeout=...):
         """As Connection.copy_out(), on a connection that is borrowed until the end, or close()."""
@@ -171,6 +175,11 @@ class SyncPool(_Managed, _core.SyncPool):
     def copy_in(self, sql, source, /, *, timeout=...):
         """As SyncConnection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
         return _hooks.through_sync(self, "copy_in", (sql, source), _copy.given(timeout))
+
+    def copy_records(self, table, records, /, *, columns=None, schema=None, timeout=...):
+        """As SyncConnection.copy_records(), on a connection that is borrowed; timeout= is over the wait, too."""
+        options = {"columns": columns, "schema": schema, **_copy.given(timeout)}
+        return _hooks.through_sync(self, "copy_records", (table, records), options)
 
     def copy_out(self, sql, /, to=None, *, timeout=...):
         """As SyncConnection.copy_out(), on a connection that is borrowed until the end, or close()."""

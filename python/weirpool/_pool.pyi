@@ -1,9 +1,9 @@
 # Written by bindings/python/stubs.py from the core's tables.
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
-from . import _core
+from . import Parameter, _core
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._types import Snapshot
@@ -42,6 +42,16 @@ class Pool(_Managed, _core.Pool):
     async def copy_in(
         self, sql: str, source: CopySource | AsyncIterable[CopyData], /, *, timeout: float | None = ...
     ) -> int: ...
+    async def copy_records(
+        self,
+        table: str,
+        records: Iterable[Sequence[Parameter]] | AsyncIterable[Sequence[Parameter]],
+        /,
+        *,
+        columns: Iterable[str] | None = None,
+        schema: str | None = None,
+        timeout: float | None = ...,
+    ) -> int: ...
     @overload
     def copy_out(self, sql: str, /, to: None = None, *, timeout: float | None = ...) -> CopyOut: ...
     @overload
@@ -62,6 +72,16 @@ class SyncPool(_Managed, _core.SyncPool):
         checkout_timeout: float | None = ...,
     ) -> _T: ...
     def copy_in(self, sql: str, source: CopySource, /, *, timeout: float | None = ...) -> int: ...
+    def copy_records(
+        self,
+        table: str,
+        records: Iterable[Sequence[Parameter]],
+        /,
+        *,
+        columns: Iterable[str] | None = None,
+        schema: str | None = None,
+        timeout: float | None = ...,
+    ) -> int: ...
     @overload
     def copy_out(self, sql: str, /, to: None = None, *, timeout: float | None = ...) -> SyncCopyOut: ...
     @overload

@@ -71,7 +71,8 @@ async def sweep(through, observer, side, how, options, every, concurrency, timeo
     assert cuts > 0.9 * len(offsets)  # the last ones may come too late
     await observer.nobody()
     agree(observer, claims)
-    assert {ABSENT, THERE, EITHER} <= set(claims.values())
+    # Where packets vanish a connect that hangs may be overtaken by the next: then nobody is refused.
+    assert {THERE, EITHER} | ({ABSENT} if how != "vanish" else set()) <= set(claims.values())
     assert claims.numbers or side == CLIENT or how == "vanish"
 
 

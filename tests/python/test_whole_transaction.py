@@ -183,7 +183,8 @@ def test_behind_a_setup_hook(url, run):
             seen.append(await session.fetchval("select 1"))
 
         async with weirpool.create_pool(url, setup=setup) as pool:
-            answers = await pool.transaction((text for text in ["select 2", "select 3"]), timeout=10)
+            three = ("select cast($1 as integer)", 3)
+            answers = await pool.transaction((item for item in ["select 2", three]), timeout=10)
             assert [rows[0][0] for rows in answers] == [2, 3] and seen == [1]
 
     run(body)

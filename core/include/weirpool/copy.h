@@ -46,6 +46,28 @@ WEIR_API int weir_session_copy_take(weir_session session, void *token, weir_op *
    WEIR_EBUSY: a step runs: cancel that, which does the same. */
 WEIR_API int weir_session_copy_abort(weir_session session, weir_error *error);
 
+/*
+ * Rows for a COPY … FROM STDIN, made of values. `like` has the columns in their order, as the result of
+ * "SELECT a, b FROM t WHERE false" has them; it is read once, and stays the caller's. NULL: WEIR_ENOTSUP (no
+ * result of PostgreSQL, or one without columns), WEIR_ENOMEM. Used by one thread at a time; it may outlive
+ * its pool.
+ */
+typedef struct weir_copy_rows weir_copy_rows;
+WEIR_API weir_copy_rows *weir_copy_rows_new(const weir_result *like, weir_error *error);
+/*
+ * Encodes a row for each set of `sets`, whose text does not matter. *data (*length bytes) is what to put: it
+ * is the encoder's until the next call. Values suit columns as they suit parameters. WEIR_EVALUE: one does
+ * not; its set is counted over all calls. WEIR_EINVAL: sets of another size than there are columns.
+ * WEIR_ENOMEM. After an error the encoder is as before, and nothing has been encoded.
+ */
+WEIR_API int weir_copy_rows_encode(weir_copy_rows *rows, const weir_statement *sets, const void **data,
+                                   size_t *length, weir_error *error);
+/* What the COPY has to name as its FORMAT: "binary"; "text", if the first call had values for which there is
+   no binary form (dates given as text, addresses …). Until the first call it is "binary". */
+WEIR_API const char *weir_copy_rows_format(const weir_copy_rows *rows);
+/* NULL is accepted. */
+WEIR_API void weir_copy_rows_free(weir_copy_rows *rows);
+
 WEIR_END_DECLS
 
 #endif

@@ -8,14 +8,12 @@ from functools import partial
 from typing import Any
 
 import peers
-import weirpool
-from harness import Bench, Figures, Row, Side, absent
+from harness import Bench, Figures, Row, Side
 from loads import figures
 
 COUNT = 100_000
 TABLE = "create unlogged table if not exists bench_bulk (a int, b int, c int, d text, e float, f int, g text)"
 INSERT = "insert into bench_bulk (a, b, c, d, e, f, g) values ($1, $2, $3, $4, $5, $6, $7)"
-COPY = "copy bench_bulk (a, b, c, d, e, f, g) from stdin (format binary)"
 ROWS = [(i, 11, 10, "TESTTESTTEST", 10.333, 12341234, "123412341234") for i in range(COUNT)]
 
 
@@ -33,21 +31,13 @@ def side(pool: Any, fill: Callable[[], Awaitable[object]]) -> Side:
 
 
 async def measure(bench: Bench) -> None:
-    """pool.executemany and connection.copy_in against asyncpg's executemany and copy_records_to_table."""
+    """pool.executemany and pool.copy_records against asyncpg's executemany and copy_records_to_table."""
     async with peers.ours() as ours, peers.asyncpg_pool() as theirs:
         await ours.execute(TABLE)
         row = Row("bulk", "executemany, 100,000 rows", "asyncpg", unit="rows/s", asked=1)
         sides = (side(pool, partial(pool.executemany, INSERT, ROWS)) for pool in (ours, theirs))
         await bench.compare(row, *sides)
-        if not hasattr(weirpool.Connection, "copy_in"):
-            bench.add(absent("bulk", "COPY, 100,000 rows", "not built: connections have no copy_in()"))
-            return
-
-        async def copy_in() -> None:
-            async with ours.connection() as lent:
-                connection: Any = lent
-                await connection.copy_in(COPY, ROWS)
-
         row = Row("bulk", "COPY, 100,000 rows", "asyncpg", unit="rows/s", asked=1)
-        copy_records = partial(theirs.copy_records_to_table, "bench_bulk", records=ROWS)
-        await bench.compare(row, side(ours, copy_in), side(theirs, copy_records))
+        copy = partial(ours.copy_records, "bench_bulk", ROWS)
+        copy_of_peer = partial(theirs.copy_records_to_table, "bench_bulk", records=ROWS)
+        await bench.compare(row, side(ours, copy), side(theirs, copy_of_peer))

@@ -39,7 +39,7 @@ static void free_echo(weir_result *result) {
     weir__free(result);
 }
 
-static const weir__result_class class_of_echo = {name_of, value_of, free_echo};
+static const weir__result_class class_of_echo = {name_of, value_of, free_echo, NULL};
 
 /* "rows 12" asked with "rows ": 12; -1 when it does not begin so. */
 static long number_after(const weir_statement *statement, const char *word) {

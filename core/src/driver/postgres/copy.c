@@ -49,7 +49,7 @@ static void chunk_free(weir_result *result) {
 }
 
 static weir__pgchunk *chunk_new(void) {
-    static const weir__result_class chunk_class = {chunk_name, chunk_value, chunk_free};
+    static const weir__result_class chunk_class = {chunk_name, chunk_value, chunk_free, NULL};
     weir__pgchunk *chunk = weir__calloc(1, sizeof *chunk);
     if (!chunk) return NULL;
     chunk->base = (weir_result){.class_ = &chunk_class, .rows = 1, .columns = 1, .affected = -1};

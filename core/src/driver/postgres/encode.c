@@ -69,7 +69,7 @@ static const char *type_text(const weir__pgtypes *types, Oid type, char *buffer,
 /* "$2", and for an executemany "$2 of set 7". */
 static const char *place_text(const weir__pgplace *at, char *buffer, size_t size) {
     if (at->statement->many) {
-        snprintf(buffer, size, "$%zu of set %zu", at->number + 1, at->set + 1);
+        snprintf(buffer, size, "$%zu of set %zu", at->number + 1, at->args->before + at->set + 1);
     } else {
         snprintf(buffer, size, "$%zu", at->number + 1);
     }
@@ -438,7 +438,7 @@ void weir__pg_args_free(weir__pgargs *args) {
     weir__free(args->offsets);
     weir__free(args->cells);
     weir__buffer_free(&args->blob);
-    *args = (weir__pgargs){.blob = WEIR__BUFFER_INIT, .types = args->types};
+    *args = (weir__pgargs){.blob = WEIR__BUFFER_INIT, .types = args->types, .before = args->before};
 }
 
 int weir__pg_encode(weir__pgargs *args, const weir_statement *statement, size_t set, const Oid *types,

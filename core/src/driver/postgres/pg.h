@@ -329,6 +329,8 @@ bool weir__pg_rows_are_legible(const weir__pgtypes *types, const PGresult *rows)
 void weir__pg_result_reset(weir_result *result);
 /* For an executemany: adds its number of rows, takes its tag. */
 void weir__pg_result_add(weir_result *result, const PGresult *rows);
+/* rows.c: an encoder of rows like these; NULL: out of memory. */
+weir_copy_rows *weir__pg_copy_rows(const PGresult *like, const weir__pgtypes *types, weir_error *error);
 
 /* ---- cancel.c */
 void weir__pg_cancel(weir__conn *conn);

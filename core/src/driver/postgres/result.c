@@ -168,8 +168,12 @@ static void rows_free(weir_result *result) {
     weir__free(rows);
 }
 
+static weir_copy_rows *copy_rows(const weir_result *like, weir_error *error) {
+    return weir__pg_copy_rows(pg_of(like), ((const pg_rows *)like)->types, error);
+}
+
 weir_result *weir__pg_result_new(void) {
-    static const weir__result_class rows_class = {rows_name, rows_value, rows_free};
+    static const weir__result_class rows_class = {rows_name, rows_value, rows_free, copy_rows};
     pg_rows *rows = weir__calloc(1, sizeof *rows);
     if (!rows) return NULL;
     rows->base.class_ = &rows_class;

@@ -147,6 +147,7 @@ typedef struct weir__pgargs {
     size_t capacity;
     weir__buffer blob;           /* what is not, and is not in the statement in that form */
     size_t total;                /* bytes of all values together */
+    size_t before;               /* sets that went before those of this statement, for the errors */
     weir__pgtypes *const *types; /* where the pool keeps what it knows of the database's own types; or NULL */
 } weir__pgargs;
 

@@ -51,7 +51,7 @@ static void free_rows(weir_result *result) {
     weir__free(own);
 }
 
-static const weir__result_class class_of_rows = {name_of, value_of, free_rows};
+static const weir__result_class class_of_rows = {name_of, value_of, free_rows, NULL};
 
 weir_result *weir__sqlite_result_new(void) {
     rows *own = weir__calloc(1, sizeof *own);
