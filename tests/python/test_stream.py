@@ -5,11 +5,13 @@ import contextlib
 import datetime
 import decimal
 import gc
-import os
+import subprocess
+import sys
 import uuid
 
 import pytest
 import weirpool
+from support import for_python
 
 COUNT = {
     "sqlite": "with recursive c(n) as (select 1 union all select n + 1 from c where n < ?1)"
@@ -20,11 +22,6 @@ COUNT = {
 
 def count(pool):
     return COUNT[pool.database_system]
-
-
-def resident():
-    with open("/proc/self/statm") as numbers:
-        return int(numbers.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextlib.asynccontextmanager
@@ -205,19 +202,37 @@ def test_a_batch_that_is_late(pg_url, run):
     run(body)
 
 
-def test_memory(url, run):
-    async def body():
-        async with weirpool.create_pool(url, max_size=1) as pool:
-            text = "'0123456789' || n" if pool.database_system == "sqlite" else "repeat('0123456789', 10) || n"
-            sql = f"select n, {text} as t from ({count(pool)}) as s"
-            before, most = None, 0
-            async for row in pool.stream(sql, 300_000):
-                if row["n"] % 10_000 == 0:
-                    before = before or resident()
-                    most = max(most, resident())
-            assert most - before < 8 << 20
+MEMORY = """
+import asyncio, os, sys, weirpool
 
-    run(body)
+def resident():
+    with open("/proc/self/statm") as numbers:
+        return int(numbers.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+async def main(url, sql):
+    async with weirpool.create_pool(url, max_size=1) as pool:
+        text = "'0123456789' || n" if pool.database_system == "sqlite" else "repeat('0123456789', 10) || n"
+        before, most = None, 0
+        async for row in pool.stream(f"select n, {text} as t from ({sql}) as s", 300_000):
+            if row["n"] % 10_000 == 0:
+                before = before or resident()
+                most = max(most, resident())
+        assert row["n"] == 300_000
+        print(most - before)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_memory(url):
+    """In a process of its own, in which a sanitizer keeps no freed memory back."""
+    env = for_python()
+    env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1:thread_local_quarantine_size_kb=64"
+    sql = COUNT["sqlite" if url.startswith("sqlite") else "postgresql"]
+    command = [sys.executable, "-c", MEMORY, url, sql]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 8 << 20
 
 
 def test_blocking(url):
