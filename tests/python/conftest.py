@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import signal
 import tempfile
 
 import hypothesis
@@ -10,6 +11,9 @@ import pytest
 
 pytest.register_assert_rewrite("support")
 from support import LOOPS, PostgresServer, descriptors, until  # noqa: E402
+
+# A shell has its background jobs ignore Ctrl-C, which they and their children would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples each time, so that a failure belongs to the change; WEIR_RANDOM=1 looks for new ones.
 hypothesis.settings.register_profile(
