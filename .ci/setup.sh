@@ -26,12 +26,12 @@ done
 if [ -n "$missing" ]; then
   command -v apt-get >/dev/null || { echo "setup.sh: install these packages first:$missing" >&2; exit 1; }
   sudo=
-  [ "$(id -u)" = 0 ] || sudo=sudo
+  [ "$(id -u)" = 0 ] || sudo="sudo -E"
   echo "setup.sh: installing$missing"
   export DEBIAN_FRONTEND=noninteractive
   $sudo apt-get update -qq
   # shellcheck disable=SC2086 # a list of words
-  $sudo -E apt-get install -y -qq --no-install-recommends $missing >/dev/null
+  $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||

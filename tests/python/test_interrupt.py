@@ -298,13 +298,13 @@ ASYNC_WAITS = {
     "in a group": """await asyncio.gather(pool.fetchval('select pg_sleep(600)'),
             *[pool.fetchval('select 1') for _ in range(20)])""",
 }
-LOOPS = {"asyncio": "asyncio.run(main())", "uvloop": "import uvloop; uvloop.install(); asyncio.run(main())"}
+LOOPS = {"asyncio": "asyncio.run(main())", "uvloop": "import uvloop; uvloop.run(main())"}
 PAIRS = [*((wait, "asyncio") for wait in ASYNC_WAITS), ("fetch", "uvloop")]
 
 
 @pytest.mark.parametrize(("wait", "loop"), PAIRS)
 def test_asyncio_is_interrupted(server, pg_url, wait, loop):
-    """asyncio.run cancels its task (in Python 3.10 all of them at the end): the pool closes."""
+    """The runner cancels its task (in Python 3.10 all of them at the end): the pool closes."""
     body = ASYNC.replace("{wait}", ASYNC_WAITS[wait]).replace("{run}", LOOPS[loop])
     active = f"select count(*) from pg_stat_activity where state = 'active' and query = '{SLEEP}'"
     with child(CHILD.replace("{body}", body), pg_url) as process:
