@@ -7,6 +7,7 @@
 #include <weirpool/copy.h>
 #include <weirpool/error.h>
 #include <weirpool/log.h>
+#include <weirpool/option.h>
 #include <weirpool/options.h>
 #include <weirpool/pool.h>
 #include <weirpool/reactor.h>

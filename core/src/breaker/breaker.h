@@ -91,8 +91,6 @@ bool weir__breaker_next_event(const weir__breaker *breaker, uint64_t *after, wei
 weir_outcome weir__breaker_classify(const weir__breaker *breaker, const weir_error *error);
 /* "ConnectError: …": what an error is called in reports; cut to size at the end of a character. */
 void weir__breaker_describe(const weir_error *error, char *out, size_t size);
-/* The text of `record` or `ignore`: WEIR_EOPTION names what is wrong with it. */
-int weir__breaker_check_list(const char *name, const char *list, weir_error *error);
 
 /* ---- options.c */
 int weir__breaker_options_check(const weir_breaker_options *options, weir_error *error);
