@@ -9,9 +9,10 @@
 #ifndef WEIR_BREAKER_BREAKER_H
 #define WEIR_BREAKER_BREAKER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
-#include <weirpool/breaker.h>
+#include <weirpool/pool.h>
 
 #include "base/rng.h"
 #include "breaker/window.h"
@@ -66,11 +67,21 @@ typedef struct weir__breaker {
     _Atomic uint64_t last_event;
 } weir__breaker;
 
+/* What users have in their hands. */
+struct weir_breaker {
+    weir__breaker *machine;
+    weir_pool *pool;      /* whose it is, and whose reactor's lock guards it; NULL: it stands alone … */
+    pthread_mutex_t lock; /* … and this guards machine and forks; nothing but the machine's steps under it */
+    unsigned forks;       /* when it was seeded: processes are to differ in their jitter */
+};
+
 /* options NULL: the defaults. seed: of the jitter. NULL with *error set. */
 weir__breaker *weir__breaker_new(const weir_breaker_options *options, uint64_t seed, int64_t now_ns,
                                  weir_error *error);
 void weir__breaker_free(weir__breaker *breaker); /* NULL is accepted */
 
+/* Whether a call would be let in. */
+bool weir__breaker_admits(weir__breaker *breaker, int64_t now_ns);
 int weir__breaker_acquire(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_error *error);
 int weir__breaker_probe(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_error *error);
 void weir__breaker_record(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_outcome outcome,

@@ -31,6 +31,7 @@ void weir__copy_forget(weir__slot *slot) {
     weir__copy *copy = &slot->copy;
     if (!weir__copy_open(slot)) return;
     stop_timer(slot);
+    weir__guard_cancel(slot->pool, &copy->permit, weir__reactor_now(slot->pool->reactor));
     weir_result_free(copy->result);
     weir_error_free(copy->error);
     copy->flight = NULL;
@@ -57,6 +58,7 @@ bool weir__copy_landed(weir__flight *flight, int64_t now) {
     if (copy->flight != flight) return false;
     copy->flight = NULL;
     stop_timer(slot);
+    weir__guard_end(slot->pool, &copy->permit, request->error, now);
     bool begun_and_over = task && task->step == WEIR__COPY_BEGIN && request->code == WEIR_OK;
     if (task && !begun_and_over) return false; /* it is the answer to the step */
     copy->over = true;
@@ -65,6 +67,7 @@ bool weir__copy_landed(weir__flight *flight, int64_t now) {
     copy->error = request->error;
     request->result = NULL;
     request->error = NULL;
+    if (task) weir__guard_end(slot->pool, &task->permit, copy->error, now);
     if (task) weir__op_complete(&weir__flight_detach(flight, now)->op, WEIR_OK);
     return true;
 }
@@ -133,6 +136,8 @@ void weir__copy_look(weir__slot *slot) {
     if (!task || !is_ready(slot, task)) return;
     if (task->step == WEIR__COPY_BEGIN && task->run_deadline != WEIR__NEVER)
         weir__reactor_start(reactor, &slot->copy.timer, task->run_deadline);
+    slot->copy.permit = task->permit; /* all of it is one call */
+    task->permit = (weir_permit){0};
     weir__flight_detach(flight, weir__reactor_now(reactor));
     weir__op_complete(&task->op, WEIR_OK);
 }

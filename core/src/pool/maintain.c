@@ -76,7 +76,8 @@ void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
     out->idle = n[WEIR__IDLE];
     out->active = n[WEIR__LENT] + n[WEIR__RUNNING];
     out->connecting = n[WEIR__CONNECTING];
-    out->cleaning = n[WEIR__PREPARING] + n[WEIR__DRAINING] + n[WEIR__RESETTING] + n[WEIR__CLOSING];
+    out->cleaning =
+        n[WEIR__PREPARING] + n[WEIR__CHECKING] + n[WEIR__DRAINING] + n[WEIR__RESETTING] + n[WEIR__CLOSING];
     out->size = out->idle + out->active + out->cleaning;
     int over = kept(pool) - pool->max_size;
     out->overflow = over > 0 ? over : 0;
@@ -84,6 +85,9 @@ void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
     out->min_size = pool->min_size;
     out->max_size = pool->max_size;
     out->max_overflow = pool->config->options.max_overflow;
+    out->probing = weir__pool_probing(pool) ? weir__pool_trying(pool) : 0;
+    out->circuit_connect = weir__guard_state(pool, WEIR_BREAKER_CONNECTS);
+    out->circuit_query = weir__guard_state(pool, WEIR_BREAKER_QUERIES);
 #define WEIR__COUNTER(name, text) out->name = pool->stats.name;
     WEIR_COUNTERS(WEIR__COUNTER)
 #undef WEIR__COUNTER

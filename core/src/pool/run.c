@@ -9,19 +9,33 @@ bool weir__task_commits(const weir__task *task) {
     return task->batch ? weir__batch_commits(task->batch) : task->depth == 1 && task->commit;
 }
 
-/* What the task holds. */
-static void release(weir__task *task, bool well) {
+/* What the task holds; why: how it has ended, NULL: well. */
+static void release(weir__task *task, const weir_error *why, int64_t now) {
+    weir__guard_end(task->pool, &task->permit, why, now);
     weir_statement_unref(task->statement);
     weir__profile_unref(task->pool, task->profile);
-    weir__batch_end(task->batch, well);
+    weir__batch_end(task->batch, !why);
     task->statement = NULL;
     task->profile = NULL;
     task->batch = NULL;
 }
 
 void weir__task_drop(weir__task *task) {
-    release(task, false);
+    weir_error why = WEIR_ERROR_INIT;
+    int64_t now = weir__reactor_now(task->pool->reactor);
+    why.code = WEIR_ECANCELLED;
+    weir__guard_cancel(task->pool, &task->permit, now);
+    release(task, &why, now);
     weir__op_drop(&task->op);
+}
+
+/* A session's time that has gone by says nothing of the server, unless most of it went by in waiting for it.
+ */
+static void end_of_session(weir__task *task, int64_t now) {
+    weir_error late = WEIR_ERROR_INIT;
+    late.code = WEIR_ECOMMANDTIMEOUT;
+    if (2 * (now - task->permit.started_ns) > now - task->slot->lent_at)
+        weir__guard_end(task->pool, &task->permit, &late, now);
 }
 
 void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
@@ -32,13 +46,16 @@ void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
         unknown.xid = task->slot->conn ? task->slot->conn->xid : 0;
         why = &unknown;
     }
-    release(task, false);
+    int64_t now = weir__reactor_now(task->pool->reactor);
+    if (why->code == WEIR_ESESSIONTIMEOUT) end_of_session(task, now);
+    release(task, why, now);
     weir__op_fail(&task->op, why);
     weir_error_clear(&unknown);
 }
 
-static void end_without_request(weir__slot *slot, weir__task *task) {
+static void end_without_request(weir__slot *slot, weir__task *task, int64_t now) {
     weir_error why = WEIR_ERROR_INIT;
+    weir__guard_cancel(slot->pool, &task->permit, now);
     if (weir__nothing_to_end(slot, task->commit, &why) == WEIR_OK)
         weir__op_complete(&task->op, WEIR_OK);
     else
@@ -92,7 +109,7 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     }
     if (!weir__request_build(flight, task)) {
         weir__flight_free(flight);
-        end_without_request(slot, task);
+        end_without_request(slot, task, now);
         return;
     }
     start_deadline(task, now);
@@ -121,6 +138,7 @@ bool weir__slot_takes_more(const weir__slot *slot) {
 
 void weir__task_skip(weir__task *task) {
     weir_error why = WEIR_ERROR_INIT;
+    weir__guard_cancel(task->pool, &task->permit, weir__reactor_now(task->pool->reactor));
     weir__fail_chain(&why);
     weir__task_fail(task, &why, false);
     weir_error_clear(&why);
@@ -184,7 +202,7 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
         task->op.completion.error = request->error;
         request->result = NULL;
         request->error = NULL;
-        release(task, request->code == WEIR_OK);
+        release(task, task->op.completion.error, now);
         weir__op_complete(&task->op, request->code);
     }
     if (flight->stream) weir__stream_answer(flight, now);
@@ -233,16 +251,32 @@ static void fail_with(weir__task *task, int code, const char *what, int64_t ms, 
     weir_error_clear(&error);
 }
 
+static void expire_in_line(weir__task *task, int64_t ms) {
+    weir_pool *pool = task->pool;
+    int64_t now = weir__reactor_now(pool->reactor);
+    weir_error why = WEIR_ERROR_INIT;
+    if (weir__guard_shut(pool, WEIR_BREAKER_QUERIES, now, &why) || weir__pool_down(pool, &why)) {
+        pool->stats.checkouts_refused++; /* he had waited for a probe alone */
+        pool->stats.circuit_refused += why.code == WEIR_ECIRCUITOPEN;
+        pool->stats.queries_failed += task->moved;
+    } else {
+        weir__fail(&why, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT,
+                   "pool %s: no connection came free in time (%lld ms)", weir_pool_name(pool), (long long)ms);
+        pool->stats.checkouts_timed_out++;
+        pool->stats.queries_timed_out += task->moved;
+        weir__guard_waited(pool, &why, now);
+    }
+    weir__task_fail(task, &why, false);
+    weir_error_clear(&why);
+}
+
 void weir__task_expired(weir__timer *timer) {
     weir__task *task = weir__container(timer, weir__task, op.timer);
     weir__slot *slot = task->slot;
     int64_t ms = (weir__reactor_now(task->pool->reactor) - task->started_at) / WEIR__MS;
     if (!slot) {
         weir__task_leave_line(task);
-        task->pool->stats.checkouts_timed_out++;
-        task->pool->stats.queries_timed_out += task->moved;
-        fail_with(task, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT,
-                  "no connection came free in time", ms, false);
+        expire_in_line(task, ms);
     } else if (!task->flight) {
         weir__list_remove(&task->op.link);
         if (task->depth) weir__levels_die(slot, task->depth);

@@ -93,8 +93,15 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mod
     if (code) return code;
     if (weir__session_busy(slot) && !joins) return busy(slot, error);
     int64_t now = weir__reactor_now(pool->reactor);
+    weir_permit permit;
+    code = weir__guard_enter(slot, !weir__levels_alive(slot), &permit, now, error);
+    if (code) return code;
     weir__task *task = weir__task_new(pool, copies ? WEIR_DONE_COPY : WEIR_DONE_EXECUTE, token, now);
-    if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    if (!task) {
+        weir__guard_cancel(pool, &permit, now);
+        return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    }
+    task->permit = permit;
     if (slot->transaction && !slot->depth) {
         slot->depth = 1;
         slot->broken_off = false;
@@ -160,6 +167,7 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__task_new(pool, WEIR_DONE_END, token, now);
     if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    weir__guard_enter(slot, false, &task->permit, now, NULL);
     weir__streams_leave(slot, depth, commit);
     slot->depth--;
     slot->halted = false;
