@@ -2,7 +2,8 @@
 
 import inspect
 
-from . import _copy, _core, _hooks, _run
+from . import _copy, _core, _hooks, _options, _run
+from ._breaker import PoolBreaker
 from .errors import Error, InterfaceError, OptionError
 
 
@@ -57,6 +58,11 @@ class _Managed:
         For after a failover, or when credentials have changed.
         """
         _core.pool_expire(self)
+
+    @property
+    def breaker(self):
+        """The pool's circuit breakers, a PoolBreaker: `connect` and `query`, each with its state and numbers."""
+        return PoolBreaker(self)
 
     def snapshot(self):
         """The pool's numbers, all read at one instant: gauges, counters, and latencies in seconds."""
@@ -226,33 +232,16 @@ ConnectError: a wrong password, a database that does not exist), or, with requir
 cannot be reached."""
 
 
-def _option_rows():
-    row = 0
-    while (entry := _core.option_table(row)) is not None:
-        yield entry
-        row += 1
-
-
-def _option_line(name, kind, nullable, initial, least, most, choices, text):
-    if kind in (0, 1):
-        text += f" ({least:g} to {most:g}{', or None' if nullable else ''})"
-    elif choices:
-        text += f" ({choices.replace('|', ', ')})"
-    return f"{name}: {text}; default {initial!r}"
-
-
 def _describe(function, result, title, how, kind):
     """Gives the function the signature and the docstring that the core's table of options makes."""
     parameter, only = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
     signature = [parameter("url", parameter.POSITIONAL_OR_KEYWORD)]
     hooks = ("init", "setup", "server_settings", "codecs")
     signature += [parameter(name, only, default=None) for name in hooks]
-    lines = []
-    for row in _option_rows():
-        signature.append(parameter(row[0], only, default=row[3]))
-        lines.append(_option_line(*row))
+    signature += _options.parameters(_core.option_table)
     function.__signature__ = inspect.Signature(signature)
-    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, options="\n".join(lines))
+    lines = _options.lines(_core.option_table)
+    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, options=lines)
 
 
 _describe(

@@ -23,7 +23,9 @@ static void look(weir_pool *pool) {
 }
 
 static void tick(weir_pool *pool, weir__breaker *breaker, int64_t now) {
+    uint32_t round = breaker->round;
     weir__breaker_tick(breaker, now);
+    if (breaker->round != round) weir__pool_touch(pool); /* half-open places have come free by themselves */
     look(pool);
 }
 
@@ -123,10 +125,9 @@ int64_t weir__guard_patience(weir_pool *pool, int64_t now, int64_t deadline) {
 }
 
 void weir__guard_watch(weir_pool *pool) {
-    const weir__breaker *breaker = queries(pool);
-    int64_t at = weir__breaker_due(breaker);
-    if (pool->waiting && breaker->state == WEIR_BREAKER_HALF_OPEN && at != WEIR__NEVER)
-        weir__reactor_start(pool->reactor, &pool->guard.timer, at);
+    int64_t at = weir__breaker_due(connects(pool)), other = weir__breaker_due(queries(pool));
+    if (other < at) at = other;
+    if (pool->waiting && at != WEIR__NEVER) weir__reactor_start(pool->reactor, &pool->guard.timer, at);
 }
 
 bool weir__guard_serves(weir_pool *pool, int64_t now) { return weir__breaker_admits(queries(pool), now); }

@@ -255,7 +255,7 @@ typedef struct weir__guard {
     weir_breaker connect, query;
     uint64_t told[2];       /* generations of the two that those in line know of */
     uint64_t logged[2];     /* events that are in the log */
-    weir__timer timer;      /* a place may come free, half-open, while somebody is in line for it */
+    weir__timer timer;      /* a breaker changes by itself while somebody is in line */
     weir_statement *health; /* SELECT 1 */
     int64_t probe_every;    /* ns, the option circuit_probe_interval */
     int64_t probe_at;       /* when the next attempt begins, in an outage */
@@ -400,7 +400,7 @@ void weir__guard_waited(weir_pool *pool, const weir_error *why, int64_t now);
 int weir__guard_shut(weir_pool *pool, weir_breaker_role role, int64_t now, weir_error *error);
 /* A breaker's state has changed: those in line and the log hear of it. */
 void weir__guard_heed(weir_pool *pool);
-/* Somebody is in line for a place in the half-open state: looks again when one may come free by itself. */
+/* Somebody is in line: looks again when a breaker changes by itself, as half-open places that come free. */
 void weir__guard_watch(weir_pool *pool);
 /* As of now. */
 weir_breaker_state weir__guard_state(weir_pool *pool, weir_breaker_role role);
