@@ -117,8 +117,8 @@ weir_statement *weir__py_statement(PyObject *sql, PyObject *const *arguments, Py
                                    const weir__py_codecs *codecs);
 weir_statement *weir__py_statement_many(PyObject *sql, PyObject *sets, const weir__py_codecs *codecs);
 /*
- * Seconds as milliseconds, rounded up: NULL (not given) gives WEIR_TIMEOUT_DEFAULT, None -1. zero: 0 is
- * allowed. -1 with an exception, 0 otherwise.
+ * Seconds as milliseconds, rounded up: NULL or ..., the default that signatures show, gives
+ * WEIR_TIMEOUT_DEFAULT, None -1. zero: 0 is allowed. -1 with an exception, 0 otherwise.
  */
 int weir__py_milliseconds(const char *name, PyObject *seconds, bool zero, int64_t *out);
 /* The value of an option, borrowed from the object, which must stay alive. -1 with an exception. */

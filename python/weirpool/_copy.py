@@ -121,13 +121,9 @@ def _blocks(source: Any) -> Iterator[Any]:
     return _blocks_of_file(source) if _is_file(source) else _gathered(source)
 
 
-def given(timeout: Any) -> dict[str, Any]:
-    return {} if timeout is ... else {"timeout": timeout}
-
-
 def borrower(pool: Any, timeout: Any) -> Callable[[], Any]:
     """How a pool lends a connection for a COPY."""
-    return lambda: pool.connection(**({} if timeout is ... else {"checkout_timeout": timeout}))
+    return lambda: pool.connection(checkout_timeout=timeout)
 
 
 # ---- in
@@ -152,7 +148,7 @@ async def copy_in(connection: Any, sql: str, source: Any, /, *, timeout: Any = .
         file = await asyncio.get_running_loop().run_in_executor(None, open, source, "rb")
         with file:
             return await copy_in(connection, sql, file, timeout=timeout)
-    await connection._copy_in(sql, **given(timeout))
+    await connection._copy_in(sql, timeout=timeout)
     try:
         await _put_all(connection, source)
         rows: int = await connection._copy_end()
@@ -167,7 +163,7 @@ def copy_in_sync(connection: Any, sql: str, source: Any, /, *, timeout: Any = ..
     if isinstance(source, os.PathLike):
         with open(source, "rb") as file:
             return copy_in_sync(connection, sql, file, timeout=timeout)
-    connection._copy_in(sql, **given(timeout))
+    connection._copy_in(sql, timeout=timeout)
     try:
         for block in _blocks(source):
             for piece in _slices(block):
@@ -202,7 +198,7 @@ class _Records:
         self.encoder: Any = None
         self.form = "binary"
         self.count = 100  # in the next block
-        self.timeout = given(timeout)
+        self.timeout = {"timeout": timeout}
         self.end = limits(self.timeout)[1]
 
     def encode(self, records: list[Any]) -> bytes:
@@ -290,13 +286,13 @@ def copy_records_sync(
 class _Copy:
     """A COPY to the client that has begun, or is about to. `borrow` gives the connection, which goes back at the end."""
 
-    __slots__ = ("__weakref__", "_begun", "_borrow", "_connection", "_keywords", "_over", "_sql", "rows")
+    __slots__ = ("__weakref__", "_begun", "_borrow", "_connection", "_over", "_sql", "_timeout", "rows")
 
     def __init__(self, connection: Any, sql: str, timeout: Any, borrow: Callable[[], Any] | None) -> None:
         self._connection = connection
         self._borrow = borrow
         self._sql = sql
-        self._keywords = given(timeout)
+        self._timeout = timeout
         self._begun = self._over = False
         self.rows: int | None = None
 
@@ -351,7 +347,7 @@ class CopyOut(_Copy):
         if self._borrow:
             self._connection = await self._borrow()
         self._begun = True
-        await self._connection._copy_out(self._sql, **self._keywords)
+        await self._connection._copy_out(self._sql, timeout=self._timeout)
 
 
 class SyncCopyOut(_Copy):
@@ -380,7 +376,7 @@ class SyncCopyOut(_Copy):
         if self._borrow:
             self._connection = self._borrow().__enter__()
         self._begun = True
-        self._connection._copy_out(self._sql, **self._keywords)
+        self._connection._copy_out(self._sql, timeout=self._timeout)
 
 
 def _check_target(to: Any) -> None:

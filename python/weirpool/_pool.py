@@ -109,7 +109,8 @@ class Pool(_Managed, _core.Pool):
             is not broken off.
         isolation, readonly, deferrable, checkout_timeout: as session() has them.
         """
-        options = _run.session_options(isolation, readonly, deferrable, checkout_timeout)
+        options = {"isolation": isolation, "readonly": readonly, "deferrable": deferrable}
+        options["checkout_timeout"] = checkout_timeout
         retry = _run.begin(fn, retries, timeout)
         while True:
             try:
@@ -124,11 +125,11 @@ class Pool(_Managed, _core.Pool):
 
     async def copy_in(self, sql, source, /, *, timeout=...):
         """As Connection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
-        return await _hooks.through(self, "copy_in", (sql, source), _copy.given(timeout))
+        return await _hooks.through(self, "copy_in", (sql, source), {"timeout": timeout})
 
     async def copy_records(self, table, records, /, *, columns=None, schema=None, timeout=...):
         """As Connection.copy_records(), on a connection that is borrowed for it; timeout= is over the wait, too."""
-        options = {"columns": columns, "schema": schema, **_copy.given(timeout)}
+        options = {"columns": columns, "schema": schema, "timeout": timeout}
         return await _hooks.through(self, "copy_records", (table, records), options)
 
     def copy_out(self, sql, /, to=None, *, timeout=...):
@@ -159,7 +160,8 @@ class SyncPool(_Managed, _core.SyncPool):
 
         As Pool.run(), but fn is a plain function.
         """
-        options = _run.session_options(isolation, readonly, deferrable, checkout_timeout)
+        options = {"isolation": isolation, "readonly": readonly, "deferrable": deferrable}
+        options["checkout_timeout"] = checkout_timeout
         retry = _run.begin(fn, retries, timeout)
         while True:
             try:
@@ -174,11 +176,11 @@ class SyncPool(_Managed, _core.SyncPool):
 
     def copy_in(self, sql, source, /, *, timeout=...):
         """As SyncConnection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
-        return _hooks.through_sync(self, "copy_in", (sql, source), _copy.given(timeout))
+        return _hooks.through_sync(self, "copy_in", (sql, source), {"timeout": timeout})
 
     def copy_records(self, table, records, /, *, columns=None, schema=None, timeout=...):
         """As SyncConnection.copy_records(), on a connection that is borrowed; timeout= is over the wait, too."""
-        options = {"columns": columns, "schema": schema, **_copy.given(timeout)}
+        options = {"columns": columns, "schema": schema, "timeout": timeout}
         return _hooks.through_sync(self, "copy_records", (table, records), options)
 
     def copy_out(self, sql, /, to=None, *, timeout=...):

@@ -1,5 +1,7 @@
 """Whatever is given, the answer is an exception that says what is wrong, and never the password."""
 
+import inspect
+import io
 import math
 import traceback
 
@@ -176,6 +178,46 @@ def test_statements(url, run):
             with pytest.raises(KeyError):
                 pool.session(readonly=Untruthful())
             assert await pool.fetchval("select 1") == 1
+
+    run(main)
+
+
+def test_what_signatures_show_as_default_can_be_given(pg_url, run):
+    arguments = {
+        "executemany": ("insert into t values ($1)", [(1,)]),
+        "copy_in": ("copy t from stdin", b""),
+        "copy_records": ("t", []),
+        "copy_out": ("copy t to stdout", io.BytesIO()),
+        "transaction": (["select 1"],),
+        "session": (),
+        "connection": (),
+        "run": (lambda session: session.execute("select 1"),),
+        "close": (),
+    }
+
+    async def call(method, omitted):
+        given = method(*arguments.get(method.__name__, ("select 1",)), **dict.fromkeys(omitted, ...))
+        if method.__name__ == "stream":
+            return [row async for row in given]
+        return await given
+
+    async def main():
+        async with weirpool.create_pool(pg_url, max_size=2) as pool:
+            await pool.execute("create table t (a integer)")
+            async with pool.session() as session:
+                called = set()
+                for target, name in [*((session, name) for name in dir(session)), *((pool, name) for name in dir(pool))]:
+                    method = getattr(target, name)
+                    if name.startswith("_") or name == "close" or not callable(method):
+                        continue
+                    shown = inspect.signature(method).parameters.values()
+                    omitted = [parameter.name for parameter in shown if parameter.default is ...]
+                    answer = await call(method, omitted) if omitted else None
+                    called.update(omitted)
+                    if isinstance(answer, weirpool.Connection):
+                        answer.release()
+                assert called == {"timeout", "checkout_timeout"}
+            await call(pool.close, ["grace"])
 
     run(main)
 
