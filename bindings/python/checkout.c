@@ -11,12 +11,6 @@
 
 /* ---- arguments ---- */
 
-static int truth(PyObject *object, bool *out) {
-    int yes = object ? PyObject_IsTrue(object) : 0;
-    *out = yes > 0;
-    return yes < 0 ? -1 : 0;
-}
-
 /* isolation, readonly, deferrable. */
 static int parse_text(const char *name, PyObject *value, const char **out, PyObject **owner) {
     if (!value || value == Py_None) return 0;
@@ -31,7 +25,8 @@ static int parse_text(const char *name, PyObject *value, const char **out, PyObj
 
 int weir__py_begin(PyObject *const values[3], weir_transaction *begin, PyObject **owner) {
     if (parse_text("isolation", values[0], &begin->isolation, owner) < 0) return -1;
-    return truth(values[1], &begin->readonly) < 0 ? -1 : truth(values[2], &begin->deferrable);
+    if (weir__py_flag("readonly", values[1], &begin->readonly) < 0) return -1;
+    return weir__py_flag("deferrable", values[2], &begin->deferrable);
 }
 
 /* Lines that were looked up before: finding one walks the function's whole line table, which takes

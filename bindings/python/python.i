@@ -41,6 +41,10 @@
 }
 %typemap(argout) weir_pool *pool "weir__py_pool_after($input);"
 
+%typemap(in) int min_size, int max_size {
+  if (weir__py_bound("$1_name", $input, &$1) < 0) SWIG_fail;
+}
+
 /* A failure becomes the exception of its code. */
 %typemap(in, numinputs=0) weir_error *error (weir_error error = WEIR_ERROR_INIT) "$1 = &error;"
 %typemap(argout) weir_error *error {

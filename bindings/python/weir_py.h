@@ -239,6 +239,8 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
 /* Likewise, from those of pool.transaction(). */
 int weir__py_parse_transaction(weir__py_call *call, PoolObject *pool, PyObject *const *arguments,
                                Py_ssize_t count, PyObject *kwnames);
+/* True or False; NULL (not given) is false. -1 with an exception. */
+int weir__py_flag(const char *name, PyObject *object, bool *out);
 /* "fetch" */
 const char *weir__py_kind_name(weir__py_kind kind);
 
@@ -520,8 +522,10 @@ struct PoolObject {
     PyObject *weak;
 };
 int weir__py_pool_types(PyObject *module);
-/* The core's pool of a Python Pool; NULL with an exception. Like the next, for the wrapper's typemaps. */
+/* The core's pool of a Python Pool; NULL with an exception. Like the next two, for the wrapper's typemaps. */
 weir_pool *weir__py_pool_handle(PyObject *object);
+/* The value of the option min_size or max_size. -1 with an exception. */
+int weir__py_bound(const char *name, PyObject *object, int *out);
 /* After a call of the core: takes what it has set going. */
 void weir__py_pool_after(PyObject *object);
 

@@ -3,7 +3,7 @@
 import inspect
 
 from . import _copy, _core, _hooks, _run
-from .errors import Error, InterfaceError, OptionError
+from .errors import Error, InterfaceError
 
 
 class _Managed:
@@ -39,16 +39,11 @@ class _Managed:
     def resize(self, *, min_size=None, max_size=None):
         """Sets new bounds while the pool runs; one that is omitted stays as it is.
 
-        More connections are opened at once, surplus ones close as they come free. OptionError when min_size
-        is above max_size.
+        More connections are opened at once, surplus ones close as they come free. OptionError for what
+        create_pool() would refuse.
         """
-        if min_size is None:
-            min_size = self.min_size
-        if max_size is None:
-            max_size = self.max_size
-        for name, value in (("min_size", min_size), ("max_size", max_size)):
-            if not isinstance(value, int) or not 0 <= value <= 10000:
-                raise OptionError(f"{name}={value!r}: give an int from 0 to 10000")
+        min_size = self.min_size if min_size is None else min_size
+        max_size = self.max_size if max_size is None else max_size
         _core.pool_resize(self, min_size, max_size)
 
     def expire(self):

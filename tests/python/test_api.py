@@ -3,6 +3,7 @@
 import asyncio
 import enum
 import inspect
+import itertools
 import math
 import re
 from decimal import Decimal
@@ -362,8 +363,12 @@ def test_pool_properties(url, run):
         assert (pool.min_size, pool.max_size) == (0, 1)
         with pytest.raises(weirpool.OptionError):
             pool.resize(min_size=9)
-        with pytest.raises(weirpool.OptionError, match="min_size"):
-            pool.resize(min_size="x")
+        for name, wrong in itertools.product(("min_size", "max_size"), ("x", True, -1, 10001, 2**80, 1.5, [])):
+            with pytest.raises(weirpool.OptionError, match=name):
+                pool.resize(**{name: wrong})
+        with pytest.raises(weirpool.OptionError, match="max_size=0 is out of range"):
+            pool.resize(max_size=0)
+        assert (pool.min_size, pool.max_size) == (0, 1)
         await pool.close()
         assert pool.closed and repr(pool) == "<Pool closed>"
         await pool.close()

@@ -164,6 +164,7 @@ def test_statements(url, run):
                     pool.session(**keywords)
             with pytest.raises(TypeError):
                 pool.session(1)
+            connection = await pool.connection()
             with pytest.raises(TypeError):
                 pool.connection(isolation="serializable")
             with pytest.raises(weirpool.ArgumentError, match="grace"):
@@ -171,12 +172,12 @@ def test_statements(url, run):
             with pytest.raises(TypeError):
                 pool.close(1)
 
-            class Untruthful:
-                def __bool__(self):
-                    raise KeyError
-
-            with pytest.raises(KeyError):
-                pool.session(readonly=Untruthful())
+            for wrong in ("no", 1, None):
+                for flag in ("readonly", "deferrable"):
+                    for call in (pool.session, connection.transaction, lambda **flag: pool.transaction([], **flag)):
+                        with pytest.raises(weirpool.ArgumentError, match=f"{flag} must be True or False"):
+                            call(**{flag: wrong})
+            connection.release()
             assert await pool.fetchval("select 1") == 1
 
     run(main)
