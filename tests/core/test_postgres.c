@@ -205,7 +205,13 @@ START_TEST(unknown_parameters) {
     with_socket("&sslmod=require");
     check_refused("\"sslmod\" is neither an option of the pool nor known to libpq 1");
     with_socket("&sslmod=require");
-    check_refused("\"sslmode\"");
+    check_refused("did you mean sslmode?");
+    with_socket("&max_sise=1");
+    check_refused("did you mean max_size?");
+    with_socket("&connect_timout=1");
+    check_refused("did you mean connect_timeout?");
+    with_socket("&timeout=3"); /* like none of them */
+    check_refused(": leave it out");
     with_socket("&sslmode=perhaps");
     check_refused("perhaps");
     with_socket("&replication=database");

@@ -112,25 +112,6 @@ const char *weir__pg_effective_value(const PQconninfoOption *options, const char
 
 /* ---- the URL's own parameters */
 
-/* How many letters differ: Levenshtein's distance, for names of less than 40 letters. */
-static size_t distance(const char *a, const char *b) {
-    size_t row[41], length = strlen(b);
-    if (length > 40) return length;
-    for (size_t j = 0; j <= length; j++) row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= length; j++) {
-            size_t above = row[j], least = diagonal + (a[i - 1] != b[j - 1]);
-            if (above + 1 < least) least = above + 1;
-            if (row[j - 1] + 1 < least) least = row[j - 1] + 1;
-            diagonal = above;
-            row[j] = least;
-        }
-    }
-    return row[length];
-}
-
 /* Parameters that libpq knows but that would take from the driver what it relies on. */
 static const char *unfit(const char *keyword) {
     static const struct {
@@ -145,24 +126,27 @@ static const char *unfit(const char *keyword) {
     return NULL;
 }
 
+/* What a parameter may be: the pool's options, then libpq's. */
+static const char *keyword_at(const void *known, size_t row) {
+    size_t own = 0;
+    while (own <= row && weir__option_at(own)) own++;
+    if (own > row) return weir__option_at(row)->name;
+    const char *keyword = ((const PQconninfoOption *)known)[row - own].keyword;
+    return keyword && unfit(keyword) ? "" : keyword;
+}
+
 static int check_keyword(const PQconninfoOption *known, const char *keyword, weir_error *error) {
-    const char *nearest = "sslmode", *why = unfit(keyword);
-    size_t least = SIZE_MAX;
+    char shown[WEIR__QUOTE_SIZE];
+    const char *why = unfit(keyword);
     if (why) return weir__fail(error, WEIR_EOPTION, "the URL's parameter %s: %s", keyword, why);
-    for (; known->keyword; known++) {
-        if (strcmp(known->keyword, keyword) == 0) return WEIR_OK;
-        if (unfit(known->keyword)) continue;
-        size_t d = distance(keyword, known->keyword);
-        if (d < least) {
-            least = d;
-            nearest = known->keyword;
-        }
-    }
+    for (const PQconninfoOption *one = known; one->keyword; one++)
+        if (strcmp(one->keyword, keyword) == 0) return WEIR_OK;
+    const char *near = weir__nearest(keyword, keyword_at, known);
     return weir__fail(
         error, WEIR_EOPTION,
-        "the URL's parameter \"%.60s\" is neither an option of the pool nor known to libpq %d; the nearest "
-        "is \"%s\"",
-        keyword, PQlibVersion() / 10000, nearest);
+        "the URL's parameter \"%s\" is neither an option of the pool nor known to libpq %d: %s%s%s",
+        weir__quote(shown, keyword), PQlibVersion() / 10000, near ? "did you mean " : "leave it out",
+        near ? near : "", near ? "?" : "");
 }
 
 static int add_parameters(weir__pgenv *env, const weir__config *config, weir_error *error) {
