@@ -125,7 +125,7 @@ void weir__pg_connect(weir__conn *conn) {
     weir_error error = WEIR_ERROR_INIT;
     weir__pgparams params = {0};
     weir__pgresolution how = WEIR__PG_NO_THREAD;
-    PQconninfoOption *effective = weir__pg_effective(&env->params, NULL);
+    PQconninfoOption *effective = weir__pg_effective(&env->params);
     bool fits = effective && weir__pg_params_copy(&params, &env->params) &&
                 add_options(c, effective, &params) && add_gss(effective, &params);
     if (fits) {

@@ -189,9 +189,8 @@ bool weir__pg_params_add(weir__pgparams *params, const char *keyword, const char
 bool weir__pg_params_copy(weir__pgparams *to, const weir__pgparams *from);
 void weir__pg_params_free(weir__pgparams *params);
 /* What libpq makes of the parameters, the environment and the service file, before it connects (the password
-   is not told); free it with PQconninfoFree. NULL: out of memory. *refused (may be NULL): libpq's complaint,
-   to be freed, or NULL. */
-PQconninfoOption *weir__pg_effective(const weir__pgparams *params, char **refused);
+   is not told); free it with PQconninfoFree. NULL: out of memory. */
+PQconninfoOption *weir__pg_effective(const weir__pgparams *params);
 /* The value of a keyword there; NULL when it is absent or empty. */
 const char *weir__pg_effective_value(const PQconninfoOption *options, const char *keyword);
 
