@@ -219,8 +219,8 @@ limit:
 {options}
 
 OptionError for an unknown or impossible option. Opening fails only for what trying again cannot cure (a
-ConnectError: a wrong password, a database that does not exist), or, with require=True, when the database
-cannot be reached."""
+ConnectError: a wrong password, a database that does not exist, a setting that the server refuses), or, with
+require=True, when the database cannot be reached."""
 
 
 def _option_rows():

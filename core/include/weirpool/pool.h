@@ -18,9 +18,9 @@ typedef struct weir_pool weir_pool;
  * Makes a pool on the reactor and starts its connections. Any number of pools may share a reactor.
  *   WEIR_PENDING  *out is the pool, usable at once; the operation completes when min_size connections are
  * there or the first attempt has failed. Its code is an error only for what trying again cannot cure (a wrong
- *                 password, a database that does not exist), or with the option `require`; then free the
- * pool. WEIR_OK       as the operation's success, at once (min_size 0) otherwise     an error; no pool token:
- * given back with the completion, and with each WEIR_EVENT_INIT.
+ *                 password, a database that does not exist, a setting that the server refuses), or with the
+ * option `require`; then free the pool. WEIR_OK       as the operation's success, at once (min_size 0)
+ * otherwise     an error; no pool token: given back with the completion, and with each WEIR_EVENT_INIT.
  */
 WEIR_API int weir_pool_open(weir_reactor *reactor, const weir_options *options, void *token, weir_pool **out,
                             weir_op *op, weir_error *error);
