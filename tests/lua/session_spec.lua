@@ -216,7 +216,14 @@ support.each("a session", function(db)
         collectgarbage()
         collectgarbage()
         assert.equal(0, count()) -- the pool has one connection: it came back, and rolled back
-        assert.matches("warning: .*collector.*session_spec%.lua:%d+", table.concat(lines, "\n"))
+        local warning = "^warning: pool " .. pool.name:gsub("%p", "%%%0") .. ": .*collector.*session_spec%.lua:%d+$"
+        assert.matches(warning, table.concat(lines, "\n"))
+        lines = {}
+        coroutine.wrap(pool.session)(pool) -- nobody is on the coroutine's own stack
+        collectgarbage()
+        collectgarbage()
+        assert.equal(0, count())
+        assert.matches(warning, table.concat(lines, "\n"))
     end)
 
     it("is told of on stderr at first", function()
