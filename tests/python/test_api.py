@@ -262,6 +262,18 @@ def test_transaction_on_a_connection(url, run):
         run(main)
 
 
+def test_how_a_connection_shows(url, run):
+    async def main():
+        async with weirpool.create_pool(url) as pool, pool.connection() as connection:
+            backend = connection.info["backend"]
+            shown = f" backend={backend}" if url.startswith("postgresql") else ""
+            assert (backend is None) == (shown == "")
+            async with connection.transaction():
+                assert repr(connection) == f"<Connection{shown} depth=1>"
+
+    run(main)
+
+
 def test_transactions_blocking(url):
     with no_warnings(), weirpool.create_pool_sync(url, max_size=2) as pool:
         pool.execute("create table t (a integer)")
