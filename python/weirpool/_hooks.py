@@ -21,10 +21,6 @@ def log(level: int, line: str) -> None:
     logger.log(level, line)
 
 
-def wants_debug() -> bool:
-    return logger.isEnabledFor(logging.DEBUG)
-
-
 def start_init(
     loop: asyncio.AbstractEventLoop, init: Callable[[Connection], Awaitable[object]], connection: Connection
 ) -> None:

@@ -251,6 +251,19 @@ def test_closing_is_cancelled(url, run):
         run(main)
 
 
+def test_debug_may_be_asked_for_later(pg_url, run, caplog):
+    async def main():
+        async with weirpool.create_pool(pg_url, min_size=1, max_size=1) as pool:
+            notice = "do $$ begin raise notice 'now or never'; end $$"
+            await pool.execute(notice)
+            assert "now or never" not in caplog.text
+            caplog.set_level(logging.DEBUG, "weirpool")
+            await pool.execute(notice)
+            await until_async(lambda: "NOTICE: now or never" in caplog.text)
+
+    run(main)
+
+
 def test_log_lines(run, caplog):
     caplog.set_level(logging.DEBUG, "weirpool")
     port = free_port()
