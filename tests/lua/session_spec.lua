@@ -235,7 +235,8 @@ support.each("a session", function(db)
         collectgarbage()
         collectgarbage()
         assert.equal(0, count()) -- the pool has one connection: it came back, and rolled back
-        local warning = "^warning: pool " .. pool.name:gsub("%p", "%%%0") .. ": .*collector.*session_spec%.lua:%d+$"
+        local name = pool.name:gsub("%p", "%%%0")
+        local warning = "^warning: pool " .. name .. ": .*collector.*session_spec%.lua:%d+$"
         assert.matches(warning, table.concat(lines, "\n"))
         lines = {}
         coroutine.wrap(pool.session)(pool) -- nobody is on the coroutine's own stack
