@@ -77,8 +77,12 @@ typedef struct weir_checkout {
     const char *file, *function;
     int line;
     uint64_t
-        owner; /* who asks: a number of a task's or thread's own, or 0. While he holds the connection, what
-                  he runs on the pool itself does not share connections: it could wait for his own locks */
+        owner;  /* who asks: a number of a task's or thread's own, or 0. While he holds the connection, what
+                   he runs on the pool itself does not share connections: it could wait for his own locks */
+    bool setup; /* the connection is prepared before it is used: until weir_session_ready the checkout goes
+                   on, and its time-out ends the loan (WEIR_ECHECKOUTTIMEOUT) */
+    bool call;  /* the loan is for one call of the pool's own: session_timeout_ms begins now, bounds waiting,
+                   setup and use together, and what it ends is a WEIR_ECOMMANDTIMEOUT */
 } weir_checkout;
 WEIR_API void weir_checkout_init(weir_checkout *checkout);
 
