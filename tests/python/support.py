@@ -135,6 +135,9 @@ class PostgresServer:
         self.sql(f"create database {name}")
         return self.url(name)
 
+    def drop_database(self, url):
+        self.sql(f"drop database {url.rpartition('/')[2]} with (force)")
+
     def url(self, database="postgres", user="app", password=None, socket_too=False):
         secret = f":{password}" if password else ""
         return f"postgresql://{user}{secret}@127.0.0.1:{self.port}/{database}"
