@@ -176,6 +176,10 @@ static PyObject *pool_stream(PyObject *self, PyObject *const *arguments, Py_ssiz
     return weir__py_stream((PoolObject *)self, NULL, arguments, count, kwnames);
 }
 
+static PyObject *pool_borrow(PyObject *self, PyObject *timeout) {
+    return weir__py_borrow((PoolObject *)self, timeout);
+}
+
 /* The pause between two attempts of run(). */
 static PyObject *pool_sleep(PyObject *self, PyObject *seconds) {
     weir__py_call call = {.kind = WEIR__PY_SLEEP};
@@ -377,7 +381,7 @@ static void pool_dealloc(PyObject *self) {
          "OutcomeUnknown\n"                                                                                  \
          "when COMMIT was sent and there was no answer, in time or at all."},                                \
         {"stream", FAST(pool_stream), FAST_FLAGS, WEIR__PY_DOC_STREAM("for", BORROWS)},                      \
-        {"_sleep", pool_sleep, METH_O, NULL},                                                                \
+        {"_borrow", pool_borrow, METH_O, NULL}, {"_sleep", pool_sleep, METH_O, NULL},                        \
         {"connection", FAST(pool_connection), FAST_FLAGS,                                                    \
          "connection($self, /, *, checkout_timeout=..., reset=None)\n--\n\n"                                 \
          "A context manager that lends a connection in autocommit.\n\n"                                      \

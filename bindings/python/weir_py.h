@@ -296,7 +296,7 @@ typedef enum weir__py_state {
     WEIR__PY_NEW,
     WEIR__PY_PENDING,
     WEIR__PY_DONE,
-    WEIR__PY_SETUP, /* a checkout that was granted: the pool's setup hook is being awaited */
+    WEIR__PY_SETUP, /* a checkout that was granted: the pool's setup hook runs */
     WEIR__PY_FINISHED,
 } weir__py_state;
 
@@ -308,7 +308,7 @@ struct OperationObject {
     weir_completion outcome; /* in state DONE */
     PyObject *future;        /* in state PENDING, and after: what the task waits for */
     PyObject *watcher;       /* a future for somebody who only wants to know when it is answered; or NULL */
-    PyObject *setup;         /* in state SETUP: what the hook gave to be awaited */
+    PyObject *setup;         /* in state SETUP: the task of the hook; `op` tells that the loan has ended */
     SessionObject *prepared; /* in state SETUP: whom it is for */
     OperationObject *previous, *next;
 };
@@ -364,6 +364,8 @@ int weir__py_checkout_types(PyObject *module);
 /* The context managers; whether they are to be awaited is the pool's matter. NULL with an exception. */
 PyObject *weir__py_checkout(PoolObject *pool, bool transaction, PyObject *const *arguments, Py_ssize_t count,
                             PyObject *kwnames);
+/* A connection for one call of the pool's own, whose time-out that is. */
+PyObject *weir__py_borrow(PoolObject *pool, PyObject *timeout);
 PyObject *weir__py_transaction(SessionObject *session, PyObject *const *arguments, Py_ssize_t count,
                                PyObject *kwnames);
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias, Union
 
-from ._hooks import left, limits
+from . import _core
 
 
 class SupportsRead(Protocol):
@@ -123,7 +123,7 @@ def _blocks(source: Any) -> Iterator[Any]:
 
 def borrower(pool: Any, timeout: Any) -> Callable[[], Any]:
     """How a pool lends a connection for a COPY."""
-    return lambda: pool.connection(checkout_timeout=timeout)
+    return lambda: pool._borrow(timeout)
 
 
 # ---- in
@@ -198,8 +198,11 @@ class _Records:
         self.encoder: Any = None
         self.form = "binary"
         self.count = 100  # in the next block
-        self.timeout = {"timeout": timeout}
-        self.end = limits(self.timeout)[1]
+        self._clock = None if timeout is ... else _core._Retry(0, timeout)  # type: ignore[attr-defined]
+
+    def timeout(self) -> Any:
+        """What is left of it."""
+        return self._clock.left() if self._clock else ...
 
     def encode(self, records: list[Any]) -> bytes:
         block: bytes
@@ -253,14 +256,14 @@ async def copy_records(
 ) -> int:
     _check_records(records, True)
     rows = _Records(connection, table, columns, schema, timeout)
-    rows.encoder = await connection._rows_like(rows.like, **rows.timeout)
+    rows.encoder = await connection._rows_like(rows.like, timeout=rows.timeout())
     source: Any
     if hasattr(records, "__aiter__"):
         blocks = rows.blocks_async(records.__aiter__())
         source = _chain_async(await anext(blocks, b"") or rows.encode([]), blocks)
     else:
         source = rows.begun(iter(records))
-    return await copy_in(connection, rows.sql(), source, **left(rows.timeout, rows.end))
+    return await copy_in(connection, rows.sql(), source, timeout=rows.timeout())
 
 
 def copy_records_sync(
@@ -275,9 +278,9 @@ def copy_records_sync(
 ) -> int:
     _check_records(records, False)
     rows = _Records(connection, table, columns, schema, timeout)
-    rows.encoder = connection._rows_like(rows.like, **rows.timeout)
+    rows.encoder = connection._rows_like(rows.like, timeout=rows.timeout())
     source = rows.begun(iter(records))
-    return copy_in_sync(connection, rows.sql(), source, **left(rows.timeout, rows.end))
+    return copy_in_sync(connection, rows.sql(), source, timeout=rows.timeout())
 
 
 # ---- out

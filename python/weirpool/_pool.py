@@ -207,8 +207,9 @@ url: postgresql://user:password@host:port/database, sqlite:///file.db (sqlite://
     :memory:.
 init: {kind} that gets each new connection before anyone else does, and again whenever what a borrower left
     behind could only be undone together with what init had set; when it fails the connection is closed.
-setup: {kind} that gets the session at each checkout; when it fails the connection is closed and its
-    exception is raised. pool.fetch() and its like then check a connection out for each statement.
+setup: {kind} that gets the session at each checkout, within the checkout's time{setup}; when it fails, or is
+    late, the connection is closed and the exception is raised. pool.fetch() and its like then check a connection
+    out for each statement, and their time-out is over the setup, too.
 server_settings: a dict of settings that each connection starts with, such as {{"search_path": "app"}}.
 codecs: a dict of how values of PostgreSQL's types are read and written, by the types' names ("schema.type",
     or as the search path finds them) or numbers: {{"public.shape": weirpool.Codec(…)}}; see help(weirpool.Codec).
@@ -238,7 +239,7 @@ def _option_line(name, kind, nullable, initial, least, most, choices, text):
     return f"{name}: {text}; default {initial!r}"
 
 
-def _describe(function, result, title, how, kind):
+def _describe(function, result, title, how, kind, setup):
     """Gives the function the signature and the docstring that the core's table of options makes."""
     parameter, only = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
     signature = [parameter("url", parameter.POSITIONAL_OR_KEYWORD)]
@@ -249,7 +250,7 @@ def _describe(function, result, title, how, kind):
         signature.append(parameter(row[0], only, default=row[3]))
         lines.append(_option_line(*row))
     function.__signature__ = inspect.Signature(signature)
-    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, options="\n".join(lines))
+    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, setup=setup, options="\n".join(lines))
 
 
 _describe(
@@ -259,6 +260,7 @@ _describe(
     "`async with create_pool(…) as pool` opens and closes it; `pool = await create_pool(…)` opens it, and\n"
     "`await pool.close()` is yours.",
     "a coroutine function",
+    ", as a task of its own",
 )
 _describe(
     create_pool_sync,
@@ -267,4 +269,5 @@ _describe(
     "`with create_pool_sync(…) as pool` closes it; otherwise `pool.close()` is yours. The pool has no thread of its own:\n"
     "what falls due while nobody calls it (idle connections, the floor, healing) is done at the next call.",
     "a function",
+    "",
 )
