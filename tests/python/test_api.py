@@ -375,7 +375,8 @@ def test_pool_properties(url, run):
         assert (pool.min_size, pool.max_size) == (0, 1)
         with pytest.raises(weirpool.OptionError):
             pool.resize(min_size=9)
-        for name, wrong in itertools.product(("min_size", "max_size"), ("x", True, -1, 10001, 2**80, 1.5, [])):
+        wrongs = ("x", True, -1, 10001, 2**80, 1.5, [])
+        for name, wrong in itertools.product(("min_size", "max_size"), wrongs):
             with pytest.raises(weirpool.OptionError, match=name):
                 pool.resize(**{name: wrong})
         with pytest.raises(weirpool.OptionError, match="max_size=0 is out of range"):

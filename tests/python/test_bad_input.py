@@ -1,5 +1,6 @@
 """Whatever is given, the answer is an exception that says what is wrong, and never the password."""
 
+import functools
 import inspect
 import io
 import math
@@ -174,7 +175,7 @@ def test_statements(url, run):
 
             for wrong in ("no", 1, None):
                 for flag in ("readonly", "deferrable"):
-                    for call in (pool.session, connection.transaction, lambda **flag: pool.transaction([], **flag)):
+                    for call in (pool.session, connection.transaction, functools.partial(pool.transaction, [])):
                         with pytest.raises(weirpool.ArgumentError, match=f"{flag} must be True or False"):
                             call(**{flag: wrong})
             connection.release()
@@ -207,9 +208,9 @@ def test_what_signatures_show_as_default_can_be_given(pg_url, run):
             await pool.execute("create table t (a integer)")
             async with pool.session() as session:
                 called = set()
-                for target, name in [*((session, name) for name in dir(session)), *((pool, name) for name in dir(pool))]:
-                    method = getattr(target, name)
-                    if name.startswith("_") or name == "close" or not callable(method):
+                methods = [getattr(target, name) for target in (session, pool) for name in dir(target) if name[0] != "_"]
+                for method in methods:
+                    if not callable(method) or method.__name__ == "close":
                         continue
                     shown = inspect.signature(method).parameters.values()
                     omitted = [parameter.name for parameter in shown if parameter.default is ...]

@@ -284,7 +284,7 @@ def test_setup_has_the_time_of_the_checkout(url, run):
                 (lambda: pool.fetchval("select 1", timeout=0.1), weirpool.CommandTimeout),
                 (lambda: pool.executemany("select $1", [(1,)], timeout=0.1), weirpool.CommandTimeout),
                 (lambda: pool.transaction(["select 1"], timeout=0.1), weirpool.CommandTimeout),
-                (lambda: pool.run(lambda session: session.execute("select 1"), timeout=0.1), weirpool.CheckoutTimeout),
+                (lambda: pool.run(weirpool.Session.commit, timeout=0.1), weirpool.CheckoutTimeout),
             ]
             for call, error in calls:
                 ended.clear()
