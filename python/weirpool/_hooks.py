@@ -74,10 +74,11 @@ def left(kwargs: dict[str, Any], end: float | None) -> dict[str, Any]:
     return kwargs if end is None else {**kwargs, "timeout": max(end - time.monotonic(), 0.001)}
 
 
-def _split(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """How a transaction is to begin, and the rest."""
-    begin = {name: value for name, value in kwargs.items() if name != "timeout"}
-    return begin, {name: value for name, value in kwargs.items() if name == "timeout"}
+def _split(method: str, kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How a transaction is to begin, if there is to be one, and the rest."""
+    names = ("isolation", "readonly", "deferrable") if method == "transaction" else ("readonly",)
+    begin = {name: value for name, value in kwargs.items() if name in names and value is not False}
+    return begin, {name: value for name, value in kwargs.items() if name not in names}
 
 
 def _statement(item: Any) -> Any:
@@ -87,19 +88,23 @@ def _statement(item: Any) -> Any:
 async def through(pool: Pool, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A statement of a pool with a setup hook: it runs on a connection that was checked out."""
     checkout, end = limits(kwargs)
+    begin, rest = _split(method, kwargs)
     async with pool.connection(**checkout) as connection:
-        if method != "transaction":
-            return await getattr(connection, method)(*args, **left(kwargs, end))
-        begin, rest = _split(kwargs)
+        if method != "transaction" and not begin:
+            return await getattr(connection, method)(*args, **left(rest, end))
         async with connection.transaction(**begin):
+            if method != "transaction":
+                return await getattr(connection, method)(*args, **left(rest, end))
             return [await connection._either(*_statement(item), **left(rest, end)) for item in args[0]]
 
 
 def through_sync(pool: SyncPool, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     checkout, end = limits(kwargs)
+    begin, rest = _split(method, kwargs)
     with pool.connection(**checkout) as connection:
-        if method != "transaction":
-            return getattr(connection, method)(*args, **left(kwargs, end))
-        begin, rest = _split(kwargs)
+        if method != "transaction" and not begin:
+            return getattr(connection, method)(*args, **left(rest, end))
         with connection.transaction(**begin):
+            if method != "transaction":
+                return getattr(connection, method)(*args, **left(rest, end))
             return [connection._either(*_statement(item), **left(rest, end)) for item in args[0]]
