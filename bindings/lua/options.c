@@ -3,7 +3,7 @@
 
 #include "weir_lua.h"
 
-static bool flag(lua_State *L, const char *name) {
+bool weir__lua_check_flag(lua_State *L, const char *name) {
     if (!lua_isboolean(L, -1))
         weir__lua_misuse(L, "%s: true or false is wanted, not a %s", name, luaL_typename(L, -1));
     return lua_toboolean(L, -1);
@@ -22,9 +22,9 @@ static bool read_begin(lua_State *L, const char *name, weir_transaction *begin) 
     if (strcmp(name, "isolation") == 0)
         begin->isolation = text(L, name);
     else if (strcmp(name, "readonly") == 0)
-        begin->readonly = flag(L, name);
+        begin->readonly = weir__lua_check_flag(L, name);
     else if (strcmp(name, "deferrable") == 0)
-        begin->deferrable = flag(L, name);
+        begin->deferrable = weir__lua_check_flag(L, name);
     else
         return false;
     return true;

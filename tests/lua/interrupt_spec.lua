@@ -8,6 +8,7 @@ local WAITS = {
         "pool:session(function(s) return s:fetchval { 'select pg_sleep(600)', timeout = false } end)",
         "select pg_sleep(600)",
     },
+    { "a script", "pool:execute_script 'select 1; select pg_sleep(600)'", "select 1; select pg_sleep(600)" },
     { "run", "pool:run(function(s) return s:fetchval 'select pg_sleep(600)' end)", "select pg_sleep(600)" },
     {
         "a coroutine",

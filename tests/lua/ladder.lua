@@ -37,6 +37,8 @@ local function work()
     assert(not pcall(pool.fetch, pool, "select $1", print))
     local array = weirpool.array { { 1, weirpool.numeric("2.5") }, { "x", weirpool.null } }
     assert(pool:fetchval("select $1", array) == '[[1, 2.5], ["x", null]]')
+    assert(pool:execute_script("select 1; select 2") == "SELECT 1")
+    assert(pool:fetchval({ "select 1, 2", column = -1, readonly = true }) == 2)
     assert(not pool:fetchval("select $1", weirpool.range { lower = 1, upper = weirpool.numeric("2") }))
     assert(pool:execute("delete from ladder"))
 end
