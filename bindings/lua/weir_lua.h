@@ -195,6 +195,12 @@ int weir__lua_session_end(lua_State *L);      /* (session, host, commit, depth) 
 int weir__lua_pool_transaction(lua_State *L); /* (pool, host, statements, options) */
 int weir__lua_pool_sleep(lua_State *L);       /* (pool, host, seconds) */
 
+/* ---- flow.c: streams, and COPY TO STDOUT */
+int weir__lua_flow_new(lua_State *L); /* (pool or session, host, copies, statement, …): nothing is sent yet */
+int weir__lua_flow_next(
+    lua_State *L); /* (session, host, flow): a list of rows or of one chunk; false, count */
+int weir__lua_flow_close(lua_State *L); /* (flow): at once; any number of times */
+
 /* ---- retry.c: for pool:run */
 int weir__lua_retry_new(lua_State *L);   /* (retries, timeout), each may be nil */
 int weir__lua_retry_left(lua_State *L);  /* (retry): seconds, or nil */

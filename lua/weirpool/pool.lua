@@ -3,6 +3,7 @@ local core = require "weirpool.core"
 local log = require "weirpool.log"
 local outcome = require "weirpool.outcome"
 local sessions = require "weirpool.session"
+local streams = require "weirpool.stream"
 
 local Connection, Session, wrap = sessions.Connection, sessions.Session, sessions.wrap
 local arguments, failed, failure = outcome.arguments, outcome.failed, outcome.failure
@@ -178,6 +179,17 @@ Pool.fetchrow = statement("fetchrow", FETCHROW)
 Pool.fetchval = statement("fetchval", FETCHVAL)
 Pool.executemany = statement("executemany", EXECUTEMANY)
 Pool.execute_script = statement("execute_script", SCRIPT)
+
+--- As Connection.stream, on a connection that is borrowed until the end, or close().
+local function lender(pool, timeout)
+    return function()
+        return check_out(pool, Connection, { checkout_timeout = timeout })
+    end
+end
+
+function Pool:stream(...)
+    return streams.make(streams.Stream, self, lender(self), ...)
+end
 
 --- The statements of a transaction on a connection that had its setup, one after the other.
 local function each_in_turn(connection, statements, left)

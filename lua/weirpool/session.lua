@@ -1,6 +1,7 @@
 --- What a pool lends: a connection in autocommit, or a session, whose statements are in a transaction.
 local core = require "weirpool.core"
 local outcome = require "weirpool.outcome"
+local streams = require "weirpool.stream"
 
 local arguments, failed, failure = outcome.arguments, outcome.failed, outcome.failure
 local session_execute, session_end = core.session_execute, core.session_end
@@ -36,6 +37,11 @@ end
 --- Any number of commands in one text. Gives the tag of the last one.
 function Connection:execute_script(...)
     return session_execute(self.handle, self.host, SCRIPT, ...)
+end
+
+--- The rows of a statement one after the other, in the memory of two batches.
+function Connection:stream(...)
+    return streams.make(streams.Stream, self, nil, ...)
 end
 
 --- Gives it back; what is open is rolled back. Any number of times.

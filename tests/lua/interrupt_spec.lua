@@ -8,6 +8,12 @@ local WAITS = {
         "pool:session(function(s) return s:fetchval { 'select pg_sleep(600)', timeout = false } end)",
         "select pg_sleep(600)",
     },
+    {
+        "a stream",
+        "tell 'waiting' for _ in pool:stream 'select pg_sleep(600)' do end",
+        nil,
+        "select count(*) = 1 from pg_stat_activity where query ilike 'fetch %' and state = 'active'",
+    },
     { "a script", "pool:execute_script 'select 1; select pg_sleep(600)'", "select 1; select pg_sleep(600)" },
     { "run", "pool:run(function(s) return s:fetchval 'select pg_sleep(600)' end)", "select pg_sleep(600)" },
     {

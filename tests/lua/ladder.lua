@@ -37,6 +37,15 @@ local function work()
     assert(not pcall(pool.fetch, pool, "select $1", print))
     local array = weirpool.array { { 1, weirpool.numeric("2.5") }, { "x", weirpool.null } }
     assert(pool:fetchval("select $1", array) == '[[1, 2.5], ["x", null]]')
+    local seen = 0
+    for row in pool:stream({ "select 1 as n union all select 2", prefetch = 1 }) do
+        seen = seen + row.n
+    end
+    assert(seen == 3)
+    assert(pool:session(function(session)
+        assert(session:stream("select 1 as n"):next().n == 1) -- and forgotten
+        return true
+    end))
     assert(pool:execute_script("select 1; select 2") == "SELECT 1")
     assert(pool:fetchval({ "select 1, 2", column = -1, readonly = true }) == 2)
     assert(not pool:fetchval("select $1", weirpool.range { lower = 1, upper = weirpool.numeric("2") }))
