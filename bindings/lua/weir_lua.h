@@ -201,6 +201,14 @@ int weir__lua_flow_next(
     lua_State *L); /* (session, host, flow): a list of rows or of one chunk; false, count */
 int weir__lua_flow_close(lua_State *L); /* (flow): at once; any number of times */
 
+/* ---- copy.c: COPY FROM STDIN */
+int weir__lua_copy_in(lua_State *L);     /* (session, host, statement) */
+int weir__lua_copy_put(lua_State *L);    /* (session, host, text) */
+int weir__lua_copy_end(lua_State *L);    /* (session, host): how many rows */
+int weir__lua_copy_abort(lua_State *L);  /* (session): harmless when there is no COPY */
+int weir__lua_copy_rows(lua_State *L);   /* (session, host, statement): an encoder for its columns */
+int weir__lua_copy_encode(lua_State *L); /* (session, host, encoder, rows): what to put, and the format */
+
 /* ---- retry.c: for pool:run */
 int weir__lua_retry_new(lua_State *L);   /* (retries, timeout), each may be nil */
 int weir__lua_retry_left(lua_State *L);  /* (retry): seconds, or nil */

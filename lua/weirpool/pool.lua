@@ -1,5 +1,6 @@
 --- The pool.
 local core = require "weirpool.core"
+local copy = require "weirpool.copy"
 local log = require "weirpool.log"
 local outcome = require "weirpool.outcome"
 local sessions = require "weirpool.session"
@@ -189,6 +190,20 @@ end
 
 function Pool:stream(...)
     return streams.make(streams.Stream, self, lender(self), ...)
+end
+
+function Pool:copy_in(sql, source)
+    return through(self, "copy_in", sql, source)
+end
+
+function Pool:copy_records(table_name, rows, options)
+    return borrowed(self, timeout_of(options), function(connection, left)
+        return connection:copy_records(table_name, rows, with(options, "timeout", left()))
+    end)
+end
+
+function Pool:copy_out(sql, to)
+    return copy.copy_out(to, streams.make(streams.CopyOut, self, lender(self, timeout_of(sql)), sql))
 end
 
 --- The statements of a transaction on a connection that had its setup, one after the other.

@@ -1,5 +1,6 @@
 --- What a pool lends: a connection in autocommit, or a session, whose statements are in a transaction.
 local core = require "weirpool.core"
+local copy = require "weirpool.copy"
 local outcome = require "weirpool.outcome"
 local streams = require "weirpool.stream"
 
@@ -42,6 +43,14 @@ end
 --- The rows of a statement one after the other, in the memory of two batches.
 function Connection:stream(...)
     return streams.make(streams.Stream, self, nil, ...)
+end
+
+Connection.copy_in = copy.copy_in
+Connection.copy_records = copy.copy_records
+
+--- The chunks of a COPY … TO STDOUT; with `to`, a file or a function, the number of rows that it got.
+function Connection:copy_out(sql, to)
+    return copy.copy_out(to, streams.make(streams.CopyOut, self, nil, sql))
 end
 
 --- Gives it back; what is open is rolled back. Any number of times.
