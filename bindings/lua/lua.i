@@ -64,6 +64,10 @@
 %native(copy_abort) int weir__lua_copy_abort(lua_State *L);
 %native(copy_rows) int weir__lua_copy_rows(lua_State *L);
 %native(copy_encode) int weir__lua_copy_encode(lua_State *L);
+%native(answer_new) int weir__lua_answer_new(lua_State *L);
+%native(answer_wait) int weir__lua_answer_wait(lua_State *L);
+%native(answer_take) int weir__lua_answer_take(lua_State *L);
+%native(answer_cut) int weir__lua_answer_cut(lua_State *L);
 %native(pool_sleep) int weir__lua_pool_sleep(lua_State *L);
 %native(retry_new) int weir__lua_retry_new(lua_State *L);
 %native(retry_left) int weir__lua_retry_left(lua_State *L);
@@ -101,7 +105,7 @@
         SWIG_arg = weir__lua_fail(L, $1);
     }
 }
-%typemap(out) int weir_pool_resize, int weir_pool_expire, int weir_reactor_dispatch
+%typemap(out) int weir_pool_resize, int weir_pool_expire, int weir_reactor_dispatch, int weir_session_pipeline
     "lua_pushboolean(L, $1 == WEIR_OK); SWIG_arg++;"
 
 /* ---- structs that are filled in: a table each, or nothing past the end of a table of the core */

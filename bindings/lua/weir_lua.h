@@ -209,6 +209,13 @@ int weir__lua_copy_abort(lua_State *L);  /* (session): harmless when there is no
 int weir__lua_copy_rows(lua_State *L);   /* (session, host, statement): an encoder for its columns */
 int weir__lua_copy_encode(lua_State *L); /* (session, host, encoder, rows): what to put, and the format */
 
+/* ---- pipeline.c */
+int weir__lua_answer_new(lua_State *L); /* (session, host, shape, statement, …) */
+int weir__lua_answer_wait(
+    lua_State *L); /* (session, host, answer): true; nil, err, sqlstate: nobody took that */
+int weir__lua_answer_take(lua_State *L); /* (session, host, answer): as the statement itself, once */
+int weir__lua_answer_cut(lua_State *L);  /* (answer): it is waited for no longer */
+
 /* ---- retry.c: for pool:run */
 int weir__lua_retry_new(lua_State *L);   /* (retries, timeout), each may be nil */
 int weir__lua_retry_left(lua_State *L);  /* (retry): seconds, or nil */

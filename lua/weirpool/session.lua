@@ -2,6 +2,7 @@
 local core = require "weirpool.core"
 local copy = require "weirpool.copy"
 local outcome = require "weirpool.outcome"
+local pipeline = require "weirpool.pipeline"
 local streams = require "weirpool.stream"
 
 local arguments, failed, failure = outcome.arguments, outcome.failed, outcome.failure
@@ -52,6 +53,8 @@ Connection.copy_records = copy.copy_records
 function Connection:copy_out(sql, to)
     return copy.copy_out(to, streams.make(streams.CopyOut, self, nil, sql))
 end
+
+Connection.pipeline = pipeline
 
 --- Gives it back; what is open is rolled back. Any number of times.
 function Connection:close()

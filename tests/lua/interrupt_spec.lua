@@ -28,6 +28,20 @@ local WAITS = {
         "copy held from stdin",
     },
     { "a script", "pool:execute_script 'select 1; select pg_sleep(600)'", "select 1; select pg_sleep(600)" },
+    {
+        "an answer",
+        [[pool:connection(function(c)
+            return c:pipeline(function(p) p:fetchval("select pg_sleep(600)"):get() end)
+        end)]],
+        "select pg_sleep(600)",
+    },
+    {
+        "a pipeline",
+        [[pool:connection(function(c)
+            return c:pipeline(function(p) p:fetchval("select pg_sleep(600)") end)
+        end)]],
+        "select pg_sleep(600)",
+    },
     { "run", "pool:run(function(s) return s:fetchval 'select pg_sleep(600)' end)", "select pg_sleep(600)" },
     {
         "a coroutine",
