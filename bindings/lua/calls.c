@@ -51,6 +51,7 @@ static int open_body(lua_State *L) {
     int handle = lua_gettop(L);
     call = begin(L, home, handle);
     home->hooked = options.init_hook;
+    home->codecs = options.codec_count > 0;
     int code = weir_reactor_new(&home->reactor, &call->error);
     if (code == WEIR_OK) {
         weir_reactor_attach(home->reactor);

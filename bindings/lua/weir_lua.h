@@ -22,6 +22,7 @@ typedef struct weir_lua_pool {
     weir_reactor *reactor;                 /* one a pool */
     weir_pool *pool;                       /* NULL before it is open, and once it has been collected */
     bool hooked;                           /* has an init hook: events are to be looked for */
+    bool codecs;                           /* has some: tables may be what they write */
     unsigned collected;                    /* sessions that the collector returned, not yet reported */
     char collected_at[WEIR_LUA_WHERE_MAX]; /* … where the last of them was taken */
 } weir_lua_pool;
@@ -120,6 +121,11 @@ int weir__lua_null(lua_State *L);
 void weir__lua_push_nested(lua_State *L, const weir_value *value);
 /* weirpool.array, weirpool.range; as weir__lua_to_value. */
 bool weir__lua_to_nested(lua_State *L, int index, int number, weir_value *value);
+
+/* ---- codec.c: values that the user's codecs read and write */
+void weir__lua_decode(lua_State *L, const weir_value *value); /* pushes what the codec makes of it */
+/* As weir__lua_to_value; false: no codec writes it, and a value is left on the stack all the same. */
+bool weir__lua_encode(lua_State *L, int index, int number, weir_value *value);
 
 /* ---- statement.c */
 /* The statement at that index with its options (`known` beside timeout) and its parameters, into the call.

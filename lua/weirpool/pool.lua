@@ -2,6 +2,7 @@
 local core = require "weirpool.core"
 local copy = require "weirpool.copy"
 local log = require "weirpool.log"
+local new_codecs = require "weirpool.codec"
 local outcome = require "weirpool.outcome"
 local sessions = require "weirpool.session"
 local streams = require "weirpool.stream"
@@ -30,7 +31,7 @@ end
 
 --- The function that the core calls, on the caller's own coroutine, for what comes up while a call runs.
 --- Connections that want their init queue up behind the one that is at it: inits do not nest.
-local function new_host(pool, init)
+local function new_host(pool, init, codecs)
     local queue, first, last, running = {}, 1, 0, false
     local function run()
         while first <= last do
@@ -40,9 +41,13 @@ local function new_host(pool, init)
             run_init(pool, init, handle)
         end
     end
-    return function(what, a, b)
+    return function(what, a, b, c)
         if what == "log" then
             log.emit(a, b)
+        elseif what == "decode" then
+            return codecs:decode(a, b, c)
+        elseif what == "encode" then
+            return codecs:encode(a, b)
         elseif what == "init" then
             last = last + 1
             queue[last] = a
@@ -80,7 +85,9 @@ function Pool.open(options)
     end
     local init, setup = hook(rest, "init"), hook(rest, "setup")
     local pool = setmetatable({ setup = setup, name = "new pool" }, Pool)
-    pool.host = new_host(pool, init)
+    local codecs = new_codecs(rest.codecs)
+    rest.codecs = codecs and codecs.list
+    pool.host = new_host(pool, init, codecs)
     local handle, err, state = core.open(rest, pool.host, init ~= nil)
     if not handle then
         return failure(err, state)

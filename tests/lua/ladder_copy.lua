@@ -1,14 +1,26 @@
--- Run by ladder.c: COPY, with one allocation of Lua's refused somewhere.
+-- Run by ladder.c: COPY and codecs, with one allocation of Lua's refused somewhere.
 local url = ...
 local weirpool = require "weirpool"
 weirpool.log(function() end, "debug")
-local pool = assert(weirpool.open { url = url, min_size = 1, max_size = 1 })
+local Money = {}
+local codecs = { money = {
+    decoder = function(text)
+        return setmetatable({ text }, Money)
+    end,
+    encoder = function(value)
+        return value[1]:sub(2)
+    end,
+    metatable = Money,
+} }
+local pool = assert(weirpool.open { url = url, min_size = 1, max_size = 1, codecs = codecs })
 assert(pool:execute("create table if not exists ladder (a integer, b text)"))
 assert(pool:execute("delete from ladder"))
 
 local IN, OUT = "copy ladder from stdin (format csv)", "copy ladder to stdout"
 
 local function work()
+    local money = weirpool.array { setmetatable({ "$1.50" }, Money), setmetatable({ "$2.50" }, Money) }
+    assert(assert(pool:fetchval("select $1::money[]", money))[2][1] == "$2.50")
     assert(pool:copy_in(IN, "1,x\n2,y\n") == 2)
     local pieces = { "3,", "z\n" }
     assert(pool:session(function(session)
