@@ -80,17 +80,11 @@ end
 
 --- The same for a loop, which cannot tell a failure from the end.
 function Stream:__call()
-    local place = self.place + 1
-    local row = self.batch[place]
-    if row ~= nil then
-        self.place = place
-        return row
-    elseif advance(self) then
-        return self()
-    elseif self.err ~= nil then
+    local row = self:next()
+    if row == nil and self.err ~= nil then
         error(self.err, 0)
     end
-    return nil
+    return row
 end
 
 --- Ends it, at once and without waiting. Any number of times.

@@ -1,8 +1,19 @@
--- Run by ladder.c: all that the module does, with one allocation of Lua's refused somewhere.
+-- Run by ladder.c: all that the module does, on PostgreSQL what it does there alone, with one allocation of
+-- Lua's refused somewhere.
 local url = ...
 local weirpool = require "weirpool"
 weirpool.log(function() end, "debug")
-local pool = assert(weirpool.open { url = url, min_size = 1, max_size = 1 })
+local Money = {}
+local codecs = { money = {
+    decoder = function(text)
+        return setmetatable({ text }, Money)
+    end,
+    encoder = function(value)
+        return value[1]:sub(2)
+    end,
+    metatable = Money,
+} }
+local pool = assert(weirpool.open { url = url, min_size = 1, max_size = 1, codecs = codecs })
 assert(pool:execute("drop table if exists ladder"))
 assert(pool:execute("create table ladder (a integer unique, b text)"))
 
@@ -56,8 +67,39 @@ local function work()
     assert(pool:execute("delete from ladder"))
 end
 
+local IN, OUT = "copy ladder from stdin (format csv)", "copy ladder to stdout"
+
+local function work_copy()
+    local money = weirpool.array { setmetatable({ "$1.50" }, Money), setmetatable({ "$2.50" }, Money) }
+    assert(assert(pool:fetchval("select $1::money[]", money))[2][1] == "$2.50")
+    assert(pool:copy_in(IN, "1,x\n2,y\n") == 2)
+    local pieces = { "3,", "z\n" }
+    assert(pool:session(function(session)
+        return session:copy_in({ IN, timeout = 10 }, function()
+            return table.remove(pieces, 1)
+        end)
+    end) == 1)
+    local none, err = pool:copy_in(IN, "bad,x\n")
+    assert(none == nil and err.sqlstate == "22P02")
+    none, err = pool:copy_in(IN, function() return nil, "mine" end)
+    assert(none == nil and err == "mine")
+    local rows = { { 4, "x" }, { 5, weirpool.null } }
+    assert(pool:copy_records("ladder", rows, { columns = { "a", "b" }, timeout = 10 }) == 2)
+    assert(not pool:copy_records("ladder", { { "x" } }, { columns = { "a" } }))
+    local seen = 0
+    for chunk in pool:copy_out(OUT) do
+        seen = seen + #chunk
+    end
+    assert(seen > 0 and pool:copy_out(OUT, function() end) == 5)
+    assert(pool:connection(function(connection)
+        local chunks = connection:copy_out("copy (select generate_series(1, 1000000)) to stdout")
+        assert(chunks:next()) -- and forgotten
+        return true
+    end))
+end
+
 _G.ladder()
-local ok, err = pcall(work)
+local ok, err = pcall(pool.database_system == "postgresql" and work_copy or work)
 _G.whole()
 collectgarbage()
 collectgarbage()
