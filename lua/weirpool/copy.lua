@@ -2,7 +2,7 @@
 local core = require "weirpool.core"
 local outcome = require "weirpool.outcome"
 
-local failed, failure = outcome.failed, outcome.failure
+local failed, failure, hand_on = outcome.failed, outcome.failure, outcome.hand_on
 
 local BLOCK = 65536
 
@@ -80,10 +80,7 @@ local function concluded(connection, ok, ...)
     if not ok or failed(...) then
         core.copy_abort(connection.handle)
     end
-    if not ok then
-        error((...), 0)
-    end
-    return ...
+    return hand_on(ok, ...)
 end
 
 local function send(connection, sql, blocks)
@@ -240,12 +237,9 @@ local function write_all(chunks, write)
     return chunks.rows
 end
 
-local function written(chunks, ok, ...)
+local function written(chunks, ...)
     chunks:close()
-    if not ok then
-        error((...), 0)
-    end
-    return ...
+    return hand_on(...)
 end
 
 --- The chunks, of stream.lua; or, with `to`, the number of rows once they are there.

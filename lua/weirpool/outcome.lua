@@ -19,6 +19,14 @@ function outcome.failed(first, second)
     return first == nil and second ~= nil
 end
 
+--- What pcall gave, once what was to be done in any case has been done.
+function outcome.hand_on(ok, ...)
+    if not ok then
+        error((...), 0)
+    end
+    return ...
+end
+
 --- (options, fn), (options), (fn), ()
 function outcome.arguments(options, fn)
     if type(options) == "function" and fn == nil then

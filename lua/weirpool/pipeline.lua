@@ -77,10 +77,7 @@ local function conclude(pipeline, ok, ...)
     if not session.returned then
         core.session_pipeline(session.handle, false)
     end
-    if not ok then
-        error((...), 0)
-    end
-    return ...
+    return outcome.hand_on(ok, ...)
 end
 
 --- Calls fn(pipeline), whose statements give answers, and then waits for them all.

@@ -125,12 +125,9 @@ local function check_out(pool, class, options)
     return session
 end
 
-local function give_back(session, ok, ...)
+local function give_back(session, ...)
     session:close()
-    if not ok then
-        error((...), 0)
-    end
-    return ...
+    return outcome.hand_on(...)
 end
 
 --- A call on a connection that is borrowed for it, with a time-out over both.

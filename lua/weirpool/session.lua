@@ -77,19 +77,13 @@ end
 
 --- What became of the function in a transaction: commits or rolls back, and hands on.
 local function conclude(transaction, ok, ...)
-    if transaction.ended or transaction.session.returned then
-        if not ok then
-            error((...), 0)
-        end
-        return ...
-    end
-    if not ok then
+    local over = transaction.ended or transaction.session.returned
+    if not over and (not ok or failed(...)) then
         transaction:rollback()
-        error((...), 0)
+        over = true
     end
-    if failed(...) then
-        transaction:rollback()
-        return ...
+    if over then
+        return outcome.hand_on(ok, ...)
     end
     local done, err, state = transaction:commit()
     if not done then
