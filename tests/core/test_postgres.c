@@ -132,9 +132,40 @@ START_TEST(unknown_parameters) {
     with_socket("&sslmod=require");
     check_refused("\"sslmod\" is neither an option of the pool nor known to libpq 1");
     with_socket("&sslmod=require");
-    check_refused("\"sslmode\"");
+    check_refused("did you mean sslmode?");
+    with_socket("&max_sise=1");
+    check_refused("did you mean max_size?");
+    with_socket("&connect_timout=1");
+    check_refused("did you mean connect_timeout?");
+    with_socket("&timeout=3"); /* like none of them */
+    check_refused(": leave it out");
     with_socket("&sslmode=perhaps");
     check_refused("perhaps");
+    static const char *const impossible[][2] = {
+        {"target_session_attrs=bogus", "target_session_attrs"},
+        {"gssencmode=bogus", "gssencmode"},
+        {"channel_binding=bogus", "channel_binding"},
+        {"ssl_min_protocol_version=bogus", "ssl_min_protocol_version"},
+        {"port=abc", "port"},
+        {"port=99999", "port"},
+        {"port=0", "port"},
+        {"port=1%202", "port"},
+        {"port=5432,", "port"},
+        {"host=a,b,c&port=1,abc,3", "port"},
+        {"keepalives=x", "keepalives"},
+        {"keepalives=1,1", "keepalives"},
+        {"keepalives_idle=1s", "keepalives_idle"},
+        {"keepalives_interval=99999999999", "keepalives_interval"},
+        {"keepalives_count=0x", "keepalives_count"},
+        {"tcp_user_timeout=abc", "tcp_user_timeout"},
+    };
+    for (size_t i = 0; i < sizeof impossible / sizeof *impossible; i++) {
+        with_url("postgresql://weir:canary-x@/weir?%s", impossible[i][0]);
+        check_refused(impossible[i][1]);
+    }
+    with_url("postgresql://weir@/weir?host=localhost&port=%%20%d%%20&keepalives=%%201&keepalives_idle=",
+             server->port);
+    check_connects("SELECT 1", "1");
     with_socket("&replication=database");
     check_refused("replication");
     with_socket("&client_encoding=latin1");
