@@ -138,9 +138,15 @@ local function finish(transaction, commit)
     if transaction.ended then
         core.misuse("the transaction has ended")
     end
-    transaction.ended = true -- in every case, also when that fails
+    transaction.ended = true -- also when that fails
     local session = transaction.session
-    return session_end(session.handle, session.host, commit, transaction.depth)
+    local done, err, state = session_end(session.handle, session.host, commit, transaction.depth)
+    if done then
+        return done
+    end
+    local info = core.session_inspect(session.handle)
+    transaction.ended = not (info and info.depth >= transaction.depth) -- but when that was refused
+    return failure(err, state)
 end
 
 function Transaction:commit()
