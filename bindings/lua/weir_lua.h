@@ -21,7 +21,8 @@
 typedef struct weir_lua_pool {
     weir_reactor *reactor;                 /* one a pool */
     weir_pool *pool;                       /* NULL before it is open, and once it has been collected */
-    bool hooked;                           /* has an init hook: events are to be looked for */
+    bool hooked;                           /* has an init hook: events are to be looked for … */
+    bool at_init;                          /* … but not while one is at it: inits do not nest */
     unsigned collected;                    /* sessions that the collector returned, not yet reported */
     char collected_at[WEIR_LUA_WHERE_MAX]; /* … where the last of them was taken */
 } weir_lua_pool;

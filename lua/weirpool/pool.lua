@@ -26,31 +26,12 @@ local function run_init(pool, init, handle)
 end
 
 --- The function that the core calls, on the caller's own coroutine, for what comes up while a call runs.
---- Connections that want their init queue up behind the one that is at it: inits do not nest.
 local function new_host(pool, init)
-    local queue, first, last, running = {}, 1, 0, false
-    local function run()
-        while first <= last do
-            local handle = queue[first]
-            queue[first] = nil
-            first = first + 1
-            run_init(pool, init, handle)
-        end
-    end
     return function(what, a, b)
         if what == "log" then
             log.emit(a, b)
         elseif what == "init" then
-            last = last + 1
-            queue[last] = a
-            if not running then
-                running = true
-                local ok, err = pcall(run)
-                running = false
-                if not ok then
-                    error(err, 0)
-                end
-            end
+            run_init(pool, init, a)
         end
     end
 end
