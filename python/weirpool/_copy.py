@@ -16,13 +16,13 @@ from . import _core
 class SupportsRead(Protocol):
     """An open file; read() may have to be awaited in an asynchronous pool."""
 
-    def read(self, size: int, /) -> Any: ...
+    def read(self, size: int, /) -> object: ...
 
 
 class SupportsWrite(Protocol):
     """An open file; write() may have to be awaited in an asynchronous pool."""
 
-    def write(self, data: bytes, /) -> Any: ...
+    def write(self, data: bytes, /) -> object: ...
 
 
 CopyData: TypeAlias = Union[bytes, bytearray, memoryview, str]
@@ -291,9 +291,9 @@ class _Copy:
 
     __slots__ = ("__weakref__", "_begun", "_borrow", "_connection", "_over", "_sql", "_timeout", "rows")
 
-    def __init__(self, connection: Any, sql: str, timeout: Any, borrow: Callable[[], Any] | None) -> None:
-        self._connection = connection
-        self._borrow = borrow
+    def __init__(self, connection: object, sql: str, timeout: object, borrow: Callable[[], object] | None) -> None:
+        self._connection: Any = connection
+        self._borrow: Callable[[], Any] | None = borrow
         self._sql = sql
         self._timeout = timeout
         self._begun = self._over = False

@@ -56,10 +56,11 @@ def run_init(init: Callable[[SyncConnection], object], connection: SyncConnectio
         connection.release()
 
 
-def _split(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """How a transaction is to begin, and the rest."""
-    begin = {name: value for name, value in kwargs.items() if name != "timeout"}
-    return begin, {name: value for name, value in kwargs.items() if name == "timeout"}
+def _split(method: str, kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How a transaction is to begin, if there is to be one, and the rest."""
+    names = ("isolation", "readonly", "deferrable") if method == "transaction" else ("readonly",)
+    begin = {name: value for name, value in kwargs.items() if name in names and value is not False}
+    return begin, {name: value for name, value in kwargs.items() if name not in names}
 
 
 def _statement(item: Any) -> Any:
@@ -68,18 +69,22 @@ def _statement(item: Any) -> Any:
 
 async def through(pool: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A call of the pool's that runs on a connection which is borrowed for it, setup included."""
+    begin, rest = _split(method, kwargs)
     async with pool._borrow(kwargs.get("timeout", ...)) as connection:
-        if method != "transaction":
-            return await getattr(connection, method)(*args, **kwargs)
-        begin, rest = _split(kwargs)
+        if method != "transaction" and not begin:
+            return await getattr(connection, method)(*args, **rest)
         async with connection.transaction(**begin):
+            if method != "transaction":
+                return await getattr(connection, method)(*args, **rest)
             return [await connection._either(*_statement(item), **rest) for item in args[0]]
 
 
 def through_sync(pool: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    begin, rest = _split(method, kwargs)
     with pool._borrow(kwargs.get("timeout", ...)) as connection:
-        if method != "transaction":
-            return getattr(connection, method)(*args, **kwargs)
-        begin, rest = _split(kwargs)
+        if method != "transaction" and not begin:
+            return getattr(connection, method)(*args, **rest)
         with connection.transaction(**begin):
+            if method != "transaction":
+                return getattr(connection, method)(*args, **rest)
             return [connection._either(*_statement(item), **rest) for item in args[0]]

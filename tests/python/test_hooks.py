@@ -171,6 +171,30 @@ def test_setup_at_each_checkout(url, run):
         run(main)
 
 
+def test_setup_and_readonly(pg_url, run):
+    """Read only, as without the hook."""
+    write = "with x as (insert into t values (1) returning a) select * from x"
+
+    async def setup(connection):
+        await connection.fetchval("select 1")
+
+    async def body():
+        async with weirpool.create_pool(pg_url, max_size=1, setup=setup) as pool:
+            await pool.execute("create table t (a int)")
+            assert await pool.fetchval("select 1, 2", column=1, readonly=True, timeout=5) == 2
+            with pytest.raises(weirpool.errors.ReadOnlySqlTransaction):
+                await pool.fetchval(write, readonly=True)
+            assert await pool.fetchval(write, readonly=False) == 1
+            with pytest.raises(TypeError):
+                await pool.fetch("select 1", isolation="serializable")
+
+    run(body)
+    with weirpool.create_pool_sync(pg_url, max_size=1, setup=lambda connection: None) as pool:
+        assert pool.fetchval("select 1, 2", column=1, readonly=True) == 2
+        with pytest.raises(weirpool.errors.ReadOnlySqlTransaction):
+            pool.fetchval(write, readonly=True)
+
+
 def test_setup_that_fails(pg_url, run):
     async def main():
         failing = True
