@@ -107,6 +107,8 @@ static int acquire_body(lua_State *L) {
     weir_checkout_init(&checkout);
     checkout.transaction = lua_toboolean(L, FIRST);
     weir__lua_read_checkout(L, FIRST + 1, &checkout, checkout.transaction ? &checkout.begin : NULL);
+    checkout.setup = lua_toboolean(L, FIRST + 2);
+    checkout.call = lua_toboolean(L, FIRST + 3);
     /* made before the asking: nothing may fail between the grant and the owning */
     weir_lua_session *session = weir__lua_push_session(L, HANDLE);
     int handle = lua_gettop(L);

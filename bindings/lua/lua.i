@@ -43,6 +43,7 @@
 %ignore weir_session_discard;
 %ignore weir_session_execute;
 %ignore weir_session_limit;
+%ignore weir_session_watch;
 %ignore weir_session_commit;
 %ignore weir_session_rollback;
 
@@ -105,7 +106,8 @@
         SWIG_arg = weir__lua_fail(L, $1);
     }
 }
-%typemap(out) int weir_pool_resize, int weir_pool_expire, int weir_reactor_dispatch, int weir_session_pipeline
+%typemap(out) int weir_pool_resize, int weir_pool_expire, int weir_reactor_dispatch, int weir_session_pipeline,
+    int weir_session_ready
     "lua_pushboolean(L, $1 == WEIR_OK); SWIG_arg++;"
 
 /* ---- structs that are filled in: a table each, or nothing past the end of a table of the core */

@@ -22,7 +22,8 @@
 typedef struct weir_lua_pool {
     weir_reactor *reactor;                 /* one a pool */
     weir_pool *pool;                       /* NULL before it is open, and once it has been collected */
-    bool hooked;                           /* has an init hook: events are to be looked for */
+    bool hooked;                           /* has an init hook: events are to be looked for … */
+    bool at_init;                          /* … but not while one is at it: inits do not nest */
     bool codecs;                           /* has some: tables may be what they write */
     unsigned collected;                    /* sessions that the collector returned, not yet reported */
     char collected_at[WEIR_LUA_WHERE_MAX]; /* … where the last of them was taken */
@@ -195,7 +196,7 @@ int weir__lua_rows(lua_State *L, weir_lua_call *call, int code, enum weir_lua_sh
 weir_run weir__lua_run(const weir_lua_call *call, enum weir_lua_shape shape);
 int weir__lua_open(lua_State *L);             /* (options, host, hooked) */
 int weir__lua_pool_close(lua_State *L);       /* (pool, host, grace) */
-int weir__lua_acquire(lua_State *L);          /* (pool, host, transaction, options) */
+int weir__lua_acquire(lua_State *L);          /* (pool, host, transaction, options, setup, call) */
 int weir__lua_pool_execute(lua_State *L);     /* (pool, host, shape, statement, …) */
 int weir__lua_session_execute(lua_State *L);  /* (session, host, shape, statement, …) */
 int weir__lua_session_end(lua_State *L);      /* (session, host, commit, depth) */

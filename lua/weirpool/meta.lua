@@ -50,7 +50,7 @@ local weirpool = {}
 ---@field codecs? table<string|integer, weirpool.Codec> by the types' names ("schema.type", or as the search path finds them) or numbers; PostgreSQL
 ---@field server_settings? table<string, string> what each connection starts with
 ---@field init? fun(connection: weirpool.Connection): any runs once on each new connection; when it raises or returns nil, err the connection is discarded
----@field setup? fun(session: weirpool.Connection|weirpool.Session): any runs at each checkout, a statement of the pool's included; the same holds, and the caller gets what it raised or returned
+---@field setup? fun(session: weirpool.Connection|weirpool.Session): any runs at each checkout, a statement of the pool's included, within the checkout's time; the same holds, and the caller gets what it raised or returned
 
 --- How the values of a type are read and written. What the functions raise is raised by the call; they must not yield.
 ---@class weirpool.Codec
