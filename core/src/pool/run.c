@@ -29,15 +29,6 @@ void weir__task_drop(weir__task *task) {
     weir__op_drop(&task->op);
 }
 
-/* A session's time that has gone by says nothing of the server, unless most of it went by in waiting for it.
- */
-static void end_of_session(weir__task *task, int64_t now) {
-    weir_error late = WEIR_ERROR_INIT;
-    late.code = WEIR_ECOMMANDTIMEOUT;
-    if (2 * (now - task->permit.started_ns) > now - task->slot->lent_at)
-        weir__guard_end(task->pool, &task->permit, &late, now);
-}
-
 void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
     weir_error unknown = WEIR_ERROR_INIT;
     if (was_sent && weir__task_commits(task)) {
@@ -47,7 +38,6 @@ void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
         why = &unknown;
     }
     int64_t now = weir__reactor_now(task->pool->reactor);
-    if (why->code == WEIR_ESESSIONTIMEOUT) end_of_session(task, now);
     release(task, why, now);
     weir__op_fail(&task->op, why);
     weir_error_clear(&unknown);
