@@ -1,7 +1,7 @@
 /*
- * Circuit breakers: one that stands alone, or, without memory of its own, one of a pool's. A permit is an object,
- * so that it may be recorded by another task or thread than the one that acquired it. What is seldom called comes
- * through the wrapper; the rest of a breaker's methods is in weirpool/_breaker.py.
+ * Circuit breakers: one that stands alone, or, without memory of its own, one of a pool's. A permit is an
+ * object, so that it may be recorded by another task or thread than the one that acquired it. What is seldom
+ * called comes through the wrapper; the rest of a breaker's methods is in weirpool/_breaker.py.
  */
 #include "weir_py.h"
 
@@ -63,8 +63,7 @@ static PyObject *breaker_new(PyTypeObject *type, PyObject *arguments, PyObject *
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!|Oi:Breaker", names, &PyDict_Type, &options,
                                      &pool, &role))
         return NULL;
-    bool of_pool =
-        PyObject_TypeCheck(pool, weir__py.pool) || PyObject_TypeCheck(pool, weir__py.sync_pool);
+    bool of_pool = PyObject_TypeCheck(pool, weir__py.pool) || PyObject_TypeCheck(pool, weir__py.sync_pool);
     if (pool != Py_None && !of_pool) {
         PyErr_SetString(PyExc_TypeError, "a breaker is of a Pool or SyncPool, or of none");
         return NULL;
@@ -113,8 +112,8 @@ static PyObject *breaker_acquire(PyObject *self, PyObject *unused) {
     return NULL;
 }
 
-/* An error of the core's is what its own table says; any other is a failure, and its kind stands for it. -1 with an
- * exception. */
+/* An error of the core's is what its own table says; any other is a failure, and its kind stands for it. -1
+ * with an exception. */
 static int judge(weir_breaker *breaker, PyObject *exception, weir_error *error, PyObject **keep,
                  weir_outcome *outcome) {
     int ours = weir__py_is_error(exception);
@@ -129,8 +128,9 @@ static int judge(weir_breaker *breaker, PyObject *exception, weir_error *error, 
     return 0;
 }
 
-/* _record(permit, exception, verdict): None for success; a verdict of True is a failure, of False nothing, whatever
- * the exception; None leaves it to the core. What is no Exception (a task's cancellation, Ctrl-C) cancels. */
+/* _record(permit, exception, verdict): None for success; a verdict of True is a failure, of False nothing,
+ * whatever the exception; None leaves it to the core. What is no Exception (a task's cancellation, Ctrl-C)
+ * cancels. */
 static PyObject *breaker_record(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
     weir_breaker *breaker = weir__py_breaker_handle(self);
     if (!breaker) return NULL;
@@ -148,8 +148,7 @@ static PyObject *breaker_record(PyObject *self, PyObject *const *arguments, Py_s
         weir_breaker_cancel(breaker, permit);
         return NULL;
     } else {
-        if (verdict != Py_None)
-            outcome = verdict == Py_True ? WEIR_OUTCOME_FAILURE : WEIR_OUTCOME_IGNORED;
+        if (verdict != Py_None) outcome = verdict == Py_True ? WEIR_OUTCOME_FAILURE : WEIR_OUTCOME_IGNORED;
         weir_breaker_record(breaker, permit, outcome, -1, exception == Py_None ? NULL : &error);
     }
     Py_XDECREF(keep);
@@ -164,8 +163,9 @@ static PyObject *event_of(const weir_breaker_event *event) {
         event->duration_ns < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble((double)event->duration_ns / 1e9);
     return Py_BuildValue("{sKsdsssssssssN}", "number", (unsigned long long)event->number, "at",
                          (double)event->at_ns / 1e9, "kind", weir_breaker_event_name(event->kind), "before",
-                         weir_breaker_state_name(event->before), "state", weir_breaker_state_name(event->state),
-                         "reason", weir_breaker_reason_name(event->reason), "duration", duration);
+                         weir_breaker_state_name(event->before), "state",
+                         weir_breaker_state_name(event->state), "reason",
+                         weir_breaker_reason_name(event->reason), "duration", duration);
 }
 
 static PyObject *breaker_events(PyObject *self, PyObject *arguments, PyObject *keywords) {
@@ -188,13 +188,16 @@ static PyMethodDef breaker_methods[] = {
     {"_record", (PyCFunction)(void (*)(void))breaker_record, METH_FASTCALL, NULL},
     {"events", (PyCFunction)(void (*)(void))breaker_events, METH_VARARGS | METH_KEYWORDS,
      "events($self, /, after=0)\n--\n\n"
-     "What has happened since the event of that number, of the last 64 events, oldest first: a list of dicts.\n\n"
+     "What has happened since the event of that number, of the last 64 events, oldest first: a list of "
+     "dicts.\n\n"
      "number: 1, 2 ...; a gap says that events are lost. at: seconds, as of time.monotonic().\n"
      "kind: \"state\" (the state has changed), \"exceeded\" (metrics-only: what would have opened it), "
      "\"reset\"; with\n"
-     "call_events also \"success\", \"failure\", \"ignored\", \"refused\". before, state; reason: \"failures\", "
+     "call_events also \"success\", \"failure\", \"ignored\", \"refused\". before, state; reason: "
+     "\"failures\", "
      "\"failure_rate\",\n"
-     "\"slow_call_rate\", \"trial_failed\", \"probe_failed\", \"probe_succeeded\", \"timeout\", \"recovered\", "
+     "\"slow_call_rate\", \"trial_failed\", \"probe_failed\", \"probe_succeeded\", \"timeout\", "
+     "\"recovered\", "
      "\"quiet\", \"forced\",\n"
      "\"none\". duration: seconds, of a call; else None."},
     {0}};
@@ -217,10 +220,9 @@ static void permit_dealloc(PyObject *self) {
 
 static PyType_Slot permit_slots[] = {
     {Py_tp_doc, "Leave to make one call. Internal."}, {Py_tp_dealloc, permit_dealloc}, {0, NULL}};
-static PyType_Spec permit_spec = {"weirpool._core._Permit", sizeof(PermitObject), 0,
-                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE |
-                                      Py_TPFLAGS_DISALLOW_INSTANTIATION,
-                                  permit_slots};
+static PyType_Spec permit_spec = {
+    "weirpool._core._Permit", sizeof(PermitObject), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, permit_slots};
 
 int weir__py_breaker_types(PyObject *module) {
     permit_type = weir__py_type(module, &permit_spec, NULL);

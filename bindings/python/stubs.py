@@ -10,6 +10,7 @@ import sys
 from weirpool import _core
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "python" / "weirpool"
+STATE = 'Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]'
 HEADER = "# Written by bindings/python/stubs.py from the core's tables.\n"
 PEP249 = [
     ("InterfaceError", "Error"),
@@ -138,15 +139,15 @@ def {function}(
 BREAKER = """
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from . import Pool, SyncPool, _core
-from ._types import BreakerEvent, BreakerSnapshot, BreakerState
+from ._types import BreakerEvent, BreakerSnapshot
 from .errors import CircuitOpen
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_Item: TypeAlias = str | type[BaseException] | Callable[[Any], object]
+_Item: TypeAlias = str | type[BaseException] | Callable[[Exception], object]
 
 class _Decorator(Protocol):
     def __call__(self, function: Callable[_P, _T], /) -> Callable[_P, _T]: ...
@@ -155,7 +156,7 @@ class Breaker(_core.Breaker):
     @property
     def name(self) -> str | None: ...
     @property
-    def state(self) -> BreakerState: ...
+    def state(self) -> {state}: ...
     def snapshot(self) -> BreakerSnapshot: ...
     def events(self, after: int = 0) -> list[BreakerEvent]: ...
     def force_open(self) -> None: ...
@@ -171,7 +172,7 @@ class CircuitBreaker(Breaker):
         *,
         record: _Item | Iterable[_Item] | None = None,
         ignore: _Item | Iterable[_Item] | None = None,
-        fallback: Callable[[CircuitOpen], Any] | None = None,
+        fallback: Callable[[CircuitOpen], object] | None = None,
 {options}
     ) -> CircuitBreaker: ...
     def __enter__(self) -> None: ...
@@ -184,11 +185,11 @@ class CircuitBreaker(Breaker):
     ) -> None: ...
     @overload
     def __call__(
-        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], Any] | None = None
+        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], object] | None = None
     ) -> Callable[_P, _T]: ...
     @overload
     def __call__(
-        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], Any] | None = None
+        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], object] | None = None
     ) -> _Decorator: ...
 
 class PoolBreaker:
@@ -196,7 +197,7 @@ class PoolBreaker:
     query: Breaker
     def __init__(self, pool: Pool | SyncPool) -> None: ...
     @property
-    def state(self) -> BreakerState: ...
+    def state(self) -> {state}: ...
     def snapshot(self) -> dict[Literal["connect", "query"], BreakerSnapshot]: ...
     def force_open(self) -> None: ...
     def force_close(self) -> None: ...
@@ -205,15 +206,15 @@ class PoolBreaker:
     def reset(self) -> None: ...
     @overload
     def __call__(
-        self, function: Callable[_P, Awaitable[_T]], /, *, fallback: Callable[[CircuitOpen], Any] | None
+        self, function: Callable[_P, Awaitable[_T]], /, *, fallback: Callable[[CircuitOpen], object] | None
     ) -> Callable[_P, Awaitable[_T]]: ...
     @overload
     def __call__(
-        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], Any] | None
+        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], object] | None
     ) -> Callable[_P, _T]: ...
     @overload
     def __call__(
-        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], Any] | None
+        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], object] | None
     ) -> _Decorator: ...
 """
 
@@ -259,9 +260,7 @@ class Error(Exception):
 TYPES = '''
 """The shapes of the dicts that the package gives."""
 
-from typing import Literal, TypeAlias, TypedDict
-
-BreakerState: TypeAlias = Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]
+from typing import Literal, TypedDict
 
 
 class Latency(TypedDict):
@@ -300,8 +299,8 @@ class BreakerEvent(TypedDict):
     number: int
     at: float
     kind: str
-    before: BreakerState
-    state: BreakerState
+    before: {state}
+    state: {state}
     reason: str
     duration: float | None
 
@@ -315,7 +314,7 @@ BREAKER_TYPE = '''
 class BreakerSnapshot(TypedDict):
     """The numbers of a circuit breaker, all read at one instant; times are in seconds."""
 
-    state: BreakerState
+    state: {state}
     last_failure: str | None
 '''
 
@@ -372,7 +371,7 @@ def breaker_stub():
     own = {"name", "record", "ignore"}
     options = [option(*row) for row in rows(_core.breaker_option_table) if row[0] not in own]
     text = "\n".join("    " + line for line in options)
-    return HEADER + BREAKER.lstrip("\n").replace("{options}", text)
+    return HEADER + BREAKER.lstrip("\n").replace("{options}", text).replace("{state}", STATE)
 
 
 def fields(table):
@@ -383,7 +382,8 @@ def fields(table):
 
 def type_module():
     text = HEADER + TYPES.lstrip("\n") + fields(_core.metric_table)
-    return text + BREAKER_TYPE + fields(_core.breaker_metric_table)
+    text += BREAKER_TYPE + fields(_core.breaker_metric_table)
+    return text.replace("{state}", STATE)
 
 
 def main(arguments):

@@ -82,8 +82,9 @@ PyObject *weir__py_fail(int code, const char *format, ...);
 /* Whether it is one of the package's own; -1 with another exception. */
 int weir__py_is_error(PyObject *exception);
 /*
- * The error of one of the package's own exceptions: code, retryable, retry_after, sqlstate, and, when `message` is
- * not NULL, the message, which is borrowed from *message, a new reference. -1 with another exception.
+ * The error of one of the package's own exceptions: code, retryable, retry_after, sqlstate, and, when
+ * `message` is not NULL, the message, which is borrowed from *message, a new reference. -1 with another
+ * exception.
  */
 int weir__py_read_error(PyObject *exception, weir_error *out, PyObject **message);
 
@@ -520,7 +521,8 @@ int weir__py_retry_types(PyObject *module);
 /* ---- breaker.c ---- */
 
 int weir__py_breaker_types(PyObject *module);
-/* The core's breaker of a Python Breaker; NULL with an exception. Like the next, for the wrapper's typemaps. */
+/* The core's breaker of a Python Breaker; NULL with an exception. Like the next, for the wrapper's typemaps.
+ */
 weir_breaker *weir__py_breaker_handle(PyObject *object);
 /* After a call of the core: takes what it has set going. */
 void weir__py_breaker_after(PyObject *object);

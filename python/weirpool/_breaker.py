@@ -264,14 +264,14 @@ def _guarded_async(breaker, function, fallback):
 
 def _describe():
     """The class has the signature and the docstring that the core's table of options makes."""
-    parameter = inspect.Parameter
-    own = [parameter("name", parameter.POSITIONAL_OR_KEYWORD, default=None)]
-    own += [parameter(name, parameter.KEYWORD_ONLY, default=None) for name in ("record", "ignore", "fallback")]
-    names = {"name", "record", "ignore"}
-    rest = [row for row in _options.rows(_core.breaker_option_table) if row[0] not in names]
-    own += [parameter(row[0], parameter.KEYWORD_ONLY, default=row[3]) for row in rest]
-    CircuitBreaker.__signature__ = inspect.Signature(own)
-    lines = "\n    ".join(_options.line(*row) for row in rest)
+    parameter, only = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
+    own = [parameter(name, parameter.POSITIONAL_OR_KEYWORD) for name in ("cls", "name")]
+    own[1] = own[1].replace(default=None)
+    own += [parameter(name, only, default=None) for name in ("record", "ignore", "fallback")]
+    rows = [row for row in _options.rows(_core.breaker_option_table) if row[0] not in ("name", "record", "ignore")]
+    signature = inspect.Signature(own + [_options.parameter(row) for row in rows])
+    CircuitBreaker.__new__.__signature__ = signature
+    lines = "\n    ".join(map(_options.line, rows))
     CircuitBreaker.__doc__ = CircuitBreaker.__doc__.replace("{options}", lines)
 
 

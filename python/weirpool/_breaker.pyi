@@ -1,15 +1,15 @@
 # Written by bindings/python/stubs.py from the core's tables.
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from . import Pool, SyncPool, _core
-from ._types import BreakerEvent, BreakerSnapshot, BreakerState
+from ._types import BreakerEvent, BreakerSnapshot
 from .errors import CircuitOpen
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_Item: TypeAlias = str | type[BaseException] | Callable[[Any], object]
+_Item: TypeAlias = str | type[BaseException] | Callable[[Exception], object]
 
 class _Decorator(Protocol):
     def __call__(self, function: Callable[_P, _T], /) -> Callable[_P, _T]: ...
@@ -18,7 +18,7 @@ class Breaker(_core.Breaker):
     @property
     def name(self) -> str | None: ...
     @property
-    def state(self) -> BreakerState: ...
+    def state(self) -> Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]: ...
     def snapshot(self) -> BreakerSnapshot: ...
     def events(self, after: int = 0) -> list[BreakerEvent]: ...
     def force_open(self) -> None: ...
@@ -34,7 +34,7 @@ class CircuitBreaker(Breaker):
         *,
         record: _Item | Iterable[_Item] | None = None,
         ignore: _Item | Iterable[_Item] | None = None,
-        fallback: Callable[[CircuitOpen], Any] | None = None,
+        fallback: Callable[[CircuitOpen], object] | None = None,
         failure_threshold: int | None = 5,
         failure_rate: float | None = 0.5,
         slow_call_rate: float | None = None,
@@ -60,11 +60,11 @@ class CircuitBreaker(Breaker):
     ) -> None: ...
     @overload
     def __call__(
-        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], Any] | None = None
+        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], object] | None = None
     ) -> Callable[_P, _T]: ...
     @overload
     def __call__(
-        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], Any] | None = None
+        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], object] | None = None
     ) -> _Decorator: ...
 
 class PoolBreaker:
@@ -72,7 +72,7 @@ class PoolBreaker:
     query: Breaker
     def __init__(self, pool: Pool | SyncPool) -> None: ...
     @property
-    def state(self) -> BreakerState: ...
+    def state(self) -> Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]: ...
     def snapshot(self) -> dict[Literal["connect", "query"], BreakerSnapshot]: ...
     def force_open(self) -> None: ...
     def force_close(self) -> None: ...
@@ -81,13 +81,13 @@ class PoolBreaker:
     def reset(self) -> None: ...
     @overload
     def __call__(
-        self, function: Callable[_P, Awaitable[_T]], /, *, fallback: Callable[[CircuitOpen], Any] | None
+        self, function: Callable[_P, Awaitable[_T]], /, *, fallback: Callable[[CircuitOpen], object] | None
     ) -> Callable[_P, Awaitable[_T]]: ...
     @overload
     def __call__(
-        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], Any] | None
+        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], object] | None
     ) -> Callable[_P, _T]: ...
     @overload
     def __call__(
-        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], Any] | None
+        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], object] | None
     ) -> _Decorator: ...

@@ -1,18 +1,25 @@
 """The core's tables of options, as signatures and docstrings show them."""
 
-import inspect
+from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+Row: TypeAlias = tuple[str, int, bool, bool | int | float | str | None, float, float, str | None, str]
+Table: TypeAlias = Callable[[int], Row | None]
 _SHOWS_RANGE = (0, 1, 4)  # counts, times, ratios
 
 
-def rows(table):
+def rows(table: Table) -> Iterator[Row]:
     row = 0
     while (entry := table(row)) is not None:
         yield entry
         row += 1
 
 
-def line(name, kind, nullable, initial, least, most, choices, text):
+def line(row: Row) -> str:
+    name, kind, nullable, initial, least, most, choices, text = row
     if kind in _SHOWS_RANGE:
         text += f" ({least:g} to {most:g}{', or None' if nullable else ''})"
     elif choices:
@@ -20,10 +27,5 @@ def line(name, kind, nullable, initial, least, most, choices, text):
     return f"{name}: {text}; default {initial!r}"
 
 
-def parameters(table):
-    only = inspect.Parameter.KEYWORD_ONLY
-    return [inspect.Parameter(name, only, default=initial) for name, _, _, initial, *_ in rows(table)]
-
-
-def lines(table):
-    return "\n".join(line(*row) for row in rows(table))
+def parameter(row: Row) -> inspect.Parameter:
+    return inspect.Parameter(row[0], inspect.Parameter.KEYWORD_ONLY, default=row[3])

@@ -236,9 +236,9 @@ def _describe(function, result, title, how, kind, setup):
     signature = [parameter("url", parameter.POSITIONAL_OR_KEYWORD)]
     hooks = ("init", "setup", "server_settings", "codecs")
     signature += [parameter(name, only, default=None) for name in hooks]
-    signature += _options.parameters(_core.option_table)
-    function.__signature__ = inspect.Signature(signature)
-    lines = _options.lines(_core.option_table)
+    rows = list(_options.rows(_core.option_table))
+    function.__signature__ = inspect.Signature(signature + [_options.parameter(row) for row in rows])
+    lines = "\n".join(map(_options.line, rows))
     function.__doc__ = _DOC.format(title=title, how=how, kind=kind, setup=setup, options=lines)
 
 

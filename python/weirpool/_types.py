@@ -1,9 +1,7 @@
 # Written by bindings/python/stubs.py from the core's tables.
 """The shapes of the dicts that the package gives."""
 
-from typing import Literal, TypeAlias, TypedDict
-
-BreakerState: TypeAlias = Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]
+from typing import Literal, TypedDict
 
 
 class Latency(TypedDict):
@@ -42,8 +40,8 @@ class BreakerEvent(TypedDict):
     number: int
     at: float
     kind: str
-    before: BreakerState
-    state: BreakerState
+    before: Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]
+    state: Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]
     reason: str
     duration: float | None
 
@@ -126,7 +124,7 @@ class Snapshot(TypedDict):
 class BreakerSnapshot(TypedDict):
     """The numbers of a circuit breaker, all read at one instant; times are in seconds."""
 
-    state: BreakerState
+    state: Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]
     last_failure: str | None
     consecutive_failures: int
     """Failures in a row."""

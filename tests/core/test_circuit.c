@@ -238,6 +238,27 @@ START_TEST(waiting_in_vain_counts) {
 }
 END_TEST
 
+/* Statements that share a connection are lost together: that is one failure. */
+START_TEST(one_lost_connection_is_one_failure) {
+    bounds(1, 1);
+    options.pipeline_max_wait_ms = 100;
+    rig_ready(&options);
+    for (int i = 0; i < 4; i++) ck_assert_int_eq(query("echo shared"), WEIR_OK);
+    weir_op ops[8];
+    for (int i = 0; i < 8; i++) ops[i] = submit_to_pool("echo shared", 1000);
+    ck_assert_int_eq(rig.pool->slots[0]->flying, 8);
+    weir__fake_kill(weir__fake_conn_at(0));
+    rig_advance(3);
+    int lost = 0;
+    for (int i = 0; i < 8; i++) lost += outcome(ops[i], NULL) == WEIR_ELOST;
+    ck_assert_int_gt(lost, 5);
+    ck_assert_int_eq(query_state(), WEIR_BREAKER_CLOSED);
+    weir_breaker_snapshot now = numbers(queries());
+    ck_assert_uint_eq(now.calls_failed, 1);
+    ck_assert_uint_eq(now.calls_cancelled, (uint64_t)lost - 1);
+}
+END_TEST
+
 /* ---- the probe */
 
 typedef struct beats {
@@ -797,7 +818,8 @@ START_TEST(without_memory) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {opens_after_failures_in_a_row,  what_opens_nothing,
+    const TTest *const tests[] = {opens_after_failures_in_a_row,
+                                  one_lost_connection_is_one_failure,  what_opens_nothing,
                                   slow_answers_open_it,           silence_counts,
                                   thinking_does_not_count,        those_in_line_are_refused_when_it_opens,
                                   waiting_in_vain_counts,         old_probes_last_and_young_ones_give_way,

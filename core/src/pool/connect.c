@@ -35,7 +35,7 @@ bool weir__pool_connect(weir_pool *pool, weir_permit *permit, int64_t now) {
     slot->tried_at = now;
     weir__probe_beat(pool, now);
     slot->news = 0;
-    slot->cancelled = slot->discard = slot->established = false;
+    slot->cancelled = slot->discard = slot->established = slot->dying = slot->mourned = false;
     slot->generation = pool->generation;
     slot->begun_at = now;
     slot->lent_at = 0;

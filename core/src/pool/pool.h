@@ -141,6 +141,8 @@ struct weir__slot {
     bool trying;      /* nothing is proven yet: an attempt to connect, or the check of an idle connection */
     int64_t tried_at; /* since then */
     weir_permit attempt; /* of the breaker for connecting; none for a check */
+    bool dying;          /* the connection is lost … */
+    bool mourned;        /* … and has been recorded as one failure, however many statements went with it */
 
     unsigned generation; /* the pool's, when the connection was begun */
     int64_t begun_at;    /* the attempt to connect */

@@ -9,9 +9,19 @@ bool weir__task_commits(const weir__task *task) {
     return task->batch ? weir__batch_commits(task->batch) : task->depth == 1 && task->commit;
 }
 
+/* Many statements that share a connection, and are lost with it, are one failure. */
+static void record(weir__task *task, const weir_error *why, int64_t now) {
+    weir__slot *slot = task->slot;
+    if (why && slot && slot->dying && task->permit.generation) {
+        if (slot->mourned) weir__guard_cancel(task->pool, &task->permit, now);
+        slot->mourned = true;
+    }
+    weir__guard_end(task->pool, &task->permit, why, now);
+}
+
 /* What the task holds; why: how it has ended, NULL: well. */
 static void release(weir__task *task, const weir_error *why, int64_t now) {
-    weir__guard_end(task->pool, &task->permit, why, now);
+    record(task, why, now);
     weir_statement_unref(task->statement);
     weir__profile_unref(task->pool, task->profile);
     weir__batch_end(task->batch, !why);

@@ -224,7 +224,8 @@ int weir__session_ready(weir__slot *slot, weir_error *error) {
     return WEIR_OK;
 }
 
-/* A loan's time that has gone by says something of the server only when most of it went by in waiting for it. */
+/* A loan's time that has gone by says something of the server only when most of it went by in waiting for it.
+ */
 static void judge_loan(weir__slot *slot, int64_t now) {
     weir_error late = WEIR_ERROR_INIT;
     late.code = WEIR_ECOMMANDTIMEOUT;

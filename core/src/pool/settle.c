@@ -49,6 +49,7 @@ static void settle_landed(weir__slot *slot, bool lost) {
     bool failed = false;
     if (weir__list_empty(&slot->landed)) return;
     if (slot->shared) weir__share_landed(slot, now);
+    slot->dying |= lost;
     for (weir__link *link; (link = weir__list_front(&slot->landed));) {
         weir__flight *flight = weir__container(link, weir__flight, link);
         if (state == WEIR__RESETTING && !lost) failed = weir__slot_reset_failed(slot, &flight->request);
@@ -68,6 +69,7 @@ static void connection_lost(weir__slot *slot) {
     weir_pool *pool = slot->pool;
     weir_error why = slot->lost;
     slot->lost = (weir_error)WEIR_ERROR_INIT;
+    slot->dying = true;
     if (slot->state == WEIR__CONNECTING) {
         weir__slot_connect_failed(slot, &why);
     } else if (slot->state != WEIR__CLOSING && slot->state != WEIR__EMPTY) {
