@@ -100,7 +100,7 @@ class Pool(_Managed, _core.Pool):
 
         A whole transaction, with a fresh session, is repeated after a serialization failure (40001), a
         deadlock (40P01), when its connection was lost before COMMIT was sent, and when no connection could be
-        made; after pauses that double from 10 ms, with full jitter. All other errors, fn's own too, are raised
+        made or a circuit breaker was open; after pauses that double from 10 ms, with full jitter. All other errors, fn's own too, are raised
         at once, and so is OutcomeUnknown: that COMMIT may have taken effect. What fn does beside the session
         is done anew with each attempt. An error after which run() has given up says so in its __notes__.
 

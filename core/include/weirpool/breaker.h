@@ -9,7 +9,7 @@
  * Each permit ends in one record or cancel. A breaker has no thread and no timer: what falls due is done at
  * the next call of any of these functions, as of the time when it fell due. Any thread may call them, but
  * weir_breaker_free. A child of fork may go on using its copy, unless another thread was inside a call of the
- * breaker while the fork was made.
+ * breaker while the fork was made. A pool's breakers (weir_pool_breaker) look after themselves.
  */
 #ifndef WEIRPOOL_BREAKER_H
 #define WEIRPOOL_BREAKER_H

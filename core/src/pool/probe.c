@@ -83,7 +83,8 @@ static void check(weir__slot *slot, int64_t now) {
 
 void weir__probe_beat(weir_pool *pool, int64_t now) {
     weir__guard *guard = &pool->guard;
-    guard->probe_at = now + guard->probe_every - weir__random_below(&pool->rng, guard->probe_every / 5);
+    int64_t every = guard->denied ? pool->config->options.retry_max_ms * WEIR__MS : guard->probe_every;
+    guard->probe_at = now + every - weir__random_below(&pool->rng, every / 5);
 }
 
 /* One more attempt, wherever there is a place for it. */
@@ -110,7 +111,6 @@ static void launch(weir_pool *pool, int64_t now) {
 
 void weir__pool_probe(weir_pool *pool, int64_t now) {
     keep(pool, WEIR_PROBES); /* there may be more of them from before the outage */
-    if (pool->guard.denied && weir__pool_trying(pool)) return;
     if (now >= pool->guard.probe_at) {
         weir__probe_beat(pool, now);
         launch(pool, now);
