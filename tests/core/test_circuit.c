@@ -787,6 +787,32 @@ START_TEST(a_probe_has_its_init) {
 }
 END_TEST
 
+/* A probe whose init runs a statement gives way like any other, and the statement is told. */
+START_TEST(a_probe_gives_way_in_its_init) {
+    bounds(1, 8);
+    options.init_hook = true;
+    options.circuit.failure_threshold = 1;
+    ck_assert_int_eq(rig_open(&options, 1, &options, NULL), WEIR_PENDING);
+    weir_completion c;
+    ck_assert(weir_reactor_next(rig.reactor, &c));
+    weir_session_release(c.session);
+    while (weir_reactor_next(rig.reactor, &c)) weir_completion_discard(&c);
+    weir_session held = lend();
+    ck_assert_int_eq(run_sql(held, "fail 08006"), WEIR_ESERVER);
+    weir_op ops[8];
+    int begun = 0, ended = 0;
+    for (int ms = 0; ms < 1500 && begun < 6; ms += 10) {
+        rig_advance(10);
+        while (weir_reactor_next(rig.reactor, &c))
+            if (c.kind == WEIR_EVENT_INIT) ops[begun++] = submit(c.session, "hang", -1);
+    }
+    ck_assert_int_eq(begun, 6);
+    for (int i = 0; i < begun; i++) ended += outcome(ops[i], NULL) == WEIR_ELOST;
+    ck_assert_int_eq(ended, 2);
+    ck_assert_int_eq(weir__pool_trying(rig.pool), WEIR_PROBES);
+}
+END_TEST
+
 /* Each allocation in turn fails, of who is refused and of a probe: nothing is lost, and it heals all the
  * same. */
 START_TEST(without_memory) {
@@ -819,18 +845,31 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = {opens_after_failures_in_a_row,
-                                  one_lost_connection_is_one_failure,  what_opens_nothing,
-                                  slow_answers_open_it,           silence_counts,
-                                  thinking_does_not_count,        those_in_line_are_refused_when_it_opens,
-                                  waiting_in_vain_counts,         old_probes_last_and_young_ones_give_way,
-                                  the_first_success_wins,         slow_start,
-                                  unused_places_come_back,        a_failed_trial_opens_again,
-                                  a_hanging_check_has_an_end,     the_recovery_timeout,
-                                  the_floor_comes_back_by_itself, connections_that_live_go_on_serving,
-                                  a_server_that_says_no,          a_transaction_goes_on,
-                                  a_holders_success_is_one,       forced_states,
-                                  no_connecting_by_force,         off_by_option,
-                                  a_failing_init_opens_nothing,   a_probe_has_its_init};
+                                  one_lost_connection_is_one_failure,
+                                  what_opens_nothing,
+                                  slow_answers_open_it,
+                                  silence_counts,
+                                  thinking_does_not_count,
+                                  those_in_line_are_refused_when_it_opens,
+                                  waiting_in_vain_counts,
+                                  old_probes_last_and_young_ones_give_way,
+                                  the_first_success_wins,
+                                  slow_start,
+                                  unused_places_come_back,
+                                  a_failed_trial_opens_again,
+                                  a_hanging_check_has_an_end,
+                                  the_recovery_timeout,
+                                  the_floor_comes_back_by_itself,
+                                  connections_that_live_go_on_serving,
+                                  a_server_that_says_no,
+                                  a_transaction_goes_on,
+                                  a_holders_success_is_one,
+                                  forced_states,
+                                  no_connecting_by_force,
+                                  off_by_option,
+                                  a_failing_init_opens_nothing,
+                                  a_probe_has_its_init,
+                                  a_probe_gives_way_in_its_init};
     Suite *suite = suite_create("circuit");
     TCase *tc = tcase_create("circuit");
     tcase_set_timeout(tc, 60);

@@ -43,8 +43,12 @@ static weir__slot *trying_at(const weir_pool *pool, int older) {
 }
 
 static void give_up(weir__slot *slot) {
+    weir_error why = WEIR_ERROR_INIT;
     slot->pool->stats.connections_failed += !slot->established;
-    weir__slot_close(slot, WEIR_ELOST, NULL);
+    weir__fail(&why, WEIR_ELOST, "pool %s: another attempt to connect has taken this one's place",
+               weir_pool_name(slot->pool));
+    weir__slot_close(slot, WEIR_ELOST, &why); /* an init may be running on it */
+    weir_error_clear(&why);
 }
 
 /* Gives up what is more than so many. */
@@ -104,7 +108,7 @@ static void launch(weir_pool *pool, int64_t now) {
         return;
     }
     slot = hanging(pool, now);
-    if (slot) weir__slot_close(slot, WEIR_ELOST, NULL); /* its place is free when it is closed */
+    if (slot) weir__slot_close(slot, WEIR_ELOST, NULL); /* nobody's; its place is free when it is closed */
     if (slot || pool->counts[WEIR__CLOSING] || pool->counts[WEIR__DRAINING] || pool->counts[WEIR__RESETTING])
         pool->guard.probe_at = now + WEIR__COMING_FOR;
 }

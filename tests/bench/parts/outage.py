@@ -14,12 +14,12 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
 import asyncpg
 import psycopg_pool
+import uvloop
 import weirpool
 from harness import Bench, Figures, Row
 
@@ -27,7 +27,10 @@ TESTS = pathlib.Path(__file__).parents[2]
 CALLERS, PAUSE, DEADLINE = 16, 0.01, 1.0  # seconds: between two calls of a caller, and for each call
 LASTS, PATIENCE = 5.0, 20.0  # seconds: the outage, and for the recovery
 LEAST = 0.001  # of a measure, so that ratios are numbers
+SPAWN = multiprocessing.get_context("spawn")
 Call = Callable[[], Awaitable[Any]]
+Calls = list[tuple[float, float, bool]]
+"""When each began and ended, on the clock that all processes have alike, and whether it failed."""
 
 # ---- a server of our own, and a way to it that counts who comes
 
@@ -64,8 +67,8 @@ def way_to(server: Server) -> Iterator[tuple[str, Callable[[str], int]]]:
     """An URL, and what gives commands to the proxy: "cut", "pass" or "count"."""
     start, port = server.url.rsplit(":", 1)
     number, database = port.split("/")
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=proxy_main, args=(int(number), theirs))
+    ours, theirs = SPAWN.Pipe()
+    process = SPAWN.Process(target=proxy_main, args=(int(number), theirs))
     process.start()
 
     def command(text: str) -> int:
@@ -116,68 +119,84 @@ async def theirs_psycopg(url: str) -> AsyncIterator[Call]:
 
 SIDES = {"weirpool": ours, "asyncpg": theirs_asyncpg, "psycopg_pool": theirs_psycopg}
 
+# ---- the callers, in a process of their own: there are pools whose process hangs
+
+
+async def callers(side: str, url: str, parent: Connection) -> Calls:
+    """Keeps calling until enough of the calls have been served since the time that the parent sends."""
+    calls: Calls = []
+    over, ready = False, float("inf")
+
+    async def caller(call: Call) -> None:
+        while not over:
+            begun, failed = time.perf_counter(), False
+            try:
+                await call()
+            except Exception:
+                failed = True
+            calls.append((begun, time.perf_counter(), failed))
+            await asyncio.sleep(PAUSE)
+
+    async with SIDES[side](url) as call:
+        tasks = [asyncio.create_task(caller(call)) for _ in range(CALLERS)]
+        parent.send("calling")
+        served = 0
+        while served < 10 * CALLERS and time.perf_counter() < ready + PATIENCE:
+            await asyncio.sleep(0.02)
+            if parent.poll():
+                ready = parent.recv()
+            served = sum(not failed and begun >= ready for begun, _, failed in calls)
+        over = True
+        await asyncio.gather(*tasks)
+    return calls
+
+
+def callers_main(side: str, url: str, parent: Connection) -> None:
+    logging.disable(logging.CRITICAL)  # each of them has much to say of an outage
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        parent.send(runner.run(callers(side, url, parent)))
+
+
 # ---- one outage
 
 
-@dataclass
-class Load:
-    call: Call
-    calls: list[tuple[float, float, bool]] = field(default_factory=list)  # begin, end, failed
-    over: bool = False
-
-    async def caller(self) -> None:
-        while not self.over:
-            begun, failed = time.perf_counter(), False
-            try:
-                await self.call()
-            except Exception:
-                failed = True
-            self.calls.append((begun, time.perf_counter(), failed))
-            await asyncio.sleep(PAUSE)
-
-    def served_since(self, since: float) -> int:
-        return sum(not failed and begun >= since for begun, _, failed in self.calls)
-
-
-async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(None, function, *args)
-
-
-async def suffer(server: Server, command: Callable[[str], int], kind: str, lasts: float) -> tuple[float, float, int]:
-    """The outage; when it began, when the server was ready again, and the attempts to connect meanwhile."""
-    before = await in_thread(command, "count")
-    begin = time.perf_counter()
+def suffer(server: Server, command: Callable[[str], int], kind: str, lasts: float) -> tuple[float, float, int]:
+    """When it began, when the server was ready again, and the attempts to connect meanwhile, in five seconds."""
+    before, begin = command("count"), time.perf_counter()
     if kind == "cut off":
-        await in_thread(command, "cut")
+        command("cut")
     else:
-        await in_thread(server, "kill" if kind == "killed" else "pause")
-    await asyncio.sleep(lasts)
-    attempts: int = await in_thread(command, "pass" if kind == "cut off" else "count") - before
+        server("kill" if kind == "killed" else "pause")
+    time.sleep(lasts)
+    attempts = command("pass" if kind == "cut off" else "count") - before
     length = time.perf_counter() - begin
     if kind != "cut off":
-        await in_thread(server, "again" if kind == "killed" else "resume")
+        server("again" if kind == "killed" else "resume")
     return begin, time.perf_counter(), round(attempts * LASTS / length)
 
 
-async def outage(server: Server, command: Callable[[str], int], call: Call, kind: str, lasts: float) -> Figures:
-    load = Load(call)
-    tasks = [asyncio.create_task(load.caller()) for _ in range(CALLERS)]
-    await asyncio.sleep(1)
-    begin, ready, attempts = await suffer(server, command, kind, lasts)
-    end = ready + PATIENCE
-    while load.served_since(ready) < 10 * CALLERS and time.perf_counter() < end:
-        await asyncio.sleep(0.02)
-    load.over = True
-    await asyncio.gather(*tasks)
-    failures = [one for one in load.calls if one[2] and one[1] >= begin]
+def outage(server: Server, side: str, kind: str, lasts: float) -> Figures:
+    with way_to(server) as (url, command):
+        ours, theirs = SPAWN.Pipe()
+        process = SPAWN.Process(target=callers_main, args=(side, url, theirs))
+        process.start()
+        ours.recv()
+        time.sleep(1)
+        begin, ready, attempts = suffer(server, command, kind, lasts)
+        ours.send(ready)
+        hangs = not ours.poll(PATIENCE + 10)
+        calls: Calls = [(begin, ready + PATIENCE, True)] if hangs else ours.recv()
+        process.kill()
+        process.join()
+    failures = [one for one in calls if one[2] and one[1] >= begin]
     first = min((one[1] for one in failures), default=begin)
     refused = [one[1] - one[0] for one in failures if first < one[0] < ready]
-    back = min((one[1] for one in load.calls if not one[2] and one[0] >= ready), default=end)
+    back = min((one[1] for one in calls if not one[2] and one[0] >= ready), default=ready + PATIENCE)
     figures = {
         "first": first - begin,
         "errors": float(len(failures)),
-        "refusal": 1e3 * statistics.median(refused) if refused else 0.0,
-        "beyond": 1e3 * max(one[1] - one[0] - DEADLINE for one in load.calls),
+        "refusal": 1e3 * (statistics.median(refused) if refused else PATIENCE if hangs else 0),
+        "beyond": 1e3 * max(one[1] - one[0] - DEADLINE for one in calls),
         "back": back - ready,
         "last": max((one[1] for one in failures), default=ready) - ready,
         "attempts": float(attempts),
@@ -201,8 +220,7 @@ MEASURES: list[tuple[str, str, str, float | None]] = [  # the last: what is aske
 
 async def measure(bench: Bench) -> None:
     """16 callers who keep asking, with a deadline of 1 s, while for 5 s (that often --seconds) the server is killed,
-    is stopped (SIGSTOP), or answers nobody; then it is back."""
-    logging.disable(logging.CRITICAL)  # each of them has much to say of it
+    is stopped (SIGSTOP), or answers nobody; then it is back. A process that hangs stands with 20 s."""
     kept: dict[str, dict[str, list[Figures]]] = {kind: {side: [] for side in SIDES} for kind in KINDS}
     with tempfile.TemporaryDirectory() as folder:
         pathlib.Path(folder).chmod(0o755)
@@ -211,13 +229,9 @@ async def measure(bench: Bench) -> None:
             for _ in range(bench.rounds):
                 for kind in KINDS:
                     for side in random.sample(list(SIDES), len(SIDES)):
-                        with way_to(server) as (url, command):
-                            async with SIDES[side](url) as call:
-                                figures = await outage(server, command, call, kind, LASTS * bench.seconds)
-                        kept[kind][side].append(figures)
+                        kept[kind][side].append(outage(server, side, kind, LASTS * bench.seconds))
         finally:
             server("stop")
-            logging.disable(logging.NOTSET)
     for kind in KINDS:
         for name, title, unit, limit in MEASURES:
             for peer in ("asyncpg", "psycopg_pool"):
