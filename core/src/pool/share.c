@@ -194,7 +194,7 @@ weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, bool reado
     share->wish = share->wish || (share->count < share->width && weir__pool_total(pool) < pool->max_size);
     if (busy || brief || !profile->alone) return busy;
     /* What of its time is the way there and back is found out behind another one. */
-    if (now - profile->tried_at < TRY_AGAIN || profile->stalls > STALLS) return NULL;
+    if (now - profile->tried_at < TRY_AGAIN || !is_trusted(profile, now)) return NULL;
     busy = least_loaded(pool, profile, readonly, 2, now);
     if (busy) profile->tried_at = now;
     return busy;
