@@ -6,6 +6,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from ._listen import Notice
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
@@ -23,6 +25,14 @@ def log(level: int, line: str) -> None:
 
 def wants_debug() -> bool:
     return logger.isEnabledFor(logging.DEBUG)
+
+
+def notice(hook: Callable[[Notice], object], fields: tuple[Any, ...]) -> None:
+    """What the server said on a connection of the pool."""
+    try:
+        hook(Notice(*fields))
+    except Exception:
+        logger.exception("the hook on_notice has failed")
 
 
 def start_init(
