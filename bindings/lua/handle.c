@@ -1,10 +1,11 @@
-/* The two kinds of handles: a pool with its reactor, and a session. */
+/* The kinds of handles: a pool with its reactor, a session, a listener. */
 #include <string.h>
 
 #include "weir_lua.h"
 
 #define POOL "pool"
 #define SESSION "session"
+#define LISTENER "listener"
 
 static void *test(lua_State *L, int index, const char *name) {
     if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index)) return NULL;
@@ -32,6 +33,16 @@ weir_lua_session *weir__lua_to_session(lua_State *L, int index) {
     return session;
 }
 
+weir_lua_listener *weir__lua_to_listener(lua_State *L, int index) {
+    weir_lua_listener *handle = test(L, index, LISTENER);
+    if (!handle)
+        weir__lua_misuse(
+            L, "a listener is wanted here; its methods are called with a colon, as in listener:get(…)");
+    else if (!handle->open || !handle->home->pool)
+        weir__lua_misuse(L, "the listener has been closed");
+    return handle;
+}
+
 void weir__lua_pool_free(weir_lua_pool *home) {
     weir_pool_free(home->pool);
     weir_reactor_free(home->reactor);
@@ -55,6 +66,12 @@ static int session_gc(lua_State *L) {
         session->home->collected++;
         memcpy(session->home->collected_at, session->where, sizeof session->where);
     }
+    return 0;
+}
+
+static int listener_gc(lua_State *L) {
+    weir_lua_listener *handle = lua_touserdata(L, 1);
+    if (handle && handle->open && handle->home->pool) weir_listener_close(handle->listener);
     return 0;
 }
 
@@ -121,5 +138,26 @@ int weir__lua_session_return(lua_State *L) {
             weir_session_release(session->session);
     }
     lua_pushboolean(L, out);
+    return 1;
+}
+
+weir_lua_listener *weir__lua_push_listener(lua_State *L, int pool) {
+    weir_lua_listener *handle = lua_newuserdata(L, sizeof *handle);
+    memset(handle, 0, sizeof *handle);
+    handle->home = lua_touserdata(L, pool);
+    set_metatable(L, LISTENER, listener_gc);
+    keep(L, pool);
+    return handle;
+}
+
+int weir__lua_listener_close(lua_State *L) {
+    weir_lua_listener *handle = test(L, 1, LISTENER);
+    if (!handle)
+        return weir__lua_misuse(
+            L, "a listener is wanted here; its methods are called with a colon, as in listener:close()");
+    bool open = handle->open;
+    handle->open = false;
+    if (open && handle->home->pool) weir_listener_close(handle->listener);
+    lua_pushboolean(L, open);
     return 1;
 }

@@ -1,9 +1,10 @@
 /*
  * Between the generated wrapper and the hand-written part of the Lua module.
  *
- * Lua holds two kinds of handles, full userdata: a pool with its reactor, and a session. All that may be left
- * over when a Lua error leaves a function half-way hangs on a weir_lua_call, which weir__lua_guard clears in
- * every case. A handle belongs to one lua_State (with its coroutines) and so to one thread at a time.
+ * Lua holds three kinds of handles, full userdata: a pool with its reactor, a session, and a listener. All
+ * that may be left over when a Lua error leaves a function half-way hangs on a weir_lua_call, which
+ * weir__lua_guard clears in every case. A handle belongs to one lua_State (with its coroutines) and so to one
+ * thread at a time.
  */
 #ifndef WEIR_LUA_H
 #define WEIR_LUA_H
@@ -22,6 +23,7 @@ typedef struct weir_lua_pool {
     weir_reactor *reactor;                 /* one a pool */
     weir_pool *pool;                       /* NULL before it is open, and once it has been collected */
     bool hooked;                           /* has an init hook: events are to be looked for */
+    bool noticed;                          /* has a hook for notices */
     unsigned collected;                    /* sessions that the collector returned, not yet reported */
     char collected_at[WEIR_LUA_WHERE_MAX]; /* … where the last of them was taken */
 } weir_lua_pool;
@@ -33,6 +35,12 @@ typedef struct weir_lua_session {
     char where[WEIR_LUA_WHERE_MAX];
 } weir_lua_session;
 
+typedef struct weir_lua_listener {
+    weir_listener listener;
+    weir_lua_pool *home; /* likewise */
+    bool open;           /* not yet closed */
+} weir_lua_listener;
+
 /* What one call into the core holds until it ends. */
 typedef struct weir_lua_call {
     weir_lua_pool *home;
@@ -41,6 +49,9 @@ typedef struct weir_lua_call {
     weir_op op;
     weir_statement *statement;
     weir_batch *batch;
+    weir_listener opening; /* nobody has it yet */
+    weir_notification *notification;
+    weir_notice *notice;
     weir_completion done;
     weir_error error;
 } weir_lua_call;
@@ -55,7 +66,7 @@ weir_lua_call *weir__lua_call(lua_State *L); /* in a body; the arguments begin a
 int weir__lua_wait(lua_State *L, weir_lua_call *call);
 /* nil, err, sqlstate for what a call has failed with; raises an error instead when that was misuse. */
 int weir__lua_call_fail(lua_State *L, weir_lua_call *call);
-/* Hands events and log lines that have come up to the host function. */
+/* Hands events, notices and log lines that have come up to the host function. */
 void weir__lua_settle(lua_State *L, weir_lua_call *call);
 
 /* ---- error.c */
@@ -110,6 +121,8 @@ enum weir_lua_shape {
 };
 /* Pushes what the result is in that shape, and returns the number of values. */
 int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape shape);
+/* A field of the table on top; none when the value is NULL. */
+void weir__lua_set_text(lua_State *L, const char *name, const char *value);
 /* A table of the pool's numbers; of a row of the tables of errors and options. */
 void weir__lua_push_snapshot(lua_State *L, const weir_snapshot *snapshot);
 void weir__lua_push_error_info(lua_State *L, const weir_error_info *info);
@@ -126,6 +139,10 @@ void weir__lua_pool_free(weir_lua_pool *home);
 /* A new handle, without a session as yet, for the pool whose handle is at index `pool`, or whose session's
  * is. */
 weir_lua_session *weir__lua_push_session(lua_State *L, int pool);
+/* Likewise, of a listener. Raises an error when it is another thing, or has been closed. */
+weir_lua_listener *weir__lua_to_listener(lua_State *L, int index);
+weir_lua_listener *weir__lua_push_listener(lua_State *L, int pool);
+int weir__lua_listener_close(lua_State *L); /* (handle): false when it was closed already */
 /* (handle, discard): gives the session back. False when it was back already. */
 int weir__lua_session_return(lua_State *L);
 
@@ -135,12 +152,14 @@ int weir__lua_session_return(lua_State *L);
 void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, weir_transaction *begin);
 /* As weir__lua_read_checkout, of pool:transaction. Returns its time-out. */
 int64_t weir__lua_read_transaction(lua_State *L, int index, weir_transaction *begin);
+/* As weir_pool_listen wants it; of a table with max_queued and heartbeat, or nil. */
+void weir__lua_read_listen(lua_State *L, int index, weir_listen *how);
 /* As weir_pool_open wants it; raises an error for what it does not know. The settings are put in a new
    userdata on the stack, whose strings, as all others, are borrowed from the table. */
 void weir__lua_read_options(lua_State *L, int index, weir_options *out);
 
 /* ---- calls.c: the functions that may wait */
-int weir__lua_open(lua_State *L);             /* (options, host, hooked) */
+int weir__lua_open(lua_State *L);             /* (options, host, hooked, noticed) */
 int weir__lua_pool_close(lua_State *L);       /* (pool, host, grace) */
 int weir__lua_acquire(lua_State *L);          /* (pool, host, transaction, options) */
 int weir__lua_pool_execute(lua_State *L);     /* (pool, host, shape, statement, …) */
@@ -148,6 +167,9 @@ int weir__lua_session_execute(lua_State *L);  /* (session, host, shape, statemen
 int weir__lua_session_end(lua_State *L);      /* (session, host, commit, depth) */
 int weir__lua_pool_transaction(lua_State *L); /* (pool, host, statements, options) */
 int weir__lua_pool_sleep(lua_State *L);       /* (pool, host, seconds) */
+int weir__lua_listen(lua_State *L);           /* (pool, host, channels, options): a listener that listens */
+int weir__lua_listener_change(lua_State *L);  /* (listener, host, channel, add) */
+int weir__lua_listener_get(lua_State *L);     /* (listener, host, timeout): a table, or nil, "timeout" */
 
 /* ---- retry.c: for pool:run */
 int weir__lua_retry_new(lua_State *L);   /* (retries, timeout), each may be nil */

@@ -1,5 +1,6 @@
 --- The pool.
 local core = require "weirpool.core"
+local listen = require "weirpool.listener"
 local log = require "weirpool.log"
 local sessions = require "weirpool.session"
 
@@ -27,7 +28,7 @@ end
 
 --- The function that the core calls, on the caller's own coroutine, for what comes up while a call runs.
 --- Connections that want their init queue up behind the one that is at it: inits do not nest.
-local function new_host(pool, init)
+local function new_host(pool, init, on_notice)
     local queue, first, last, running = {}, 1, 0, false
     local function run()
         while first <= last do
@@ -40,6 +41,11 @@ local function new_host(pool, init)
     return function(what, a, b)
         if what == "log" then
             log.emit(a, b)
+        elseif what == "notice" then
+            local ok, err = pcall(on_notice, a)
+            if not ok then
+                log.emit(core.LOG_ERROR, pool.name .. ": on_notice has failed: " .. tostring(err))
+            end
         elseif what == "init" then
             last = last + 1
             queue[last] = a
@@ -75,10 +81,10 @@ function Pool.open(options)
     for name, value in pairs(options) do
         rest[name] = value
     end
-    local init, setup = hook(rest, "init"), hook(rest, "setup")
+    local init, setup, on_notice = hook(rest, "init"), hook(rest, "setup"), hook(rest, "on_notice")
     local pool = setmetatable({ setup = setup, name = "new pool" }, Pool)
-    pool.host = new_host(pool, init)
-    local handle, err, state = core.open(rest, pool.host, init ~= nil)
+    pool.host = new_host(pool, init, on_notice)
+    local handle, err, state = core.open(rest, pool.host, init ~= nil, on_notice ~= nil)
     if not handle then
         return failure(err, state)
     end
@@ -277,6 +283,11 @@ function Pool:run(options, fn)
             return failure(err, state)
         end
     end
+end
+
+--- channels: a name, or a list of names. options: max_queued, heartbeat.
+function Pool:listen(channels, options)
+    return listen(self, channels, options)
 end
 
 function Pool:connection(options, fn)
