@@ -136,6 +136,7 @@ static void drain_notices(EngineObject *engine) {
     static PyObject *hook;
     weir_notice *notice;
     if (!engine->reactor || !engine->owner || !engine->owner->on_notice || engine->noticing) return;
+    if (engine->loop && PyThread_get_thread_ident() != engine->thread) return; /* the loop's next turn will */
     if (!weir_reactor_next_notice(engine->reactor, &notice)) return;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);

@@ -195,18 +195,7 @@ class SyncPool(_Managed, _core.SyncPool):
         """Listens on channels: for `for` over what NOTIFY sends, or its get().
 
         `with pool.listen("channel") as listener: for note in listener: …`
-        They are Notification(channel, payload, pid), and Gap(reconnected, dropped) where some may be missing: the
-        connection was lost and made anew, as it is by itself, with the pool's pauses, and on all channels; or more
-        than max_queued were waiting. Who keeps a state by notifications reads it anew then.
-
-        The connection is the listener's own, beside max_size, made as the pool's are, without init. PostgreSQL;
-        NotSupportedError otherwise. Behind PgBouncer in transaction mode no notification arrives: give the pool
-        of a listener the server's own URL.
-
-        channels: names as the database has them, case and all, of 1 to 63 bytes; add() and remove() change them.
-        max_queued: so many notifications are kept for the reader; 4096 when omitted.
-        heartbeat: a server that was silent for so many seconds is asked for a sign of life, and given
-            command_timeout for it; None never does, 30 when omitted.
+        As Pool.listen(); it reads while a thread waits in get(), or in any other call of the pool.
         """
         return _listen.SyncListener(self, channels, max_queued, heartbeat)
 

@@ -407,6 +407,7 @@ START_TEST(without_limits) {
 END_TEST
 
 START_TEST(expiring_the_pool_renews_the_connection) {
+    options.retry_min_ms = options.retry_max_ms = 60000;
     weir_listener listener = ready_on("a");
     weir__fake.connect_min_ns = weir__fake.connect_max_ns = 10 * WEIR__MS;
     weir__fake.down_min_ns = weir__fake.down_max_ns = 5 * WEIR__MS;
@@ -418,6 +419,16 @@ START_TEST(expiring_the_pool_renews_the_connection) {
     ck_assert_int_eq(weir__fake.created, 3);
     TAKES(listener, "gap 1 0");
     ck_assert_int_eq(confirmed(listener), WEIR_OK);
+    rig_advance(2000);
+    weir__fake_next_connect(WEIR__FAKE_FAIL, 0);
+    weir__fake.connect_min_ns = weir__fake.connect_max_ns = 0;
+    cut();
+    rig_advance(20); /* down, and in a pause */
+    ck_assert_int_eq(weir__fake.created, 4);
+    ck_assert_int_eq(weir_pool_expire(rig.pool, NULL), WEIR_OK);
+    rig_advance(3);
+    ck_assert_int_eq(weir__fake.created, 5);
+    TAKES(listener, "gap 1 0");
 }
 END_TEST
 

@@ -4,6 +4,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 
+enum { BOUND_MS = 30000 }; /* for an answer, without command_timeout */
+
 static weir_reactor *reactor_of(const weir__listener *listener) { return listener->pool->reactor; }
 static int64_t now_of(const weir__listener *listener) { return weir__reactor_now(reactor_of(listener)); }
 
@@ -120,10 +122,10 @@ void weir__listener_confirmed(weir__listener *listener) {
 
 /* ---- while it is up */
 
-/* For an answer; the server has none of its own when the option is None. */
+/* How long an answer may take. */
 static int64_t bound_ms(const weir__listener *listener) {
     int64_t ms = listener->pool->config->options.command_timeout_ms;
-    return ms > 0 ? ms : 30000;
+    return ms > 0 ? ms : BOUND_MS;
 }
 
 void weir__listener_send(weir__listener *listener) {
@@ -356,9 +358,11 @@ void weir__listeners_end(weir_pool *pool, int code) {
 void weir__listeners_renew(weir_pool *pool) {
     for (weir__link *link = pool->listeners.next; link != &pool->listeners; link = link->next) {
         weir__listener *listener = weir__container(link, weir__listener, link);
-        bool alive = listener->state == WEIR__LISTENER_UP || listener->state == WEIR__LISTENER_CONNECTING;
         listener->retry_at = now_of(listener);
-        if (alive) stop(listener);
+        if (listener->state == WEIR__LISTENER_UP || listener->state == WEIR__LISTENER_CONNECTING)
+            stop(listener);
+        else if (listener->state == WEIR__LISTENER_DOWN && !listener->ended)
+            start_timer(listener, listener->retry_at);
     }
 }
 
