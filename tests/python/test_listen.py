@@ -448,17 +448,6 @@ def test_sqlite_has_none(sqlite_url, run):
         pool.listen("a").__enter__()
 
 
-def test_listen_on_a_shared_connection(pg_url, run):
-    async def main():
-        async with weirpool.create_pool(pg_url, **OPTIONS) as pool:
-            for sql in ("listen a", "/* b */ LISTEN c"):
-                with pytest.raises(weirpool.ArgumentError, match=r"pool\.listen\(\)"):
-                    await pool.execute(sql)
-
-    with no_warnings():
-        run(main)
-
-
 def test_a_pool_that_is_not_open(pg_url):
     async def other(listener):
         with pytest.raises(weirpool.WrongLoop):
