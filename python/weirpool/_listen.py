@@ -132,8 +132,8 @@ class Listener(_Listener):
     async def add(self, channel: str) -> None:
         """Listens on that channel, too, and returns when the server has confirmed it.
 
-        When that fails, or is cancelled, the channel is among the listener's all the same, and is listened on
-        as soon as there is a connection; unless the server itself has refused it.
+        When that fails (ConnectError, ConnectionLost), or is cancelled, the channel is among the listener's all
+        the same, and is listened on as soon as there is a connection; unless the server itself has refused it.
         """
         self._pool._listener_change(self._opened(), channel, True)
         await self._pool._listener_confirm(self._number)

@@ -77,10 +77,11 @@ WEIR_API int weir_listener_add(weir_listener listener, const char *channel, weir
 WEIR_API int weir_listener_remove(weir_listener listener, const char *channel, weir_error *error);
 /*
  * Has the server confirmed all that was asked for up to now? WEIR_OK: yes; WEIR_PENDING: the completion
- * (WEIR_DONE_LISTEN) will tell. Errors, also the completion's: those of an attempt to connect that has failed
- * (at once, with retry_after_ms, when one has failed and the next is not yet due), while the listener goes on
- * trying; the server's, when it refuses a channel that was never confirmed: that one is no longer among the
- * listener's then; WEIR_ESTALE, WEIR_ECLOSED, WEIR_ENOMEM. Any number may wait.
+ * (WEIR_DONE_LISTEN) will tell. Errors, also the completion's: those of an attempt to connect that has
+ * failed, or of a connection that has not lasted (at once, with retry_after_ms, when one has failed and the
+ * next is not yet due), while the listener goes on trying; the server's, when it refuses a channel that was
+ * never confirmed: that one is no longer among the listener's then; WEIR_ESTALE, WEIR_ECLOSED, WEIR_ENOMEM.
+ * Any number may wait.
  */
 WEIR_API int weir_listener_confirm(weir_listener listener, void *token, weir_op *op, weir_error *error);
 /* The oldest notification or gap that was not taken yet: *out is the caller's (weir_notification_free); NULL:
