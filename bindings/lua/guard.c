@@ -148,8 +148,8 @@ void weir__lua_settle(lua_State *L, weir_lua_call *call) {
     if (home->collected) {
         unsigned count = home->collected;
         home->collected = 0;
-        lua_pushfstring(L, "%d not returned before the collector found it; the last was taken at %s",
-                        (int)count, home->collected_at);
+        lua_pushfstring(L, "pool %s: %d not returned before the collector found it; the last was taken at %s",
+                        weir_pool_name(home->pool), (int)count, home->collected_at);
         report(L, call, WEIR_LOG_WARNING, lua_tostring(L, -1));
         lua_pop(L, 1);
     }

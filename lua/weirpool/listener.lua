@@ -1,6 +1,6 @@
 --- A listener: notifications of PostgreSQL's LISTEN and NOTIFY, by a connection of its own.
 local core = require "weirpool.core"
-local failure = require("weirpool.session").failure
+local failure = require("weirpool.outcome").failure
 
 local Listener = { __name = "weirpool.Listener" }
 Listener.__index = Listener
