@@ -1,7 +1,8 @@
 /*
  * Between the generated wrapper and the hand-written part of the Lua module.
  *
- * Lua holds two kinds of handles, full userdata: a pool with its reactor, and a session. All that may be left
+ * Lua holds handles, full userdata: of a pool with its reactor, of a session, and of what lives on a session
+ * (flow.c, copy.c, pipeline.c), whose finalizers may run after the session's own. All that may be left
  * over when a Lua error leaves a function half-way hangs on a weir_lua_call, which weir__lua_guard clears in
  * every case. A handle belongs to one lua_State (with its coroutines) and so to one thread at a time.
  */
