@@ -76,7 +76,8 @@ typedef struct weir__flight {
     char close[48];       /* a stream's command */
     const char *before[WEIR__DEPTH_MAX + 2];
     signed char levels[WEIR__DEPTH_MAX + 2]; /* what `sent` is when so many of them have been run */
-    unsigned owed;                           /* the first so many of `before` end what is dead */
+    unsigned owed;                           /* the first so many of `before` end what is dead … */
+    int dying;                               /* … from there on */
     int ending;                              /* the depth of the transaction that it ends; 0: none */
 } weir__flight;
 
