@@ -29,12 +29,12 @@ install_missing() {
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3 python3-venv python3-dev"
   [ -n "$missing" ] || return 0
   sudo=
-  [ "$(id -u)" = 0 ] || sudo=sudo
+  [ "$(id -u)" = 0 ] || sudo="sudo -E"
   echo "wheel.sh: installing$missing"
   export DEBIAN_FRONTEND=noninteractive
   $sudo apt-get update -qq
   # shellcheck disable=SC2086 # a list of words
-  $sudo -E apt-get install -y -qq --no-install-recommends $missing >/dev/null
+  $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 
 tools() { # zig under the names of a compiler's tools, in one folder on PATH: no build's output names where it was

@@ -45,6 +45,10 @@ const char *weir__py_kind_name(weir__py_kind kind) {
         return "_copy_take";
     case WEIR__PY_NEXT:
         return "stream";
+    case WEIR__PY_CONFIRM:
+        return "_listener_confirm";
+    case WEIR__PY_WAIT:
+        return "_listener_wait";
     }
     return "?";
 }
@@ -111,6 +115,10 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
         return weir_session_copy_take(session, token, op, error);
     case WEIR__PY_NEXT:
         return weir_stream_next(call->stream, token, &out->result, op, error);
+    case WEIR__PY_CONFIRM:
+        return weir_listener_confirm(call->listener, token, op, error);
+    case WEIR__PY_WAIT:
+        return weir_listener_wait(call->listener, call->timeout_ms, token, op, error);
     }
     return WEIR_EINTERNAL;
 }
@@ -241,6 +249,8 @@ PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {
     case WEIR__PY_COPY_IN:
     case WEIR__PY_COPY_PUT:
     case WEIR__PY_COPY_OUT:
+    case WEIR__PY_CONFIRM:
+    case WEIR__PY_WAIT:
         answer = Py_NewRef(Py_None);
         break;
     }
@@ -263,7 +273,7 @@ static int parse_column(PyObject *object, Py_ssize_t *out) {
     return -1;
 }
 
-static int parse_flag(const char *name, PyObject *object, bool *out) {
+int weir__py_flag(const char *name, PyObject *object, bool *out) {
     *out = object == Py_True;
     if (!object || PyBool_Check(object)) return 0;
     weir__py_fail(WEIR_EINVAL, "%s must be True or False, not %s", name, Py_TYPE(object)->tp_name);
@@ -307,7 +317,7 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
     }
     if (weir__py_milliseconds("timeout", values[0], false, &call->timeout_ms) < 0) return -1;
     if (column && parse_column(values[column], &call->column) < 0) return -1;
-    if (readonly && parse_flag("readonly", values[readonly], &call->readonly) < 0) return -1;
+    if (readonly && weir__py_flag("readonly", values[readonly], &call->readonly) < 0) return -1;
     call->statement = many ? weir__py_statement_many(arguments[0], arguments[1], &pool->codecs)
                            : weir__py_statement(arguments[0], arguments + 1, count - 1, &pool->codecs);
     if (!call->statement) return -1;

@@ -131,9 +131,37 @@ void weir__py_drain(EngineObject *engine) {
     PyErr_Restore(type, value, traceback);
 }
 
+/* Calls the pool's hook for notices. */
+static void drain_notices(EngineObject *engine) {
+    static PyObject *hook;
+    weir_notice *notice;
+    if (!engine->reactor || !engine->owner || !engine->owner->on_notice || engine->noticing) return;
+    if (engine->loop && PyThread_get_thread_ident() != engine->thread) return; /* the loop's next turn will */
+    if (!weir_reactor_next_notice(engine->reactor, &notice)) return;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    Py_INCREF((PyObject *)engine);
+    engine->noticing = true;
+    do {
+        PyObject *function = engine->owner ? engine->owner->on_notice : NULL;
+        PyObject *fields = weir__py_notice(notice);
+        weir_notice_free(notice);
+        if (!fields)
+            PyErr_WriteUnraisable((PyObject *)engine);
+        else if (function)
+            call_hook(&hook, "notice", Py_BuildValue("(ON)", function, fields));
+        else
+            Py_DECREF(fields);
+    } while (engine->reactor && weir_reactor_next_notice(engine->reactor, &notice));
+    engine->noticing = false;
+    Py_DECREF((PyObject *)engine);
+    PyErr_Restore(type, value, traceback);
+}
+
 void weir__py_drain_logs(EngineObject *engine) {
     static PyObject *hook;
     weir_log_record record;
+    drain_notices(engine);
     if (!engine->reactor || !weir_reactor_next_log(engine->reactor, &record)) return;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
@@ -168,16 +196,6 @@ int weir__py_events(EngineObject *engine) {
 
 /* ---- opening and shutting ---- */
 
-static int set_log_level(weir_reactor *reactor) {
-    static PyObject *wanted;
-    PyObject *function = weir__py_lazy(&wanted, "weirpool._hooks", "wants_debug");
-    PyObject *answer = function ? PyObject_CallNoArgs(function) : NULL;
-    if (!answer) return -1;
-    if (answer == Py_True) weir_reactor_log_level(reactor, WEIR_LOG_DEBUG);
-    Py_DECREF(answer);
-    return 0;
-}
-
 static int watch(EngineObject *engine) {
     PyObject *fd = PyLong_FromLong(weir_reactor_fd(engine->reactor));
     if (!fd) return -1;
@@ -200,7 +218,8 @@ int weir__py_engine_open(EngineObject *engine, PyObject *loop) {
     engine->forks = weir__py_forks();
     engine->thread = PyThread_get_thread_ident();
     Py_XSETREF(engine->loop, Py_XNewRef(loop));
-    if (set_log_level(engine->reactor) == 0 && (!loop || watch(engine) == 0)) return 0;
+    weir_reactor_log_level(engine->reactor, WEIR_LOG_DEBUG); /* logging chooses, and may do so at any time */
+    if (!loop || watch(engine) == 0) return 0;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     weir__py_engine_shut(engine);

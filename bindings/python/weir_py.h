@@ -117,8 +117,8 @@ weir_statement *weir__py_statement(PyObject *sql, PyObject *const *arguments, Py
                                    const weir__py_codecs *codecs);
 weir_statement *weir__py_statement_many(PyObject *sql, PyObject *sets, const weir__py_codecs *codecs);
 /*
- * Seconds as milliseconds, rounded up: NULL (not given) gives WEIR_TIMEOUT_DEFAULT, None -1. zero: 0 is
- * allowed. -1 with an exception, 0 otherwise.
+ * Seconds as milliseconds, rounded up: NULL or ..., the default that signatures show, gives
+ * WEIR_TIMEOUT_DEFAULT, None -1. zero: 0 is allowed. -1 with an exception, 0 otherwise.
  */
 int weir__py_milliseconds(const char *name, PyObject *seconds, bool zero, int64_t *out);
 /* The value of an option, borrowed from the object, which must stay alive. -1 with an exception. */
@@ -196,7 +196,9 @@ typedef enum weir__py_kind {
     WEIR__PY_COPY_OUT,
     WEIR__PY_COPY_END, /* from here on the number of rows, or (TAKE) a chunk */
     WEIR__PY_COPY_TAKE,
-    WEIR__PY_NEXT, /* of a stream: its next batch, a list of Record, or None */
+    WEIR__PY_NEXT,    /* of a stream: its next batch, a list of Record, or None */
+    WEIR__PY_CONFIRM, /* of a listener */
+    WEIR__PY_WAIT,
 } weir__py_kind;
 
 /* One call of the core that may have to wait. */
@@ -212,7 +214,8 @@ typedef struct weir__py_call {
     PyObject *isolation;       /* owned, or NULL: the text in `begin` */
     Py_buffer data;            /* COPY_PUT: owned; its obj is NULL otherwise */
     weir_stream stream;        /* NEXT: the session's */
-    int64_t timeout_ms;        /* a statement's; CLOSE: the grace; SLEEP: how long */
+    weir_listener listener;    /* CONFIRM, WAIT */
+    int64_t timeout_ms;        /* a statement's; CLOSE: the grace; SLEEP: how long; WAIT */
     bool readonly, hold;       /* a statement's, as in weir_run */
     uint64_t owner;            /* … and who asks */
     Py_ssize_t column;         /* FETCHVAL */
@@ -239,6 +242,8 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
 /* Likewise, from those of pool.transaction(). */
 int weir__py_parse_transaction(weir__py_call *call, PoolObject *pool, PyObject *const *arguments,
                                Py_ssize_t count, PyObject *kwnames);
+/* True or False; NULL (not given) is false. -1 with an exception. */
+int weir__py_flag(const char *name, PyObject *object, bool *out);
 /* "fetch" */
 const char *weir__py_kind_name(weir__py_kind kind);
 
@@ -253,6 +258,7 @@ struct EngineObject {
     unsigned forks;           /* weir__py_forks when it was made */
     bool watching;            /* the loop has the descriptor */
     bool draining;            /* completions are being handed out further up the stack */
+    bool noticing;            /* notices are, perhaps by another thread: the hook gets one at a time */
     bool doomed;              /* the loop has been asked to shut it */
     OperationObject *pending; /* submitted and not answered; the list owns a reference of each */
     int pending_count;
@@ -272,7 +278,8 @@ bool weir__py_may_hold(EngineObject *engine, bool surely);
 uint64_t weir__py_owner(EngineObject *engine);
 /* Takes completions, unless the thread is not the loop's. Any exception that is set stays set. */
 void weir__py_drain(EngineObject *engine);
-/* Hands log lines to logging. May run any Python code; an exception that is set stays set. */
+/* Hands notices to their hook and log lines to logging. May run any Python code; an exception that is set
+   stays set. */
 void weir__py_drain_logs(EngineObject *engine);
 /* Blocking pools: runs the init hook of new connections. -1 with KeyboardInterrupt or its like. */
 int weir__py_events(EngineObject *engine);
@@ -294,7 +301,7 @@ typedef enum weir__py_state {
     WEIR__PY_NEW,
     WEIR__PY_PENDING,
     WEIR__PY_DONE,
-    WEIR__PY_SETUP, /* a checkout that was granted: the pool's setup hook is being awaited */
+    WEIR__PY_SETUP, /* a checkout that was granted: the pool's setup hook runs */
     WEIR__PY_FINISHED,
 } weir__py_state;
 
@@ -306,7 +313,7 @@ struct OperationObject {
     weir_completion outcome; /* in state DONE */
     PyObject *future;        /* in state PENDING, and after: what the task waits for */
     PyObject *watcher;       /* a future for somebody who only wants to know when it is answered; or NULL */
-    PyObject *setup;         /* in state SETUP: what the hook gave to be awaited */
+    PyObject *setup;         /* in state SETUP: the task of the hook; `op` tells that the loan has ended */
     SessionObject *prepared; /* in state SETUP: whom it is for */
     OperationObject *previous, *next;
 };
@@ -362,6 +369,8 @@ int weir__py_checkout_types(PyObject *module);
 /* The context managers; whether they are to be awaited is the pool's matter. NULL with an exception. */
 PyObject *weir__py_checkout(PoolObject *pool, bool transaction, PyObject *const *arguments, Py_ssize_t count,
                             PyObject *kwnames);
+/* A connection for one call of the pool's own, whose time-out that is. */
+PyObject *weir__py_borrow(PoolObject *pool, PyObject *timeout);
 PyObject *weir__py_transaction(SessionObject *session, PyObject *const *arguments, Py_ssize_t count,
                                PyObject *kwnames);
 
@@ -476,6 +485,17 @@ PyObject *weir__py_copy_put(PyObject *self, PyObject *data);
 PyObject *weir__py_copy_end(PyObject *self, PyObject *unused);
 PyObject *weir__py_copy_take(PyObject *self, PyObject *unused);
 PyObject *weir__py_copy_abort(PyObject *self, PyObject *unused);
+/* ---- listen.c: methods of pools ---- */
+
+PyObject *weir__py_listen(PyObject *self, PyObject *arguments);
+PyObject *weir__py_listener_change(PyObject *self, PyObject *arguments);
+PyObject *weir__py_listener_confirm(PyObject *self, PyObject *number);
+PyObject *weir__py_listener_wait(PyObject *self, PyObject *arguments);
+PyObject *weir__py_listener_take(PyObject *self, PyObject *number);
+PyObject *weir__py_listener_close(PyObject *self, PyObject *number);
+/* The fields of weirpool.Notice. NULL with an exception. */
+PyObject *weir__py_notice(const weir_notice *notice);
+
 /* ---- stream.c ---- */
 
 #define WEIR__PY_DOC_STREAM(loop, more)                                                                      \
@@ -508,10 +528,10 @@ int weir__py_retry_types(PyObject *module);
 struct PoolObject {
     PyObject ob_base;
     EngineObject *engine;
-    bool sync;              /* blocking */
-    bool begun;             /* somebody has begun to open it */
-    bool closed;            /* close has ended, or opening has failed */
-    PyObject *init, *setup; /* the hooks, or NULL */
+    bool sync;                          /* blocking */
+    bool begun;                         /* somebody has begun to open it */
+    bool closed;                        /* close has ended, or opening has failed */
+    PyObject *init, *setup, *on_notice; /* the hooks, or NULL */
     weir_options options;
     PyObject *kept; /* a list that owns the text that the options point at */
     const char **settings;
@@ -520,8 +540,10 @@ struct PoolObject {
     PyObject *weak;
 };
 int weir__py_pool_types(PyObject *module);
-/* The core's pool of a Python Pool; NULL with an exception. Like the next, for the wrapper's typemaps. */
+/* The core's pool of a Python Pool; NULL with an exception. Like the next two, for the wrapper's typemaps. */
 weir_pool *weir__py_pool_handle(PyObject *object);
+/* The value of the option min_size or max_size. -1 with an exception. */
+int weir__py_bound(const char *name, PyObject *object, int *out);
 /* After a call of the core: takes what it has set going. */
 void weir__py_pool_after(PyObject *object);
 

@@ -2,8 +2,8 @@
 
 import inspect
 
-from . import _copy, _core, _hooks, _run
-from .errors import Error, InterfaceError, OptionError
+from . import _copy, _core, _hooks, _listen, _run
+from .errors import Error, InterfaceError
 
 
 class _Managed:
@@ -39,16 +39,11 @@ class _Managed:
     def resize(self, *, min_size=None, max_size=None):
         """Sets new bounds while the pool runs; one that is omitted stays as it is.
 
-        More connections are opened at once, surplus ones close as they come free. OptionError when min_size
-        is above max_size.
+        More connections are opened at once, surplus ones close as they come free. OptionError for what
+        create_pool() would refuse.
         """
-        if min_size is None:
-            min_size = self.min_size
-        if max_size is None:
-            max_size = self.max_size
-        for name, value in (("min_size", min_size), ("max_size", max_size)):
-            if not isinstance(value, int) or not 0 <= value <= 10000:
-                raise OptionError(f"{name}={value!r}: give an int from 0 to 10000")
+        min_size = self.min_size if min_size is None else min_size
+        max_size = self.max_size if max_size is None else max_size
         _core.pool_resize(self, min_size, max_size)
 
     def expire(self):
@@ -109,7 +104,8 @@ class Pool(_Managed, _core.Pool):
             is not broken off.
         isolation, readonly, deferrable, checkout_timeout: as session() has them.
         """
-        options = _run.session_options(isolation, readonly, deferrable, checkout_timeout)
+        options = {"isolation": isolation, "readonly": readonly, "deferrable": deferrable}
+        options["checkout_timeout"] = checkout_timeout
         retry = _run.begin(fn, retries, timeout)
         while True:
             try:
@@ -122,13 +118,32 @@ class Pool(_Managed, _core.Pool):
                     raise
             await self._sleep(pause)
 
+    def listen(self, *channels, max_queued=..., heartbeat=...):
+        """Listens on channels: for `async for` over what NOTIFY sends, or its get().
+
+        `async with pool.listen("channel") as listener: async for note in listener: …`
+        They are Notification(channel, payload, pid), and Gap(reconnected, dropped) where some may be missing: the
+        connection was lost and made anew, as it is by itself, with the pool's pauses, and on all channels; or more
+        than max_queued were waiting. Who keeps a state by notifications reads it anew then.
+
+        The connection is the listener's own, beside max_size, made as the pool's are, without init. PostgreSQL;
+        NotSupportedError otherwise. Behind PgBouncer in transaction mode no notification arrives: give the pool
+        of a listener the server's own URL.
+
+        channels: names as the database has them, case and all, of 1 to 63 bytes; add() and remove() change them.
+        max_queued: so many notifications are kept for the reader; 4096 when omitted.
+        heartbeat: a server that was silent for so many seconds is asked for a sign of life, and given
+            command_timeout for it; None never does, 30 when omitted.
+        """
+        return _listen.Listener(self, channels, max_queued, heartbeat)
+
     async def copy_in(self, sql, source, /, *, timeout=...):
         """As Connection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
-        return await _hooks.through(self, "copy_in", (sql, source), _copy.given(timeout))
+        return await _hooks.through(self, "copy_in", (sql, source), {"timeout": timeout})
 
     async def copy_records(self, table, records, /, *, columns=None, schema=None, timeout=...):
         """As Connection.copy_records(), on a connection that is borrowed for it; timeout= is over the wait, too."""
-        options = {"columns": columns, "schema": schema, **_copy.given(timeout)}
+        options = {"columns": columns, "schema": schema, "timeout": timeout}
         return await _hooks.through(self, "copy_records", (table, records), options)
 
     def copy_out(self, sql, /, to=None, *, timeout=...):
@@ -159,7 +174,8 @@ class SyncPool(_Managed, _core.SyncPool):
 
         As Pool.run(), but fn is a plain function.
         """
-        options = _run.session_options(isolation, readonly, deferrable, checkout_timeout)
+        options = {"isolation": isolation, "readonly": readonly, "deferrable": deferrable}
+        options["checkout_timeout"] = checkout_timeout
         retry = _run.begin(fn, retries, timeout)
         while True:
             try:
@@ -172,13 +188,21 @@ class SyncPool(_Managed, _core.SyncPool):
                     raise
             self._sleep(pause)
 
+    def listen(self, *channels, max_queued=..., heartbeat=...):
+        """Listens on channels: for `for` over what NOTIFY sends, or its get().
+
+        `with pool.listen("channel") as listener: for note in listener: …`
+        As Pool.listen(); it reads while a thread waits in get(), or in any other call of the pool.
+        """
+        return _listen.SyncListener(self, channels, max_queued, heartbeat)
+
     def copy_in(self, sql, source, /, *, timeout=...):
         """As SyncConnection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
-        return _hooks.through_sync(self, "copy_in", (sql, source), _copy.given(timeout))
+        return _hooks.through_sync(self, "copy_in", (sql, source), {"timeout": timeout})
 
     def copy_records(self, table, records, /, *, columns=None, schema=None, timeout=...):
         """As SyncConnection.copy_records(), on a connection that is borrowed; timeout= is over the wait, too."""
-        options = {"columns": columns, "schema": schema, **_copy.given(timeout)}
+        options = {"columns": columns, "schema": schema, "timeout": timeout}
         return _hooks.through_sync(self, "copy_records", (table, records), options)
 
     def copy_out(self, sql, /, to=None, *, timeout=...):
@@ -192,12 +216,16 @@ class SyncPool(_Managed, _core.SyncPool):
         self.close()
 
 
-def create_pool(url, *, init=None, setup=None, server_settings=None, codecs=None, **options):
-    return Pool(url, options, server_settings, init, setup, codecs)
+def create_pool(
+    url, *, init=None, setup=None, server_settings=None, codecs=None, on_notice=None, **options
+):
+    return Pool(url, options, server_settings, init, setup, codecs, on_notice)
 
 
-def create_pool_sync(url, *, init=None, setup=None, server_settings=None, codecs=None, **options):
-    pool = SyncPool(url, options, server_settings, init, setup, codecs)
+def create_pool_sync(
+    url, *, init=None, setup=None, server_settings=None, codecs=None, on_notice=None, **options
+):
+    pool = SyncPool(url, options, server_settings, init, setup, codecs, on_notice)
     pool._open()
     return pool
 
@@ -210,11 +238,15 @@ url: postgresql://user:password@host:port/database, sqlite:///file.db (sqlite://
     :memory:.
 init: {kind} that gets each new connection before anyone else does, and again whenever what a borrower left
     behind could only be undone together with what init had set; when it fails the connection is closed.
-setup: {kind} that gets the session at each checkout; when it fails the connection is closed and its
-    exception is raised. pool.fetch() and its like then check a connection out for each statement.
+setup: {kind} that gets the session at each checkout, within the checkout's time{setup}; when it fails, or is
+    late, the connection is closed and the exception is raised. pool.fetch() and its like then check a connection
+    out for each statement, and their time-out is over the setup, too.
 server_settings: a dict of settings that each connection starts with, such as {{"search_path": "app"}}.
 codecs: a dict of how values of PostgreSQL's types are read and written, by the types' names ("schema.type",
     or as the search path finds them) or numbers: {{"public.shape": weirpool.Codec(…)}}; see help(weirpool.Codec).
+on_notice: a function that gets each Notice(severity, sqlstate, message, detail, hint, where) of the server's, such as
+    RAISE NOTICE makes, {turn}; what it raises is logged. Without
+    one notices are log lines of level debug.
 
 Options; an option given here beats the same one in the URL's query. Times are in seconds, and None is without
 limit:
@@ -222,8 +254,8 @@ limit:
 {options}
 
 OptionError for an unknown or impossible option. Opening fails only for what trying again cannot cure (a
-ConnectError: a wrong password, a database that does not exist), or, with require=True, when the database
-cannot be reached."""
+ConnectError: a wrong password, a database that does not exist, a setting that the server refuses), or, with
+require=True, when the database cannot be reached."""
 
 
 def _option_rows():
@@ -241,18 +273,18 @@ def _option_line(name, kind, nullable, initial, least, most, choices, text):
     return f"{name}: {text}; default {initial!r}"
 
 
-def _describe(function, result, title, how, kind):
+def _describe(function, result, title, how, kind, setup, turn):
     """Gives the function the signature and the docstring that the core's table of options makes."""
     parameter, only = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
     signature = [parameter("url", parameter.POSITIONAL_OR_KEYWORD)]
-    hooks = ("init", "setup", "server_settings", "codecs")
+    hooks = ("init", "setup", "server_settings", "codecs", "on_notice")
     signature += [parameter(name, only, default=None) for name in hooks]
     lines = []
     for row in _option_rows():
         signature.append(parameter(row[0], only, default=row[3]))
         lines.append(_option_line(*row))
     function.__signature__ = inspect.Signature(signature)
-    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, options="\n".join(lines))
+    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, setup=setup, turn=turn, options="\n".join(lines))
 
 
 _describe(
@@ -262,6 +294,8 @@ _describe(
     "`async with create_pool(…) as pool` opens and closes it; `pool = await create_pool(…)` opens it, and\n"
     "`await pool.close()` is yours.",
     "a coroutine function",
+    ", as a task of its own",
+    "in a turn of the event loop",
 )
 _describe(
     create_pool_sync,
@@ -270,4 +304,6 @@ _describe(
     "`with create_pool_sync(…) as pool` closes it; otherwise `pool.close()` is yours. The pool has no thread of its own:\n"
     "what falls due while nobody calls it (idle connections, the floor, healing) is done at the next call.",
     "a function",
+    "",
+    "in a thread that has called the pool",
 )

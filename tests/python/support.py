@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 
@@ -53,6 +54,36 @@ def free_port():
         return probe.getsockname()[1]
 
 
+class Psql:
+    """A psql that stays, for statements on the database postgres: starting one costs more than most of them."""
+
+    END = "=== the end:"
+
+    def __init__(self, command):
+        self.lock = threading.Lock()
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def __call__(self, text):
+        with self.lock:
+            self.process.stdin.write(f"{text}\n;\n\\echo '{self.END}' :ERROR\n")
+            self.process.stdin.flush()
+            lines = []
+            for line in self.process.stdout:
+                if line.startswith(self.END):
+                    answer = "".join(lines).strip()
+                    assert line.split()[-1] == "false", answer
+                    return answer
+                lines.append(line)
+        raise AssertionError("".join(lines))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
 class PostgresServer:
     """A PostgreSQL server with its own data. User "app" is trusted; "locked" needs the password "right"."""
 
@@ -61,6 +92,7 @@ class PostgresServer:
         self.data = folder / "data"
         self.port = free_port()
         self.databases = 0
+        self.psql = None
         # PostgreSQL refuses root, and its user must be able to reach the folder.
         self.as_user = []
         if os.geteuid() == 0:
@@ -99,11 +131,13 @@ class PostgresServer:
         )
 
     def stop(self, mode="immediate"):
+        self._leave()
         if (self.data / "postmaster.pid").exists():
             self._call("pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", DEADLINE, "stop")
 
     def kill(self):
         """As the machine's power going."""
+        self._leave()
         processes = self.processes()
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
@@ -118,35 +152,27 @@ class PostgresServer:
 
     def sql(self, text, database="postgres"):
         """What psql prints for a statement."""
-        command = [
-            "psql",
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-h",
-            self.folder,
-            "-p",
-            self.port,
-            "-U",
-            "app",
-            "-d",
-            database,
-        ]
-        found = shutil.which("psql") or find_postgres("psql")
-        done = subprocess.run(
-            [found, *map(str, command[1:]), "-v", "ON_ERROR_STOP=1", "-c", text],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout.strip()
+        psql = shutil.which("psql") or find_postgres("psql")
+        command = [psql, "-XqAt", "-h", str(self.folder), "-p", str(self.port), "-U", "app", "-d", database]
+        if database == "postgres":
+            self.psql = self.psql or Psql(command)
+            return self.psql(text)
+        command += ["-v", "ON_ERROR_STOP=1", "-c", text]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def _leave(self):
+        if self.psql:
+            self.psql.close()
+            self.psql = None
 
     def new_database(self):
         self.databases += 1
         name = f"test_{os.getpid()}_{self.databases}"
         self.sql(f"create database {name}")
         return self.url(name)
+
+    def drop_database(self, url):
+        self.sql(f"drop database {url.rpartition('/')[2]} with (force)")
 
     def url(self, database="postgres", user="app", password=None, socket_too=False):
         secret = f":{password}" if password else ""

@@ -24,13 +24,17 @@ def sleepers(server, url):
 @contextlib.contextmanager
 def stopped(server):
     processes = server.processes()
-    for process in processes:
-        os.kill(process, signal.SIGSTOP)
+
+    def signalled(number):
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):  # psql's backend was about to end
+                os.kill(process, number)
+
     try:
+        signalled(signal.SIGSTOP)
         yield
     finally:
-        for process in reversed(processes):
-            os.kill(process, signal.SIGCONT)
+        signalled(signal.SIGCONT)
 
 
 async def cancelled(task):

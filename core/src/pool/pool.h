@@ -76,7 +76,8 @@ typedef struct weir__flight {
     char close[48];       /* a stream's command */
     const char *before[WEIR__DEPTH_MAX + 2];
     signed char levels[WEIR__DEPTH_MAX + 2]; /* what `sent` is when so many of them have been run */
-    unsigned owed;                           /* the first so many of `before` end what is dead */
+    unsigned owed;                           /* the first so many of `before` end what is dead … */
+    int dying;                               /* … from there on */
     int ending;                              /* the depth of the transaction that it ends; 0: none */
 } weir__flight;
 
@@ -160,8 +161,12 @@ struct weir__slot {
     bool broken_off;             /* the transaction was ended by a statement of the holder's own */
     weir__link streams;          /* the holder's */
     const weir__stream *outside; /* the one that runs in a transaction of its own; NULL: none */
-    weir__timer session_timer;
-    uint64_t owner; /* who holds it, by a number of his own; 0 unknown */
+    weir__timer session_timer;   /* the nearer of the next two, where there is such a limit */
+    int64_t session_until;       /* the loan's end … */
+    int64_t setup_until;         /* … and while it is set up, the checkout's */
+    bool call;                   /* … is for one call of the pool's own */
+    weir__task *watcher;         /* weir_session_watch; NULL: nobody */
+    uint64_t owner;              /* who holds it, by a number of his own; 0 unknown */
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
     int line;
 };
@@ -180,10 +185,10 @@ struct weir__task {
     weir__copy_step step;
     int64_t run_ms;       /* for the run; -1 none */
     int64_t run_deadline; /* absolute, when the caller bounded waiting and running together; else 0 */
-    /* acquire */
+    /* acquire; the wait's end is in run_deadline */
     int64_t session_ms;
     weir__reset reset;
-    bool transaction;
+    bool transaction, setup, call;
     const char *begin;
     uint64_t owner;
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
@@ -280,6 +285,9 @@ struct weir_pool {
     int64_t reap_at;
     weir__task *opening;
 
+    weir__link listeners; /* listener.h */
+    uint64_t listener_numbers;
+
     bool closing, cut;
     weir__timer grace;
     int64_t grace_at;
@@ -313,6 +321,17 @@ int weir__pool_total(const weir_pool *pool); /* all but EMPTY */
 
 /* ---- host.c ---- */
 extern const weir__host weir__pool_host;
+/* What a driver asks its host to watch for, and what the poller has found. */
+static inline unsigned weir__poll_events(unsigned events) {
+    return (events & WEIR__READ ? WEIR__POLL_READ : 0u) | (events & WEIR__WRITE ? WEIR__POLL_WRITE : 0u);
+}
+static inline unsigned weir__poll_ready(unsigned events) {
+    return (events & WEIR__POLL_READ ? WEIR__READ : 0u) | (events & WEIR__POLL_WRITE ? WEIR__WRITE : 0u);
+}
+/* Keeps what the driver tells of the loss of a connection; *why is taken over. */
+void weir__take_loss(weir_error *to, weir_error *why);
+/* Queues a notice for the host, or logs it. */
+void weir__pool_noticed(weir_pool *pool, const weir_notice *notice);
 
 /* ---- settle.c ---- */
 void weir__pool_settle(weir__deferred *deferred);
@@ -324,6 +343,8 @@ void weir__pool_grow(weir_pool *pool);
 void weir__slot_connected(weir__slot *slot);
 void weir__slot_connect_failed(weir__slot *slot, weir_error *why);
 void weir__connect_overdue(weir__slot *slot);
+/* After so many failures in a row: in ns, doubled each time, with full jitter. */
+int64_t weir__pool_pause(weir_pool *pool, int failures);
 /* A connection is fit for use, its init included: the backoff is over. */
 void weir__pool_recovered(weir_pool *pool);
 /* The host says so. */
@@ -499,6 +520,12 @@ void weir__slot_fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *co
 void weir__session_return(weir__slot *slot, bool discard);
 /* weir_session_limit; anything but a positive time takes the limit away. */
 void weir__session_limit(weir__slot *slot, int64_t timeout_ms);
+/* The limits of a loan that begins: of it, and of its setup; WEIR__NEVER: none. */
+void weir__session_limits(weir__slot *slot, int64_t session_until, int64_t setup_until);
+int weir__session_ready(weir__slot *slot, weir_error *error);
+int weir__session_watch(weir__slot *slot, void *token, weir_op *op, weir_error *error);
+/* The loan ends so. */
+void weir__session_tell(weir__slot *slot, int code);
 void weir__session_expired(weir__timer *timer);
 /* The driver's text for a beginning. WEIR_EINVAL names an isolation that there is not. */
 int weir__begin_text(weir_pool *pool, const weir_transaction *begin, const char **out, weir_error *error);
@@ -557,7 +584,17 @@ bool weir__slot_surplus(const weir__slot *slot,
                         int64_t now); /* above what the pool may keep, or too old, or of an old generation */
 void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out);
 
+/* ---- listener.c ---- */
+void weir__listeners_end(weir_pool *pool, int code);
+/* Has their connections made anew, at once. */
+void weir__listeners_renew(weir_pool *pool);
+int weir__listeners_count(const weir_pool *pool);
+
 /* ---- close.c ---- */
+/* Nothing of a closing pool is left but its memory. */
+static inline bool weir__pool_gone(const weir_pool *pool) {
+    return !weir__pool_total(pool) && weir__list_empty(&pool->listeners);
+}
 int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error);
 void weir__pool_grace_over(weir__timer *timer);
 void weir__pool_check_closed(weir_pool *pool);
