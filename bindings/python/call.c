@@ -43,6 +43,8 @@ const char *weir__py_kind_name(weir__py_kind kind) {
         return "_copy_out";
     case WEIR__PY_COPY_TAKE:
         return "_copy_take";
+    case WEIR__PY_COPY_WATCH:
+        return "_copy_watch";
     case WEIR__PY_NEXT:
         return "stream";
     case WEIR__PY_CONFIRM:
@@ -113,6 +115,8 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
         return weir_session_copy_out(session, call->statement, &run, token, op, error);
     case WEIR__PY_COPY_TAKE:
         return weir_session_copy_take(session, token, op, error);
+    case WEIR__PY_COPY_WATCH:
+        return weir_session_copy_watch(session, token, op, error);
     case WEIR__PY_NEXT:
         return weir_stream_next(call->stream, token, &out->result, op, error);
     case WEIR__PY_CONFIRM:
@@ -249,6 +253,7 @@ PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {
     case WEIR__PY_COPY_IN:
     case WEIR__PY_COPY_PUT:
     case WEIR__PY_COPY_OUT:
+    case WEIR__PY_COPY_WATCH:
     case WEIR__PY_CONFIRM:
     case WEIR__PY_WAIT:
         answer = Py_NewRef(Py_None);

@@ -194,6 +194,7 @@ typedef enum weir__py_kind {
     WEIR__PY_COPY_IN,
     WEIR__PY_COPY_PUT,
     WEIR__PY_COPY_OUT,
+    WEIR__PY_COPY_WATCH,
     WEIR__PY_COPY_END, /* from here on the number of rows, or (TAKE) a chunk */
     WEIR__PY_COPY_TAKE,
     WEIR__PY_NEXT,    /* of a stream: its next batch, a list of Record, or None */
@@ -427,7 +428,12 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     "bytes, or, in an\n"                                                                                     \
     "asynchronous pool, an asynchronous one. What it raises ends the COPY, of which nothing is kept, and "   \
     "is raised here.\n"                                                                                      \
-    "timeout: seconds over all of it; None is without limit, omitted is the pool's command_timeout.\n"       \
+    "There files and asynchronous sources are read in a task of their own, which is cancelled when the "     \
+    "COPY fails\n"                                                                                           \
+    "meanwhile.\n"                                                                                           \
+    "timeout: seconds over all of it; None is without limit, omitted is the pool's command_timeout. In a "   \
+    "blocking pool it\n"                                                                                     \
+    "is looked at between two pieces of the source.\n"                                                       \
     "OutcomeUnknown: the connection was lost after all had been sent, in autocommit."
 #define WEIR__PY_DOC_COPY_RECORDS                                                                            \
     "copy_records($self, table, records, /, *, columns=None, schema=None, timeout=...)\n--\n\n"              \
@@ -484,6 +490,7 @@ PyObject *weir__py_copy_encode(PyObject *self, PyObject *arguments);
 PyObject *weir__py_copy_put(PyObject *self, PyObject *data);
 PyObject *weir__py_copy_end(PyObject *self, PyObject *unused);
 PyObject *weir__py_copy_take(PyObject *self, PyObject *unused);
+PyObject *weir__py_copy_watch(PyObject *self, PyObject *unused);
 PyObject *weir__py_copy_abort(PyObject *self, PyObject *unused);
 /* ---- listen.c: methods of pools ---- */
 

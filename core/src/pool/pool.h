@@ -97,7 +97,8 @@ typedef struct weir__copy {
     int code;             /* … how */
     weir_result *result;
     weir_error *error;
-    weir__timer timer; /* its deadline, once it has begun */
+    weir__timer timer;   /* its deadline, once it has begun */
+    weir__task *watcher; /* weir_session_copy_watch; NULL: nobody */
 } weir__copy;
 
 struct weir__slot {
@@ -542,14 +543,16 @@ void weir__copy_look(weir__slot *slot);
 /* True: the outcome was kept for the next step. False: it is no COPY's, or the answer to the step that waits.
  */
 bool weir__copy_landed(weir__flight *flight, int64_t now);
-/* It is no business of the slot's holder any more, whatever becomes of its flight. */
-void weir__copy_forget(weir__slot *slot);
+/* It is no business of the slot's holder any more, whatever becomes of its flight. Who watches is told the
+ * code. */
+void weir__copy_forget(weir__slot *slot, int code);
 void weir__copy_expired(weir__timer *timer);
 /* As weir_session_copy_put and its like. */
 int weir__copy_put(weir__slot *slot, const void *data, size_t length, void *token, weir_op *op,
                    weir_error *error);
 int weir__copy_end(weir__slot *slot, void *token, weir_op *op, weir_error *error);
 int weir__copy_take(weir__slot *slot, void *token, weir_op *op, weir_error *error);
+int weir__copy_watch(weir__slot *slot, void *token, weir_op *op, weir_error *error);
 int weir__copy_abort(weir__slot *slot, weir_error *error);
 /* ---- stream.c ---- */
 int weir__stream_open(weir__slot *slot, weir_statement *statement, size_t rows, const weir_run *run,

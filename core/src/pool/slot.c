@@ -122,7 +122,7 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
     weir__timer_stop(&pool->reactor->wheel, &slot->session_timer);
     weir__session_tell(slot, code);
     weir__slot_end_use(slot, now);
-    weir__copy_forget(slot);
+    weir__copy_forget(slot, code);
     if (code != WEIR_ESTALE) {
         slot->last_loan = slot->loan;
         slot->ended_code = code;
