@@ -180,6 +180,27 @@ def test_infinity_is_the_last_moment(pools, name, last, first):
             assert pool.fetchval(f"select $1::{name}::text", value) == text
 
 
+def test_infinite_intervals(pools):
+    """They came with PostgreSQL 17: before, the longest timedelta is itself, and the server's longest is no less."""
+    new = int(pools[0].fetchval("show server_version_num")) >= 170000
+    ends = [
+        (dt.timedelta.max, "", "'178956970 years 7 mons 2147483647 days 2562047788:00:54.775807'"),
+        (dt.timedelta.min, "-", "'-178956970y -7mon -2147483647d -2562047788:00:54' - interval '1mon 1d 0.775808s'"),
+    ]
+    for value, sign, longest in ends:
+        infinite = f"'{sign}infinity'" if new else longest
+        finite = f"{value.days} days" + ("" if sign else " 23:59:59.999999")
+        for pool in pools:
+            same(pool.fetchval(f"select interval {infinite}"), value)
+            same(pool.fetchval("select $1::interval", value), value)
+            same(pool.fetchval("select $1::interval[]", [value]), [value])
+            text = pool.fetchval("select $1::interval::text", value)
+            assert text == (sign + "infinity" if new else finite)
+    near = [dt.timedelta.max - MICRO, dt.timedelta.min + MICRO]
+    for pool in pools:
+        same(pool.fetchval("select $1::interval[]", near), near)
+
+
 @pytest.mark.parametrize(
     "text",
     [

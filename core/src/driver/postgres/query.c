@@ -69,7 +69,7 @@ static bool take_success(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind
     case WEIR__STEP_EXECUTE:
         look_at_columns(c, op, result);
         if (!op->request->statement->many) {
-            weir__pg_result_know(op->result, weir__pg_env(c)->types);
+            weir__pg_result_know(op->result, &c->args);
             weir__pg_result_set(op->result, result);
             return true;
         }
