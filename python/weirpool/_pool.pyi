@@ -123,6 +123,7 @@ def create_pool(
     reset: str = "auto",
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
+    sqlite_types: Literal["stored", "declared"] = "stored",
     name: str | None = None,
 ) -> Pool: ...
 def create_pool_sync(
@@ -155,5 +156,6 @@ def create_pool_sync(
     reset: str = "auto",
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
+    sqlite_types: Literal["stored", "declared"] = "stored",
     name: str | None = None,
 ) -> SyncPool: ...

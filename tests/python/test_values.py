@@ -489,7 +489,12 @@ def test_sqlite_gets_text(sqlite_url):
             (dt.time(12, 30, 0, 250000), "12:30:00.25"),
             (dt.time(12, 30, tzinfo=dt.timezone(dt.timedelta(hours=-5, minutes=-30))), "12:30:00-05:30"),
             (NAIVE, "2024-02-29 00:00:00"),
-            (AWARE.astimezone(NEW_YORK), "2024-02-29 00:00:00+00"),
+            (AWARE.astimezone(NEW_YORK), "2024-02-29 00:00:00+00:00"),
+            (dt.time(12, 30, tzinfo=dt.timezone(dt.timedelta(hours=5))), "12:30:00+05:00"),
+            (dt.date.max, "9999-12-31"),
+            (dt.datetime.min, "0001-01-01 00:00:00"),
+            (dt.datetime.max.replace(tzinfo=UTC), "9999-12-31 23:59:59.999999+00:00"),
+            (dt.timedelta.max, "P999999999DT23H59M59.999999S"),
             (dt.timedelta(days=-2, hours=3), "P-2DT3H"),
             (dt.timedelta(), "PT0S"),
             (dt.timedelta(microseconds=1), "PT0.000001S"),
@@ -500,3 +505,4 @@ def test_sqlite_gets_text(sqlite_url):
             assert pool.fetchval("select $1", value) == text
         assert pool.fetchval("select date($1, '+1 day')", NAIVE) == "2024-03-01"
         assert pool.fetchval("select time($1)", dt.time(5, 6, 7)) == "05:06:07"
+        assert pool.fetchval("select datetime($1)", AWARE.astimezone(NEW_YORK)) == "2024-02-29 00:00:00"
