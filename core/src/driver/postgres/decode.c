@@ -322,6 +322,8 @@ static int decode_binary(weir__pgin *in, Oid type, const char *data, size_t leng
     case WEIR__OID_TEXT:
     case WEIR__OID_VARCHAR:
         return give_bytes(out, WEIR_TYPE_TEXT, data, length);
+    case WEIR__OID_CHAR: /* of no character: a zero, and "" in text form */
+        return length == 1 ? give_bytes(out, WEIR_TYPE_TEXT, data, data[0] != 0) : WEIR_EVALUE;
     case WEIR__OID_JSON:
         return give_bytes(out, WEIR_TYPE_JSON, data, length);
     case WEIR__OID_JSONB: /* a version, which has been 1 ever since, then the text */

@@ -92,7 +92,6 @@ static shape shape_of(const weir__pgtypes *types, Oid type, int format) {
     case WEIR__OID_TEXT:
     case WEIR__OID_VARCHAR:
     case WEIR__OID_NAME:
-    case WEIR__OID_CHAR:
         return SHAPE_TEXT;
     default:
         return SHAPE_OTHER;
