@@ -43,6 +43,7 @@
 %ignore weir_session_discard;
 %ignore weir_session_execute;
 %ignore weir_session_limit;
+%ignore weir_session_watch;
 %ignore weir_session_commit;
 %ignore weir_session_rollback;
 
@@ -69,6 +70,10 @@
 %native(answer_take) int weir__lua_answer_take(lua_State *L);
 %native(answer_cut) int weir__lua_answer_cut(lua_State *L);
 %native(pool_sleep) int weir__lua_pool_sleep(lua_State *L);
+%native(listen) int weir__lua_listen(lua_State *L);
+%native(listener_change) int weir__lua_listener_change(lua_State *L);
+%native(listener_get) int weir__lua_listener_get(lua_State *L);
+%native(listener_close) int weir__lua_listener_close(lua_State *L);
 %native(retry_new) int weir__lua_retry_new(lua_State *L);
 %native(retry_left) int weir__lua_retry_left(lua_State *L);
 %native(retry_admit) int weir__lua_retry_admit(lua_State *L);
@@ -105,7 +110,8 @@
         SWIG_arg = weir__lua_fail(L, $1);
     }
 }
-%typemap(out) int weir_pool_resize, int weir_pool_expire, int weir_reactor_dispatch, int weir_session_pipeline
+%typemap(out) int weir_pool_resize, int weir_pool_expire, int weir_reactor_dispatch, int weir_session_pipeline,
+    int weir_session_ready
     "lua_pushboolean(L, $1 == WEIR_OK); SWIG_arg++;"
 
 /* ---- structs that are filled in: a table each, or nothing past the end of a table of the core */

@@ -1,6 +1,7 @@
 --- The pool.
 local core = require "weirpool.core"
 local copy = require "weirpool.copy"
+local listen = require "weirpool.listener"
 local log = require "weirpool.log"
 local new_codecs = require "weirpool.codec"
 local outcome = require "weirpool.outcome"
@@ -30,17 +31,7 @@ local function run_init(pool, init, handle)
 end
 
 --- The function that the core calls, on the caller's own coroutine, for what comes up while a call runs.
---- Connections that want their init queue up behind the one that is at it: inits do not nest.
-local function new_host(pool, init, codecs)
-    local queue, first, last, running = {}, 1, 0, false
-    local function run()
-        while first <= last do
-            local handle = queue[first]
-            queue[first] = nil
-            first = first + 1
-            run_init(pool, init, handle)
-        end
-    end
+local function new_host(pool, init, codecs, on_notice)
     return function(what, a, b, c)
         if what == "log" then
             log.emit(a, b)
@@ -48,17 +39,13 @@ local function new_host(pool, init, codecs)
             return codecs:decode(a, b, c)
         elseif what == "encode" then
             return codecs:encode(a, b)
-        elseif what == "init" then
-            last = last + 1
-            queue[last] = a
-            if not running then
-                running = true
-                local ok, err = pcall(run)
-                running = false
-                if not ok then
-                    error(err, 0)
-                end
+        elseif what == "notice" then
+            local ok, err = pcall(on_notice, a)
+            if not ok then
+                log.emit(core.LOG_ERROR, pool.name .. ": on_notice has failed: " .. tostring(err))
             end
+        elseif what == "init" then
+            run_init(pool, init, a)
         end
     end
 end
@@ -83,12 +70,12 @@ function Pool.open(options)
     for name, value in pairs(options) do
         rest[name] = value
     end
-    local init, setup = hook(rest, "init"), hook(rest, "setup")
+    local init, setup, on_notice = hook(rest, "init"), hook(rest, "setup"), hook(rest, "on_notice")
     local pool = setmetatable({ setup = setup, name = "new pool" }, Pool)
     local codecs = new_codecs(rest.codecs)
     rest.codecs = codecs and codecs.list
-    pool.host = new_host(pool, init, codecs)
-    local handle, err, state = core.open(rest, pool.host, init ~= nil)
+    pool.host = new_host(pool, init, codecs, on_notice)
+    local handle, err, state = core.open(rest, pool.host, init ~= nil, on_notice ~= nil)
     if not handle then
         return failure(err, state)
     end
@@ -104,7 +91,11 @@ end
 local function set_up(pool, session)
     local ok, first, second, third = pcall(pool.setup, session)
     if ok and not failed(first, second) then
-        return session
+        local ready
+        ready, second, third = core.session_ready(session.handle)
+        if ready then
+            return session
+        end
     end
     session:discard()
     if not ok then
@@ -113,8 +104,10 @@ local function set_up(pool, session)
     return failure(second, third)
 end
 
-local function check_out(pool, class, options)
-    local handle, err, state = core.pool_acquire(pool.handle, pool.host, class == Session, options)
+--- call: it is for one call of the pool's own, whose time-out options.timeout is.
+local function check_out(pool, class, options, call)
+    local handle, err, state = core.pool_acquire(pool.handle, pool.host, class == Session, options,
+        pool.setup ~= nil, call)
     if not handle then
         return failure(err, state)
     end
@@ -130,14 +123,13 @@ local function give_back(session, ...)
     return outcome.hand_on(...)
 end
 
---- A call on a connection that is borrowed for it, with a time-out over both.
+--- A call on a connection that is borrowed for it, with a time-out over all of it.
 local function borrowed(pool, timeout, fn)
-    local left = outcome.clock(timeout)
-    local connection, err, state = check_out(pool, Connection, { checkout_timeout = timeout })
+    local connection, err, state = check_out(pool, Connection, { timeout = timeout }, true)
     if not connection then
         return failure(err, state)
     end
-    return give_back(connection, pcall(fn, connection, left))
+    return give_back(connection, pcall(fn, connection))
 end
 
 local function timeout_of(options)
@@ -149,8 +141,8 @@ end
 --- The same for a method of connections whose first argument is a statement.
 local function through(pool, method, sql, ...)
     local rest = pack(...)
-    return borrowed(pool, timeout_of(sql), function(connection, left)
-        return connection[method](connection, with(sql, "timeout", left()), unpack(rest, 1, rest.n))
+    return borrowed(pool, timeout_of(sql), function(connection)
+        return connection[method](connection, sql, unpack(rest, 1, rest.n))
     end)
 end
 
@@ -161,10 +153,9 @@ local function through_setup(pool, method, sql, ...)
         return through(pool, method, with(sql, "readonly"), ...)
     end
     local rest = pack(...)
-    return borrowed(pool, sql.timeout, function(connection, left)
+    return borrowed(pool, sql.timeout, function(connection)
         return connection:transaction({ readonly = readonly }, function()
-            local plain = with(with(sql, "readonly"), "timeout", left())
-            return connection[method](connection, plain, unpack(rest, 1, rest.n))
+            return connection[method](connection, with(sql, "readonly"), unpack(rest, 1, rest.n))
         end)
     end)
 end
@@ -188,7 +179,7 @@ Pool.execute_script = statement("execute_script", SCRIPT)
 --- As Connection.stream, on a connection that is borrowed until the end, or close().
 local function lender(pool, timeout)
     return function()
-        return check_out(pool, Connection, { checkout_timeout = timeout })
+        return check_out(pool, Connection, { timeout = timeout }, true)
     end
 end
 
@@ -201,8 +192,8 @@ function Pool:copy_in(sql, source)
 end
 
 function Pool:copy_records(table_name, rows, options)
-    return borrowed(self, timeout_of(options), function(connection, left)
-        return connection:copy_records(table_name, rows, with(options, "timeout", left()))
+    return borrowed(self, timeout_of(options), function(connection)
+        return connection:copy_records(table_name, rows, options)
     end)
 end
 
@@ -211,12 +202,12 @@ function Pool:copy_out(sql, to)
 end
 
 --- The statements of a transaction on a connection that had its setup, one after the other.
-local function each_in_turn(connection, statements, left)
+local function each_in_turn(connection, statements, timeout)
     local answers = {}
     for i, item in ipairs(statements) do
         local list = type(item) == "table" and item or { item }
         local given, err, state = core.session_execute(connection.handle, connection.host, EITHER,
-            { list[1], timeout = left() }, unpack(list, 2, list.n or #list))
+            { list[1], timeout = timeout }, unpack(list, 2, list.n or #list))
         if given == nil then
             return failure(err, state)
         end
@@ -231,9 +222,10 @@ function Pool:transaction(statements, options)
     if not self.setup then
         return core.pool_transaction(self.handle, self.host, statements, options)
     end
-    return borrowed(self, timeout_of(options), function(connection, left)
+    local timeout = timeout_of(options)
+    return borrowed(self, timeout, function(connection)
         return connection:transaction(with(options, "timeout"), function()
-            return each_in_turn(connection, statements, left)
+            return each_in_turn(connection, statements, timeout)
         end)
     end)
 end
@@ -322,6 +314,11 @@ function Pool:run(options, fn)
             return failure(err, state)
         end
     end
+end
+
+--- channels: a name, or a list of names. options: max_queued, heartbeat.
+function Pool:listen(channels, options)
+    return listen(self, channels, options)
 end
 
 function Pool:connection(options, fn)

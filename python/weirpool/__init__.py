@@ -20,6 +20,7 @@ from uuid import UUID as _UUID
 from . import _core, errors
 from ._copy import CopyOut, SyncCopyOut
 from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
+from ._listen import Gap, Listener, Notice, Notification, SyncListener
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
 from ._types import Latency, SessionInfo, Snapshot
 from ._values import Codec, Json, Range
@@ -86,13 +87,17 @@ __all__ = [
     "DatabaseError",
     "Error",
     "ForkedError",
+    "Gap",
     "IntegrityError",
     "InterfaceError",
     "InternalError",
     "Json",
     "Latency",
+    "Listener",
     "LockTimeout",
     "NotSupportedError",
+    "Notice",
+    "Notification",
     "OperationalError",
     "OptionError",
     "OutcomeUnknown",
@@ -111,6 +116,7 @@ __all__ = [
     "Snapshot",
     "SyncConnection",
     "SyncCopyOut",
+    "SyncListener",
     "SyncPool",
     "SyncSession",
     "TooManyWaiting",

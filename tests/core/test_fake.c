@@ -50,7 +50,9 @@ static void down(weir__conn *conn) { ((peer *)conn->owner)->down = true; }
 
 static void copied(weir__conn *conn) { (void)conn; }
 
-static const weir__host host = {watch, arm, connected, lost, done, down, copied};
+static void noticed(weir__conn *conn, const weir_notice *notice) { (void)conn, (void)notice; }
+
+static const weir__host host = {watch, arm, connected, lost, done, down, copied, noticed, NULL};
 
 /* Moves the clock, and ticks when the time has come. */
 static void pass(peer *one, int64_t ms) {

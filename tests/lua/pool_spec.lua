@@ -311,5 +311,50 @@ support.each("a pool", function(db)
         outcome = nil
         assert.equal(1, pool:fetchval("select 1"))
         assert.equal(0, pool:snapshot().active)
+        assert.equal(2, pool:snapshot().connections_closed) -- those whose setup has failed
     end)
+
+    it("gives setup the time of the checkout", function()
+        local late, calls = true, 0
+        local pool = assert(db.open { max_size = 1, setup = function()
+            calls = calls + 1
+            local begin = os.clock()
+            while late and os.clock() - begin < 0.15 do
+                calls = calls + 0 -- waits for nothing that the core knows of
+            end
+        end })
+        local function refused(class, value, err)
+            assert.is_nil(value)
+            assert.equal(class, err.class)
+        end
+        refused("CheckoutTimeout", pool:connection { checkout_timeout = 0.1 })
+        refused("CheckoutTimeout", pool:session { checkout_timeout = 0.1 })
+        refused("SessionTimeout", pool:session { timeout = 0.1 })
+        refused("CommandTimeout", pool:fetchval { "select 1", timeout = 0.1 })
+        refused("CommandTimeout", pool:fetchval { "select 1", timeout = 0.1, readonly = true })
+        refused("CommandTimeout", pool:transaction({ "select 1" }, { timeout = 0.1 }))
+        refused("CheckoutTimeout", pool:run({ timeout = 0.1 }, function() end))
+        assert.equal(7, calls)
+        late = false
+        assert.equal(1, pool:fetchval { "select 1", timeout = 60 })
+        assert.equal(7, pool:snapshot().connections_closed)
+        assert.equal(1, pool:transaction({ "select 1 as n" }, { timeout = 60 })[1][1].n)
+    end)
+
+    if db.name == "postgresql" then
+        it("has one time for a call and the setup before it", function()
+            local pool = assert(db.open { max_size = 1, setup = function(connection)
+                return connection:execute("select pg_sleep(0.1)")
+            end })
+            local nap = "select pg_sleep(0.15)"
+            local function refused(value, err)
+                assert.is_nil(value)
+                assert.equal("CommandTimeout", err.class)
+            end
+            refused(pool:fetchval { "select 1", timeout = 0.05 })
+            refused(pool:execute { nap, timeout = 0.2 })
+            refused(pool:transaction({ nap, nap, nap }, { timeout = 0.2 }))
+            assert(pool:transaction({ nap, nap }, { timeout = 60 }))
+        end)
+    end
 end)

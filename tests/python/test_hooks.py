@@ -460,6 +460,21 @@ def test_blocking_hooks(url):
         ]
 
 
+def test_blocking_inits_do_not_nest(sqlite_url):
+    depths = []
+
+    def init(connection):
+        depths.append(1)
+        assert connection.fetchval("select 1") == 1
+        most.append(len(depths))
+        depths.pop()
+
+    most = []
+    with no_warnings(), weirpool.create_pool_sync(sqlite_url, min_size=20, max_size=20, init=init) as pool:
+        until(lambda: pool.snapshot()["idle"] == 20 or pool.fetchval("select 1") != 1)
+        assert most == [1] * 20
+
+
 def until_connected(call):
     answers = []
 

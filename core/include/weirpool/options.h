@@ -85,6 +85,8 @@ typedef struct weir_options {
        whenever what a borrower had left behind could only be undone by a DISCARD ALL, which undoes what the
        init had set as well. */
     bool init_hook;
+    bool notice_hook; /* the host takes the server's notices (notice.h); else they are log lines of level
+                         debug */
     const weir_codec *codecs; /* PostgreSQL only; of no use to SQLite, which has no types */
     size_t codec_count;       /* at most 65535 */
     uint64_t given;           /* bit n: option n of the table was set by weir_options_set; not for callers */

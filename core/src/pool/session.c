@@ -73,6 +73,7 @@ static int busy(const weir__slot *slot, weir_error *error) {
 /* Runs it now, or when what flies allows. */
 static int run_or_queue(weir__slot *slot, weir__task *task, int64_t now, weir_op *op) {
     *op = task->op.completion.op;
+    task->op.deaf = slot->state == WEIR__PREPARING;
     if (slot->halted) {
         weir__task_skip(task);
         return WEIR_PENDING;

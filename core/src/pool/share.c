@@ -104,8 +104,11 @@ int weir__share_judge(weir_pool *pool, const weir_statement *statement, const we
     if (text & (pool->share.on ? WEIR__TEXT_STATE : WEIR__TEXT_TRANSACTION))
         return refuse(
             pool, statement,
-            "would change the state of a connection that others use next: run it on a connection of "
-            "your own, pool.connection() or pool.session()",
+            text & WEIR__TEXT_LISTEN
+                ? "would be forgotten when its connection goes back: pool.listen() makes a listener, with a "
+                  "connection of its own"
+                : "would change the state of a connection that others use next: run it on a connection of "
+                  "your own, pool.connection() or pool.session()",
             error);
     if (!pool->share.on) return WEIR_OK;
     if (run->readonly && !(text & WEIR__TEXT_READS))

@@ -448,6 +448,7 @@ static unsigned classify(const weir__env *env, const weir_statement *statement) 
 const weir__driver weir__fake_driver = {
     .name = "fake",
     .pipelines = true,
+    .listens = true,
     .classify = classify,
     .env_open = env_open,
     .env_close = env_close,

@@ -97,5 +97,7 @@ weir__conn *weir__fake_conn_at(size_t i);
 bool weir__fake_kill(weir__conn *conn);
 /* The same, but nobody is told: alive() says no, and a request is lost. */
 void weir__fake_mute(weir__conn *conn);
+/* The server sends a notification. False: the connection is not up. */
+bool weir__fake_notify(weir__conn *conn, const char *channel, const char *payload);
 
 #endif

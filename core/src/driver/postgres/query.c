@@ -273,8 +273,9 @@ static bool consume(weir__pgconn *c) {
 }
 
 static void take_notifications(weir__pgconn *c) {
-    PGnotify *note;
-    while ((note = PQnotifies(c->pg))) PQfreemem(note);
+    const weir__host *host = c->base.env->host;
+    for (PGnotify *note; (note = PQnotifies(c->pg)); PQfreemem(note))
+        if (host->notified) host->notified(&c->base, note->relname, note->extra, note->be_pid);
 }
 
 bool weir__pg_receive(weir__pgconn *c) {
