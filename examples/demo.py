@@ -18,11 +18,28 @@ import tempfile
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Literal
 
 import weirpool
 
 TASKS, ROUNDS, CONNECTIONS = 32, 400, 4
 ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
+
+LATENCIES: dict[Literal["wait", "use", "query", "connect"], str] = {
+    "wait": "wait for a connection",
+    "use": "use of a connection",
+    "query": "query",
+    "connect": "connect",
+}
+ROWS = {
+    "checkouts_started": "checkouts",
+    "checkouts_granted": "  granted",
+    "checkouts_timed_out": "  timed out",
+    "returned": "  returned",
+    "queries_started": "queries",
+    "queries_succeeded": "  succeeded",
+    "queries_timed_out": "  timed out",
+}
 
 Count = collections.Counter[str]
 
@@ -82,15 +99,31 @@ async def work(url: str) -> tuple[Count, weirpool.Snapshot, float, int]:
         return count, pool.snapshot(), elapsed, total
 
 
-def differences(count: Count, snapshot: weirpool.Snapshot) -> dict[str, tuple[int, int]]:
-    """What the program counted against what the pool says, where they differ."""
-    pairs = {
-        "checkouts": (count["checkouts"], snapshot["checkouts_started"]),
-        "checkouts timed out": (count["checkouts timed out"], snapshot["checkouts_timed_out"]),
-        "queries": (count["queries"], snapshot["queries_started"]),
-        "queries timed out": (count["queries timed out"], snapshot["queries_timed_out"]),
+def counted(count: Count) -> dict[str, int]:
+    """What the program expects of the pool's numbers, by their names; of a latency, how often it was measured."""
+    granted = count["checkouts"] - count["checkouts timed out"]
+    succeeded = count["queries"] - count["queries timed out"]
+    return {
+        "checkouts_started": count["checkouts"],
+        "checkouts_granted": granted,
+        "checkouts_timed_out": count["checkouts timed out"],
+        "returned": granted,
+        "queries_started": count["queries"],
+        "queries_succeeded": succeeded,
+        "queries_timed_out": count["queries timed out"],
+        "wait": granted,
+        "use": granted,
+        "query": succeeded,
+        "connect": CONNECTIONS,
     }
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def said(snapshot: weirpool.Snapshot) -> dict[str, int]:
+    """The pool's numbers; of a latency, how often it was measured."""
+    numbers = {name: number for name, number in snapshot.items() if isinstance(number, int)}
+    for name in LATENCIES:
+        numbers[name] = snapshot[name]["count"]
+    return numbers
 
 
 def milliseconds(seconds: float) -> str:
@@ -104,25 +137,15 @@ def show(count: Count, snapshot: weirpool.Snapshot, elapsed: float, total: int) 
     print(f"no money was lost: 100 accounts still hold {total:,}")
     print()
     print("                      the program      the pool")
-    rows = [
-        ("checkouts", count["checkouts"], snapshot["checkouts_started"]),
-        ("  timed out", count["checkouts timed out"], snapshot["checkouts_timed_out"]),
-        ("queries", count["queries"], snapshot["queries_started"]),
-        ("  timed out", count["queries timed out"], snapshot["queries_timed_out"]),
-    ]
-    for name, program, pool in rows:
-        print(f"{name:<20}{program:>13,}{pool:>14,}")
+    program, pool = counted(count), said(snapshot)
+    for name, title in ROWS.items():
+        print(f"{title:<20}{program[name]:>13,}{pool[name]:>14,}")
     print()
     print("milliseconds               p50       p90       p99       max     times")
-    latencies = {
-        "wait for a connection": snapshot["wait"],
-        "use of a connection": snapshot["use"],
-        "query": snapshot["query"],
-        "connect": snapshot["connect"],
-    }
-    for name, latency in latencies.items():
+    for name, title in LATENCIES.items():
+        latency = snapshot[name]
         cells = " ".join(map(milliseconds, (latency["p50"], latency["p90"], latency["p99"], latency["max"])))
-        print(f"{name:<21}{cells} {latency['count']:>9,}")
+        print(f"{title:<21}{cells} {latency['count']:>9,}")
 
 
 def main() -> int:
@@ -131,14 +154,14 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         count, snapshot, elapsed, total = asyncio.run(work(f"sqlite:///{Path(folder, 'demo.db')}"))
-    wrong = differences(count, snapshot)
+    program, pool = counted(count), said(snapshot)
+    wrong = [name for name in program if program[name] != pool[name]]
     if arguments.json:
-        program = {name.replace(" ", "_"): number for name, number in sorted(count.items())}
         print(json.dumps({"program": program, "pool": snapshot, "seconds": elapsed, "equal": not wrong}, indent=2))
     else:
         show(count, snapshot, elapsed, total)
-    for name, (program, pool) in wrong.items():
-        print(f"{name}: the program counted {program}, the pool {pool}", file=sys.stderr)
+    for name in wrong:
+        print(f"{name}: the program counted {program[name]}, the pool {pool[name]}", file=sys.stderr)
     return 1 if wrong or total != 100_000 else 0
 
 

@@ -1,4 +1,4 @@
--- The README's program: a pool on SQLite, a transaction, rows. For Lua 5.4 and LuaJIT.
+-- A first program: a pool on SQLite, a transaction, rows. For Lua 5.4 and LuaJIT.
 local weirpool = require "weirpool"
 
 local pool = assert(weirpool.open { url = "sqlite://", min_size = 1, max_size = 4 })

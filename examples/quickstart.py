@@ -1,4 +1,4 @@
-"""The README's program: a pool on SQLite, a transaction, rows."""
+"""A first program: a pool on SQLite, a transaction, rows."""
 
 import asyncio
 

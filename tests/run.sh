@@ -1,7 +1,7 @@
 #!/bin/sh
-# All tests: installs what is missing, builds, runs. Release: C, Python, Lua, examples, lint. Sanitizers: the C tests
-# under ASan+UBSan and TSan, Python and Lua under ASan+UBSan. Then the package, installed by pip into an environment of
-# its own, on every interpreter from 3.10 on that the machine has.
+# All tests: installs what is missing, builds, runs. Release: C, Python, Lua, examples, lint; the C library and the rock,
+# installed. Sanitizers: the C tests under ASan+UBSan and TSan, Python and Lua under ASan+UBSan. Then the package,
+# installed by pip into an environment of its own, on every interpreter from 3.10 on that the machine has.
 set -eu
 cd "$(dirname "$0")/.."
 sh .ci/setup.sh tests
@@ -24,8 +24,9 @@ step "release: build and test everything"
 build release
 ctest --preset release -j 3
 
-step "install: a consumer of the C library, by CMake and by pkg-config"
+step "install: a consumer of the C library, by CMake and by pkg-config; the rock"
 sh tests/consumer/run.sh
+sh tests/rock.sh
 
 step "asan: C, Python and Lua under AddressSanitizer and UBSan"
 build asan

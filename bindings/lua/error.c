@@ -8,6 +8,7 @@
 #define OWN                                                                                                  \
     "weirpool.own" /* in the registry: the folder of this package's Lua code, as debug information names it  \
                     */
+#define MAIN "weirpool.main" /* … and the thread that Lua itself runs */
 
 void weir__lua_push_metatable(lua_State *L, const char *name) {
     lua_pushfstring(L, "weirpool.%s", name);
@@ -36,20 +37,29 @@ int weir__lua_own(lua_State *L) {
     const char *slash = strrchr(frame.source, '/');
     lua_pushlstring(L, frame.source, slash ? (size_t)(slash - frame.source) + 1 : strlen(frame.source));
     lua_setfield(L, LUA_REGISTRYINDEX, OWN);
+    if (lua_pushthread(L)) lua_setfield(L, LUA_REGISTRYINDEX, MAIN);
     return 0;
+}
+
+/* The innermost frame of a line of code outside of the folder. */
+static bool find_frame(lua_State *L, int level, const char *own, lua_Debug *out) {
+    for (; lua_getstack(L, level, out); level++) {
+        lua_getinfo(L, "Sl", out);
+        if (out->currentline <= 0 || (own && strncmp(out->source, own, strlen(own)) == 0)) continue;
+        lua_getinfo(L, "n", out);
+        return true;
+    }
+    return false;
 }
 
 bool weir__lua_caller(lua_State *L, lua_Debug *out) {
     lua_getfield(L, LUA_REGISTRYINDEX, OWN);
-    const char *own = lua_tostring(L, -1);
-    size_t length = own ? strlen(own) : 0;
-    bool found = false;
-    for (int level = 1; !found && lua_getstack(L, level, out); level++) {
-        lua_getinfo(L, "Sl", out);
-        found = out->currentline > 0 && (!length || strncmp(out->source, own, length) != 0);
-    }
-    if (found) lua_getinfo(L, "n", out);
-    lua_pop(L, 1);
+    lua_getfield(L, LUA_REGISTRYINDEX, MAIN);
+    const char *own = lua_tostring(L, -2);
+    lua_State *main = lua_tothread(L, -1);
+    /* A coroutine may be a function of ours itself: then who has resumed it. */
+    bool found = find_frame(L, 1, own, out) || (main && main != L && find_frame(main, 0, own, out));
+    lua_pop(L, 2);
     return found;
 }
 

@@ -42,8 +42,11 @@ static bool take_event(lua_State *L, weir_lua_call *call) {
     }
     handle->session = done.session;
     handle->out = true;
-    lua_call(L, 2, 0);
-    return true;
+    bool before = call->home->at_init;
+    call->home->at_init = true;
+    int code = lua_pcall(L, 2, 0, 0);
+    call->home->at_init = before;
+    return code ? lua_error(L) : true;
 }
 
 /* A signal that comes just before the core falls asleep does not wake it: so its hook is looked for now and
@@ -118,15 +121,15 @@ static void report(lua_State *L, weir_lua_call *call, int level, const char *lin
 
 void weir__lua_settle(lua_State *L, weir_lua_call *call) {
     weir_lua_pool *home = call->home;
-    while (home->hooked && take_event(L, call)) {
+    while (home->hooked && !home->at_init && take_event(L, call)) {
     }
     weir_log_record record;
     while (weir_reactor_next_log(home->reactor, &record)) report(L, call, record.level, record.line);
     if (home->collected) {
         unsigned count = home->collected;
         home->collected = 0;
-        lua_pushfstring(L, "%d not returned before the collector found it; the last was taken at %s",
-                        (int)count, home->collected_at);
+        lua_pushfstring(L, "pool %s: %d not returned before the collector found it; the last was taken at %s",
+                        weir_pool_name(home->pool), (int)count, home->collected_at);
         report(L, call, WEIR_LOG_WARNING, lua_tostring(L, -1));
         lua_pop(L, 1);
     }

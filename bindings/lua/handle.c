@@ -1,12 +1,11 @@
-/* The two kinds of handles: a pool with its reactor, and a session. */
+/* Handles: of a pool with its reactor, of a session; and what all userdata of this module have alike. */
 #include <string.h>
 
 #include "weir_lua.h"
 
 #define POOL "pool"
-#define SESSION "session"
 
-static void *test(lua_State *L, int index, const char *name) {
+void *weir__lua_test(lua_State *L, int index, const char *name) {
     if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index)) return NULL;
     weir__lua_push_metatable(L, name);
     bool same = lua_rawequal(L, -1, -2);
@@ -15,7 +14,7 @@ static void *test(lua_State *L, int index, const char *name) {
 }
 
 weir_lua_pool *weir__lua_to_pool(lua_State *L, int index) {
-    weir_lua_pool *home = test(L, index, POOL);
+    weir_lua_pool *home = weir__lua_test(L, index, POOL);
     if (!home || !home->pool)
         weir__lua_misuse(L,
                          "a pool is wanted here; its methods are called with a colon, as in pool:fetch(…)");
@@ -23,13 +22,18 @@ weir_lua_pool *weir__lua_to_pool(lua_State *L, int index) {
 }
 
 weir_lua_session *weir__lua_to_session(lua_State *L, int index) {
-    weir_lua_session *session = test(L, index, SESSION);
+    weir_lua_session *session = weir__lua_test(L, index, WEIR_LUA_SESSION);
     if (!session)
         weir__lua_misuse(
             L, "a session is wanted here; its methods are called with a colon, as in session:fetch(…)");
     else if (!session->out || !session->home->pool)
         weir__lua_misuse(L, "the session has been returned to its pool");
     return session;
+}
+
+weir_lua_pool *weir__lua_to_home(lua_State *L, int index) {
+    weir_lua_session *session = weir__lua_test(L, index, WEIR_LUA_SESSION);
+    return session ? session->home : weir__lua_to_pool(L, index);
 }
 
 void weir__lua_pool_free(weir_lua_pool *home) {
@@ -58,8 +62,7 @@ static int session_gc(lua_State *L) {
     return 0;
 }
 
-/* Sets the metatable of the handle on top, which must be ready for the collector. */
-static void set_metatable(lua_State *L, const char *name, lua_CFunction gc) {
+void weir__lua_set_metatable(lua_State *L, const char *name, lua_CFunction gc) {
     weir__lua_push_metatable(L, name);
     lua_getfield(L, -1, "__gc");
     if (lua_isnil(L, -1)) {
@@ -72,8 +75,7 @@ static void set_metatable(lua_State *L, const char *name, lua_CFunction gc) {
     lua_setmetatable(L, -2);
 }
 
-/* The handle on top keeps what is at the index in memory. */
-static void keep(lua_State *L, int index) {
+void weir__lua_keep(lua_State *L, int index) {
 #if LUA_VERSION_NUM >= 503
     lua_pushvalue(L, index);
 #else
@@ -93,22 +95,22 @@ static void keep(lua_State *L, int index) {
 weir_lua_pool *weir__lua_push_pool(lua_State *L) {
     weir_lua_pool *home = lua_newuserdata(L, sizeof *home);
     memset(home, 0, sizeof *home);
-    set_metatable(L, POOL, pool_gc);
+    weir__lua_set_metatable(L, POOL, pool_gc);
     return home;
 }
 
 weir_lua_session *weir__lua_push_session(lua_State *L, int pool) {
-    weir_lua_session *other = test(L, pool, SESSION);
+    weir_lua_session *other = weir__lua_test(L, pool, WEIR_LUA_SESSION);
     weir_lua_session *session = lua_newuserdata(L, sizeof *session);
     memset(session, 0, sizeof *session);
     session->home = other ? other->home : lua_touserdata(L, pool);
-    set_metatable(L, SESSION, session_gc);
-    keep(L, pool); /* a session keeps its pool */
+    weir__lua_set_metatable(L, WEIR_LUA_SESSION, session_gc);
+    weir__lua_keep(L, pool); /* a session keeps its pool */
     return session;
 }
 
 int weir__lua_session_return(lua_State *L) {
-    weir_lua_session *session = test(L, 1, SESSION);
+    weir_lua_session *session = weir__lua_test(L, 1, WEIR_LUA_SESSION);
     if (!session)
         return weir__lua_misuse(
             L, "a session is wanted here; its methods are called with a colon, as in s:close()");

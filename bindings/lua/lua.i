@@ -43,6 +43,7 @@
 %ignore weir_session_discard;
 %ignore weir_session_execute;
 %ignore weir_session_limit;
+%ignore weir_session_watch;
 %ignore weir_session_commit;
 %ignore weir_session_rollback;
 
@@ -55,6 +56,19 @@
 %native(session_end) int weir__lua_session_end(lua_State *L);
 %native(session_return) int weir__lua_session_return(lua_State *L);
 %native(pool_transaction) int weir__lua_pool_transaction(lua_State *L);
+%native(flow_new) int weir__lua_flow_new(lua_State *L);
+%native(flow_next) int weir__lua_flow_next(lua_State *L);
+%native(flow_close) int weir__lua_flow_close(lua_State *L);
+%native(copy_in) int weir__lua_copy_in(lua_State *L);
+%native(copy_put) int weir__lua_copy_put(lua_State *L);
+%native(copy_end) int weir__lua_copy_end(lua_State *L);
+%native(copy_abort) int weir__lua_copy_abort(lua_State *L);
+%native(copy_rows) int weir__lua_copy_rows(lua_State *L);
+%native(copy_encode) int weir__lua_copy_encode(lua_State *L);
+%native(answer_new) int weir__lua_answer_new(lua_State *L);
+%native(answer_wait) int weir__lua_answer_wait(lua_State *L);
+%native(answer_take) int weir__lua_answer_take(lua_State *L);
+%native(answer_cut) int weir__lua_answer_cut(lua_State *L);
 %native(pool_sleep) int weir__lua_pool_sleep(lua_State *L);
 %native(retry_new) int weir__lua_retry_new(lua_State *L);
 %native(retry_left) int weir__lua_retry_left(lua_State *L);
@@ -92,7 +106,8 @@
         SWIG_arg = weir__lua_fail(L, $1);
     }
 }
-%typemap(out) int weir_pool_resize, int weir_pool_expire, int weir_reactor_dispatch
+%typemap(out) int weir_pool_resize, int weir_pool_expire, int weir_reactor_dispatch, int weir_session_pipeline,
+    int weir_session_ready
     "lua_pushboolean(L, $1 == WEIR_OK); SWIG_arg++;"
 
 /* ---- structs that are filled in: a table each, or nothing past the end of a table of the core */

@@ -121,7 +121,8 @@ static void add_item(lua_State *L, builder *b, int index) {
     weir_value value;
     if (!weir__lua_to_value(L, index, b->number, &value))
         weir__lua_misuse(L, "parameter %d: a %s cannot be in an array", b->number, luaL_typename(L, index));
-    bool made = value.type == WEIR_TYPE_RANGE || lua_type(L, index) != LUA_TTABLE;
+    bool made =
+        value.type == WEIR_TYPE_RANGE || value.type == WEIR_TYPE_RAW || lua_type(L, index) != LUA_TTABLE;
     while (lua_gettop(L) > top) { /* strings of the table's are held by it */
         if (made)
             lua_rawseti(L, b->anchors, ++b->held);
@@ -133,7 +134,10 @@ static void add_item(lua_State *L, builder *b, int index) {
 
 /* Is it one more dimension? A table that stands for a value has a metatable of its own. */
 static bool is_inner(lua_State *L, int index) {
-    return lua_type(L, index) == LUA_TTABLE && !weir__lua_has_metatable(L, index, "bytes") &&
+    if (lua_type(L, index) != LUA_TTABLE) return false;
+    if (weir__lua_has_metatable(L, index, "array") || !lua_getmetatable(L, index)) return true;
+    lua_pop(L, 1);
+    return !weir__lua_call(L)->home->codecs && !weir__lua_has_metatable(L, index, "bytes") &&
            !weir__lua_has_metatable(L, index, "numeric") && !weir__lua_has_metatable(L, index, "range");
 }
 

@@ -3,7 +3,7 @@
 
 #include "weir_lua.h"
 
-static bool flag(lua_State *L, const char *name) {
+bool weir__lua_check_flag(lua_State *L, const char *name) {
     if (!lua_isboolean(L, -1))
         weir__lua_misuse(L, "%s: true or false is wanted, not a %s", name, luaL_typename(L, -1));
     return lua_toboolean(L, -1);
@@ -22,9 +22,9 @@ static bool read_begin(lua_State *L, const char *name, weir_transaction *begin) 
     if (strcmp(name, "isolation") == 0)
         begin->isolation = text(L, name);
     else if (strcmp(name, "readonly") == 0)
-        begin->readonly = flag(L, name);
+        begin->readonly = weir__lua_check_flag(L, name);
     else if (strcmp(name, "deferrable") == 0)
-        begin->deferrable = flag(L, name);
+        begin->deferrable = weir__lua_check_flag(L, name);
     else
         return false;
     return true;
@@ -131,11 +131,30 @@ static const char *const *read_settings(lua_State *L) {
     return settings;
 }
 
+/* A list of {type = "…", binary = false}, of weirpool/codec.lua's making. As above. */
+static void read_codecs(lua_State *L, weir_options *out) {
+    size_t count = lua_rawlen(L, -1);
+    weir_codec *codecs = lua_newuserdata(L, (count + 1) * sizeof *codecs);
+    for (size_t n = 0; n < count; n++) {
+        lua_rawgeti(L, -2, (int)n + 1);
+        lua_getfield(L, -1, "type");
+        lua_getfield(L, -2, "binary");
+        codecs[n].type = lua_tostring(L, -2);
+        codecs[n].binary = lua_toboolean(L, -1);
+        lua_pop(L, 3);
+    }
+    out->codecs = codecs;
+    out->codec_count = count;
+    lua_insert(L, -3);
+}
+
 static void read_option(lua_State *L, const char *name, weir_options *out) {
     if (strcmp(name, "url") == 0) {
         out->url = text(L, name);
     } else if (strcmp(name, "server_settings") == 0) {
         out->server_settings = read_settings(L);
+    } else if (strcmp(name, "codecs") == 0) {
+        read_codecs(L, out);
     } else {
         weir_value value = option_value(L, name);
         weir_error error = WEIR_ERROR_INIT;

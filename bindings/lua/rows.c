@@ -82,7 +82,15 @@ static int push_rows(lua_State *L, weir_result *result) {
     return 1;
 }
 
-int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape shape) {
+/* From 1, or from -1 backwards; 0: the first. */
+static size_t place_of(lua_State *L, const weir_result *result, int column) {
+    int columns = (int)weir_result_columns(result);
+    int place = column < 0 ? columns + column : column ? column - 1 : 0;
+    if (place < 0 || place >= columns) weir__lua_misuse(L, "column = %d: the result has %d", column, columns);
+    return (size_t)place;
+}
+
+int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape shape, int column) {
     bool empty = !weir_result_rows(result) || !weir_result_columns(result);
     int failed = 0;
     switch (shape) {
@@ -102,8 +110,11 @@ int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape
         return failed ? failed : 1;
     case WEIR_LUA_FETCHVAL:
         if (empty) break;
-        failed = push_cell(L, result, 0, 0);
+        failed = push_cell(L, result, 0, place_of(L, result, column));
         return failed ? failed : 1;
+    case WEIR_LUA_SCRIPT:
+        lua_pushstring(L, weir_result_tag(result));
+        return 1;
     }
     lua_pushnil(L);
     return 1;

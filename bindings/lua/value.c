@@ -80,7 +80,6 @@ void weir__lua_push_value(lua_State *L, const weir_value *value) {
     case WEIR_TYPE_INET:
     case WEIR_TYPE_CIDR:
     case WEIR_TYPE_JSON:
-    case WEIR_TYPE_RAW:
         lua_pushlstring(L, value->as.bytes.data, value->as.bytes.length);
         break;
     case WEIR_TYPE_DATE:
@@ -91,6 +90,9 @@ void weir__lua_push_value(lua_State *L, const weir_value *value) {
     case WEIR_TYPE_INTERVAL:
     case WEIR_TYPE_UUID:
         lua_pushlstring(L, text, weir_value_text(value, text));
+        break;
+    case WEIR_TYPE_RAW:
+        weir__lua_decode(L, value);
         break;
     case WEIR_TYPE_ARRAY:
     case WEIR_TYPE_RANGE:
@@ -187,7 +189,8 @@ bool weir__lua_to_value(lua_State *L, int index, int number, weir_value *value) 
     case LUA_TLIGHTUSERDATA:
         return weir__lua_is_null(L, index);
     case LUA_TTABLE:
-        return wrapped_value(L, index, value) || weir__lua_to_nested(L, index, number, value);
+        return wrapped_value(L, index, value) || weir__lua_to_nested(L, index, number, value) ||
+               weir__lua_encode(L, index, number, value);
     case TYPE_CDATA:
         return cdata_value(L, index, value);
     default:

@@ -1,7 +1,8 @@
 /*
  * Between the generated wrapper and the hand-written part of the Lua module.
  *
- * Lua holds two kinds of handles, full userdata: a pool with its reactor, and a session. All that may be left
+ * Lua holds handles, full userdata: of a pool with its reactor, of a session, and of what lives on a session
+ * (flow.c, copy.c, pipeline.c), whose finalizers may run after the session's own. All that may be left
  * over when a Lua error leaves a function half-way hangs on a weir_lua_call, which weir__lua_guard clears in
  * every case. A handle belongs to one lua_State (with its coroutines) and so to one thread at a time.
  */
@@ -21,7 +22,9 @@
 typedef struct weir_lua_pool {
     weir_reactor *reactor;                 /* one a pool */
     weir_pool *pool;                       /* NULL before it is open, and once it has been collected */
-    bool hooked;                           /* has an init hook: events are to be looked for */
+    bool hooked;                           /* has an init hook: events are to be looked for … */
+    bool at_init;                          /* … but not while one is at it: inits do not nest */
+    bool codecs;                           /* has some: tables may be what they write */
     unsigned collected;                    /* sessions that the collector returned, not yet reported */
     char collected_at[WEIR_LUA_WHERE_MAX]; /* … where the last of them was taken */
 } weir_lua_pool;
@@ -33,6 +36,27 @@ typedef struct weir_lua_session {
     char where[WEIR_LUA_WHERE_MAX];
 } weir_lua_session;
 
+/* What rows are to be made of a result. */
+enum weir_lua_shape {
+    WEIR_LUA_EXECUTE,
+    WEIR_LUA_FETCH,
+    WEIR_LUA_FETCHROW,
+    WEIR_LUA_FETCHVAL,
+    WEIR_LUA_EXECUTEMANY,
+    WEIR_LUA_EITHER, /* rows where the statement has columns, else as EXECUTE */
+    WEIR_LUA_SCRIPT  /* the tag */
+};
+
+/* The options of a statement: {"select …", timeout = 1}. */
+typedef struct weir_lua_how {
+    int64_t timeout_ms;
+    bool readonly;
+    int column;      /* from 1, or from -1 backwards; 0: not given */
+    size_t prefetch; /* 0: not given */
+} weir_lua_how;
+/* Those that a call knows beside the time-out. */
+enum { WEIR_LUA_READONLY = 1, WEIR_LUA_COLUMN = 2, WEIR_LUA_PREFETCH = 4 };
+
 /* What one call into the core holds until it ends. */
 typedef struct weir_lua_call {
     weir_lua_pool *home;
@@ -40,6 +64,7 @@ typedef struct weir_lua_call {
     int host;
     weir_op op;
     weir_statement *statement;
+    weir_lua_how how; /* the statement's */
     weir_batch *batch;
     weir_completion done;
     weir_error error;
@@ -99,17 +124,23 @@ void weir__lua_push_nested(lua_State *L, const weir_value *value);
 /* weirpool.array, weirpool.range; as weir__lua_to_value. */
 bool weir__lua_to_nested(lua_State *L, int index, int number, weir_value *value);
 
+/* ---- codec.c: values that the user's codecs read and write */
+void weir__lua_decode(lua_State *L, const weir_value *value); /* pushes what the codec makes of it */
+/* As weir__lua_to_value; false: no codec writes it, and a value is left on the stack all the same. */
+bool weir__lua_encode(lua_State *L, int index, int number, weir_value *value);
+
+/* ---- statement.c */
+/* The statement at that index with its options (`known` beside timeout) and its parameters, into the call.
+   False: the call has failed. */
+bool weir__lua_build(lua_State *L, weir_lua_call *call, int index, enum weir_lua_shape shape, unsigned known);
+/* The statements, each a text or a list of a text and its parameters, into the call's batch. As above. */
+bool weir__lua_build_batch(lua_State *L, weir_lua_call *call, int index);
+/* A list of lists of values as the statement's sets. `function`: for messages. */
+void weir__lua_add_sets(lua_State *L, int index, const char *function, weir_statement *statement);
+
 /* ---- rows.c */
-enum weir_lua_shape {
-    WEIR_LUA_EXECUTE,
-    WEIR_LUA_FETCH,
-    WEIR_LUA_FETCHROW,
-    WEIR_LUA_FETCHVAL,
-    WEIR_LUA_EXECUTEMANY,
-    WEIR_LUA_EITHER /* rows where the statement has columns, else as EXECUTE */
-};
-/* Pushes what the result is in that shape, and returns the number of values. */
-int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape shape);
+/* Pushes what the result is in that shape, and returns the number of values. column: of FETCHVAL. */
+int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape shape, int column);
 /* A table of the pool's numbers; of a row of the tables of errors and options. */
 void weir__lua_push_snapshot(lua_State *L, const weir_snapshot *snapshot);
 void weir__lua_push_error_info(lua_State *L, const weir_error_info *info);
@@ -118,6 +149,16 @@ void weir__lua_push_metric_info(lua_State *L, const weir_metric_info *info);
 void weir__lua_push_session_info(lua_State *L, const weir_session_info *info);
 
 /* ---- handle.c */
+#define WEIR_LUA_SESSION "session" /* the kind of a session's handle */
+/* The userdata of that kind at the index; NULL: it is another thing. */
+void *weir__lua_test(lua_State *L, int index, const char *name);
+/* Sets the metatable of the userdata on top, which must be ready for the collector. */
+void weir__lua_set_metatable(lua_State *L, const char *name, lua_CFunction gc);
+/* The userdata on top keeps what is at the index in memory, until it is given another. */
+void weir__lua_keep(lua_State *L, int index);
+/* The pool of a handle that is a pool's or a session's, returned or not; raises an error for another thing.
+ */
+weir_lua_pool *weir__lua_to_home(lua_State *L, int index);
 /* The handle at that index; raises an error when it is another thing, or (session) has been returned. */
 weir_lua_pool *weir__lua_to_pool(lua_State *L, int index);
 weir_lua_session *weir__lua_to_session(lua_State *L, int index);
@@ -130,6 +171,7 @@ weir_lua_session *weir__lua_push_session(lua_State *L, int pool);
 int weir__lua_session_return(lua_State *L);
 
 /* ---- options.c */
+bool weir__lua_check_flag(lua_State *L, const char *name); /* the value on top, a boolean */
 /* Reads the table at that index, or nil. Strings are borrowed from the table. Raises an error for what it
    does not know. `begin` NULL: no transaction, so no isolation either; `checkout` NULL: nothing else. */
 void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, weir_transaction *begin);
@@ -140,14 +182,47 @@ int64_t weir__lua_read_transaction(lua_State *L, int index, weir_transaction *be
 void weir__lua_read_options(lua_State *L, int index, weir_options *out);
 
 /* ---- calls.c: the functions that may wait */
+enum { WEIR_LUA_HANDLE = 2, WEIR_LUA_HOST, WEIR_LUA_FIRST }; /* the arguments of all but open, in a body */
+/* The beginning of a call whose handle is a pool's or a session's; of one whose handle is a session's. */
+weir_lua_call *weir__lua_begin(lua_State *L);
+weir_lua_session *weir__lua_begin_session(lua_State *L);
+/* What a submission has returned; when it is under way, what became of it, as weir__lua_wait. */
+int weir__lua_outcome(lua_State *L, weir_lua_call *call, int code);
+/* The end of a call that failed, or has nothing to tell but success. Returns the number of values. */
+int weir__lua_done(lua_State *L, weir_lua_call *call, int code);
+/* The outcome of a statement that was submitted, and the end of its call. Likewise. */
+int weir__lua_rows(lua_State *L, weir_lua_call *call, int code, enum weir_lua_shape shape);
+/* How the call's statement is to be run. */
+weir_run weir__lua_run(const weir_lua_call *call, enum weir_lua_shape shape);
 int weir__lua_open(lua_State *L);             /* (options, host, hooked) */
 int weir__lua_pool_close(lua_State *L);       /* (pool, host, grace) */
-int weir__lua_acquire(lua_State *L);          /* (pool, host, transaction, options) */
+int weir__lua_acquire(lua_State *L);          /* (pool, host, transaction, options, setup, call) */
 int weir__lua_pool_execute(lua_State *L);     /* (pool, host, shape, statement, …) */
 int weir__lua_session_execute(lua_State *L);  /* (session, host, shape, statement, …) */
 int weir__lua_session_end(lua_State *L);      /* (session, host, commit, depth) */
 int weir__lua_pool_transaction(lua_State *L); /* (pool, host, statements, options) */
 int weir__lua_pool_sleep(lua_State *L);       /* (pool, host, seconds) */
+
+/* ---- flow.c: streams, and COPY TO STDOUT */
+int weir__lua_flow_new(lua_State *L); /* (pool or session, host, copies, statement, …): nothing is sent yet */
+int weir__lua_flow_next(
+    lua_State *L); /* (session, host, flow): a list of rows or of one chunk; false, count */
+int weir__lua_flow_close(lua_State *L); /* (flow): at once; any number of times */
+
+/* ---- copy.c: COPY FROM STDIN */
+int weir__lua_copy_in(lua_State *L);     /* (session, host, statement) */
+int weir__lua_copy_put(lua_State *L);    /* (session, host, text) */
+int weir__lua_copy_end(lua_State *L);    /* (session, host): how many rows */
+int weir__lua_copy_abort(lua_State *L);  /* (session): harmless when there is no COPY */
+int weir__lua_copy_rows(lua_State *L);   /* (session, host, statement): an encoder for its columns */
+int weir__lua_copy_encode(lua_State *L); /* (session, host, encoder, rows): what to put, and the format */
+
+/* ---- pipeline.c */
+int weir__lua_answer_new(lua_State *L); /* (session, host, shape, statement, …) */
+int weir__lua_answer_wait(
+    lua_State *L); /* (session, host, answer): true; nil, err, sqlstate: nobody took that */
+int weir__lua_answer_take(lua_State *L); /* (session, host, answer): as the statement itself, once */
+int weir__lua_answer_cut(lua_State *L);  /* (answer): it is waited for no longer */
 
 /* ---- retry.c: for pool:run */
 int weir__lua_retry_new(lua_State *L);   /* (retries, timeout), each may be nil */

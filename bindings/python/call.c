@@ -263,7 +263,7 @@ static int parse_column(PyObject *object, Py_ssize_t *out) {
     return -1;
 }
 
-static int parse_flag(const char *name, PyObject *object, bool *out) {
+int weir__py_flag(const char *name, PyObject *object, bool *out) {
     *out = object == Py_True;
     if (!object || PyBool_Check(object)) return 0;
     weir__py_fail(WEIR_EINVAL, "%s must be True or False, not %s", name, Py_TYPE(object)->tp_name);
@@ -307,7 +307,7 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
     }
     if (weir__py_milliseconds("timeout", values[0], false, &call->timeout_ms) < 0) return -1;
     if (column && parse_column(values[column], &call->column) < 0) return -1;
-    if (readonly && parse_flag("readonly", values[readonly], &call->readonly) < 0) return -1;
+    if (readonly && weir__py_flag("readonly", values[readonly], &call->readonly) < 0) return -1;
     call->statement = many ? weir__py_statement_many(arguments[0], arguments[1], &pool->codecs)
                            : weir__py_statement(arguments[0], arguments + 1, count - 1, &pool->codecs);
     if (!call->statement) return -1;

@@ -11,12 +11,6 @@
 
 /* ---- arguments ---- */
 
-static int truth(PyObject *object, bool *out) {
-    int yes = object ? PyObject_IsTrue(object) : 0;
-    *out = yes > 0;
-    return yes < 0 ? -1 : 0;
-}
-
 /* isolation, readonly, deferrable. */
 static int parse_text(const char *name, PyObject *value, const char **out, PyObject **owner) {
     if (!value || value == Py_None) return 0;
@@ -31,7 +25,8 @@ static int parse_text(const char *name, PyObject *value, const char **out, PyObj
 
 int weir__py_begin(PyObject *const values[3], weir_transaction *begin, PyObject **owner) {
     if (parse_text("isolation", values[0], &begin->isolation, owner) < 0) return -1;
-    return truth(values[1], &begin->readonly) < 0 ? -1 : truth(values[2], &begin->deferrable);
+    if (weir__py_flag("readonly", values[1], &begin->readonly) < 0) return -1;
+    return weir__py_flag("deferrable", values[2], &begin->deferrable);
 }
 
 /* Lines that were looked up before: finding one walks the function's whole line table, which takes
@@ -101,10 +96,26 @@ static CheckoutObject *make(PyTypeObject *type, weir__py_kind kind, PoolObject *
         checkout->operation.call.kind = kind;
         checkout->operation.call.checkout = checkout;
         checkout->operation.call.pool = (PoolObject *)Py_NewRef((PyObject *)pool);
+        checkout->how.setup = pool->setup != NULL;
     }
     checkout->operation.state = WEIR__PY_FINISHED; /* until it is whole: nothing is to be awaited as yet */
     PyObject_GC_Track(checkout);
     return checkout;
+}
+
+static CheckoutObject *make_acquire(PoolObject *pool) {
+    return make(pool->sync ? weir__py.sync_checkout : weir__py.checkout, WEIR__PY_ACQUIRE, pool, NULL);
+}
+
+/* The checkout, ready to be entered; not well: drops it. */
+static PyObject *whole(CheckoutObject *checkout, bool well) {
+    if (!well) {
+        Py_DECREF((PyObject *)checkout);
+        return NULL;
+    }
+    note_caller(checkout);
+    checkout->operation.state = WEIR__PY_NEW;
+    return (PyObject *)checkout;
 }
 
 PyObject *weir__py_checkout(PoolObject *pool, bool transaction, PyObject *const *arguments, Py_ssize_t count,
@@ -118,21 +129,24 @@ PyObject *weir__py_checkout(PoolObject *pool, bool transaction, PyObject *const 
         return NULL;
     }
     if (weir__py_keywords(function, arguments, kwnames, names, values, transaction ? 6 : 2) < 0) return NULL;
-    CheckoutObject *checkout =
-        make(pool->sync ? weir__py.sync_checkout : weir__py.checkout, WEIR__PY_ACQUIRE, pool, NULL);
+    CheckoutObject *checkout = make_acquire(pool);
     if (!checkout) return NULL;
     weir_checkout *how = &checkout->how;
     how->transaction = transaction;
-    if (weir__py_milliseconds("checkout_timeout", values[0], false, &how->checkout_timeout_ms) < 0 ||
-        parse_text("reset", values[1], &how->reset, &checkout->reset) < 0 ||
-        (transaction && weir__py_milliseconds("timeout", values[2], false, &how->session_timeout_ms) < 0) ||
-        weir__py_begin(values + 3, &how->begin, &checkout->isolation) < 0) {
-        Py_DECREF((PyObject *)checkout);
-        return NULL;
-    }
-    note_caller(checkout);
-    checkout->operation.state = WEIR__PY_NEW;
-    return (PyObject *)checkout;
+    return whole(checkout, weir__py_milliseconds("checkout_timeout", values[0], false,
+                                                 &how->checkout_timeout_ms) == 0 &&
+                               parse_text("reset", values[1], &how->reset, &checkout->reset) == 0 &&
+                               (!transaction || weir__py_milliseconds("timeout", values[2], false,
+                                                                      &how->session_timeout_ms) == 0) &&
+                               weir__py_begin(values + 3, &how->begin, &checkout->isolation) == 0);
+}
+
+PyObject *weir__py_borrow(PoolObject *pool, PyObject *timeout) {
+    CheckoutObject *checkout = make_acquire(pool);
+    if (!checkout) return NULL;
+    checkout->how.call = true;
+    return whole(checkout,
+                 weir__py_milliseconds("timeout", timeout, false, &checkout->how.session_timeout_ms) == 0);
 }
 
 PyObject *weir__py_transaction(SessionObject *session, PyObject *const *arguments, Py_ssize_t count,

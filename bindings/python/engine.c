@@ -168,16 +168,6 @@ int weir__py_events(EngineObject *engine) {
 
 /* ---- opening and shutting ---- */
 
-static int set_log_level(weir_reactor *reactor) {
-    static PyObject *wanted;
-    PyObject *function = weir__py_lazy(&wanted, "weirpool._hooks", "wants_debug");
-    PyObject *answer = function ? PyObject_CallNoArgs(function) : NULL;
-    if (!answer) return -1;
-    if (answer == Py_True) weir_reactor_log_level(reactor, WEIR_LOG_DEBUG);
-    Py_DECREF(answer);
-    return 0;
-}
-
 static int watch(EngineObject *engine) {
     PyObject *fd = PyLong_FromLong(weir_reactor_fd(engine->reactor));
     if (!fd) return -1;
@@ -200,7 +190,8 @@ int weir__py_engine_open(EngineObject *engine, PyObject *loop) {
     engine->forks = weir__py_forks();
     engine->thread = PyThread_get_thread_ident();
     Py_XSETREF(engine->loop, Py_XNewRef(loop));
-    if (set_log_level(engine->reactor) == 0 && (!loop || watch(engine) == 0)) return 0;
+    weir_reactor_log_level(engine->reactor, WEIR_LOG_DEBUG); /* logging chooses, and may do so at any time */
+    if (!loop || watch(engine) == 0) return 0;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     weir__py_engine_shut(engine);

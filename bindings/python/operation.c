@@ -4,7 +4,7 @@
  *     NEW       not awaited yet, nothing sent
  *     PENDING   submitted by the first send; drain will bring the answer
  *     DONE      answered, which the next send will give out
- *     SETUP     a checkout of a pool with a setup hook: granted, and each send goes to the hook
+ *     SETUP     a checkout of a pool with a setup hook: granted; the hook runs, as a task of its own
  *     FINISHED  given out, failed, thrown into or closed
  *
  * What the core can answer at once is answered by the first send, without a turn of the event loop. Otherwise
@@ -24,6 +24,12 @@ static void resolve(PyObject *future) {
 }
 
 void weir__py_answered(OperationObject *operation, weir_completion *completion) {
+    if (operation->state == WEIR__PY_SETUP) { /* the loan has ended; what for, continue_setup will be told */
+        operation->op = 0;
+        weir_completion_discard(completion);
+        resolve(operation->future);
+        return;
+    }
     operation->outcome = *completion;
     operation->state = WEIR__PY_DONE;
     weir__py_settle(&operation->call, completion);
@@ -52,6 +58,21 @@ static void drop_outcome(OperationObject *operation) {
     operation->outcome = (weir_completion){0};
 }
 
+static void cancel(EngineObject *engine, OperationObject *operation) {
+    if (engine->reactor) weir_reactor_cancel(engine->reactor, operation->op);
+    weir__py_unpend(engine, operation);
+}
+
+/* Neither the hook nor its connection is wanted any more. */
+static void end_setup(OperationObject *operation) {
+    SessionObject *session = operation->prepared;
+    if (operation->op) cancel(session->pool->engine, operation);
+    PyObject *answer = operation->setup ? PyObject_CallMethod(operation->setup, "cancel", NULL) : NULL;
+    if (!answer) PyErr_Clear(); /* its loop is closed */
+    Py_XDECREF(answer);
+    weir__py_release(session, true);
+}
+
 void weir__py_abandon(OperationObject *operation) {
     weir__py_state state = operation->state;
     weir__py_call *call = &operation->call;
@@ -59,15 +80,12 @@ void weir__py_abandon(OperationObject *operation) {
     Py_INCREF((PyObject *)operation);
     PoolObject *pool = (PoolObject *)Py_NewRef((PyObject *)call->pool);
     EngineObject *engine = pool->engine;
-    if (state == WEIR__PY_PENDING) {
-        if (engine->reactor) weir_reactor_cancel(engine->reactor, operation->op);
-        weir__py_unpend(engine, operation);
-    }
+    if (state == WEIR__PY_PENDING) cancel(engine, operation);
     if (state == WEIR__PY_DONE)
         drop_outcome(operation);
     else if (call->release && call->session)
         weir__py_release(call->session, false);
-    if (operation->prepared) weir__py_release(operation->prepared, true);
+    if (state == WEIR__PY_SETUP) end_setup(operation);
     bool opening = state != WEIR__PY_NEW && call->kind == WEIR__PY_OPEN;
     finish(operation);
     if (opening)
@@ -104,46 +122,93 @@ static PyObject *take(OperationObject *operation) {
     return answer;
 }
 
-/* What is left of a checkout when a step of the setup hook has ended with that result. */
-static PySendResult after_setup(OperationObject *operation, PySendResult result, PyObject **out) {
-    if (result == PYGEN_ERROR) return give_up(operation);
-    if (operation->state != WEIR__PY_SETUP) {
-        Py_CLEAR(*out);
-        PyErr_SetString(PyExc_RuntimeError, "the setup hook has ended its own checkout");
-        return PYGEN_ERROR;
-    }
-    if (result == PYGEN_NEXT) return result;
-    Py_XDECREF(*out);
-    *out = Py_NewRef((PyObject *)operation->prepared);
-    finish(operation);
-    return PYGEN_RETURN;
+static int make_future(OperationObject *operation) {
+    PyObject *future = PyObject_CallMethodNoArgs(operation->call.pool->engine->loop, weir__py.create_future);
+    if (!future) return -1;
+    Py_XSETREF(operation->future, future);
+    return PyObject_SetAttr(future, weir__py._asyncio_future_blocking, Py_True);
 }
 
-static PySendResult send_to_setup(OperationObject *operation, PyObject *argument, PyObject **out) {
-    PyObject *setup = Py_NewRef(operation->setup); /* it may reach this operation, and end it */
-    PySendResult result = PyIter_Send(setup, argument, out);
-    Py_DECREF(setup);
-    return after_setup(operation, result, out);
+static PyObject *hook_ended(PyObject *self, PyObject *unused) {
+    OperationObject *operation = (OperationObject *)self;
+    (void)unused;
+    if (operation->state == WEIR__PY_SETUP) resolve(operation->future);
+    Py_RETURN_NONE;
 }
+static PyMethodDef hook_ended_method = {"hook_ended", hook_ended, METH_O, NULL};
 
-/* Calls the pool's setup hook with the session that was just granted, and awaits what it gives. */
-static PySendResult begin_setup(OperationObject *operation, PyObject *session, PyObject **out) {
-    PoolObject *pool = ((SessionObject *)session)->pool;
-    operation->state = WEIR__PY_SETUP;
-    operation->call.pool = (PoolObject *)Py_NewRef((PyObject *)pool);
-    operation->prepared = (SessionObject *)session;
-    PyObject *given = PyObject_CallOneArg(pool->setup, session);
-    if (!given) return give_up(operation);
+/* What the setup hook gives for the session, as a task; NULL with an exception. */
+static PyObject *start_hook(PyObject *hook, PyObject *session) {
+    static PyObject *ensure_future;
+    PyObject *start = weir__py_lazy(&ensure_future, "asyncio", "ensure_future");
+    PyObject *given = start ? PyObject_CallOneArg(hook, session) : NULL, *task = NULL;
+    if (!given) return NULL;
     PyAsyncMethods *async = Py_TYPE(given)->tp_as_async;
     if (async && async->am_await)
-        operation->setup = async->am_await(given);
+        task = PyObject_CallOneArg(start, given);
     else
         PyErr_Format(PyExc_TypeError,
                      "the setup hook of an asynchronous pool must be a coroutine function; it gave %s",
                      Py_TYPE(given)->tp_name);
     Py_DECREF(given);
-    if (!operation->setup) return give_up(operation);
-    return send_to_setup(operation, Py_None, out);
+    return task;
+}
+
+/* The operation hears of the end of the hook, and of the loan's. -1 with an exception. */
+static int watch_setup(OperationObject *operation) {
+    weir_error error = WEIR_ERROR_INIT;
+    PyObject *tell = PyCFunction_New(&hook_ended_method, (PyObject *)operation);
+    PyObject *answer = tell ? PyObject_CallMethod(operation->setup, "add_done_callback", "O", tell) : NULL;
+    Py_XDECREF(tell);
+    if (!answer) return -1;
+    Py_DECREF(answer);
+    int rc = weir_session_watch(operation->prepared->handle, operation, &operation->op, &error);
+    if (rc == WEIR_PENDING) {
+        weir__py_pend(operation->call.pool->engine, operation);
+        return 0;
+    }
+    weir__py_raise(&error);
+    return -1;
+}
+
+/* Starts the pool's setup hook for the session that was just granted. */
+static PySendResult begin_setup(OperationObject *operation, PyObject *session, PyObject **out) {
+    operation->state = WEIR__PY_SETUP;
+    operation->op = 0;
+    operation->call.pool = (PoolObject *)Py_NewRef((PyObject *)((SessionObject *)session)->pool);
+    operation->prepared = (SessionObject *)Py_NewRef(session);
+    PyObject *task = start_hook(operation->call.pool->setup, session);
+    Py_DECREF(session);
+    if (operation->state != WEIR__PY_SETUP) {
+        Py_XDECREF(task);
+        PyErr_SetString(PyExc_RuntimeError, "the setup hook has ended its own checkout");
+        return PYGEN_ERROR;
+    }
+    operation->setup = task;
+    if (!task || make_future(operation) < 0 || watch_setup(operation) < 0) return give_up(operation);
+    *out = Py_NewRef(operation->future);
+    return PYGEN_NEXT;
+}
+
+/* The hook has ended, or the loan has. */
+static PySendResult continue_setup(OperationObject *operation, PyObject **out) {
+    EngineObject *engine = operation->call.pool->engine;
+    weir_error error = WEIR_ERROR_INIT;
+    if (operation->op) {
+        PyObject *result = PyObject_CallMethod(operation->setup, "result", NULL);
+        if (!result) return give_up(operation);
+        Py_DECREF(result);
+    }
+    int rc = engine->pool ? weir_session_ready(operation->prepared->handle, &error) : WEIR_ECLOSED;
+    if (rc != WEIR_OK) {
+        error.code = rc;
+        weir__py_raise(&error);
+        return give_up(operation);
+    }
+    cancel(engine, operation);
+    *out = Py_NewRef((PyObject *)operation->prepared);
+    finish(operation);
+    return PYGEN_RETURN;
 }
 
 static PySendResult take_and_return(OperationObject *operation, PyObject **out) {
@@ -212,13 +277,6 @@ static int start(OperationObject *operation) {
     return -1;
 }
 
-static int make_future(OperationObject *operation) {
-    PyObject *future = PyObject_CallMethodNoArgs(operation->call.pool->engine->loop, weir__py.create_future);
-    if (!future) return -1;
-    Py_XSETREF(operation->future, future);
-    return PyObject_SetAttr(future, weir__py._asyncio_future_blocking, Py_True);
-}
-
 static PySendResult first_send(OperationObject *operation, PyObject *argument, PyObject **out) {
     if (argument && argument != Py_None) {
         PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
@@ -253,7 +311,7 @@ static PySendResult operation_send(PyObject *self, PyObject *argument, PyObject 
     case WEIR__PY_DONE:
         return take_and_return(operation, out);
     case WEIR__PY_SETUP:
-        return send_to_setup(operation, argument, out);
+        return continue_setup(operation, out);
     case WEIR__PY_FINISHED:
         break;
     }
@@ -294,26 +352,10 @@ void weir__py_set_thrown(PyObject *type, PyObject *value, PyObject *traceback) {
     PyErr_Restore(Py_NewRef(type), Py_XNewRef(value), traceback == Py_None ? NULL : Py_XNewRef(traceback));
 }
 
-/* throw() while the setup hook is awaited: it gets the exception first. */
-static PyObject *throw_into_setup(OperationObject *operation, PyObject *arguments) {
-    PyObject *method = PyObject_GetAttrString(operation->setup, "throw");
-    PyObject *out = method ? PyObject_CallObject(method, arguments) : NULL;
-    Py_XDECREF(method);
-    PySendResult result = out ? PYGEN_NEXT : PYGEN_ERROR;
-    if (!out && PyErr_ExceptionMatches(PyExc_StopIteration)) {
-        PyErr_Clear();
-        result = PYGEN_RETURN;
-    }
-    result = after_setup(operation, result, &out);
-    if (result == PYGEN_RETURN) return weir__py_stop_iteration(out);
-    return result == PYGEN_NEXT ? out : NULL;
-}
-
 static PyObject *operation_throw(PyObject *self, PyObject *arguments) {
     OperationObject *operation = (OperationObject *)self;
     PyObject *type, *value = NULL, *traceback = NULL;
     if (!PyArg_ParseTuple(arguments, "O|OO:throw", &type, &value, &traceback)) return NULL;
-    if (operation->state == WEIR__PY_SETUP) return throw_into_setup(operation, arguments);
     weir__py_abandon(operation); /* a finished one: as a coroutine, it raises what it is given */
     weir__py_set_thrown(type, value, traceback);
     return NULL;
@@ -321,11 +363,8 @@ static PyObject *operation_throw(PyObject *self, PyObject *arguments) {
 
 static PyObject *operation_close(PyObject *self, PyObject *unused) {
     (void)unused;
-    OperationObject *operation = (OperationObject *)self;
-    PyObject *answer =
-        operation->setup ? PyObject_CallMethod(operation->setup, "close", NULL) : Py_NewRef(Py_None);
-    weir__py_abandon(operation);
-    return answer;
+    weir__py_abandon((OperationObject *)self);
+    Py_RETURN_NONE;
 }
 
 /* ---- in a pipeline ---- */

@@ -6,14 +6,27 @@
 /* The kept list owns the object from here on, so that the options may point into it. */
 static int keep(PoolObject *pool, PyObject *object) { return PyList_Append(pool->kept, object); }
 
-static int set_option(PoolObject *pool, PyObject *name, PyObject *object) {
+static int put_option(weir_options *options, const char *name, PyObject *object) {
     weir_error error = WEIR_ERROR_INIT;
     weir_value value;
-    const char *text = weir__py_text("the name of an option", name);
-    if (!text || weir__py_option_value(text, object, &value) < 0 || keep(pool, object) < 0) return -1;
-    if (weir_options_set(&pool->options, text, &value, &error) == WEIR_OK) return 0;
+    if (weir__py_option_value(name, object, &value) < 0) return -1;
+    if (weir_options_set(options, name, &value, &error) == WEIR_OK) return 0;
     weir__py_raise(&error);
     return -1;
+}
+
+static int set_option(PoolObject *pool, PyObject *name, PyObject *object) {
+    const char *text = weir__py_text("the name of an option", name);
+    if (!text || keep(pool, object) < 0) return -1;
+    return put_option(&pool->options, text, object);
+}
+
+int weir__py_bound(const char *name, PyObject *object, int *out) {
+    weir_options options;
+    weir_options_init(&options);
+    if (put_option(&options, name, object) < 0) return -1;
+    *out = strcmp(name, "min_size") == 0 ? options.min_size : options.max_size;
+    return 0;
 }
 
 static int set_options(PoolObject *pool, PyObject *options) {
@@ -161,6 +174,10 @@ static PyObject *pool_connection(PyObject *self, PyObject *const *arguments, Py_
 static PyObject *pool_stream(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
                              PyObject *kwnames) {
     return weir__py_stream((PoolObject *)self, NULL, arguments, count, kwnames);
+}
+
+static PyObject *pool_borrow(PyObject *self, PyObject *timeout) {
+    return weir__py_borrow((PoolObject *)self, timeout);
 }
 
 /* The pause between two attempts of run(). */
@@ -364,7 +381,7 @@ static void pool_dealloc(PyObject *self) {
          "OutcomeUnknown\n"                                                                                  \
          "when COMMIT was sent and there was no answer, in time or at all."},                                \
         {"stream", FAST(pool_stream), FAST_FLAGS, WEIR__PY_DOC_STREAM("for", BORROWS)},                      \
-        {"_sleep", pool_sleep, METH_O, NULL},                                                                \
+        {"_borrow", pool_borrow, METH_O, NULL}, {"_sleep", pool_sleep, METH_O, NULL},                        \
         {"connection", FAST(pool_connection), FAST_FLAGS,                                                    \
          "connection($self, /, *, checkout_timeout=..., reset=None)\n--\n\n"                                 \
          "A context manager that lends a connection in autocommit.\n\n"                                      \

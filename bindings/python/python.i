@@ -2,6 +2,11 @@
  * Python's side of the interface. What runs once in a while crosses through here: versions, tables, a pool's
  * cold methods. What is hot (statements, awaitables, sessions, records) is hand-written C in the same module,
  * whose objects the typemaps below unwrap; so everything is left out but what is named.
+ *
+ * Of the concepts session and statement nothing is named. What runs a statement or ends a transaction may have
+ * to wait: it is an awaitable, or lets go of the GIL. What gives a connection back takes the completions that
+ * this has set going. And inspect, ready, watch and limit are getters and steps of types that are C already: by
+ * way of a wrapper each would want its conversion here all the same, and a Python function around it.
  */
 %header %{
 #include "weir_py.h"
@@ -40,6 +45,10 @@
   if (!$1) SWIG_fail;
 }
 %typemap(argout) weir_pool *pool "weir__py_pool_after($input);"
+
+%typemap(in) int min_size, int max_size {
+  if (weir__py_bound("$1_name", $input, &$1) < 0) SWIG_fail;
+}
 
 /* A failure becomes the exception of its code. */
 %typemap(in, numinputs=0) weir_error *error (weir_error error = WEIR_ERROR_INIT) "$1 = &error;"

@@ -41,6 +41,13 @@ static void retry_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
+/* Seconds, or None: there is no limit. */
+static PyObject *retry_left(PyObject *self, PyObject *unused) {
+    (void)unused;
+    int64_t left = weir_retry_left(&((RetryObject *)self)->retry, weir_now_ns());
+    return left < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble((double)left / 1000.0);
+}
+
 /* A checkout that waits no longer than there is time, and names the function as its caller. */
 static PyObject *retry_checkout(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
     if (count != 2 || !(PyObject_TypeCheck(arguments[0], weir__py.checkout) ||
@@ -121,6 +128,7 @@ static PyObject *retry_note(PyObject *self, PyObject *unused) {
 static PyMethodDef methods[] = {
     {"checkout", (PyCFunction)(void (*)(void))retry_checkout, METH_FASTCALL, NULL},
     {"admit", retry_admit, METH_O, NULL},
+    {"left", retry_left, METH_NOARGS, NULL},
     {"next", retry_next, METH_O, NULL},
     {"note", retry_note, METH_NOARGS, NULL},
     {0}};

@@ -96,6 +96,7 @@ static PyObject *session_repr(PyObject *self) {
     weir_session_info info;
     if (session->returned || inspect(session, &info, NULL) != WEIR_OK)
         return PyUnicode_FromFormat("<%s closed>", name);
+    if (!info.backend) return PyUnicode_FromFormat("<%s depth=%d>", name, info.depth);
     return PyUnicode_FromFormat("<%s backend=%d depth=%d>", name, info.backend, info.depth);
 }
 

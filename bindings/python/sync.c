@@ -4,10 +4,15 @@
 /* The session, after the pool's setup hook; without it the connection is closed. */
 static PyObject *prepare(SessionObject *session) {
     PyObject *setup = session->pool->setup;
-    PyObject *answer = setup ? PyObject_CallOneArg(setup, (PyObject *)session) : Py_NewRef(Py_None);
+    if (!setup) return (PyObject *)session;
+    weir_error error = WEIR_ERROR_INIT;
+    PyObject *answer = PyObject_CallOneArg(setup, (PyObject *)session);
     if (answer) {
         Py_DECREF(answer);
-        return (PyObject *)session;
+        int rc = session->pool->engine->pool ? weir_session_ready(session->handle, &error) : WEIR_ECLOSED;
+        if (rc == WEIR_OK) return (PyObject *)session;
+        error.code = rc;
+        weir__py_raise(&error);
     }
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);

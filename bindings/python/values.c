@@ -310,8 +310,8 @@ weir_statement *weir__py_statement_many(PyObject *sql, PyObject *sets, const wei
 /* ---- times, options ---- */
 
 int weir__py_milliseconds(const char *name, PyObject *seconds, bool zero, int64_t *out) {
-    if (!seconds || seconds == Py_None) {
-        *out = seconds ? -1 : WEIR_TIMEOUT_DEFAULT;
+    if (!seconds || seconds == Py_Ellipsis || seconds == Py_None) {
+        *out = seconds == Py_None ? -1 : WEIR_TIMEOUT_DEFAULT;
         return 0;
     }
     double given = PyBool_Check(seconds) ? NAN : PyFloat_AsDouble(seconds);

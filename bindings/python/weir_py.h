@@ -117,8 +117,8 @@ weir_statement *weir__py_statement(PyObject *sql, PyObject *const *arguments, Py
                                    const weir__py_codecs *codecs);
 weir_statement *weir__py_statement_many(PyObject *sql, PyObject *sets, const weir__py_codecs *codecs);
 /*
- * Seconds as milliseconds, rounded up: NULL (not given) gives WEIR_TIMEOUT_DEFAULT, None -1. zero: 0 is
- * allowed. -1 with an exception, 0 otherwise.
+ * Seconds as milliseconds, rounded up: NULL or ..., the default that signatures show, gives
+ * WEIR_TIMEOUT_DEFAULT, None -1. zero: 0 is allowed. -1 with an exception, 0 otherwise.
  */
 int weir__py_milliseconds(const char *name, PyObject *seconds, bool zero, int64_t *out);
 /* The value of an option, borrowed from the object, which must stay alive. -1 with an exception. */
@@ -239,6 +239,8 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
 /* Likewise, from those of pool.transaction(). */
 int weir__py_parse_transaction(weir__py_call *call, PoolObject *pool, PyObject *const *arguments,
                                Py_ssize_t count, PyObject *kwnames);
+/* True or False; NULL (not given) is false. -1 with an exception. */
+int weir__py_flag(const char *name, PyObject *object, bool *out);
 /* "fetch" */
 const char *weir__py_kind_name(weir__py_kind kind);
 
@@ -294,7 +296,7 @@ typedef enum weir__py_state {
     WEIR__PY_NEW,
     WEIR__PY_PENDING,
     WEIR__PY_DONE,
-    WEIR__PY_SETUP, /* a checkout that was granted: the pool's setup hook is being awaited */
+    WEIR__PY_SETUP, /* a checkout that was granted: the pool's setup hook runs */
     WEIR__PY_FINISHED,
 } weir__py_state;
 
@@ -306,7 +308,7 @@ struct OperationObject {
     weir_completion outcome; /* in state DONE */
     PyObject *future;        /* in state PENDING, and after: what the task waits for */
     PyObject *watcher;       /* a future for somebody who only wants to know when it is answered; or NULL */
-    PyObject *setup;         /* in state SETUP: what the hook gave to be awaited */
+    PyObject *setup;         /* in state SETUP: the task of the hook; `op` tells that the loan has ended */
     SessionObject *prepared; /* in state SETUP: whom it is for */
     OperationObject *previous, *next;
 };
@@ -362,6 +364,8 @@ int weir__py_checkout_types(PyObject *module);
 /* The context managers; whether they are to be awaited is the pool's matter. NULL with an exception. */
 PyObject *weir__py_checkout(PoolObject *pool, bool transaction, PyObject *const *arguments, Py_ssize_t count,
                             PyObject *kwnames);
+/* A connection for one call of the pool's own, whose time-out that is. */
+PyObject *weir__py_borrow(PoolObject *pool, PyObject *timeout);
 PyObject *weir__py_transaction(SessionObject *session, PyObject *const *arguments, Py_ssize_t count,
                                PyObject *kwnames);
 
@@ -520,8 +524,10 @@ struct PoolObject {
     PyObject *weak;
 };
 int weir__py_pool_types(PyObject *module);
-/* The core's pool of a Python Pool; NULL with an exception. Like the next, for the wrapper's typemaps. */
+/* The core's pool of a Python Pool; NULL with an exception. Like the next two, for the wrapper's typemaps. */
 weir_pool *weir__py_pool_handle(PyObject *object);
+/* The value of the option min_size or max_size. -1 with an exception. */
+int weir__py_bound(const char *name, PyObject *object, int *out);
 /* After a call of the core: takes what it has set going. */
 void weir__py_pool_after(PyObject *object);
 

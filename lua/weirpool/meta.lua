@@ -23,7 +23,6 @@ local weirpool = {}
 
 ---@class weirpool.Options
 ---@field url string "postgresql://user@host/database", "sqlite:///relative.db", "sqlite:////absolute.db", "sqlite://:memory:"
----@field name? string in logs and metrics; by default host:port/database
 ---@field min_size? integer 5: connections that the pool keeps open
 ---@field max_size? integer 20: connections that it keeps at most
 ---@field max_overflow? integer 0: further ones under load
@@ -40,11 +39,25 @@ local weirpool = {}
 ---@field close_timeout? number|false 10
 ---@field retry_min? number 0.1
 ---@field retry_max? number 5
----@field statement_cache_size? integer 100
+---@field pipeline? boolean true: statements of the pool's own callers share connections, where the driver can
+---@field pipeline_max_wait? number 0.005: no statement is sent behind one that has run for longer
+---@field commit_xid? boolean true: an OutcomeUnknown tells the transaction's number
+---@field statement_cache_size? integer 100: 0 for PgBouncer in transaction mode
+---@field reset? string "auto": "always", "never", or the SQL text that a connection gets after each use
+---@field reset_functions? string of your own, with commas between them, that leave something behind
 ---@field sqlite_begin? "immediate"|"deferred"|"exclusive" "immediate"
+---@field name? string in logs and metrics; by default host:port/database
+---@field codecs? table<string|integer, weirpool.Codec> by the types' names ("schema.type", or as the search path finds them) or numbers; PostgreSQL
 ---@field server_settings? table<string, string> what each connection starts with
 ---@field init? fun(connection: weirpool.Connection): any runs once on each new connection; when it raises or returns nil, err the connection is discarded
----@field setup? fun(session: weirpool.Connection|weirpool.Session): any runs at each checkout, a statement of the pool's included; the same holds, and the caller gets what it raised or returned
+---@field setup? fun(session: weirpool.Connection|weirpool.Session): any runs at each checkout, a statement of the pool's included, within the checkout's time; the same holds, and the caller gets what it raised or returned
+
+--- How the values of a type are read and written. What the functions raise is raised by the call; they must not yield.
+---@class weirpool.Codec
+---@field decoder? fun(data: string): any gets the text, with format = "binary" the server's binary form, of what is not NULL; nil becomes weirpool.null; without one the string is the value
+---@field encoder? fun(value: table): string? gets a parameter that has the metatable; nil is NULL. The parameter's type must be the codec's, or a domain over it
+---@field metatable? table of the parameters that the encoder writes
+---@field format? "text"|"binary" "text": has all columns of a statement come as text. With statement_cache_size = 0 nothing is decoded
 
 --- Opens a pool: `assert(weirpool.open { url = "sqlite:///demo.db", max_size = 4 })`, or just a URL.
 ---@param options weirpool.Options|string
@@ -62,6 +75,17 @@ function weirpool.bytes(text) end
 ---@param text string
 ---@return weirpool.Numeric
 function weirpool.numeric(text) end
+
+--- A parameter that is an array: {1, 2}, {{1, 2}, {3, 4}}; weirpool.null is NULL, and so is nil up to the field n. Arrays in
+--- rows are such tables.
+---@param list any[]
+---@return weirpool.Array
+function weirpool.array(list) end
+
+--- A parameter that is a range; no bound is no end there. Ranges in rows are such tables.
+---@param range { lower: any, upper: any, lower_inc: boolean?, upper_inc: boolean?, empty: boolean? } lower_inc is true unless given, the others false
+---@return weirpool.Range
+function weirpool.range(range) end
 
 --- Where the lines go that pools have to say: fn(level, line); false: nowhere; nil: warnings and errors to stderr, as at
 --- first. Lines are taken after each call.
@@ -96,6 +120,10 @@ function weirpool.sqlite_adopt(path) end
 
 ---@class weirpool.Numeric
 
+---@class weirpool.Array
+
+---@class weirpool.Range
+
 ---@class weirpool.Error
 ---@field class string "UniqueViolation"
 ---@field message string
@@ -125,9 +153,17 @@ function Error:is(class) end
 ---@return string?
 function Error:parent() end
 
---- A statement: its text, with $1, $2 … for the parameters, or that with its own time-out: {"select …", timeout = 0.5}
---- or {text = "select …", timeout = 0.5}.
----@alias weirpool.Statement string|{ [1]: string?, text: string?, timeout: number|false|nil }
+--- A statement: its text, with $1, $2 … for the parameters, or that with options: {"select …", timeout = 0.5} or
+--- {text = "select …", timeout = 0.5}.
+---   timeout   its own, instead of command_timeout; of a pool's statement over the wait for a connection and the run
+---   readonly  of a pool's execute, fetch, fetchrow, fetchval: it only reads, and the server refuses it otherwise. Up to
+---             eight such statements share a transaction of the server's; PostgreSQL
+---   column    of fetchval: 1 is the first, -1 the last
+---   prefetch  of stream: the rows of a batch, 1000
+---@alias weirpool.Statement string|{ [1]: string?, text: string?, timeout: number|false|nil, readonly: boolean?, column: integer?, prefetch: integer? }
+
+--- COPY and scripts take no parameters, and no option but the time-out.
+---@alias weirpool.Command string|{ [1]: string?, text: string?, timeout: number|false|nil }
 
 --- A row, by name and by position: row.name, row[1]. Of columns with the same name the last one has it. NULL is
 --- weirpool.null, so every column is there.
@@ -166,7 +202,7 @@ function Executor:fetch(statement, ...) end
 ---@return string? sqlstate
 function Executor:fetchrow(statement, ...) end
 
---- The first column of the first row: weirpool.null for NULL. No row: nil, without an error.
+--- The first column of the first row, or the one that `column` names: weirpool.null for NULL. No row: nil, without an error.
 ---@param statement weirpool.Statement
 ---@param ... any
 ---@return any value
@@ -182,9 +218,94 @@ function Executor:fetchval(statement, ...) end
 ---@return string? sqlstate
 function Executor:executemany(statement, sets) end
 
+--- Any number of commands in one text. On PostgreSQL one transaction, unless the text has BEGIN or COMMIT; on SQLite each
+--- by itself. Rows are dropped. Gives the tag of the last command, "" when there is none.
+---@param text weirpool.Command
+---@return string? tag
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Executor:execute_script(text) end
+
+--- The rows of a statement one after the other, in the memory of two batches of `prefetch` rows: `for row in
+--- session:stream("select …") do`. Nothing is lent or sent before the first row is asked for, so that stream itself does
+--- not fail; the loop raises what fails (a weirpool.Error), stream:next() gives it as nil, err, sqlstate. timeout is over
+--- each batch.
+---
+--- Between batches a session is free for other statements and streams; a plain connection outside of a transaction is not
+--- (SessionBusy). A pool's stream borrows a connection until its end. Lua 5.4 ends a stream when its loop is left. LuaJIT
+--- does not: there call close behind a break, as in `local stream = …; for row in stream do … end; stream:close()`; else
+--- it ends with its session, or when the collector finds it. PostgreSQL: SELECT, VALUES, TABLE, and WITH that ends in
+--- SELECT.
+---@param statement weirpool.Statement
+---@param ... any
+---@return weirpool.Stream
+function Executor:stream(statement, ...) end
+
+--- COPY … FROM STDIN. The source is the data itself, an open file (what has a method read), or a function that gives
+--- strings, from anywhere in a row to anywhere, and nil at the end. When it gives nil, err, that is what copy_in gives;
+--- what it raises is raised; in both cases nothing of the COPY is kept. timeout is over all of it. PostgreSQL.
+---@param sql weirpool.Command
+---@param source string|file*|fun(): string?, any
+---@return integer? rows
+---@return any err
+---@return string? sqlstate
+function Executor:copy_in(sql, source) end
+
+---@class weirpool.CopyOptions
+---@field columns? string[] those that the rows have, in their order; all
+---@field schema? string the table's
+---@field timeout? number|false over all of it
+
+--- Rows of values by COPY, in binary form where they have one. Names are quoted: they are what they are in the catalog.
+--- Each row is a list as executemany has it; a function gives the next row, and nil at the end, or nil, err. PostgreSQL.
+---@param table string
+---@param rows any[][]|fun(): any[]?, any
+---@param options? weirpool.CopyOptions
+---@return integer? rows
+---@return any err
+---@return string? sqlstate
+function Executor:copy_records(table, rows, options) end
+
+--- COPY … TO STDOUT. Without `to`: its chunks, for a loop, as stream has it (until they end, or are closed, the session
+--- does nothing else). With it, an open file (what has a method write) or a function: each chunk is given to it, and the
+--- number of rows comes back; nil, err from it, or what it raises, ends the COPY. timeout is over all of it. PostgreSQL.
+---@param sql weirpool.Command
+---@return weirpool.CopyOut
+---@overload fun(self, sql: weirpool.Command, to: file*|fun(chunk: string): any): integer?, any, string?
+function Executor:copy_out(sql, to) end
+
+---@class weirpool.Stream
+---@operator call: weirpool.Row?
+local Stream = {}
+
+--- The next row; nil at the end; nil, err, sqlstate when the stream has failed.
+---@return weirpool.Row? row
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Stream:next() end
+
+--- Ends it, at once and without waiting. Twice is no error; next is, afterwards.
+---@return true
+function Stream:close() end
+
+---@class weirpool.CopyOut
+---@field rows? integer how many there were, after the last chunk
+---@operator call: string?
+local CopyOut = {}
+
+--- The next chunk: whole rows, about 64 KiB of them. Otherwise as Stream.next.
+---@return string? chunk
+---@return weirpool.Error? err
+---@return string? sqlstate
+function CopyOut:next() end
+
+---@return true
+function CopyOut:close() end
+
 ---@class weirpool.CheckoutOptions
 ---@field checkout_timeout? number|false how long to wait for a connection
 ---@field timeout? number|false how long it may be kept
+---@field reset? "auto"|"always"|"never" for this loan, instead of the pool's option
 
 ---@class weirpool.BeginOptions
 ---@field isolation? "read uncommitted"|"read committed"|"repeatable read"|"serializable"
@@ -260,8 +381,9 @@ function Pool:close(grace) end
 ---@return boolean
 function Pool:closed() end
 
----@param min_size integer
----@param max_size integer
+--- nil: as it is.
+---@param min_size? integer
+---@param max_size? integer
 ---@return boolean? done
 ---@return weirpool.Error? err
 function Pool:resize(min_size, max_size) end
@@ -294,6 +416,17 @@ local Connection = {}
 ---@overload fun(self, fn: fun(connection: weirpool.Connection): ...): ...
 function Connection:transaction(options, fn) end
 
+--- Calls fn(pipeline) and gives what it gave. The statements of `pipeline` wait for no answer to those before them, and
+--- give answers at once: `local n = pipeline:fetchval("…")`, later `n:get()`. They are sent in one go, when an answer is
+--- asked for, or fn returns; then those that nobody got are waited for, and the first failure among them is the pipeline's.
+--- When fn raises or returns nil, err, what has not been answered is cut off. A failure in a transaction has those behind
+--- it fail, too (25P02); outside of one each stands for itself. Transactions begin and end only when all is answered.
+---@param fn fun(pipeline: weirpool.Pipeline): ...
+---@return any value
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Connection:pipeline(fn) end
+
 --- Gives it back; what is open is rolled back. Twice is no error.
 ---@return true
 function Connection:close() end
@@ -319,6 +452,44 @@ function Session:commit() end
 ---@return weirpool.Error? err
 ---@return string? sqlstate
 function Session:rollback() end
+
+---@class weirpool.Pipeline
+---@field session weirpool.Connection
+local Pipeline = {}
+
+---@param statement weirpool.Statement
+---@param ... any
+---@return weirpool.Answer
+function Pipeline:execute(statement, ...) end
+
+---@param statement weirpool.Statement
+---@param ... any
+---@return weirpool.Answer
+function Pipeline:fetch(statement, ...) end
+
+---@param statement weirpool.Statement
+---@param ... any
+---@return weirpool.Answer
+function Pipeline:fetchrow(statement, ...) end
+
+---@param statement weirpool.Statement
+---@param ... any
+---@return weirpool.Answer
+function Pipeline:fetchval(statement, ...) end
+
+---@param statement weirpool.Statement
+---@param sets any[][]
+---@return weirpool.Answer
+function Pipeline:executemany(statement, sets) end
+
+---@class weirpool.Answer
+local Answer = {}
+
+--- Waits for it, and gives what the statement itself would have given. Once; also after the pipeline's end.
+---@return any value
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Answer:get() end
 
 ---@class weirpool.Transaction
 ---@field session weirpool.Connection

@@ -1,14 +1,18 @@
 --- The pool.
 local core = require "weirpool.core"
+local copy = require "weirpool.copy"
 local log = require "weirpool.log"
+local new_codecs = require "weirpool.codec"
+local outcome = require "weirpool.outcome"
 local sessions = require "weirpool.session"
+local streams = require "weirpool.stream"
 
 local Connection, Session, wrap = sessions.Connection, sessions.Session, sessions.wrap
-local failed, failure = sessions.failed, sessions.failure
+local arguments, failed, failure = outcome.arguments, outcome.failed, outcome.failure
+local pack, unpack, with = outcome.pack, outcome.unpack, outcome.with
 local pool_execute = core.pool_execute
 local Error, null = core.metatable("error"), core.null()
-local unpack = table.unpack or unpack -- luacheck: ignore 113
-local EXECUTE, FETCH, FETCHROW, FETCHVAL, EXECUTEMANY, EITHER = 0, 1, 2, 3, 4, 5
+local EXECUTE, FETCH, FETCHROW, FETCHVAL, EXECUTEMANY, EITHER, SCRIPT = 0, 1, 2, 3, 4, 5, 6
 
 local Pool = { __name = "weirpool.Pool" }
 Pool.__index = Pool
@@ -26,31 +30,16 @@ local function run_init(pool, init, handle)
 end
 
 --- The function that the core calls, on the caller's own coroutine, for what comes up while a call runs.
---- Connections that want their init queue up behind the one that is at it: inits do not nest.
-local function new_host(pool, init)
-    local queue, first, last, running = {}, 1, 0, false
-    local function run()
-        while first <= last do
-            local handle = queue[first]
-            queue[first] = nil
-            first = first + 1
-            run_init(pool, init, handle)
-        end
-    end
-    return function(what, a, b)
+local function new_host(pool, init, codecs)
+    return function(what, a, b, c)
         if what == "log" then
             log.emit(a, b)
+        elseif what == "decode" then
+            return codecs:decode(a, b, c)
+        elseif what == "encode" then
+            return codecs:encode(a, b)
         elseif what == "init" then
-            last = last + 1
-            queue[last] = a
-            if not running then
-                running = true
-                local ok, err = pcall(run)
-                running = false
-                if not ok then
-                    error(err, 0)
-                end
-            end
+            run_init(pool, init, a)
         end
     end
 end
@@ -77,7 +66,9 @@ function Pool.open(options)
     end
     local init, setup = hook(rest, "init"), hook(rest, "setup")
     local pool = setmetatable({ setup = setup, name = "new pool" }, Pool)
-    pool.host = new_host(pool, init)
+    local codecs = new_codecs(rest.codecs)
+    rest.codecs = codecs and codecs.list
+    pool.host = new_host(pool, init, codecs)
     local handle, err, state = core.open(rest, pool.host, init ~= nil)
     if not handle then
         return failure(err, state)
@@ -94,7 +85,11 @@ end
 local function set_up(pool, session)
     local ok, first, second, third = pcall(pool.setup, session)
     if ok and not failed(first, second) then
-        return session
+        local ready
+        ready, second, third = core.session_ready(session.handle)
+        if ready then
+            return session
+        end
     end
     session:discard()
     if not ok then
@@ -103,8 +98,10 @@ local function set_up(pool, session)
     return failure(second, third)
 end
 
-local function check_out(pool, class, options)
-    local handle, err, state = core.pool_acquire(pool.handle, pool.host, class == Session, options)
+--- call: it is for one call of the pool's own, whose time-out options.timeout is.
+local function check_out(pool, class, options, call)
+    local handle, err, state = core.pool_acquire(pool.handle, pool.host, class == Session, options,
+        pool.setup ~= nil, call)
     if not handle then
         return failure(err, state)
     end
@@ -115,22 +112,46 @@ local function check_out(pool, class, options)
     return session
 end
 
-local function give_back(session, ok, ...)
+local function give_back(session, ...)
     session:close()
-    if not ok then
-        error((...), 0)
-    end
-    return ...
+    return outcome.hand_on(...)
 end
 
---- A statement of the pool's where each checkout has its setup.
-local function through_setup(pool, method, sql, ...)
-    local options = type(sql) == "table" and { checkout_timeout = sql.timeout } or nil
-    local connection, err, state = check_out(pool, Connection, options)
+--- A call on a connection that is borrowed for it, with a time-out over all of it.
+local function borrowed(pool, timeout, fn)
+    local connection, err, state = check_out(pool, Connection, { timeout = timeout }, true)
     if not connection then
         return failure(err, state)
     end
-    return give_back(connection, pcall(connection[method], connection, sql, ...))
+    return give_back(connection, pcall(fn, connection))
+end
+
+local function timeout_of(options)
+    if type(options) == "table" then
+        return options.timeout
+    end
+end
+
+--- The same for a method of connections whose first argument is a statement.
+local function through(pool, method, sql, ...)
+    local rest = pack(...)
+    return borrowed(pool, timeout_of(sql), function(connection)
+        return connection[method](connection, sql, unpack(rest, 1, rest.n))
+    end)
+end
+
+--- A statement of a pool with a setup hook. Connections know no readonly; transactions do.
+local function through_setup(pool, method, sql, ...)
+    local readonly = type(sql) == "table" and sql.readonly
+    if not readonly then
+        return through(pool, method, with(sql, "readonly"), ...)
+    end
+    local rest = pack(...)
+    return borrowed(pool, sql.timeout, function(connection)
+        return connection:transaction({ readonly = readonly }, function()
+            return connection[method](connection, with(sql, "readonly"), unpack(rest, 1, rest.n))
+        end)
+    end)
 end
 
 local function statement(method, shape)
@@ -147,6 +168,32 @@ Pool.fetch = statement("fetch", FETCH)
 Pool.fetchrow = statement("fetchrow", FETCHROW)
 Pool.fetchval = statement("fetchval", FETCHVAL)
 Pool.executemany = statement("executemany", EXECUTEMANY)
+Pool.execute_script = statement("execute_script", SCRIPT)
+
+--- As Connection.stream, on a connection that is borrowed until the end, or close().
+local function lender(pool, timeout)
+    return function()
+        return check_out(pool, Connection, { timeout = timeout }, true)
+    end
+end
+
+function Pool:stream(...)
+    return streams.make(streams.Stream, self, lender(self), ...)
+end
+
+function Pool:copy_in(sql, source)
+    return through(self, "copy_in", sql, source)
+end
+
+function Pool:copy_records(table_name, rows, options)
+    return borrowed(self, timeout_of(options), function(connection)
+        return connection:copy_records(table_name, rows, options)
+    end)
+end
+
+function Pool:copy_out(sql, to)
+    return copy.copy_out(to, streams.make(streams.CopyOut, self, lender(self, timeout_of(sql)), sql))
+end
 
 --- The statements of a transaction on a connection that had its setup, one after the other.
 local function each_in_turn(connection, statements, timeout)
@@ -169,16 +216,9 @@ function Pool:transaction(statements, options)
     if not self.setup then
         return core.pool_transaction(self.handle, self.host, statements, options)
     end
-    local begin, timeout = {}, nil
-    for name, value in pairs(options or {}) do
-        if name == "timeout" then
-            timeout = value
-        else
-            begin[name] = value
-        end
-    end
-    return self:connection({ checkout_timeout = timeout }, function(connection)
-        return connection:transaction(begin, function()
+    local timeout = timeout_of(options)
+    return borrowed(self, timeout, function(connection)
+        return connection:transaction(with(options, "timeout"), function()
             return each_in_turn(connection, statements, timeout)
         end)
     end)
@@ -198,7 +238,7 @@ local function conclude(session, ok, ...)
 end
 
 function Pool:session(options, fn)
-    options, fn = sessions.arguments(options, fn)
+    options, fn = arguments(options, fn)
     local session, err, state = check_out(self, Session, options)
     if not session then
         return failure(err, state)
@@ -208,18 +248,9 @@ function Pool:session(options, fn)
     return conclude(session, pcall(fn, session))
 end
 
-local function pack(...)
-    return { n = select("#", ...), ... }
-end
-
 --- The options of pool:run as those of the next session: it may wait as long as there is time.
 local function session_options(options, retry)
-    local result, left = {}, core.retry_left(retry)
-    for name, value in pairs(options) do
-        if name ~= "retries" and name ~= "timeout" then
-            result[name] = value
-        end
-    end
+    local result, left = with(with(options, "retries"), "timeout"), core.retry_left(retry)
     local given = result.checkout_timeout
     if left and (not given or given == null or type(given) == "number" and given > left) then
         result.checkout_timeout = left
@@ -255,7 +286,7 @@ local function pause_after(retry, ok, first, second)
 end
 
 function Pool:run(options, fn)
-    options, fn = sessions.arguments(options, fn)
+    options, fn = arguments(options, fn)
     if not fn then
         core.misuse("run: a function is wanted")
     elseif options ~= nil and type(options) ~= "table" then
@@ -280,7 +311,7 @@ function Pool:run(options, fn)
 end
 
 function Pool:connection(options, fn)
-    options, fn = sessions.arguments(options, fn)
+    options, fn = arguments(options, fn)
     local connection, err, state = check_out(self, Connection, options)
     if not connection then
         return failure(err, state)
@@ -299,7 +330,15 @@ function Pool:closed()
     return core.pool_closed(self.handle)
 end
 
+--- nil: as it is.
 function Pool:resize(min_size, max_size)
+    local now = core.pool_snapshot(self.handle)
+    if min_size == nil then
+        min_size = now.min_size
+    end
+    if max_size == nil then
+        max_size = now.max_size
+    end
     return core.pool_resize(self.handle, min_size, max_size)
 end
 

@@ -1,8 +1,13 @@
 --- What a pool lends: a connection in autocommit, or a session, whose statements are in a transaction.
 local core = require "weirpool.core"
+local copy = require "weirpool.copy"
+local outcome = require "weirpool.outcome"
+local pipeline = require "weirpool.pipeline"
+local streams = require "weirpool.stream"
 
+local arguments, failed, failure = outcome.arguments, outcome.failed, outcome.failure
 local session_execute, session_end = core.session_execute, core.session_end
-local EXECUTE, FETCH, FETCHROW, FETCHVAL, EXECUTEMANY = 0, 1, 2, 3, 4
+local EXECUTE, FETCH, FETCHROW, FETCHVAL, EXECUTEMANY, SCRIPT = 0, 1, 2, 3, 4, 6
 
 local Connection = { __name = "weirpool.Connection" }
 Connection.__index = Connection
@@ -10,33 +15,6 @@ local Session = { __name = "weirpool.Session" }
 Session.__index = Session
 local Transaction = { __name = "weirpool.Transaction" }
 Transaction.__index = Transaction
-
---- A failure as values. LuaJIT's assert raises its last argument, unless the second one is a string: so that
---- is the error object, too.
-local function failure(err, state)
-    return nil, err, state
-end
-if _VERSION == "Lua 5.1" then
-    function failure(err, state)
-        return nil, err, state, err
-    end
-end
-
---- (options, fn), (options), (fn), ()
-local function arguments(options, fn)
-    if type(options) == "function" and fn == nil then
-        return nil, options
-    end
-    if fn ~= nil and type(fn) ~= "function" then
-        core.misuse("a function is wanted, not a " .. type(fn))
-    end
-    return options, fn
-end
-
---- nil and something: how a function says that it has failed.
-local function failed(first, second)
-    return first == nil and second ~= nil
-end
 
 function Connection:execute(...)
     return session_execute(self.handle, self.host, EXECUTE, ...)
@@ -57,6 +35,26 @@ end
 function Connection:executemany(...)
     return session_execute(self.handle, self.host, EXECUTEMANY, ...)
 end
+
+--- Any number of commands in one text. Gives the tag of the last one.
+function Connection:execute_script(...)
+    return session_execute(self.handle, self.host, SCRIPT, ...)
+end
+
+--- The rows of a statement one after the other, in the memory of two batches.
+function Connection:stream(...)
+    return streams.make(streams.Stream, self, nil, ...)
+end
+
+Connection.copy_in = copy.copy_in
+Connection.copy_records = copy.copy_records
+
+--- The chunks of a COPY … TO STDOUT; with `to`, a file or a function, the number of rows that it got.
+function Connection:copy_out(sql, to)
+    return copy.copy_out(to, streams.make(streams.CopyOut, self, nil, sql))
+end
+
+Connection.pipeline = pipeline
 
 --- Gives it back; what is open is rolled back. Any number of times.
 function Connection:close()
@@ -79,19 +77,13 @@ end
 
 --- What became of the function in a transaction: commits or rolls back, and hands on.
 local function conclude(transaction, ok, ...)
-    if transaction.ended or transaction.session.returned then
-        if not ok then
-            error((...), 0)
-        end
-        return ...
-    end
-    if not ok then
+    local over = transaction.ended or transaction.session.returned
+    if not over and (not ok or failed(...)) then
         transaction:rollback()
-        error((...), 0)
+        over = true
     end
-    if failed(...) then
-        transaction:rollback()
-        return ...
+    if over then
+        return outcome.hand_on(ok, ...)
     end
     local done, err, state = transaction:commit()
     if not done then
@@ -146,9 +138,15 @@ local function finish(transaction, commit)
     if transaction.ended then
         core.misuse("the transaction has ended")
     end
-    transaction.ended = true -- in every case, also when that fails
+    transaction.ended = true -- also when that fails
     local session = transaction.session
-    return session_end(session.handle, session.host, commit, transaction.depth)
+    local done, err, state = session_end(session.handle, session.host, commit, transaction.depth)
+    if done then
+        return done
+    end
+    local info = core.session_inspect(session.handle)
+    transaction.ended = not (info and info.depth >= transaction.depth) -- but when that was refused
+    return failure(err, state)
 end
 
 function Transaction:commit()
@@ -175,7 +173,4 @@ return {
     Session = Session,
     wrap = wrap,
     commit = commit_session,
-    arguments = arguments,
-    failed = failed,
-    failure = failure,
 }

@@ -10,19 +10,19 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias, Union
 
-from ._hooks import left, limits
+from . import _core
 
 
 class SupportsRead(Protocol):
     """An open file; read() may have to be awaited in an asynchronous pool."""
 
-    def read(self, size: int, /) -> Any: ...
+    def read(self, size: int, /) -> object: ...
 
 
 class SupportsWrite(Protocol):
     """An open file; write() may have to be awaited in an asynchronous pool."""
 
-    def write(self, data: bytes, /) -> Any: ...
+    def write(self, data: bytes, /) -> object: ...
 
 
 CopyData: TypeAlias = Union[bytes, bytearray, memoryview, str]
@@ -121,13 +121,9 @@ def _blocks(source: Any) -> Iterator[Any]:
     return _blocks_of_file(source) if _is_file(source) else _gathered(source)
 
 
-def given(timeout: Any) -> dict[str, Any]:
-    return {} if timeout is ... else {"timeout": timeout}
-
-
 def borrower(pool: Any, timeout: Any) -> Callable[[], Any]:
     """How a pool lends a connection for a COPY."""
-    return lambda: pool.connection(**({} if timeout is ... else {"checkout_timeout": timeout}))
+    return lambda: pool._borrow(timeout)
 
 
 # ---- in
@@ -152,7 +148,7 @@ async def copy_in(connection: Any, sql: str, source: Any, /, *, timeout: Any = .
         file = await asyncio.get_running_loop().run_in_executor(None, open, source, "rb")
         with file:
             return await copy_in(connection, sql, file, timeout=timeout)
-    await connection._copy_in(sql, **given(timeout))
+    await connection._copy_in(sql, timeout=timeout)
     try:
         await _put_all(connection, source)
         rows: int = await connection._copy_end()
@@ -167,7 +163,7 @@ def copy_in_sync(connection: Any, sql: str, source: Any, /, *, timeout: Any = ..
     if isinstance(source, os.PathLike):
         with open(source, "rb") as file:
             return copy_in_sync(connection, sql, file, timeout=timeout)
-    connection._copy_in(sql, **given(timeout))
+    connection._copy_in(sql, timeout=timeout)
     try:
         for block in _blocks(source):
             for piece in _slices(block):
@@ -202,8 +198,11 @@ class _Records:
         self.encoder: Any = None
         self.form = "binary"
         self.count = 100  # in the next block
-        self.timeout = given(timeout)
-        self.end = limits(self.timeout)[1]
+        self._clock = None if timeout is ... else _core._Retry(0, timeout)  # type: ignore[attr-defined]
+
+    def timeout(self) -> Any:
+        """What is left of it."""
+        return self._clock.left() if self._clock else ...
 
     def encode(self, records: list[Any]) -> bytes:
         block: bytes
@@ -257,14 +256,14 @@ async def copy_records(
 ) -> int:
     _check_records(records, True)
     rows = _Records(connection, table, columns, schema, timeout)
-    rows.encoder = await connection._rows_like(rows.like, **rows.timeout)
+    rows.encoder = await connection._rows_like(rows.like, timeout=rows.timeout())
     source: Any
     if hasattr(records, "__aiter__"):
         blocks = rows.blocks_async(records.__aiter__())
         source = _chain_async(await anext(blocks, b"") or rows.encode([]), blocks)
     else:
         source = rows.begun(iter(records))
-    return await copy_in(connection, rows.sql(), source, **left(rows.timeout, rows.end))
+    return await copy_in(connection, rows.sql(), source, timeout=rows.timeout())
 
 
 def copy_records_sync(
@@ -279,9 +278,9 @@ def copy_records_sync(
 ) -> int:
     _check_records(records, False)
     rows = _Records(connection, table, columns, schema, timeout)
-    rows.encoder = connection._rows_like(rows.like, **rows.timeout)
+    rows.encoder = connection._rows_like(rows.like, timeout=rows.timeout())
     source = rows.begun(iter(records))
-    return copy_in_sync(connection, rows.sql(), source, **left(rows.timeout, rows.end))
+    return copy_in_sync(connection, rows.sql(), source, timeout=rows.timeout())
 
 
 # ---- out
@@ -290,13 +289,13 @@ def copy_records_sync(
 class _Copy:
     """A COPY to the client that has begun, or is about to. `borrow` gives the connection, which goes back at the end."""
 
-    __slots__ = ("__weakref__", "_begun", "_borrow", "_connection", "_keywords", "_over", "_sql", "rows")
+    __slots__ = ("__weakref__", "_begun", "_borrow", "_connection", "_over", "_sql", "_timeout", "rows")
 
-    def __init__(self, connection: Any, sql: str, timeout: Any, borrow: Callable[[], Any] | None) -> None:
-        self._connection = connection
-        self._borrow = borrow
+    def __init__(self, connection: object, sql: str, timeout: object, borrow: Callable[[], object] | None) -> None:
+        self._connection: Any = connection
+        self._borrow: Callable[[], Any] | None = borrow
         self._sql = sql
-        self._keywords = given(timeout)
+        self._timeout = timeout
         self._begun = self._over = False
         self.rows: int | None = None
 
@@ -351,7 +350,7 @@ class CopyOut(_Copy):
         if self._borrow:
             self._connection = await self._borrow()
         self._begun = True
-        await self._connection._copy_out(self._sql, **self._keywords)
+        await self._connection._copy_out(self._sql, timeout=self._timeout)
 
 
 class SyncCopyOut(_Copy):
@@ -380,7 +379,7 @@ class SyncCopyOut(_Copy):
         if self._borrow:
             self._connection = self._borrow().__enter__()
         self._begun = True
-        self._connection._copy_out(self._sql, **self._keywords)
+        self._connection._copy_out(self._sql, timeout=self._timeout)
 
 
 def _check_target(to: Any) -> None:

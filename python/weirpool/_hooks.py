@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
 
-    from . import Connection, Pool, SyncConnection, SyncPool
+    from . import Connection, SyncConnection
 
 logger = logging.getLogger("weirpool")
 # The event loop keeps only weak references to its tasks.
@@ -19,10 +18,6 @@ _tasks: set[asyncio.Task[None]] = set()
 
 def log(level: int, line: str) -> None:
     logger.log(level, line)
-
-
-def wants_debug() -> bool:
-    return logger.isEnabledFor(logging.DEBUG)
 
 
 def start_init(
@@ -61,45 +56,35 @@ def run_init(init: Callable[[SyncConnection], object], connection: SyncConnectio
         connection.release()
 
 
-def limits(kwargs: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
-    """A statement's time-out bounds waiting and running together: what the checkout may take, and when it ends."""
-    timeout = kwargs.get("timeout")
-    checkout = {"checkout_timeout": timeout} if "timeout" in kwargs else {}
-    if isinstance(timeout, (int, float)):
-        return checkout, time.monotonic() + timeout
-    return checkout, None  # none, or something that the checkout refuses
-
-
-def left(kwargs: dict[str, Any], end: float | None) -> dict[str, Any]:
-    return kwargs if end is None else {**kwargs, "timeout": max(end - time.monotonic(), 0.001)}
-
-
-def _split(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """How a transaction is to begin, and the rest."""
-    begin = {name: value for name, value in kwargs.items() if name != "timeout"}
-    return begin, {name: value for name, value in kwargs.items() if name == "timeout"}
+def _split(method: str, kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How a transaction is to begin, if there is to be one, and the rest."""
+    names = ("isolation", "readonly", "deferrable") if method == "transaction" else ("readonly",)
+    begin = {name: value for name, value in kwargs.items() if name in names and value is not False}
+    return begin, {name: value for name, value in kwargs.items() if name not in names}
 
 
 def _statement(item: Any) -> Any:
     return (item,) if isinstance(item, str) else item
 
 
-async def through(pool: Pool, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A statement of a pool with a setup hook: it runs on a connection that was checked out."""
-    checkout, end = limits(kwargs)
-    async with pool.connection(**checkout) as connection:
-        if method != "transaction":
-            return await getattr(connection, method)(*args, **left(kwargs, end))
-        begin, rest = _split(kwargs)
+async def through(pool: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A call of the pool's that runs on a connection which is borrowed for it, setup included."""
+    begin, rest = _split(method, kwargs)
+    async with pool._borrow(kwargs.get("timeout", ...)) as connection:
+        if method != "transaction" and not begin:
+            return await getattr(connection, method)(*args, **rest)
         async with connection.transaction(**begin):
-            return [await connection._either(*_statement(item), **left(rest, end)) for item in args[0]]
+            if method != "transaction":
+                return await getattr(connection, method)(*args, **rest)
+            return [await connection._either(*_statement(item), **rest) for item in args[0]]
 
 
-def through_sync(pool: SyncPool, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    checkout, end = limits(kwargs)
-    with pool.connection(**checkout) as connection:
-        if method != "transaction":
-            return getattr(connection, method)(*args, **left(kwargs, end))
-        begin, rest = _split(kwargs)
+def through_sync(pool: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    begin, rest = _split(method, kwargs)
+    with pool._borrow(kwargs.get("timeout", ...)) as connection:
+        if method != "transaction" and not begin:
+            return getattr(connection, method)(*args, **rest)
         with connection.transaction(**begin):
-            return [connection._either(*_statement(item), **left(rest, end)) for item in args[0]]
+            if method != "transaction":
+                return getattr(connection, method)(*args, **rest)
+            return [connection._either(*_statement(item), **rest) for item in args[0]]

@@ -3,7 +3,7 @@
 import inspect
 
 from . import _copy, _core, _hooks, _run
-from .errors import Error, InterfaceError, OptionError
+from .errors import Error, InterfaceError
 
 
 class _Managed:
@@ -39,16 +39,11 @@ class _Managed:
     def resize(self, *, min_size=None, max_size=None):
         """Sets new bounds while the pool runs; one that is omitted stays as it is.
 
-        More connections are opened at once, surplus ones close as they come free. OptionError when min_size
-        is above max_size.
+        More connections are opened at once, surplus ones close as they come free. OptionError for what
+        create_pool() would refuse.
         """
-        if min_size is None:
-            min_size = self.min_size
-        if max_size is None:
-            max_size = self.max_size
-        for name, value in (("min_size", min_size), ("max_size", max_size)):
-            if not isinstance(value, int) or not 0 <= value <= 10000:
-                raise OptionError(f"{name}={value!r}: give an int from 0 to 10000")
+        min_size = self.min_size if min_size is None else min_size
+        max_size = self.max_size if max_size is None else max_size
         _core.pool_resize(self, min_size, max_size)
 
     def expire(self):
@@ -109,7 +104,8 @@ class Pool(_Managed, _core.Pool):
             is not broken off.
         isolation, readonly, deferrable, checkout_timeout: as session() has them.
         """
-        options = _run.session_options(isolation, readonly, deferrable, checkout_timeout)
+        options = {"isolation": isolation, "readonly": readonly, "deferrable": deferrable}
+        options["checkout_timeout"] = checkout_timeout
         retry = _run.begin(fn, retries, timeout)
         while True:
             try:
@@ -124,11 +120,11 @@ class Pool(_Managed, _core.Pool):
 
     async def copy_in(self, sql, source, /, *, timeout=...):
         """As Connection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
-        return await _hooks.through(self, "copy_in", (sql, source), _copy.given(timeout))
+        return await _hooks.through(self, "copy_in", (sql, source), {"timeout": timeout})
 
     async def copy_records(self, table, records, /, *, columns=None, schema=None, timeout=...):
         """As Connection.copy_records(), on a connection that is borrowed for it; timeout= is over the wait, too."""
-        options = {"columns": columns, "schema": schema, **_copy.given(timeout)}
+        options = {"columns": columns, "schema": schema, "timeout": timeout}
         return await _hooks.through(self, "copy_records", (table, records), options)
 
     def copy_out(self, sql, /, to=None, *, timeout=...):
@@ -159,7 +155,8 @@ class SyncPool(_Managed, _core.SyncPool):
 
         As Pool.run(), but fn is a plain function.
         """
-        options = _run.session_options(isolation, readonly, deferrable, checkout_timeout)
+        options = {"isolation": isolation, "readonly": readonly, "deferrable": deferrable}
+        options["checkout_timeout"] = checkout_timeout
         retry = _run.begin(fn, retries, timeout)
         while True:
             try:
@@ -174,11 +171,11 @@ class SyncPool(_Managed, _core.SyncPool):
 
     def copy_in(self, sql, source, /, *, timeout=...):
         """As SyncConnection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
-        return _hooks.through_sync(self, "copy_in", (sql, source), _copy.given(timeout))
+        return _hooks.through_sync(self, "copy_in", (sql, source), {"timeout": timeout})
 
     def copy_records(self, table, records, /, *, columns=None, schema=None, timeout=...):
         """As SyncConnection.copy_records(), on a connection that is borrowed; timeout= is over the wait, too."""
-        options = {"columns": columns, "schema": schema, **_copy.given(timeout)}
+        options = {"columns": columns, "schema": schema, "timeout": timeout}
         return _hooks.through_sync(self, "copy_records", (table, records), options)
 
     def copy_out(self, sql, /, to=None, *, timeout=...):
@@ -210,8 +207,9 @@ url: postgresql://user:password@host:port/database, sqlite:///file.db (sqlite://
     :memory:.
 init: {kind} that gets each new connection before anyone else does, and again whenever what a borrower left
     behind could only be undone together with what init had set; when it fails the connection is closed.
-setup: {kind} that gets the session at each checkout; when it fails the connection is closed and its
-    exception is raised. pool.fetch() and its like then check a connection out for each statement.
+setup: {kind} that gets the session at each checkout, within the checkout's time{setup}; when it fails, or is
+    late, the connection is closed and the exception is raised. pool.fetch() and its like then check a connection
+    out for each statement, and their time-out is over the setup, too.
 server_settings: a dict of settings that each connection starts with, such as {{"search_path": "app"}}.
 codecs: a dict of how values of PostgreSQL's types are read and written, by the types' names ("schema.type",
     or as the search path finds them) or numbers: {{"public.shape": weirpool.Codec(…)}}; see help(weirpool.Codec).
@@ -222,8 +220,8 @@ limit:
 {options}
 
 OptionError for an unknown or impossible option. Opening fails only for what trying again cannot cure (a
-ConnectError: a wrong password, a database that does not exist), or, with require=True, when the database
-cannot be reached."""
+ConnectError: a wrong password, a database that does not exist, a setting that the server refuses), or, with
+require=True, when the database cannot be reached."""
 
 
 def _option_rows():
@@ -241,7 +239,7 @@ def _option_line(name, kind, nullable, initial, least, most, choices, text):
     return f"{name}: {text}; default {initial!r}"
 
 
-def _describe(function, result, title, how, kind):
+def _describe(function, result, title, how, kind, setup):
     """Gives the function the signature and the docstring that the core's table of options makes."""
     parameter, only = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
     signature = [parameter("url", parameter.POSITIONAL_OR_KEYWORD)]
@@ -252,7 +250,7 @@ def _describe(function, result, title, how, kind):
         signature.append(parameter(row[0], only, default=row[3]))
         lines.append(_option_line(*row))
     function.__signature__ = inspect.Signature(signature)
-    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, options="\n".join(lines))
+    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, setup=setup, options="\n".join(lines))
 
 
 _describe(
@@ -262,6 +260,7 @@ _describe(
     "`async with create_pool(…) as pool` opens and closes it; `pool = await create_pool(…)` opens it, and\n"
     "`await pool.close()` is yours.",
     "a coroutine function",
+    ", as a task of its own",
 )
 _describe(
     create_pool_sync,
@@ -270,4 +269,5 @@ _describe(
     "`with create_pool_sync(…) as pool` closes it; otherwise `pool.close()` is yours. The pool has no thread of its own:\n"
     "what falls due while nobody calls it (idle connections, the floor, healing) is done at the next call.",
     "a function",
+    "",
 )

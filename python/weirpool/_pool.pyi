@@ -1,7 +1,7 @@
 # Written by bindings/python/stubs.py from the core's tables.
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeVar, overload
+from typing import Literal, TypeVar, overload
 
 from . import Parameter, _core
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
@@ -57,7 +57,7 @@ class Pool(_Managed, _core.Pool):
     @overload
     def copy_out(
         self, sql: str, /, to: CopyTarget, *, timeout: float | None = ...
-    ) -> Coroutine[Any, Any, int]: ...
+    ) -> Coroutine[object, None, int]: ...
 
 class SyncPool(_Managed, _core.SyncPool):
     def run(

@@ -15,13 +15,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-def session_options(
-    isolation: str | None, readonly: bool, deferrable: bool, checkout_timeout: Any
-) -> dict[str, Any]:
-    options = {"isolation": isolation, "readonly": readonly, "deferrable": deferrable}
-    return options if checkout_timeout is ... else {**options, "checkout_timeout": checkout_timeout}
-
-
 def begin(fn: Callable[..., object], retries: int, timeout: float | None) -> Any:
     if not callable(fn):
         again = " that was called already: give the function" if inspect.iscoroutine(fn) else ""

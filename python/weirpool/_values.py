@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Literal, NoReturn
 
+_T = TypeVar("_T")
 dumps = functools.partial(json.dumps, ensure_ascii=False)
 
 
@@ -57,7 +59,7 @@ class Range(_Frozen):
         set_(self, "upper_inc", upper is not None and not empty and bool(upper_inc))
         set_(self, "empty", bool(empty))
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return Range, self._fields()
 
     def _fields(self) -> tuple[Any, Any, bool, bool, bool]:
@@ -125,12 +127,12 @@ class Json(_Frozen):
     """
 
     __slots__ = ("value",)
-    value: Any
+    value: object
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: object) -> None:
         object.__setattr__(self, "value", value)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return Json, (self.value,)
 
     def __repr__(self) -> str:
@@ -151,15 +153,32 @@ class Codec(_Frozen):
     """
 
     __slots__ = ("binary", "decoder", "encoder", "python_type")
-    decoder: Callable[[Any], Any] | None
-    encoder: Callable[[Any], str | bytes | None] | None
+    decoder: Callable[[NoReturn], object] | None
+    encoder: Callable[[NoReturn], str | bytes | None] | None
     python_type: type | None
     binary: bool
 
+    @overload
     def __init__(
         self,
-        decoder: Callable[[Any], Any] | None = None,
-        encoder: Callable[[Any], str | bytes | None] | None = None,
+        decoder: Callable[[str], object] | None = None,
+        encoder: Callable[[_T], str | None] | None = None,
+        python_type: type[_T] | None = None,
+        format: Literal["text"] = "text",
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        decoder: Callable[[bytes], object] | None = None,
+        encoder: Callable[[_T], bytes | None] | None = None,
+        python_type: type[_T] | None = None,
+        *,
+        format: Literal["binary"],
+    ) -> None: ...
+    def __init__(
+        self,
+        decoder: Callable[[NoReturn], object] | None = None,
+        encoder: Callable[[NoReturn], str | bytes | None] | None = None,
         python_type: type | None = None,
         format: str = "text",
     ) -> None:

@@ -17,7 +17,6 @@ export PKG_CONFIG_PATH
 # shellcheck disable=SC2046 # flags are words
 cc examples/hello.c -o "$work/by-pkg-config" $(pkg-config --cflags --libs weirpool)
 for program in "$work/cmake/by-shared" "$work/cmake/by-static" "$work/by-pkg-config"; do
-  said=$("$program")
-  [ "$said" = "hello from SQLite: 42" ] || { echo "$program said: $said" >&2; exit 1; }
+  sh tests/says.sh "hello from SQLite: 42" "$program"
 done
 echo "the installed library serves CMake (shared, static) and pkg-config"

@@ -136,45 +136,54 @@ static int free_port(void) {
     return ntohs(address.sin_port);
 }
 
-static bool is_running(void) {
+static bool is_running(pid_t *pid) {
     int status;
-    if (postmaster && waitpid(postmaster, &status, WNOHANG) == postmaster) postmaster = 0;
-    return postmaster != 0;
+    if (*pid && waitpid(*pid, &status, WNOHANG) == *pid) *pid = 0;
+    return *pid != 0;
 }
 
-static bool wait_until_ready(void) {
+static bool wait_until_ready(pid_t *pid, int port) {
     char conninfo[160];
     time_t deadline = time(NULL) + 60;
     snprintf(conninfo, sizeof conninfo, "host=%s port=%d user=postgres dbname=postgres", server.directory,
-             server.port);
-    while (time(NULL) < deadline && is_running()) {
+             port);
+    while (time(NULL) < deadline && is_running(pid)) {
         if (PQping(conninfo) == PQPING_OK) return true;
         nanosleep(&(struct timespec){0, 10000000}, NULL);
     }
     return false;
 }
 
-static bool start_postmaster(void) {
-    char port[16];
-    snprintf(port, sizeof port, "%d", server.port);
-    const char *const command[] = {"postgres", "-D", "data", "-p", port, "-k", server.directory, NULL};
-    postmaster = spawn(command);
-    return wait_until_ready();
+static void make_cluster(const char *data) {
+    const char *const initdb[] = {"initdb", "-D",         data,        "-U", "postgres", "-E",
+                                  "UTF8",   "--locale=C", "--no-sync", "-A", "trust",    NULL};
+    run(initdb);
 }
 
-static void make_cluster(void) {
-    const char *const initdb[] = {"initdb", "-D",         "data",      "-U", "postgres", "-E",
-                                  "UTF8",   "--locale=C", "--no-sync", "-A", "trust",    NULL};
+/* Starts the server of a cluster on a free port, with one setting more. */
+static pid_t start_postmaster(const char *data, const char *setting, int *port) {
+    for (int attempt = 0; attempt < 5; attempt++) {
+        char text[16];
+        *port = free_port(); /* somebody else may take it meanwhile */
+        snprintf(text, sizeof text, "%d", *port);
+        const char *const command[] = {"postgres",       "-D", data,    "-p", text, "-k",
+                                       server.directory, "-c", setting, NULL};
+        pid_t pid = spawn(command);
+        if (wait_until_ready(&pid, *port)) return pid;
+    }
+    die("the server does not start");
+}
+
+static void configure(void) {
     const char *const hba = "local all weir_secret reject\n"
                             "local all all trust\n"
                             "host all weir_secret all scram-sha-256\n"
                             "host all all all trust\n";
     const char *const settings =
-        "listen_addresses = 'localhost'\nmax_connections = 60\nfsync = off\n"
+        "listen_addresses = '127.0.0.1,::1'\nmax_connections = 60\nfsync = off\n"
         "full_page_writes = off\nsynchronous_commit = off\nshared_buffers = 16MB\n"
         "autovacuum = off\npassword_encryption = 'scram-sha-256'\nmax_prepared_transactions = 4\n"
-        "logging_collector = off\nunix_socket_permissions = 0777\n";
-    run(initdb);
+        "logging_collector = off\n";
     write_file("data/pg_hba.conf", hba);
     char path[128];
     snprintf(path, sizeof path, "%s/data/postgresql.conf", server.directory);
@@ -209,13 +218,9 @@ const pg_server *pg_server_start(void) {
     find_programs();
     make_directory();
     atexit(stop_at_exit);
-    make_cluster();
-    bool started = false;
-    for (int attempt = 0; attempt < 5 && !started; attempt++) {
-        server.port = free_port(); /* somebody else may take it meanwhile */
-        started = start_postmaster();
-    }
-    if (!started) die("the server does not start");
+    make_cluster("data");
+    configure();
+    postmaster = start_postmaster("data", "unix_socket_permissions=0777", &server.port);
     free(query("postgres", "CREATE ROLE weir LOGIN"));
     free(query("postgres", "CREATE DATABASE weir OWNER weir"));
     free(pg_server_query("CREATE ROLE weir_secret LOGIN PASSWORD '" PG_SERVER_PASSWORD "'"));
@@ -224,7 +229,7 @@ const pg_server *pg_server_start(void) {
 
 static void kill_postmaster(int signal) {
     int status;
-    if (!is_running()) return;
+    if (!is_running(&postmaster)) return;
     kill(postmaster, signal);
     while (waitpid(postmaster, &status, 0) < 0 && errno == EINTR) {
     }
@@ -262,6 +267,13 @@ const char *pg_server_tls(void) {
     free(pg_server_query("ALTER SYSTEM SET ssl = on"));
     free(pg_server_query("SELECT pg_reload_conf()"));
     return certificate;
+}
+
+int pg_server_read_only(void) {
+    int port;
+    make_cluster("read-only");
+    start_postmaster("read-only", "default_transaction_read_only=on", &port);
+    return port;
 }
 
 char *pg_server_query(const char *sql) { return query("weir", sql); }

@@ -18,7 +18,7 @@
 
 typedef struct pg_server {
     char directory[64]; /* of the Unix socket, too */
-    int port;           /* of 127.0.0.1 and ::1, where that exists */
+    int port;           /* of 127.0.0.1, and of ::1 where the machine has that */
 } pg_server;
 
 /* Once a program; later calls give the same one. */
@@ -27,6 +27,9 @@ const pg_server *pg_server_start(void);
 void pg_server_stop(void);
 /* TLS with a certificate of its own making for "localhost"; gives the path of the certificate to trust. */
 const char *pg_server_tls(void);
+/* Starts a second server, which ends with the process: role postgres alone, over TCP too, and every
+   transaction read-only by default. Gives its port, of 127.0.0.1. */
+int pg_server_read_only(void);
 
 /* Runs SQL as superuser in database weir, waiting for it. The first value of the last result, to be freed
    with free(); NULL when there is none. */

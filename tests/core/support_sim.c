@@ -293,7 +293,7 @@ static void check_line(void) {
 
 static void check_numbers(void) {
     const weir_pool *pool = rig.pool;
-    uint64_t out = (uint64_t)(pool->counts[WEIR__LENT] + pool->counts[WEIR__RUNNING]), running = 0;
+    uint64_t out = (uint64_t)pool->counts[WEIR__LENT] + (uint64_t)pool->counts[WEIR__RUNNING], running = 0;
     for (size_t i = 0; i < pool->slot_count; i++) {
         const weir__slot *slot = pool->slots[i];
         if (slot->shared) out += (uint64_t)slot->live - 1;

@@ -239,8 +239,8 @@ END_TEST
 START_TEST(a_cancel_at_any_time) {
     static const char *const sqls[] = {
         "select 1",
-        "with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000) select count(*) from "
-        "n",
+        ("with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000) "
+         "select count(*) from n"),
         "insert into t values (1)",
     };
     int hits = 0;

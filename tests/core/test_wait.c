@@ -82,12 +82,17 @@ static void until_parked(size_t n) {
 }
 
 /* The first one started is the leader. */
-static void start(waiter *w, int64_t timeout_ms) {
+static void start_as(waiter *w, int64_t timeout_ms, bool deaf) {
     size_t before = parked();
     *w = (waiter){.op = new_op(), .timeout_ms = timeout_ms, .code = 12345};
+    ck_assert(weir__enter(reactor));
+    weir__op_find(reactor, w->op)->deaf = deaf;
+    weir__leave(reactor);
     ck_assert_int_eq(pthread_create(&w->thread, NULL, wait_in_thread, w), 0);
     until_parked(before + 1);
 }
+
+static void start(waiter *w, int64_t timeout_ms) { start_as(w, timeout_ms, false); }
 
 static void join(waiter *w, int code) {
     struct timespec at;
@@ -196,6 +201,26 @@ START_TEST(an_event_ends_the_leaders_sleep) {
     ck_assert(weir_reactor_next(reactor, &out));
     post(leader.op, WEIR_OK);
     ck_assert_int_eq(weir_reactor_wait(reactor, leader.op, -1, &out), WEIR_OK);
+}
+END_TEST
+
+START_TEST(an_event_is_not_told_within_another) {
+    int token;
+    weir_session none = {0};
+    weir_completion out;
+    waiter waiters[3]; /* the leader, a follower like him, and one who may be told */
+    for (int i = 0; i < 3; i++) start_as(&waiters[i], -1, i < 2);
+    ck_assert(weir__enter(reactor));
+    ck_assert_int_eq(weir__reactor_event(reactor, WEIR_EVENT_INIT, &token, none, NULL), WEIR_OK);
+    weir__leave(reactor);
+    join(&waiters[2], WEIR_EVENT);
+    for (int i = 0; i < 2; i++) {
+        post(waiters[i].op, WEIR_OK);
+        join(&waiters[i], WEIR_OK);
+    }
+    ck_assert(weir_reactor_next(reactor, &out));
+    post(waiters[2].op, WEIR_OK);
+    ck_assert_int_eq(weir_reactor_wait(reactor, waiters[2].op, -1, &out), WEIR_OK);
 }
 END_TEST
 
@@ -370,6 +395,7 @@ int main(void) {
                                   sleeping,
                                   an_event_comes_first,
                                   an_event_ends_the_leaders_sleep,
+                                  an_event_is_not_told_within_another,
                                   the_leader_hands_over,
                                   a_follower_is_done_first,
                                   time_outs_of_both,

@@ -1,13 +1,15 @@
-"""Checks the layers of core/src: layers.py [ROOT]. Prints each violation as "path:line: text".
+"""Checks the layers of core/src and the folders: layers.py [ROOT]. Prints each violation as "path:line: text".
 
 An #include goes to the same room or to a lower one, a library's header stays in the room that wraps the
-library, a public header needs nothing but public headers and libc, files and functions are short, and the map
-in README.md (its lines between <!-- layers --> and <!-- /layers -->) names the folders that are there.
+library, a public header needs nothing but public headers and libc, files and functions are short, the map in
+README.md (its lines between <!-- layers --> and <!-- /layers -->) names the folders that are there, and the top
+level has nothing but what belongs there, or what .gitignore names.
 Exit status: 1 if there is any violation.
 """
 
 import re
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 # The rooms that each room may include, besides itself. A room that is missing here must not exist.
@@ -46,12 +48,19 @@ LIBC = set(
     " wctype".split()
 )
 FILE_LINES, FUNCTION_LINES = 800, 80
+TOP = set(
+    "CMakeLists.txt CMakePresets.json pyproject.toml core bindings python lua tests examples docs .ci README.md"
+    " CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE .clang-format .clang-tidy .luacheckrc"
+    " .pre-commit-config.yaml .git .gitignore".split()
+)
+TOP_TOO = "weirpool-*.rockspec"  # its version is in its name
+MAPPED = ("core/include/*", "bindings", "python/*", "lua/*")  # on the map, besides the rooms
 
 INCLUDE = re.compile(r"\s*#\s*(?:include|include_next|import)\b\s*(.*)")
 TARGET = re.compile(r'(["<])([^">]+)[">]\s*')
 COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
 MAP_START, MAP_END = "<!-- layers -->", "<!-- /layers -->"
-MAP_LINE = re.compile(r"\W*?(core/src/[^\s`]*)")
+MAP_LINE = re.compile(r"\W*(\w[\w./-]*)/(?=\s|$)")
 
 
 def without_comments(text, strings=True):
@@ -168,6 +177,13 @@ def check_rooms(source):
         yield f"core/src/{path.name}:1: lies in no room"
 
 
+def is_ignored(root, name):
+    """Whether .gitignore names it, at whatever level."""
+    file = root / ".gitignore"
+    patterns = file.read_text(encoding="utf-8").split() if file.is_file() else []
+    return any(fnmatch(name, pattern.strip("/")) for pattern in patterns)
+
+
 def check_map(root):
     readme = root / "README.md"
     lines = readme.read_text(encoding="utf-8").split("\n") if readme.is_file() else []
@@ -180,12 +196,24 @@ def check_map(root):
     for number, line in enumerate(lines[first : marks.index(MAP_END)], first + 1):
         match = MAP_LINE.match(line)
         if match:
-            named.setdefault(match.group(1).removeprefix("core/src/").rstrip("/"), number)
-    there = rooms_in(root / "core/src")
-    for room in sorted(set(named) - there):
-        yield f"README.md:{named[room]}: core/src/{room} is on the map but not in the tree"
-    for room in sorted(there - set(named)):
-        yield f"README.md:{first + 1}: core/src/{room} is in the tree but not on the map"
+            named.setdefault(match.group(1), number)
+    there = {f"core/src/{room}" for room in rooms_in(root / "core/src")}
+    there.update(
+        path.relative_to(root).as_posix()
+        for pattern in MAPPED
+        for path in root.glob(pattern)
+        if path.is_dir() and not is_ignored(root, path.name)
+    )
+    for folder in sorted(set(named) - there):
+        yield f"README.md:{named[folder]}: {folder} is on the map but not in the tree"
+    for folder in sorted(there - set(named)):
+        yield f"README.md:{first + 1}: {folder} is in the tree but not on the map"
+
+
+def check_top(root):
+    for path in sorted(root.iterdir()):
+        if path.name not in TOP and not fnmatch(path.name, TOP_TOO) and not is_ignored(root, path.name):
+            yield f"{path.name}:1: has no place at the top level"
 
 
 def check_files(root):
@@ -211,7 +239,7 @@ def main():
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2]
     if not (root / "core/src").is_dir():
         sys.exit(f"{root}: no core/src there")
-    violations = [*check_rooms(root / "core/src"), *check_files(root), *check_map(root)]
+    violations = [*check_rooms(root / "core/src"), *check_files(root), *check_map(root), *check_top(root)]
     for violation in violations:
         print(violation)
     sys.exit(1 if violations else 0)

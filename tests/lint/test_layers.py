@@ -37,10 +37,11 @@ def append(path, text):
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of the sources and of README.md."""
-    for name in ("core", "bindings"):
+    """A copy of the sources, of README.md and of .gitignore."""
+    for name in ("core", "bindings", "python", "lua"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    shutil.copy(ROOT / "README.md", tmp_path)
+    for name in ("README.md", ".gitignore"):
+        shutil.copy(ROOT / name, tmp_path)
     return tmp_path
 
 
@@ -119,21 +120,39 @@ def test_a_stray_file_is_refused(tree):
     assert refused(tree) == "core/src/planted.c:1: lies in no room"
 
 
-def test_a_folder_that_is_not_on_the_map_is_refused(tree):
+def test_folders_that_are_not_on_the_map_are_refused(tree):
+    folders = ["bindings", "core/include/weirpool", "core/src/base", "lua/weirpool", "python/weirpool"]
     readme = tree / "README.md"
-    lines = readme.read_text(encoding="utf-8").splitlines(keepends=True)
-    write(readme, "".join(line for line in lines if not line.startswith("core/src/base/")))
-    violation = refused(tree)
-    assert violation.startswith("README.md:")
-    assert violation.endswith(": core/src/base is in the tree but not on the map")
+    text = readme.read_text(encoding="utf-8")
+    for folder in folders:
+        text = text.replace(f"\n{folder}/ ", "\nthat is ")
+    write(readme, text)
+    status, lines = run(tree)
+    assert status == 1
+    assert [line.partition(": ")[2] for line in lines] == [
+        f"{folder} is in the tree but not on the map" for folder in folders
+    ]
 
 
-def test_a_line_of_the_map_without_folder_is_refused(tree):
+def test_lines_of_the_map_without_folder_are_refused(tree):
     readme = tree / "README.md"
     text = readme.read_text(encoding="utf-8")
     number = text[: text.index("core/src/base/")].count("\n") + 1
-    write(readme, text.replace("core/src/base/", "core/src/cellar/   gone\ncore/src/base/", 1))
-    assert refused(tree) == f"README.md:{number}: core/src/cellar is on the map but not in the tree"
+    gone = ["cellar", "core/src/cellar", "lua/cellar"]
+    write(readme, text.replace("core/src/base/", "/   gone\n".join([*gone, "core/src/base/"]), 1))
+    assert run(tree) == (1, [
+        f"README.md:{number + i}: {folder} is on the map but not in the tree" for i, folder in enumerate(gone)
+    ])  # fmt: skip
+
+
+def test_the_top_level_is_closed(tree):
+    for path in ("build/x", "dist/x", "weirpool.egg-info/x", "docs/x", "SECURITY.md", "weirpool-1.0-1.rockspec"):
+        write(tree / path, "anything\n")
+    assert run(tree) == (0, [])
+    for path in (".planted", "planted.txt", "stray/planted.txt"):
+        write(tree / path, "anything\n")
+    names = (".planted", "planted.txt", "stray")
+    assert run(tree) == (1, [f"{name}:1: has no place at the top level" for name in names])
 
 
 def test_a_readme_without_map_is_refused(tree):

@@ -8,6 +8,40 @@ local WAITS = {
         "pool:session(function(s) return s:fetchval { 'select pg_sleep(600)', timeout = false } end)",
         "select pg_sleep(600)",
     },
+    {
+        "a stream",
+        "tell 'waiting' for _ in pool:stream 'select pg_sleep(600)' do end",
+        nil,
+        "select count(*) = 1 from pg_stat_activity where query ilike 'fetch %' and state = 'active'",
+    },
+    {
+        "COPY out",
+        "for _ in pool:copy_out 'copy (select pg_sleep(600)) to stdout' do end",
+        "copy (select pg_sleep(600)) to stdout",
+    },
+    {
+        "COPY in",
+        [[assert(pool:execute_script("create table held (a integer); create function slow() returns trigger "
+            .. "language plpgsql as $$ begin perform pg_sleep(600); return new; end $$; "
+            .. "create trigger slow before insert on held for each row execute function slow()"))
+        pool:copy_in("copy held from stdin", function() return ("1\n"):rep(65536) end)]],
+        "copy held from stdin",
+    },
+    { "a script", "pool:execute_script 'select 1; select pg_sleep(600)'", "select 1; select pg_sleep(600)" },
+    {
+        "an answer",
+        [[pool:connection(function(c)
+            return c:pipeline(function(p) p:fetchval("select pg_sleep(600)"):get() end)
+        end)]],
+        "select pg_sleep(600)",
+    },
+    {
+        "a pipeline",
+        [[pool:connection(function(c)
+            return c:pipeline(function(p) p:fetchval("select pg_sleep(600)") end)
+        end)]],
+        "select pg_sleep(600)",
+    },
     { "run", "pool:run(function(s) return s:fetchval 'select pg_sleep(600)' end)", "select pg_sleep(600)" },
     {
         "a coroutine",

@@ -1,14 +1,7 @@
 local support = require "support"
 local weirpool = require "weirpool"
 
---- Raises, with that in its message, and blamed on the line here.
-local function misuse(pattern, fn)
-    local ok, err = pcall(fn)
-    assert.is_false(ok)
-    assert.equal("string", type(err))
-    assert.matches("misuse_spec%.lua:%d+: ", err)
-    assert.matches(pattern, err)
-end
+local misuse = support.misuse
 
 describe("misuse of open", function()
     local function open(options)

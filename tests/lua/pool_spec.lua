@@ -94,6 +94,9 @@ support.each("a pool", function(db)
         assert.equal(2, two:fetchval("select 2"))
         one:close()
         two:close()
+        assert.is_true(pool:resize(1))
+        assert.is_true(pool:resize(nil, 3))
+        assert.same({ 1, 3 }, { pool:snapshot().min_size, pool:snapshot().max_size })
         local before = pool:snapshot().connections_created
         assert.is_true(pool:expire())
         assert.equal(1, pool:fetchval("select 1"))
@@ -129,6 +132,50 @@ support.each("a pool", function(db)
             assert.equal("CommandTimeout", problem.class)
         end)
         assert.equal(2, pool:fetchval("select 2"))
+    end)
+
+    it("gives the column that is wanted", function()
+        local pool = assert(db.open())
+        assert(pool:connection(function(connection)
+            for _, on in ipairs { pool, connection } do
+                for column, value in pairs { [1] = 1, [3] = 3, [-1] = 3, [-3] = 1 } do
+                    assert.equal(value, on:fetchval { "select 1, 2, 3", column = column })
+                end
+                assert.is_nil((on:fetchval { "select 1 where 1 = 0", column = 7 }))
+                for _, column in ipairs { 4, -4, 0, 1.5, "name" } do
+                    support.misuse("column", function() on:fetchval { "select 1, 2, 3", column = column } end)
+                end
+            end
+            return true
+        end))
+        support.misuse("no option column here", function() pool:fetch { "select 1", column = 1 } end)
+    end)
+
+    it("has reads that cannot write", function()
+        for _, setup in ipairs { false, function() end } do
+            local pool = assert(db.open { setup = setup or nil })
+            assert(pool:execute("create table if not exists t (a integer)"))
+            assert.equal(2, pool:fetchval({ "select $1 + 0", readonly = true, timeout = 5 }, 2))
+            assert.equal(1, pool:execute { "insert into t values (1)", readonly = false })
+            if db.name == "postgresql" then
+                local sql = "with x as (insert into t values (1) returning a) select * from x"
+                for _, method in ipairs { "execute", "fetch", "fetchrow", "fetchval" } do
+                    local value, err = pool[method](pool, { sql, readonly = true })
+                    assert.is_nil(value)
+                    assert.equal("ReadOnlySqlTransaction", err.class)
+                end
+            end
+            support.misuse("readonly", function() pool:fetch { "select 1", readonly = 1 } end)
+        end
+        local pool = assert(db.open())
+        support.misuse("no option readonly here", function()
+            pool:executemany({ "select $1", readonly = true }, {})
+        end)
+        pool:connection(function(connection)
+            support.misuse("no option readonly here", function()
+                connection:fetch { "select 1", readonly = true }
+            end)
+        end)
     end)
 
     it("goes away with its last reference", function()
@@ -241,10 +288,18 @@ support.each("a pool", function(db)
         end))
         assert.equal(2, calls)
         assert.equal(7, pool:fetchval({ "select $1 + 0", timeout = 5 }, 7))
+        local holder = assert(pool:connection())
+        local value, err = pool:fetchval { "select 1", timeout = 0.02 }
+        assert.is_nil(value)
+        assert.equal("CheckoutTimeout", err.class)
+        value, err = pool:transaction({ "select 1" }, { timeout = 0.02 })
+        assert.is_nil(value)
+        assert.equal("CheckoutTimeout", err.class)
+        holder:close()
         outcome = function()
             return nil, "unfit"
         end
-        local value, err = pool:fetchval("select 1")
+        value, err = pool:fetchval("select 1")
         assert.is_nil(value)
         assert.equal("unfit", err)
         outcome = function()
@@ -256,5 +311,50 @@ support.each("a pool", function(db)
         outcome = nil
         assert.equal(1, pool:fetchval("select 1"))
         assert.equal(0, pool:snapshot().active)
+        assert.equal(2, pool:snapshot().connections_closed) -- those whose setup has failed
     end)
+
+    it("gives setup the time of the checkout", function()
+        local late, calls = true, 0
+        local pool = assert(db.open { max_size = 1, setup = function()
+            calls = calls + 1
+            local begin = os.clock()
+            while late and os.clock() - begin < 0.15 do
+                calls = calls + 0 -- waits for nothing that the core knows of
+            end
+        end })
+        local function refused(class, value, err)
+            assert.is_nil(value)
+            assert.equal(class, err.class)
+        end
+        refused("CheckoutTimeout", pool:connection { checkout_timeout = 0.1 })
+        refused("CheckoutTimeout", pool:session { checkout_timeout = 0.1 })
+        refused("SessionTimeout", pool:session { timeout = 0.1 })
+        refused("CommandTimeout", pool:fetchval { "select 1", timeout = 0.1 })
+        refused("CommandTimeout", pool:fetchval { "select 1", timeout = 0.1, readonly = true })
+        refused("CommandTimeout", pool:transaction({ "select 1" }, { timeout = 0.1 }))
+        refused("CheckoutTimeout", pool:run({ timeout = 0.1 }, function() end))
+        assert.equal(7, calls)
+        late = false
+        assert.equal(1, pool:fetchval { "select 1", timeout = 60 })
+        assert.equal(7, pool:snapshot().connections_closed)
+        assert.equal(1, pool:transaction({ "select 1 as n" }, { timeout = 60 })[1][1].n)
+    end)
+
+    if db.name == "postgresql" then
+        it("has one time for a call and the setup before it", function()
+            local pool = assert(db.open { max_size = 1, setup = function(connection)
+                return connection:execute("select pg_sleep(0.1)")
+            end })
+            local nap = "select pg_sleep(0.15)"
+            local function refused(value, err)
+                assert.is_nil(value)
+                assert.equal("CommandTimeout", err.class)
+            end
+            refused(pool:fetchval { "select 1", timeout = 0.05 })
+            refused(pool:execute { nap, timeout = 0.2 })
+            refused(pool:transaction({ nap, nap, nap }, { timeout = 0.2 }))
+            assert(pool:transaction({ nap, nap }, { timeout = 60 }))
+        end)
+    end
 end)

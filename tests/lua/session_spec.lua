@@ -148,6 +148,25 @@ support.each("a session", function(db)
         assert.equal(2, count())
     end)
 
+    it("refuses to end a transaction before those in it, and does so afterwards", function()
+        local session = assert(pool:session())
+        for number, finish in ipairs { "commit", "rollback" } do
+            local outer = assert(session:transaction())
+            local inner = assert(session:transaction())
+            insert(session, number)
+            local done, err = outer[finish](outer)
+            assert.is_nil(done)
+            assert.equal("TransactionError", err.class)
+            assert.is_true(inner:commit())
+            assert.is_true(outer[finish](outer))
+            assert.has_error(function()
+                outer:commit()
+            end)
+        end
+        assert.equal(1, assert(session:fetchval("select count(*) from t")))
+        session:close()
+    end)
+
     it("is a plain connection with transactions, when that is asked for", function()
         assert.equal("done", pool:connection(function(connection)
             insert(connection, 1) -- autocommit
@@ -216,7 +235,15 @@ support.each("a session", function(db)
         collectgarbage()
         collectgarbage()
         assert.equal(0, count()) -- the pool has one connection: it came back, and rolled back
-        assert.matches("warning: .*collector.*session_spec%.lua:%d+", table.concat(lines, "\n"))
+        local name = pool.name:gsub("%p", "%%%0")
+        local warning = "^warning: pool " .. name .. ": .*collector.*session_spec%.lua:%d+$"
+        assert.matches(warning, table.concat(lines, "\n"))
+        lines = {}
+        coroutine.wrap(pool.session)(pool) -- nobody is on the coroutine's own stack
+        collectgarbage()
+        collectgarbage()
+        assert.equal(0, count())
+        assert.matches(warning, table.concat(lines, "\n"))
     end)
 
     it("is told of on stderr at first", function()

@@ -101,17 +101,31 @@ function support.each(title, define)
     end
 end
 
---- Runs a script of Lua in a process of its own, with this process' paths. Gives its output, standard error
---- included.
-function support.run(script)
+--- Runs a script of Lua in a process of its own, with this process' paths, and `environment` before the
+--- command. Gives its output, standard error included.
+function support.run(script, environment)
     local name = os.tmpname()
     local file = assert(io.open(name, "w"))
     file:write(("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath), script)
     file:close()
-    local output = capture(("%s %s 2>&1"):format(support.interpreter, name))
+    local output = capture(("%s %s %s 2>&1"):format(environment or "", support.interpreter, name))
     os.remove(name)
     return output
 end
+
+--- For scripts that measure their memory: resident(), in bytes; and an environment in which a sanitizer keeps
+--- no freed memory back.
+support.RESIDENT = [[
+local pipe = io.popen "getconf PAGESIZE"
+local page = pipe:read "*n"
+pipe:close()
+local function resident()
+    local file = io.open "/proc/self/statm"
+    local _, pages = file:read("*n", "*n")
+    file:close()
+    return pages * page
+end]]
+support.NO_QUARANTINE = 'ASAN_OPTIONS="$ASAN_OPTIONS:quarantine_size_mb=1:thread_local_quarantine_size_kb=64"'
 
 --- Starts such a script, to be interrupted: interrupt(process) sends it SIGINT and gives its output.
 function support.start(script)
@@ -145,6 +159,18 @@ function support.eventually(holds)
         end
     until os.time() > limit
     error("it never came true", 2)
+end
+
+--- The function raises, with that in its message, and blamed on a line of the file that calls this.
+function support.misuse(pattern, fn)
+    local file = debug.getinfo(2, "S").short_src
+    local ok, err = pcall(fn)
+    if ok or type(err) ~= "string" then
+        error("no misuse: " .. tostring(err), 2)
+    elseif err:sub(1, #file + 1) ~= file .. ":" or not err:match("^%d+: ", #file + 2)
+        or not err:find(pattern, #file) then
+        error("another misuse: " .. err, 2)
+    end
 end
 
 return support

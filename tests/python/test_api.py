@@ -3,6 +3,7 @@
 import asyncio
 import enum
 import inspect
+import itertools
 import math
 import re
 from decimal import Decimal
@@ -261,6 +262,18 @@ def test_transaction_on_a_connection(url, run):
         run(main)
 
 
+def test_how_a_connection_shows(url, run):
+    async def main():
+        async with weirpool.create_pool(url) as pool, pool.connection() as connection:
+            backend = connection.info["backend"]
+            shown = f" backend={backend}" if url.startswith("postgresql") else ""
+            assert (backend is None) == (shown == "")
+            async with connection.transaction():
+                assert repr(connection) == f"<Connection{shown} depth=1>"
+
+    run(main)
+
+
 def test_transactions_blocking(url):
     with no_warnings(), weirpool.create_pool_sync(url, max_size=2) as pool:
         pool.execute("create table t (a integer)")
@@ -362,8 +375,13 @@ def test_pool_properties(url, run):
         assert (pool.min_size, pool.max_size) == (0, 1)
         with pytest.raises(weirpool.OptionError):
             pool.resize(min_size=9)
-        with pytest.raises(weirpool.OptionError, match="min_size"):
-            pool.resize(min_size="x")
+        wrongs = ("x", True, -1, 10001, 2**80, 1.5, [])
+        for name, wrong in itertools.product(("min_size", "max_size"), wrongs):
+            with pytest.raises(weirpool.OptionError, match=name):
+                pool.resize(**{name: wrong})
+        with pytest.raises(weirpool.OptionError, match="max_size=0 is out of range"):
+            pool.resize(max_size=0)
+        assert (pool.min_size, pool.max_size) == (0, 1)
         await pool.close()
         assert pool.closed and repr(pool) == "<Pool closed>"
         await pool.close()

@@ -37,6 +37,19 @@ def test_is_a_coroutine(sqlite_url, run):
     with_pool(run, sqlite_url, body)
 
 
+def test_runners_take_it(url):
+    async def opened():
+        return await weirpool.create_pool(url)
+
+    with no_warnings():
+        assert asyncio.run(weirpool.create_pool(url).close()) is None
+        if sys.version_info >= (3, 11):
+            with asyncio.Runner() as runner:
+                pool = runner.run(opened())
+                assert runner.run(pool.fetchval("select 1")) == 1
+                runner.run(pool.close())
+
+
 def test_ways_to_await(url, run):
     async def body(pool):
         assert await pool.fetchval("select 1") == 1

@@ -1,5 +1,8 @@
 """Whatever is given, the answer is an exception that says what is wrong, and never the password."""
 
+import functools
+import inspect
+import io
 import math
 import traceback
 
@@ -162,6 +165,7 @@ def test_statements(url, run):
                     pool.session(**keywords)
             with pytest.raises(TypeError):
                 pool.session(1)
+            connection = await pool.connection()
             with pytest.raises(TypeError):
                 pool.connection(isolation="serializable")
             with pytest.raises(weirpool.ArgumentError, match="grace"):
@@ -169,13 +173,53 @@ def test_statements(url, run):
             with pytest.raises(TypeError):
                 pool.close(1)
 
-            class Untruthful:
-                def __bool__(self):
-                    raise KeyError
-
-            with pytest.raises(KeyError):
-                pool.session(readonly=Untruthful())
+            for wrong in ("no", 1, None):
+                for flag in ("readonly", "deferrable"):
+                    for call in (pool.session, connection.transaction, functools.partial(pool.transaction, [])):
+                        with pytest.raises(weirpool.ArgumentError, match=f"{flag} must be True or False"):
+                            call(**{flag: wrong})
+            connection.release()
             assert await pool.fetchval("select 1") == 1
+
+    run(main)
+
+
+def test_what_signatures_show_as_default_can_be_given(pg_url, run):
+    arguments = {
+        "executemany": ("insert into t values ($1)", [(1,)]),
+        "copy_in": ("copy t from stdin", b""),
+        "copy_records": ("t", []),
+        "copy_out": ("copy t to stdout", io.BytesIO()),
+        "transaction": (["select 1"],),
+        "session": (),
+        "connection": (),
+        "run": (lambda session: session.execute("select 1"),),
+        "close": (),
+    }
+
+    async def call(method, omitted):
+        given = method(*arguments.get(method.__name__, ("select 1",)), **dict.fromkeys(omitted, ...))
+        if method.__name__ == "stream":
+            return [row async for row in given]
+        return await given
+
+    async def main():
+        async with weirpool.create_pool(pg_url, max_size=2) as pool:
+            await pool.execute("create table t (a integer)")
+            async with pool.session() as session:
+                called = set()
+                methods = [getattr(target, name) for target in (session, pool) for name in dir(target) if name[0] != "_"]
+                for method in methods:
+                    if not callable(method) or method.__name__ == "close":
+                        continue
+                    shown = inspect.signature(method).parameters.values()
+                    omitted = [parameter.name for parameter in shown if parameter.default is ...]
+                    answer = await call(method, omitted) if omitted else None
+                    called.update(omitted)
+                    if isinstance(answer, weirpool.Connection):
+                        answer.release()
+                assert called == {"timeout", "checkout_timeout"}
+            await call(pool.close, ["grace"])
 
     run(main)
 

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import contextvars
+import io
 import logging
+import time
 
 import pytest
 import weirpool
-from support import no_warnings, until, until_async
+from support import DEADLINE, no_warnings, until, until_async
 
 
 def test_init_runs_once_a_connection(url, run):
@@ -168,6 +171,30 @@ def test_setup_at_each_checkout(url, run):
         run(main)
 
 
+def test_setup_and_readonly(pg_url, run):
+    """Read only, as without the hook."""
+    write = "with x as (insert into t values (1) returning a) select * from x"
+
+    async def setup(connection):
+        await connection.fetchval("select 1")
+
+    async def body():
+        async with weirpool.create_pool(pg_url, max_size=1, setup=setup) as pool:
+            await pool.execute("create table t (a int)")
+            assert await pool.fetchval("select 1, 2", column=1, readonly=True, timeout=5) == 2
+            with pytest.raises(weirpool.errors.ReadOnlySqlTransaction):
+                await pool.fetchval(write, readonly=True)
+            assert await pool.fetchval(write, readonly=False) == 1
+            with pytest.raises(TypeError):
+                await pool.fetch("select 1", isolation="serializable")
+
+    run(body)
+    with weirpool.create_pool_sync(pg_url, max_size=1, setup=lambda connection: None) as pool:
+        assert pool.fetchval("select 1, 2", column=1, readonly=True) == 2
+        with pytest.raises(weirpool.errors.ReadOnlySqlTransaction):
+            pool.fetchval(write, readonly=True)
+
+
 def test_setup_that_fails(pg_url, run):
     async def main():
         failing = True
@@ -204,6 +231,7 @@ def test_setup_that_is_cancelled(url, run):
             for use in (lambda: pool.fetchval("select 1"), pool.session, pool.connection):
                 slow = True
                 inside.clear()
+                closed = pool.snapshot()["connections_closed"]
                 task = asyncio.ensure_future(use())
                 await inside.wait()
                 task.cancel()
@@ -211,6 +239,7 @@ def test_setup_that_is_cancelled(url, run):
                     await task
                 slow = False
                 assert await pool.fetchval("select 1") == 1
+                assert pool.snapshot()["connections_closed"] == closed + 1
 
     with no_warnings():
         run(main)
@@ -218,20 +247,183 @@ def test_setup_that_is_cancelled(url, run):
 
 def test_setup_that_ends_its_own_checkout(url, run):
     async def main():
-        async def setup(connection):
+        def setup(connection):
             if meddle:
                 with contextlib.suppress(ValueError):  # it is executing
                     asyncio.current_task().get_coro().close()
+            return prepare(connection)
+
+        async def prepare(connection):
+            if release:
+                connection.release()
 
         async with weirpool.create_pool(url, min_size=1, max_size=1, setup=setup) as pool:
-            meddle = True
+            meddle = release = True
             with pytest.raises(RuntimeError, match="ended its own checkout"):
                 await asyncio.create_task(pool.session())
             meddle = False
+            with pytest.raises(weirpool.SessionClosed):
+                await pool.session()
+            release = False
             assert await pool.fetchval("select 1") == 1
 
     with no_warnings():
         run(main)
+
+
+class Took:
+    """That what is done within it takes no longer than it may, on a busy machine too."""
+
+    def __init__(self, most):
+        self.most = most
+
+    def __enter__(self):
+        self.begin = time.monotonic()
+
+    def __exit__(self, *exception):
+        assert time.monotonic() - self.begin < self.most
+
+
+def test_setup_has_the_time_of_the_checkout(url, run):
+    async def main():
+        ended = []
+
+        async def setup(connection):
+            try:
+                if slow:
+                    await asyncio.sleep(DEADLINE)
+            finally:
+                ended.append(connection)
+
+        async with weirpool.create_pool(url, min_size=1, max_size=1, setup=setup) as pool:
+            slow = False
+            async with pool.connection(checkout_timeout=0.1) as connection:
+                await asyncio.sleep(0.15)  # the time is over with the setup
+                assert await connection.fetchval("select 1", timeout=DEADLINE) == 1
+            slow = True
+            calls = [
+                (lambda: pool.connection(checkout_timeout=0.1), weirpool.CheckoutTimeout),
+                (lambda: pool.session(checkout_timeout=0.1), weirpool.CheckoutTimeout),
+                (lambda: pool.session(timeout=0.1), weirpool.SessionTimeout),
+                (lambda: pool.fetchval("select 1", timeout=0.1), weirpool.CommandTimeout),
+                (lambda: pool.executemany("select $1", [(1,)], timeout=0.1), weirpool.CommandTimeout),
+                (lambda: pool.transaction(["select 1"], timeout=0.1), weirpool.CommandTimeout),
+                (lambda: pool.run(weirpool.Session.commit, timeout=0.1), weirpool.CheckoutTimeout),
+            ]
+            for call, error in calls:
+                ended.clear()
+                closed = pool.snapshot()["connections_closed"]
+                with Took(DEADLINE / 2), pytest.raises(error):
+                    await call()
+                await until_async(lambda: ended)
+                await until_async(lambda closed=closed: pool.snapshot()["connections_closed"] == closed + 1)
+            slow = False
+            assert await pool.fetchval("select 1", timeout=DEADLINE) == 1
+
+    with no_warnings():
+        run(main)
+
+
+def test_a_call_has_one_time_with_setup_too(pg_url, run):
+    async def main():
+        async def setup(connection):
+            await connection.execute("select pg_sleep(0.1)")
+
+        async with weirpool.create_pool(pg_url, min_size=1, max_size=1, setup=setup) as pool:
+            nap, timeout = "select pg_sleep(0.15)", 0.2
+            assert await pool.fetchval("select 1", timeout=DEADLINE) == 1
+            with pytest.raises(weirpool.CommandTimeout):
+                await pool.execute(nap, timeout=timeout)
+            with pytest.raises(weirpool.CommandTimeout):
+                await pool.transaction([nap] * 3, timeout=timeout)
+            with pytest.raises(weirpool.CommandTimeout):
+                await pool.copy_out(f"copy ({nap}) to stdout", io.BytesIO(), timeout=timeout)
+            async with pool.connection(checkout_timeout=DEADLINE) as connection:
+                held = asyncio.ensure_future(pool.fetchval("select 1", timeout=timeout))
+                with pytest.raises(weirpool.CheckoutTimeout):
+                    await held
+                assert await connection.fetchval("select 1") == 1
+            assert await pool.transaction([nap, nap], timeout=DEADLINE) is not None
+            assert await pool.transaction(["select 1"], timeout=None) == [[(1,)]]
+
+    with no_warnings():
+        run(main)
+
+
+def test_setup_when_the_pool_closes(url, run):
+    async def main():
+        inside = asyncio.Event()
+
+        async def setup(connection):
+            inside.set()
+            await asyncio.sleep(DEADLINE)
+
+        pool = await weirpool.create_pool(url, min_size=1, max_size=1, setup=setup)
+        task = asyncio.ensure_future(pool.connection())
+        await inside.wait()
+        await pool.close(grace=0)
+        with Took(DEADLINE / 2), pytest.raises(weirpool.PoolClosed):
+            await task
+
+    with no_warnings():
+        run(main)
+
+
+def test_setup_sees_its_callers_context(url, run):
+    tenant = contextvars.ContextVar("tenant")
+    seen = []
+
+    async def setup(connection):
+        seen.append(tenant.get())
+
+    async def ask(pool, name):
+        tenant.set(name)
+        await pool.fetchval("select 1")
+
+    async def main():
+        async with weirpool.create_pool(url, min_size=1, max_size=2, setup=setup) as pool:
+            await asyncio.gather(*(ask(pool, name) for name in "abc"))
+        assert sorted(seen) == ["a", "b", "c"]
+
+    with no_warnings():
+        run(main)
+
+
+def test_blocking_setup_has_the_time_of_the_checkout(url):
+    def setup(connection):
+        time.sleep(pause)
+
+    with no_warnings(), weirpool.create_pool_sync(url, min_size=1, max_size=1, setup=setup) as pool:
+        pause = 0.15
+        for call, error in (
+            (lambda: pool.connection(checkout_timeout=0.1).__enter__(), weirpool.CheckoutTimeout),
+            (lambda: pool.fetchval("select 1", timeout=0.1), weirpool.CommandTimeout),
+            (lambda: pool.transaction(["select 1"], timeout=0.1), weirpool.CommandTimeout),
+        ):
+            closed = pool.snapshot()["connections_closed"]
+            with pytest.raises(error):
+                call()
+            until(lambda closed=closed: pool.snapshot()["connections_closed"] == closed + 1)
+        pause = 0
+        assert pool.fetchval("select 1", timeout=DEADLINE) == 1
+        assert pool.transaction(["select 1"], timeout=DEADLINE) == [[(1,)]]
+
+
+def test_a_blocking_call_has_one_time_with_setup_too(pg_url):
+    def setup(connection):
+        connection.execute("select pg_sleep(0.1)")
+
+    with no_warnings(), weirpool.create_pool_sync(pg_url, min_size=1, max_size=1, setup=setup) as pool:
+        nap, timeout = "select pg_sleep(0.15)", 0.2
+        for call in (
+            lambda: pool.execute(nap, timeout=timeout),
+            lambda: pool.transaction([nap] * 3, timeout=timeout),
+            lambda: pool.copy_out(f"copy ({nap}) to stdout", io.BytesIO(), timeout=timeout),
+            lambda: pool.execute("select 1", timeout=0.05),
+        ):
+            with pytest.raises(weirpool.CommandTimeout):
+                call()
+        assert pool.transaction([nap, nap], timeout=DEADLINE) is not None
 
 
 def test_setup_must_be_awaitable(url, run):
@@ -266,6 +458,21 @@ def test_blocking_hooks(url):
             ("setup", weirpool.SyncConnection),
             ("setup", weirpool.SyncSession),
         ]
+
+
+def test_blocking_inits_do_not_nest(sqlite_url):
+    depths = []
+
+    def init(connection):
+        depths.append(1)
+        assert connection.fetchval("select 1") == 1
+        most.append(len(depths))
+        depths.pop()
+
+    most = []
+    with no_warnings(), weirpool.create_pool_sync(sqlite_url, min_size=20, max_size=20, init=init) as pool:
+        until(lambda: pool.snapshot()["idle"] == 20 or pool.fetchval("select 1") != 1)
+        assert most == [1] * 20
 
 
 def until_connected(call):

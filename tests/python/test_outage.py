@@ -75,26 +75,33 @@ def test_what_no_retry_can_cure(server, run, caplog):
     caplog.set_level(logging.DEBUG, "weirpool")
 
     async def main():
-        for url, sqlstate in [
-            (server.url("no_such_database"), "3D000"),
-            (server.url(user="locked", password=CANARY), "28P01"),
+        locked = server.url(user="locked", password="right")
+        for url, settings, sqlstate in [
+            (server.url("no_such_database"), {}, "3D000"),
+            (server.url(user="locked", password=CANARY), {}, "28P01"),
+            (server.url(), {"work_mem": "nonsense"}, "22023"),
+            (server.url(), {"nosuch_setting": "1"}, "42704"),
+            (server.url(), {"max_connections": "3"}, "55P02"),
+            (locked, {"log_statement": "all"}, "42501"),
+            (server.url() + "?options=-c%20nosuch_setting=1", {}, "42704"),
+            (server.url() + "?options=-x", {}, "42601"),
         ]:
             for attempt in (open_async, open_blocking):
                 with pytest.raises(errors.DatabaseError) as caught:
-                    await attempt(url)
-                assert caught.value.sqlstate == sqlstate
+                    await attempt(url, settings)
+                assert caught.value.sqlstate == sqlstate and not caught.value.retryable
                 assert CANARY not in shown(caught.value)
-        pool = await weirpool.create_pool(server.url(user="locked", password="right"), min_size=1, max_size=1)
+        pool = await weirpool.create_pool(locked, min_size=1, max_size=1)
         assert await pool.fetchval("select current_user") == "locked"
         assert "right" not in pool.url + repr(pool) + pool.name
         await pool.close()
 
-    async def open_async(url):
-        async with weirpool.create_pool(url, min_size=1):
+    async def open_async(url, settings):
+        async with weirpool.create_pool(url, min_size=1, server_settings=settings):
             pass
 
-    async def open_blocking(url):
-        weirpool.create_pool_sync(url, min_size=1)
+    async def open_blocking(url, settings):
+        weirpool.create_pool_sync(url, min_size=1, server_settings=settings).close()
 
     with no_warnings():
         run(main)
@@ -242,6 +249,19 @@ def test_closing_is_cancelled(url, run):
 
     with no_warnings():
         run(main)
+
+
+def test_debug_may_be_asked_for_later(pg_url, run, caplog):
+    async def main():
+        async with weirpool.create_pool(pg_url, min_size=1, max_size=1) as pool:
+            notice = "do $$ begin raise notice 'now or never'; end $$"
+            await pool.execute(notice)
+            assert "now or never" not in caplog.text
+            caplog.set_level(logging.DEBUG, "weirpool")
+            await pool.execute(notice)
+            await until_async(lambda: "NOTICE: now or never" in caplog.text)
+
+    run(main)
 
 
 def test_log_lines(run, caplog):

@@ -56,6 +56,18 @@ def test_what_changes_a_connection_is_refused(pg_url, run, sql):
     run(body)
 
 
+@pytest.mark.parametrize("pipeline", [True, False])
+def test_transactions_are_not_begun_or_ended_on_the_pool(url, run, pipeline):
+    async def body():
+        async with weirpool.create_pool(url, max_size=1, pipeline=pipeline) as pool:
+            for sql in ("begin", " -- x\n COMMIT", "end", "Rollback", "savepoint a", "release a"):
+                with pytest.raises(weirpool.ArgumentError, match=r"pool\.session\(\)"):
+                    await pool.execute(sql)
+            assert await pool.fetchval("select $1", "x") == "x"
+
+    run(body)
+
+
 @pytest.mark.parametrize(
     "sql",
     [

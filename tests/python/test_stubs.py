@@ -1,5 +1,6 @@
 """The type stubs say what the code and the core's tables say."""
 
+import ast
 import pathlib
 import subprocess
 import sys
@@ -70,14 +71,86 @@ def blocking() -> None:
         assert_type(pool.run(lambda session: session.execute("x"), checkout_timeout=None), str)
         with pool.connection() as connection, connection.transaction():
             assert_type(connection.executemany("x", [(1,)]), int)
+        assert_type(pool.transaction(["x", ("y $1", 7), ["z $1", b"x"]]), list[list[weirpool.Record] | str])
+    weirpool.create_pool_sync("x", codecs={"a": weirpool.Codec(lambda text: text.upper(), repr, set), 7: raw})
     value: weirpool.Value = 3
     parameter: weirpool.Parameter = memoryview(b"")
     print(value, parameter)
 
 
+def from_bytes(data: bytes) -> int:
+    return data[0]
+
+
+raw = weirpool.Codec(from_bytes, format="binary")
+weirpool.Codec(from_bytes)  # type: ignore[arg-type]
 weirpool.create_pool("x", max_sise=3)  # type: ignore[call-arg]
 weirpool.create_pool("x", sqlite_begin="never")  # type: ignore[arg-type]
 """
+
+
+# Where a public signature may say Any: what stands in a row, and what is in such a value.
+ANY = {
+    "Connection.fetchval",
+    "Parameter",
+    "Pool.fetchval",
+    "Range.__contains__",
+    "Range.__init__",
+    "Range.lower",
+    "Range.upper",
+    "Record.__getitem__",
+    "Record.__iter__",
+    "Record.get",
+    "Record.items",
+    "Record.values",
+    "SyncConnection.fetchval",
+    "SyncPool.fetchval",
+    "Value",
+}
+
+
+def annotations(node):
+    """The parts of a definition's types."""
+    whole = []
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        every = node.args
+        arguments = [*every.posonlyargs, *every.args, *every.kwonlyargs, every.vararg, every.kwarg]
+        whole = [argument.annotation for argument in arguments if argument] + [node.returns]
+    elif isinstance(node, ast.AnnAssign):
+        whole = [node.annotation, node.value]
+    elif isinstance(node, ast.ClassDef):
+        whole = node.bases
+    return {part.id for one in whole if one for part in ast.walk(one) if isinstance(part, ast.Name)}
+
+
+def definitions(body):
+    names = [(getattr(node, "target", node), node) for node in body]
+    return [(getattr(named, "name", getattr(named, "id", "_")), node) for named, node in names]
+
+
+def with_any(body, is_public, prefix=""):
+    """The names of a module, and of its classes, whose types say Any."""
+    for name, node in definitions(body):
+        if is_public(name):
+            if annotations(node) & {"Any", "_Any"}:
+                yield prefix + name
+            if isinstance(node, ast.ClassDef):
+                yield from with_any(node.body, lambda name: name[:1] != "_" or name[:2] == "__", prefix + name + ".")
+
+
+def test_only_row_values_are_any():
+    stubs = [ast.parse(path.read_text()).body for path in PACKAGE.glob("*.pyi")]
+    imports = [node.names for body in stubs for node in body if isinstance(node, ast.ImportFrom)]
+    public = set(weirpool.__all__).union(alias.name for names in imports for alias in names)
+    sources = [path for path in PACKAGE.glob("*.py") if not path.with_suffix(".pyi").exists()]
+    modules = [ast.parse(path.read_text()).body for path in sources]
+    for _ in range(3):  # and what their types are made of
+        for name, node in (pair for body in modules for pair in definitions(body)):
+            if name in public:
+                public |= annotations(node)
+    found = {name for body in modules for name in with_any(body, public.__contains__)}
+    found.update(name for body in stubs for name in with_any(body, lambda name: name[:1] != "_"))
+    assert found == ANY
 
 
 @pytest.fixture(autouse=True)

@@ -85,6 +85,16 @@ def test_snapshots_while_eight_threads_work(url):
         in_threads(8, work)
 
 
+def test_a_session_goes_from_thread_to_thread(url):
+    with no_warnings(), weirpool.create_pool_sync(url, max_size=1) as pool:
+        pool.execute("create table t (a integer)")
+        checkout = pool.session()
+        (session,) = in_threads(1, lambda n: checkout.__enter__())
+        assert in_threads(1, lambda n: session.execute("insert into t values (1)")) == ["INSERT 0 1"]
+        in_threads(1, lambda n: checkout.__exit__(None, None, None))
+        assert session.closed and pool.fetchval("select count(*) from t") == 1
+
+
 def test_threads_wait_for_each_other(url):
     with weirpool.create_pool_sync(url, max_size=1) as pool:
         inside = []

@@ -3,8 +3,8 @@
 #   pg.sh start DIR   makes a cluster in DIR (empty, or not there yet), starts it on a free port, prints its URL
 #   pg.sh url DIR     prints the URL again
 #   pg.sh stop DIR    stops it at once and removes DIR; no error when it is gone already
-# Runs as the user postgres when called by root, whom PostgreSQL refuses. All local users are trusted; nothing is
-# synced.
+# Runs as the user postgres when called by root, whom PostgreSQL refuses. All local users are trusted but one called
+# locked, who needs a password; nothing is synced.
 set -eu
 unset LD_PRELOAD # a sanitizer's runtime, which servers do not get along with
 [ $# -eq 2 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
@@ -38,6 +38,7 @@ start() {
     cd "$dir"
     as_postgres "$bin/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C --no-sync \
         >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; exit 1; }
+    sed -i '1i host all locked all scram-sha-256' "$data/pg_hba.conf"
     for _ in 1 2 3 4 5 6 7 8; do
         port=$(free_port)
         settings="-p $port -k $dir -c listen_addresses=127.0.0.1 -c fsync=off"

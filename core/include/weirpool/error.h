@@ -28,7 +28,7 @@ WEIR_BEGIN_DECLS
     X(ELOST, 11, ConnectionLost, OperationalError, true, "the connection was lost")                          \
     X(ETIMEOUT, 12, PoolTimeout, OperationalError, true, "a deadline has passed")                            \
     X(ECONNECTTIMEOUT, 13, ConnectTimeout, PoolTimeout, true, "connecting took longer than connect_timeout") \
-    X(ECHECKOUTTIMEOUT, 14, CheckoutTimeout, PoolTimeout, true, "no connection came free in time")           \
+    X(ECHECKOUTTIMEOUT, 14, CheckoutTimeout, PoolTimeout, true, "no connection was ready in time")           \
     X(ECOMMANDTIMEOUT, 15, CommandTimeout, PoolTimeout, false, "the statement took longer than its timeout") \
     X(ELOCKTIMEOUT, 16, LockTimeout, PoolTimeout, true, "a lock was not had within lock_timeout")            \
     X(ESESSIONTIMEOUT, 17, SessionTimeout, PoolTimeout, true, "the session lasted longer than its timeout")  \

@@ -16,11 +16,12 @@ typedef struct weir_pool weir_pool;
 
 /*
  * Makes a pool on the reactor and starts its connections. Any number of pools may share a reactor.
- *   WEIR_PENDING  *out is the pool, usable at once; the operation completes when min_size connections are
- * there or the first attempt has failed. Its code is an error only for what trying again cannot cure (a wrong
- *                 password, a database that does not exist), or with the option `require`; then free the
- * pool. WEIR_OK       as the operation's success, at once (min_size 0) otherwise     an error; no pool token:
- * given back with the completion, and with each WEIR_EVENT_INIT.
+ *
+ * WEIR_PENDING: *out is the pool, usable at once; the operation completes when min_size connections are there
+ * or the first attempt has failed. Its code is an error only for what trying again cannot cure (a wrong
+ * password, a database that does not exist, a setting that the server refuses), or with the option `require`;
+ * then free the pool. WEIR_OK: as the operation's success, at once (min_size 0). Otherwise an error, and no
+ * pool. token: given back with the completion, and with each WEIR_EVENT_INIT.
  */
 WEIR_API int weir_pool_open(weir_reactor *reactor, const weir_options *options, void *token, weir_pool **out,
                             weir_op *op, weir_error *error);
@@ -76,8 +77,12 @@ typedef struct weir_checkout {
     const char *file, *function;
     int line;
     uint64_t
-        owner; /* who asks: a number of a task's or thread's own, or 0. While he holds the connection, what
-                  he runs on the pool itself does not share connections: it could wait for his own locks */
+        owner;  /* who asks: a number of a task's or thread's own, or 0. While he holds the connection, what
+                   he runs on the pool itself does not share connections: it could wait for his own locks */
+    bool setup; /* the connection is prepared before it is used: until weir_session_ready the checkout goes
+                   on, and its time-out ends the loan (WEIR_ECHECKOUTTIMEOUT) */
+    bool call;  /* the loan is for one call of the pool's own: session_timeout_ms begins now, bounds waiting,
+                   setup and use together, and what it ends is a WEIR_ECOMMANDTIMEOUT */
 } weir_checkout;
 WEIR_API void weir_checkout_init(weir_checkout *checkout);
 
@@ -113,7 +118,8 @@ WEIR_API int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, v
  *
  * With the option `pipeline` it may be sent behind others on the same connection. Its error, time-out or
  * cancellation is none of theirs, nor theirs its own. A statement that changes the state of its connection,
- * by its first keyword (BEGIN, SET, LISTEN …), is refused then: WEIR_EINVAL.
+ * by its first keyword (SET, LISTEN …), is refused then: WEIR_EINVAL. One that begins or ends a transaction
+ * (BEGIN, COMMIT …) always is.
  */
 WEIR_API int weir_pool_execute(weir_pool *pool, weir_statement *statement, const weir_run *run, void *token,
                                weir_op *op, weir_error *error);

@@ -46,6 +46,7 @@ typedef enum weir_completion_kind {
     WEIR_DONE_BATCH,    /* weir_pool_transaction: the results are the batch's */
     WEIR_DONE_COPY,     /* the steps of a COPY: copy.h */
     WEIR_DONE_STREAM,   /* weir_stream_next: `result`, NULL at the end of the rows */
+    WEIR_DONE_WATCH,    /* weir_session_watch */
     WEIR_EVENT_INIT,    /* option init_hook: a new connection wants its init; `session`, `token` is
                            weir_pool_open's.    Release it when done, discard it when it failed */
 } weir_completion_kind;
@@ -85,11 +86,12 @@ WEIR_API int weir_reactor_flush(weir_reactor *reactor);
 WEIR_API bool weir_reactor_next(weir_reactor *reactor, weir_completion *out);
 /*
  * Waits until an operation that was submitted with token NULL is complete, driving the reactor if nobody else
- * does, and takes its completion. timeout_ms < 0: without limit (the operation has its own deadline). WEIR_OK
- * *out is filled (its code may be an error) WEIR_ETIMEOUT not yet; the operation goes on: wait again or
- * cancel it WEIR_EVENT    there is something for weir_reactor_next: take it, then wait again WEIR_INTERRUPTED
- * a signal handler has run; wait again or cancel it WEIR_ESTALE   no such operation WEIR_EBUSY    another
- * thread waits for it
+ * does, and takes its completion. timeout_ms < 0: without limit (the operation has its own deadline).
+ *
+ * WEIR_OK: *out is filled (its code may be an error). WEIR_ETIMEOUT: not yet, and the operation goes on: wait
+ * again or cancel it. WEIR_EVENT: there is something for weir_reactor_next: take it, then wait again; a
+ * statement of an init is not told of others, so that inits do not nest. WEIR_INTERRUPTED: a signal handler
+ * has run; wait again or cancel it. WEIR_ESTALE: no such operation. WEIR_EBUSY: another thread waits for it.
  */
 WEIR_API int weir_reactor_wait(weir_reactor *reactor, weir_op op, int64_t timeout_ms, weir_completion *out);
 /* An operation that does nothing, and is complete in so many milliseconds (at least 1): to wait with all that

@@ -16,6 +16,13 @@ WEIR_API int weir_session_release(weir_session session);
 /* As release, but the connection is closed, and replaced when the pool wants one. */
 WEIR_API int weir_session_discard(weir_session session);
 
+/* Ends the setup of a loan that was checked out with `setup`. WEIR_ECHECKOUTTIMEOUT (of a `call`
+   WEIR_ECOMMANDTIMEOUT): it came too late, and the connection is closed. Of other loans: nothing happens. */
+WEIR_API int weir_session_ready(weir_session session, weir_error *error);
+/* WEIR_PENDING: the operation completes when the loan ends, with the reason, or WEIR_OK when its holder has
+   given it back. WEIR_EBUSY: there is one already. */
+WEIR_API int weir_session_watch(weir_session session, void *token, weir_op *op, weir_error *error);
+
 /* The loan ends (WEIR_ESESSIONTIMEOUT) in so many milliseconds from now on, whatever its checkout said; -1:
    at no time. */
 WEIR_API int weir_session_limit(weir_session session, int64_t timeout_ms, weir_error *error);

@@ -23,6 +23,25 @@ static int give_back(weir_session session, bool discard) {
 int weir_session_release(weir_session session) { return give_back(session, false); }
 int weir_session_discard(weir_session session) { return give_back(session, true); }
 
+int weir_session_ready(weir_session session, weir_error *error) {
+    weir__slot *slot;
+    int code = weir__enter_session(session, &slot, error);
+    if (code) return code;
+    code = weir__session_ready(slot, error);
+    weir__leave(session.pool->reactor);
+    return code;
+}
+
+int weir_session_watch(weir_session session, void *token, weir_op *op, weir_error *error) {
+    weir__slot *slot;
+    if (!op) return weir__fail(error, WEIR_EINVAL, "op is NULL");
+    int code = weir__enter_session(session, &slot, error);
+    if (code) return code;
+    code = weir__session_watch(slot, token, op, error);
+    weir__leave(session.pool->reactor);
+    return code;
+}
+
 int weir_session_limit(weir_session session, int64_t timeout_ms, weir_error *error) {
     weir__slot *slot;
     int code = weir__check_timeout(timeout_ms, "timeout", error);

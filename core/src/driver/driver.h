@@ -110,6 +110,7 @@ enum {
     WEIR__TEXT_SHARES = 2, /* may run on a connection that others' statements share: leaves nothing behind */
     WEIR__TEXT_READS = 4,  /* its first keyword is one of those that may stand in a readonly request */
     WEIR__TEXT_AGAIN = 8,  /* only reads, and calls nothing that could do more: may be run twice, unseen */
+    WEIR__TEXT_TRANSACTION = 16, /* begins or ends a transaction, or a savepoint */
 };
 
 typedef struct weir__host {
@@ -158,7 +159,7 @@ struct weir__driver {
     const char *name; /* "postgresql": equals the URL's scheme */
     bool scripts;     /* runs WEIR__SCRIPT */
     bool pipelines;   /* takes further requests while earlier ones run; their ends may be told in any order */
-    /* WEIR__TEXT_… of a statement; only of a driver that pipelines. */
+    /* WEIR__TEXT_… of a statement; all but TRANSACTION only of a driver that pipelines. */
     unsigned (*classify)(const weir__env *env, const weir_statement *statement);
 
     /* Checks what only the driver knows (the URL's parameters), and makes what a pool's connections share. No

@@ -51,7 +51,7 @@ static void count_grant(weir_pool *pool, int64_t started_at, int64_t now) {
 }
 
 /* Idle -> lent. The slot's site, begin and kind are the caller's to set. */
-static weir_session lend(weir__slot *slot, uint64_t owner, int64_t now, int64_t session_ms) {
+static weir_session lend(weir__slot *slot, uint64_t owner, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__slot_move(slot, WEIR__LENT);
     slot->loan = ++pool->loans;
@@ -59,9 +59,13 @@ static weir_session lend(weir__slot *slot, uint64_t owner, int64_t now, int64_t 
     slot->in_use = true;
     slot->owner = owner;
     weir__owner_add(pool, owner, 1);
-    if (session_ms > 0)
-        weir__reactor_start(pool->reactor, &slot->session_timer, weir__deadline(now, session_ms));
     return (weir_session){pool, slot->loan, slot->index};
+}
+
+/* `until`: when the wait would have ended. */
+static void limit(weir__slot *slot, int64_t now, int64_t until, int64_t session_ms, bool setup, bool call) {
+    slot->call = call;
+    weir__session_limits(slot, call ? until : weir__deadline(now, session_ms), setup ? until : WEIR__NEVER);
 }
 
 static int refuse(weir_pool *pool, weir_error *error, int code, const char *text) {
@@ -136,12 +140,17 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     int code = checkout->transaction ? weir__begin_text(pool, &checkout->begin, &begin, error) : WEIR_OK;
     if (!code) code = weir__reset_of_loan(checkout->reset, &reset, error);
     if (code) return code;
-    int64_t now = weir__reactor_now(pool->reactor);
+    int64_t now = weir__reactor_now(pool->reactor), session_ms = checkout->session_timeout_ms;
+    bool call = checkout->call && session_ms != WEIR_TIMEOUT_DEFAULT;
+    int64_t wait_ms = call ? session_ms : checkout->checkout_timeout_ms;
+    if (wait_ms == WEIR_TIMEOUT_DEFAULT) wait_ms = pool->config->options.checkout_timeout_ms;
+    int64_t until = weir__deadline(now, wait_ms);
     weir__slot *slot = NULL;
     code = ask(pool, now, &slot, error);
     if (code == WEIR_OK) {
         count_grant(pool, now, now);
-        *session = lend(slot, checkout->owner, now, checkout->session_timeout_ms);
+        *session = lend(slot, checkout->owner, now);
+        limit(slot, now, until, session_ms, checkout->setup, call);
         slot->reset = reset;
         slot->transaction = checkout->transaction;
         slot->begin = begin;
@@ -153,7 +162,10 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     if (code != WEIR_PENDING) return code;
     weir__task *task = weir__task_new(pool, WEIR_DONE_ACQUIRE, token, now);
     if (!task) return refuse(pool, error, WEIR_ENOMEM, "out of memory for a waiter");
-    task->session_ms = checkout->session_timeout_ms;
+    task->session_ms = session_ms;
+    task->run_deadline = until;
+    task->setup = checkout->setup;
+    task->call = call;
     task->owner = checkout->owner;
     task->reset = reset;
     task->transaction = checkout->transaction;
@@ -161,9 +173,7 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     copy_end(task->file, checkout->file);
     copy_end(task->function, checkout->function);
     task->line = checkout->line;
-    int64_t wait_ms = checkout->checkout_timeout_ms;
-    if (wait_ms == WEIR_TIMEOUT_DEFAULT) wait_ms = pool->config->options.checkout_timeout_ms;
-    get_in_line(pool, task, weir__deadline(now, wait_ms));
+    get_in_line(pool, task, until);
     *op = task->op.completion.op;
     return WEIR_PENDING;
 }
@@ -254,7 +264,8 @@ static void grant(weir__slot *slot, weir__task *task, int64_t now) {
         run_statement(slot, task, now);
         return;
     }
-    task->op.completion.session = lend(slot, task->owner, now, task->session_ms);
+    task->op.completion.session = lend(slot, task->owner, now);
+    limit(slot, now, task->run_deadline, task->session_ms, task->setup, task->call);
     slot->reset = task->reset;
     slot->transaction = task->transaction;
     slot->begin = task->begin;

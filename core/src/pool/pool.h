@@ -160,8 +160,12 @@ struct weir__slot {
     bool broken_off;             /* the transaction was ended by a statement of the holder's own */
     weir__link streams;          /* the holder's */
     const weir__stream *outside; /* the one that runs in a transaction of its own; NULL: none */
-    weir__timer session_timer;
-    uint64_t owner; /* who holds it, by a number of his own; 0 unknown */
+    weir__timer session_timer;   /* the nearer of the next two, where there is such a limit */
+    int64_t session_until;       /* the loan's end … */
+    int64_t setup_until;         /* … and while it is set up, the checkout's */
+    bool call;                   /* … is for one call of the pool's own */
+    weir__task *watcher;         /* weir_session_watch; NULL: nobody */
+    uint64_t owner;              /* who holds it, by a number of his own; 0 unknown */
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
     int line;
 };
@@ -180,10 +184,10 @@ struct weir__task {
     weir__copy_step step;
     int64_t run_ms;       /* for the run; -1 none */
     int64_t run_deadline; /* absolute, when the caller bounded waiting and running together; else 0 */
-    /* acquire */
+    /* acquire; the wait's end is in run_deadline */
     int64_t session_ms;
     weir__reset reset;
-    bool transaction;
+    bool transaction, setup, call;
     const char *begin;
     uint64_t owner;
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
@@ -493,6 +497,12 @@ void weir__slot_fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *co
 void weir__session_return(weir__slot *slot, bool discard);
 /* weir_session_limit; anything but a positive time takes the limit away. */
 void weir__session_limit(weir__slot *slot, int64_t timeout_ms);
+/* The limits of a loan that begins: of it, and of its setup; WEIR__NEVER: none. */
+void weir__session_limits(weir__slot *slot, int64_t session_until, int64_t setup_until);
+int weir__session_ready(weir__slot *slot, weir_error *error);
+int weir__session_watch(weir__slot *slot, void *token, weir_op *op, weir_error *error);
+/* The loan ends so. */
+void weir__session_tell(weir__slot *slot, int code);
 void weir__session_expired(weir__timer *timer);
 /* The driver's text for a beginning. WEIR_EINVAL names an isolation that there is not. */
 int weir__begin_text(weir_pool *pool, const weir_transaction *begin, const char **out, weir_error *error);

@@ -30,12 +30,7 @@ int weir__begin_text(weir_pool *pool, const weir_transaction *begin, const char 
     return *out ? WEIR_OK : error ? error->code : WEIR_ENOTSUP;
 }
 
-int weir__session_find(weir_session session, weir__slot **out, weir_error *error) {
-    weir_pool *pool = session.pool;
-    weir__slot *slot = session.slot < pool->slot_count ? pool->slots[session.slot] : NULL;
-    *out = slot;
-    if (slot && session.loan && slot->loan == session.loan) return WEIR_OK;
-    int code = slot && session.loan && slot->last_loan == session.loan ? slot->ended_code : WEIR_ESTALE;
+static int fail_ended(const weir_pool *pool, int code, weir_error *error) {
     if (code == WEIR_ESTALE)
         return weir__fail(
             error, code,
@@ -43,6 +38,15 @@ int weir__session_find(weir_session session, weir__slot **out, weir_error *error
             weir_pool_name(pool));
     return weir__fail(error, code, "the session was ended by pool %s: %s", weir_pool_name(pool),
                       weir_error_text(code));
+}
+
+int weir__session_find(weir_session session, weir__slot **out, weir_error *error) {
+    weir_pool *pool = session.pool;
+    weir__slot *slot = session.slot < pool->slot_count ? pool->slots[session.slot] : NULL;
+    *out = slot;
+    if (slot && session.loan && slot->loan == session.loan) return WEIR_OK;
+    int code = slot && session.loan && slot->last_loan == session.loan ? slot->ended_code : WEIR_ESTALE;
+    return fail_ended(pool, code, error);
 }
 
 bool weir__session_busy(const weir__slot *slot) {
@@ -69,6 +73,7 @@ static int busy(const weir__slot *slot, weir_error *error) {
 /* Runs it now, or when what flies allows. */
 static int run_or_queue(weir__slot *slot, weir__task *task, int64_t now, weir_op *op) {
     *op = task->op.completion.op;
+    task->op.deaf = slot->state == WEIR__PREPARING;
     if (slot->halted) {
         weir__task_skip(task);
         return WEIR_PENDING;
@@ -182,23 +187,82 @@ void weir__session_return(weir__slot *slot, bool discard) {
     weir__slot_release(slot, now);
 }
 
-void weir__session_limit(weir__slot *slot, int64_t timeout_ms) {
+/* ---- how long it may last ---- */
+
+void weir__session_limits(weir__slot *slot, int64_t session_until, int64_t setup_until) {
     weir_reactor *reactor = slot->pool->reactor;
-    weir__timer_stop(&reactor->wheel, &slot->session_timer);
-    if (timeout_ms > 0)
-        weir__reactor_start(reactor, &slot->session_timer,
-                            weir__deadline(weir__reactor_now(reactor), timeout_ms));
+    int64_t at = setup_until < session_until ? setup_until : session_until;
+    slot->session_until = session_until;
+    slot->setup_until = setup_until;
+    if (at != WEIR__NEVER)
+        weir__reactor_start(reactor, &slot->session_timer, at);
+    else
+        weir__timer_stop(&reactor->wheel, &slot->session_timer);
+}
+
+void weir__session_limit(weir__slot *slot, int64_t timeout_ms) {
+    int64_t now = weir__reactor_now(slot->pool->reactor);
+    weir__session_limits(slot, weir__deadline(now, timeout_ms), slot->setup_until);
+}
+
+int weir__session_ready(weir__slot *slot, weir_error *error) {
+    int64_t now = weir__reactor_now(slot->pool->reactor);
+    if (slot->setup_until == WEIR__NEVER) return WEIR_OK;
+    if (slot->setup_until <= now || slot->session_until <= now) { /* nobody has driven the reactor since */
+        weir__session_expired(&slot->session_timer);
+        return fail_ended(slot->pool, slot->ended_code, error);
+    }
+    weir__session_limits(slot, slot->session_until, WEIR__NEVER);
+    return WEIR_OK;
 }
 
 void weir__session_expired(weir__timer *timer) {
     weir__slot *slot = weir__container(timer, weir__slot, session_timer);
     weir_pool *pool = slot->pool;
-    int64_t now = weir__reactor_now(pool->reactor);
+    int64_t now = weir__reactor_now(pool->reactor), ms = (now - slot->lent_at) / WEIR__MS;
     weir_error why = WEIR_ERROR_INIT;
-    weir__fail(&why, WEIR_ESESSIONTIMEOUT, "pool %s: the session lasted longer than its timeout (%lld ms)",
-               weir_pool_name(pool), (long long)((now - slot->lent_at) / WEIR__MS));
+    if (slot->setup_until < slot->session_until)
+        weir__fail(&why, WEIR_ECHECKOUTTIMEOUT,
+                   "pool %s: the setup of the connection had not ended in time (%lld ms)",
+                   weir_pool_name(pool), (long long)ms);
+    else if (slot->call)
+        weir__fail(&why, WEIR_ECOMMANDTIMEOUT, "pool %s: there was no answer in time (%lld ms)",
+                   weir_pool_name(pool), (long long)ms);
+    else
+        weir__fail(&why, WEIR_ESESSIONTIMEOUT,
+                   "pool %s: the session lasted longer than its timeout (%lld ms)", weir_pool_name(pool),
+                   (long long)ms);
+    slot->discard |= slot->setup_until != WEIR__NEVER; /* nobody knows how far it has come */
     weir__slot_fail_tasks(slot, &why, &pool->stats.queries_timed_out);
+    weir__slot_end_loan(slot, why.code, now);
     weir_error_clear(&why);
-    weir__slot_end_loan(slot, WEIR_ESESSIONTIMEOUT, now);
     weir__slot_release(slot, now);
+}
+
+static void watch_cancelled(weir__op *op) {
+    ((weir__task *)op)->slot->watcher = NULL;
+    weir__op_drop(op);
+}
+
+int weir__session_watch(weir__slot *slot, void *token, weir_op *op, weir_error *error) {
+    if (slot->watcher) return weir__fail(error, WEIR_EBUSY, "this session is being watched already");
+    slot->watcher = (weir__task *)weir__op_new(slot->pool->reactor, WEIR_DONE_WATCH, token, slot->pool,
+                                               watch_cancelled, NULL);
+    if (!slot->watcher) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    slot->watcher->slot = slot;
+    *op = slot->watcher->op.completion.op;
+    return WEIR_PENDING;
+}
+
+void weir__session_tell(weir__slot *slot, int code) {
+    weir_error why = WEIR_ERROR_INIT;
+    if (!slot->watcher) return;
+    if (code == WEIR_ESTALE) {
+        weir__op_complete(&slot->watcher->op, WEIR_OK);
+    } else {
+        fail_ended(slot->pool, code, &why);
+        weir__op_fail(&slot->watcher->op, &why);
+    }
+    slot->watcher = NULL;
+    weir_error_clear(&why);
 }

@@ -99,15 +99,15 @@ static bool has_usual_time(const weir_pool *pool, const weir_run *run) {
 int weir__share_judge(weir_pool *pool, const weir_statement *statement, const weir_run *run,
                       weir__profile **out, weir_error *error) {
     *out = NULL;
-    if (!pool->share.on) return WEIR_OK;
-    weir__profile *profile = find_profile(pool, statement);
+    weir__profile *profile = pool->share.on ? find_profile(pool, statement) : NULL;
     unsigned text = profile ? profile->text : pool->driver->classify(pool->env, statement);
-    if (text & WEIR__TEXT_STATE)
+    if (text & (pool->share.on ? WEIR__TEXT_STATE : WEIR__TEXT_TRANSACTION))
         return refuse(
             pool, statement,
             "would change the state of a connection that others use next: run it on a connection of "
             "your own, pool.connection() or pool.session()",
             error);
+    if (!pool->share.on) return WEIR_OK;
     if (run->readonly && !(text & WEIR__TEXT_READS))
         return refuse(pool, statement,
                       "does not only read: readonly takes SELECT, VALUES, TABLE, WITH, SHOW and EXPLAIN",

@@ -80,6 +80,7 @@ weir__slot *weir__slot_new(weir_pool *pool, uint32_t index) {
     if (!slot) return NULL;
     slot->pool = pool;
     slot->dead = WEIR__NONE_DEAD;
+    slot->session_until = slot->setup_until = WEIR__NEVER;
     slot->index = index;
     weir__list_init(&slot->news_link);
     weir__list_init(&slot->link);
@@ -122,6 +123,7 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
     if (!slot->loan) return;
     weir__streams_end(slot, code);
     weir__timer_stop(&pool->reactor->wheel, &slot->session_timer);
+    weir__session_tell(slot, code);
     weir__slot_end_use(slot, now);
     weir__copy_forget(slot);
     if (code != WEIR_ESTALE) {
@@ -131,7 +133,8 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
     weir__owner_add(pool, slot->owner, -1);
     slot->owner = 0;
     slot->loan = 0;
-    slot->transaction = slot->broken_off = slot->pipelining = slot->halted = false;
+    slot->transaction = slot->broken_off = slot->pipelining = slot->halted = slot->call = false;
+    slot->session_until = slot->setup_until = WEIR__NEVER;
     slot->depth = slot->sent = 0;
     slot->dead = WEIR__NONE_DEAD;
 }

@@ -94,6 +94,20 @@ void weir__op_fail(weir__op *op, const weir_error *error) {
                       op->completion.error->code); /* without memory it is the lack of memory that is told */
 }
 
+/* Somebody who sleeps, and may be told of an event. */
+static void wake_for_event(weir_reactor *reactor) {
+    if (reactor->leader && !reactor->leader->deaf) {
+        weir__poller_nudge(&reactor->poller);
+        return;
+    }
+    for (weir__link *link = reactor->followers.next; link != &reactor->followers; link = link->next) {
+        weir__parked *parked = weir__container(link, weir__parked, link);
+        if (parked->deaf) continue;
+        sem_post(&parked->wake);
+        return;
+    }
+}
+
 int weir__reactor_event(weir_reactor *reactor, weir_completion_kind kind, void *token, weir_session session,
                         const void *owner) {
     weir__op *op = weir__op_new(reactor, kind, token, owner, NULL, NULL);
@@ -102,7 +116,7 @@ int weir__reactor_event(weir_reactor *reactor, weir_completion_kind kind, void *
     op->state = WEIR__OP_DONE;
     weir__list_push_back(&reactor->done, &op->link);
     reactor->signal = true;
-    if (reactor->leader) weir__poller_nudge(&reactor->poller);
+    wake_for_event(reactor);
     return WEIR_OK;
 }
 

@@ -35,6 +35,7 @@ typedef enum weir__op_state {
 typedef struct weir__parked {
     weir__link link; /* in the reactor's followers */
     sem_t wake;
+    bool deaf; /* as its operation */
 } weir__parked;
 
 typedef struct weir__op {
@@ -42,6 +43,7 @@ typedef struct weir__op {
     weir__timer timer; /* its deadline */
     weir_completion completion;
     weir__op_state state;
+    bool deaf; /* its waiter is in the midst of an event, and not told of others: they would nest */
     weir__parked *parked; /* who waits for it in weir_reactor_wait */
     /* The caller has lost interest while the operation was pending: undo it. Frees the op (weir__op_drop). */
     void (*cancel)(struct weir__op *op);

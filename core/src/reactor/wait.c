@@ -70,13 +70,14 @@ int weir__reactor_wait(weir_reactor *reactor, weir__op *op, int64_t deadline, we
     if (op->parked) return WEIR_EBUSY;
     weir__list_init(&self.link);
     sem_init(&self.wake, 0, 0);
+    self.deaf = op->deaf;
     op->parked = &self;
     weir__flush(reactor);
     int code = WEIR_PENDING;
     while (code == WEIR_PENDING) {
         if (op->state == WEIR__OP_DONE)
             code = WEIR_OK;
-        else if (!weir__list_empty(&reactor->done))
+        else if (!op->deaf && !weir__list_empty(&reactor->done))
             code = WEIR_EVENT;
         else if (deadline != WEIR__NEVER && weir__reactor_now(reactor) >= deadline)
             code = WEIR_ETIMEOUT;

@@ -5,6 +5,7 @@ from . import bulk, core, learning, lending, point, rows, sqlite, tail
 PARTS = {
     "core": core.measure,
     "point": point.measure,
+    "alone": point.alone,
     "readonly": point.readonly,
     "tokio": point.tokio,
     "pgbench": point.pgbench,

@@ -40,13 +40,25 @@ def has_readonly() -> bool:
     return takes(weirpool.Pool.fetchval, "readonly")
 
 
+async def beside_asyncpg(
+    bench: Bench, part: str, title: str, calls: Any, wanted: dict[int, float], **options: Any
+) -> None:
+    """Calls on a pool with these options against asyncpg's fetchval, for each number of callers."""
+    async with peers.ours(**options) as ours, peers.asyncpg_pool() as theirs:
+        for callers, asked in wanted.items():
+            row = Row(part, f"{title}, {callers} callers", "asyncpg", asked=asked)
+            await bench.compare(row, Closed(calls(ours), callers, bench.seconds),
+                                Closed(caller(theirs), callers, bench.seconds))  # fmt: skip
+
+
 async def measure(bench: Bench) -> None:
     """pool.fetchval, each with a Sync of its own, against asyncpg's."""
-    async with peers.ours() as ours, peers.asyncpg_pool() as theirs:
-        for callers, asked in ((1, 2.2), (16, 5), (64, 9), (256, 11)):
-            row = Row("point", f"fetchval, {callers} callers", "asyncpg", asked=asked)
-            await bench.compare(row, Closed(caller(ours), callers, bench.seconds),
-                                Closed(caller(theirs), callers, bench.seconds))  # fmt: skip
+    await beside_asyncpg(bench, "point", "fetchval", caller, {1: 2.2, 16: 5, 64: 9, 256: 11})
+
+
+async def alone(bench: Bench) -> None:
+    """pool.fetchval with the option pipeline=False, one statement a connection at a time, against asyncpg's."""
+    await beside_asyncpg(bench, "alone", "fetchval, pipeline off", caller, {1: 2, 16: 3}, pipeline=False)
 
 
 async def readonly(bench: Bench) -> None:
@@ -54,11 +66,9 @@ async def readonly(bench: Bench) -> None:
     if not has_readonly():
         bench.add(absent("readonly", "fetchval, readonly=True", "not built: fetchval() has no readonly"))
         return
-    async with peers.ours() as ours, peers.asyncpg_pool() as theirs:
-        for callers, asked in ((1, 2.2), (16, 7), (64, 11), (256, 13)):
-            row = Row("readonly", f"fetchval readonly, {callers} callers", "asyncpg", asked=asked)
-            await bench.compare(row, Closed(readonly_caller(ours), callers, bench.seconds),
-                                Closed(caller(theirs), callers, bench.seconds))  # fmt: skip
+    await beside_asyncpg(
+        bench, "readonly", "fetchval readonly", readonly_caller, {1: 2.2, 16: 7, 64: 11, 256: 13}
+    )
 
 
 # ---- programs

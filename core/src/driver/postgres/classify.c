@@ -356,10 +356,15 @@ static bool shares(word first) {
     return among(first, kinds);
 }
 
+static bool is_of_transactions(word first) {
+    static const char *const kinds[] = {"begin", "start",   "commit",    "end", "rollback",
+                                        "abort", "release", "savepoint", NULL};
+    return among(first, kinds);
+}
+
 static bool changes_state(word first, const char *at, const char *end) {
-    static const char *const kinds[] = {"begin",   "start",   "commit",  "end",       "rollback",   "abort",
-                                        "release", "prepare", "reset",   "savepoint", "set",        "discard",
-                                        "listen",  "load",    "declare", "unlisten",  "deallocate", NULL};
+    static const char *const kinds[] = {"prepare", "reset",   "set",      "discard",    "listen",
+                                        "load",    "declare", "unlisten", "deallocate", NULL};
     return among(first, kinds) || (is(first, "create") && traits_of_create(at, end));
 }
 
@@ -382,6 +387,7 @@ unsigned weir__pg_classify(const weir__env *env, const weir_statement *statement
     bool calls = (reset == WEIR__RESET_ALWAYS || reset == WEIR__RESET_SQL) && !(traits & WEIR__TRAIT_SIMPLE);
     word first;
     if (!next_word(&at, end, &first)) return 0;
+    if (is_of_transactions(first)) return WEIR__TEXT_STATE | WEIR__TEXT_TRANSACTION;
     if (changes_state(first, at, end)) return WEIR__TEXT_STATE;
     if (among(first, readonly)) out |= WEIR__TEXT_READS;
     if (shares(first) && !(traits & bad) && !calls) out |= WEIR__TEXT_SHARES;

@@ -80,6 +80,7 @@ static bool add_options(weir__pgconn *c, const PQconninfoOption *effective, weir
     const char *users = weir__pg_effective_value(effective, "options");
     const char *ours = env->startup_refused ? "" : env->startup;
     c->with_startup = *ours;
+    c->with_users = users || env->base.config->setting_count > 1; /* beside application_name */
     if (!users && !*ours) return true;
     /* The user's own come last and win; a time limit of his is left alone for good. */
     if (users && strstr(users, "statement_timeout")) env->guard_ms = 0;
@@ -125,7 +126,7 @@ void weir__pg_connect(weir__conn *conn) {
     weir_error error = WEIR_ERROR_INIT;
     weir__pgparams params = {0};
     weir__pgresolution how = WEIR__PG_NO_THREAD;
-    PQconninfoOption *effective = weir__pg_effective(&env->params, NULL);
+    PQconninfoOption *effective = weir__pg_effective(&env->params);
     bool fits = effective && weir__pg_params_copy(&params, &env->params) &&
                 add_options(c, effective, &params) && add_gss(effective, &params);
     if (fits) {
@@ -191,7 +192,7 @@ static bool connect_without_options(weir__pgconn *c) {
 static void connect_failed(weir__pgconn *c) {
     weir_error error = WEIR_ERROR_INIT;
     if (connect_without_options(c)) return;
-    weir__pg_connect_error(&error, c->pg);
+    weir__pg_connect_error(&error, c->pg, c->with_users);
     weir__pg_lose(c, &error);
 }
 

@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,17 +74,18 @@ static bool params_have(const weir__pgparams *params, const char *keyword) {
 
 /* ---- what libpq makes of them */
 
-PQconninfoOption *weir__pg_effective(const weir__pgparams *params, char **refused) {
-    /*
-     * A value that libpq refuses, in an option that it checks always and that nothing else depends on, makes
-     * it go through the environment and the service file, and stop before it opens a socket.
-     */
+/*
+ * A value that libpq refuses in the option `stop`, which it checks always, makes it go through the
+ * environment and the service file, and stop before it opens a socket. *refused (may be NULL): what it
+ * complained of before that, to be freed, or NULL.
+ */
+static PQconninfoOption *probe(const weir__pgparams *params, const char *stop, char **refused) {
     static const char stopper[] = "weirpool";
     weir__pgparams probe;
     PQconninfoOption *options = NULL;
     if (refused) *refused = NULL;
     if (!weir__pg_params_copy(&probe, params)) goto out;
-    if (!weir__pg_params_add(&probe, "ssl_min_protocol_version", stopper)) goto out;
+    if (!weir__pg_params_add(&probe, stop, stopper)) goto out;
     /* Any password, so that the password file is not read; libpq writes to stderr when its mode is wrong. */
     if (!weir__pg_params_add(&probe, "password", stopper)) goto out;
     PGconn *pg =
@@ -103,6 +105,10 @@ out:
     return options;
 }
 
+PQconninfoOption *weir__pg_effective(const weir__pgparams *params) {
+    return probe(params, "ssl_min_protocol_version", NULL); /* nothing else depends on it */
+}
+
 const char *weir__pg_effective_value(const PQconninfoOption *options, const char *keyword) {
     for (; options && options->keyword; options++)
         if (strcmp(options->keyword, keyword) == 0)
@@ -111,25 +117,6 @@ const char *weir__pg_effective_value(const PQconninfoOption *options, const char
 }
 
 /* ---- the URL's own parameters */
-
-/* How many letters differ: Levenshtein's distance, for names of less than 40 letters. */
-static size_t distance(const char *a, const char *b) {
-    size_t row[41], length = strlen(b);
-    if (length > 40) return length;
-    for (size_t j = 0; j <= length; j++) row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= length; j++) {
-            size_t above = row[j], least = diagonal + (a[i - 1] != b[j - 1]);
-            if (above + 1 < least) least = above + 1;
-            if (row[j - 1] + 1 < least) least = row[j - 1] + 1;
-            diagonal = above;
-            row[j] = least;
-        }
-    }
-    return row[length];
-}
 
 /* Parameters that libpq knows but that would take from the driver what it relies on. */
 static const char *unfit(const char *keyword) {
@@ -145,24 +132,27 @@ static const char *unfit(const char *keyword) {
     return NULL;
 }
 
+/* What a parameter may be: the pool's options, then libpq's. */
+static const char *keyword_at(const void *known, size_t row) {
+    size_t own = 0;
+    while (own <= row && weir__option_at(own)) own++;
+    if (own > row) return weir__option_at(row)->name;
+    const char *keyword = ((const PQconninfoOption *)known)[row - own].keyword;
+    return keyword && unfit(keyword) ? "" : keyword;
+}
+
 static int check_keyword(const PQconninfoOption *known, const char *keyword, weir_error *error) {
-    const char *nearest = "sslmode", *why = unfit(keyword);
-    size_t least = SIZE_MAX;
+    char shown[WEIR__QUOTE_SIZE];
+    const char *why = unfit(keyword);
     if (why) return weir__fail(error, WEIR_EOPTION, "the URL's parameter %s: %s", keyword, why);
-    for (; known->keyword; known++) {
-        if (strcmp(known->keyword, keyword) == 0) return WEIR_OK;
-        if (unfit(known->keyword)) continue;
-        size_t d = distance(keyword, known->keyword);
-        if (d < least) {
-            least = d;
-            nearest = known->keyword;
-        }
-    }
+    for (const PQconninfoOption *one = known; one->keyword; one++)
+        if (strcmp(one->keyword, keyword) == 0) return WEIR_OK;
+    const char *near = weir__nearest(keyword, keyword_at, known);
     return weir__fail(
         error, WEIR_EOPTION,
-        "the URL's parameter \"%.60s\" is neither an option of the pool nor known to libpq %d; the nearest "
-        "is \"%s\"",
-        keyword, PQlibVersion() / 10000, nearest);
+        "the URL's parameter \"%s\" is neither an option of the pool nor known to libpq %d: %s%s%s",
+        weir__quote(shown, keyword), PQlibVersion() / 10000, near ? "did you mean " : "leave it out",
+        near ? near : "", near ? "?" : "");
 }
 
 static int add_parameters(weir__pgenv *env, const weir__config *config, weir_error *error) {
@@ -211,7 +201,7 @@ static int add_defaults(weir__pgenv *env, weir_error *error) {
         {"tcp_user_timeout", "30000"},
     };
     weir__pgparams *params = &env->params;
-    PQconninfoOption *effective = weir__pg_effective(params, NULL);
+    PQconninfoOption *effective = weir__pg_effective(params);
     bool fits = effective;
     for (size_t i = 0; fits && i < sizeof defaults / sizeof defaults[0]; i++)
         if (!weir__pg_effective_value(effective, defaults[i][0]))
@@ -289,18 +279,56 @@ static int add_credentials(weir__pgenv *env, const weir__config *config, weir_er
     return WEIR_OK;
 }
 
-/* What libpq refuses before it looks at the network will not become right by trying again. A missing service
-   may: its file may be written later. */
+/* What libpq reads only when it connects, and then calls a failure to connect. */
+static bool is_number(const char *text, const char *end, long least, long most) {
+    char *stop;
+    long number = strtol(text, &stop, 10);
+    return stop > text && stop + strspn(stop, " \t\n\r\f\v") == end && number >= least && number <= most;
+}
+
+static bool are_ports(const char *list) {
+    for (;; list++) {
+        const char *end = list + strcspn(list, ",");
+        if (end > list && !is_number(list, end, 1, 65535)) return false;
+        list = end;
+        if (!*list) return true;
+    }
+}
+
+static int check_numbers(const PQconninfoOption *effective, weir_error *error) {
+    static const char *const numbers[] = {"keepalives", "keepalives_idle", "keepalives_interval",
+                                          "keepalives_count", "tcp_user_timeout"};
+    char shown[WEIR__QUOTE_SIZE];
+    const char *value = weir__pg_effective_value(effective, "port");
+    if (value && !are_ports(value))
+        return weir__fail(error, WEIR_EOPTION,
+                          "the connection's parameters: port=%s: give numbers from 1 to 65535",
+                          weir__quote(shown, value));
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        value = weir__pg_effective_value(effective, numbers[i]);
+        if (value && !is_number(value, value + strlen(value), INT_MIN, INT_MAX))
+            return weir__fail(error, WEIR_EOPTION, "the connection's parameters: %s=%s is no whole number",
+                              numbers[i], weir__quote(shown, value));
+    }
+    return WEIR_OK;
+}
+
+/* What libpq refuses before it looks at the network will not become right by trying again. A service may: its
+   file may be written later. The first probe takes libpq's own check of one parameter's value from it, and
+   the second that of the number of ports. */
 static int check_values(weir__pgenv *env, weir_error *error) {
+    if (params_have(&env->params, "service") || getenv("PGSERVICE")) return WEIR_OK;
     char *refused;
-    PQconninfoOption *effective = weir__pg_effective(&env->params, &refused);
-    if (!effective) return fail_memory(error);
-    bool has_service = params_have(&env->params, "service") || getenv("PGSERVICE");
-    int code = refused && !has_service
-                   ? weir__fail(error, WEIR_EOPTION, "the connection's parameters: %s", refused)
-                   : WEIR_OK;
+    PQconninfoOption *effective = probe(&env->params, "ssl_min_protocol_version", &refused), *all = NULL;
+    if (effective && !refused) all = probe(&env->params, "port", &refused);
+    int code;
+    if (refused)
+        code = weir__fail(error, WEIR_EOPTION, "the connection's parameters: %s", refused);
+    else
+        code = all ? check_numbers(effective, error) : fail_memory(error);
     weir__free(refused);
     PQconninfoFree(effective);
+    PQconninfoFree(all);
     return code;
 }
 

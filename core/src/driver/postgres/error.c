@@ -104,14 +104,23 @@ static const char *remedy(const char *message) {
                : "";
 }
 
+/* A setting that it was given has no such value, is none, may not be set then or by this user. */
+static bool refuses_setting(const char *sqlstate) {
+    static const char *const list[] = {"22023", "42501", "42601", "42704", "55P02"};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if (strcmp(sqlstate, list[i]) == 0) return true;
+    return false;
+}
+
 /* The server, or the lack of a password, says no, and will say so again. */
-static bool is_final(const char *sqlstate, const PGconn *pg) {
+static bool is_final(const char *sqlstate, const PGconn *pg, bool settings) {
     if (pg && weir__pg_refuses_options(PQerrorMessage(pg))) return true;
+    if (settings && refuses_setting(sqlstate)) return true;
     return strncmp(sqlstate, "28", 2) == 0 || strcmp(sqlstate, "3D000") == 0 ||
            (pg && PQconnectionNeedsPassword(pg));
 }
 
-void weir__pg_connect_error(weir_error *error, const PGconn *pg) {
+void weir__pg_connect_error(weir_error *error, const PGconn *pg, bool settings) {
     weir__buffer text = WEIR__BUFFER_INIT;
     char sqlstate[6] = "";
     flatten(pg ? PQerrorMessage(pg) : "", &text, sqlstate);
@@ -123,7 +132,7 @@ void weir__pg_connect_error(weir_error *error, const PGconn *pg) {
     }
     if (error) {
         memcpy(error->sqlstate, sqlstate, sizeof error->sqlstate);
-        if (error->code == WEIR_ECONNECT) error->retryable = !is_final(sqlstate, pg);
+        if (error->code == WEIR_ECONNECT) error->retryable = !is_final(sqlstate, pg, settings);
     }
     weir__buffer_free(&text);
 }

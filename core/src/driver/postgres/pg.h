@@ -138,6 +138,7 @@ typedef struct weir__pgconn {
     PGconn *pg;
     weir__pgstate state;
     bool with_startup; /* the attempt to connect has sent the env's `startup` */
+    bool with_users;   /* … and settings that the user has asked for */
     int own_fd;        /* a copy of libpq's descriptor, once connected; -1 before */
     int watched_fd;
     unsigned watched;                /* events; 0: not watched */
@@ -192,9 +193,8 @@ bool weir__pg_params_add(weir__pgparams *params, const char *keyword, const char
 bool weir__pg_params_copy(weir__pgparams *to, const weir__pgparams *from);
 void weir__pg_params_free(weir__pgparams *params);
 /* What libpq makes of the parameters, the environment and the service file, before it connects (the password
-   is not told); free it with PQconninfoFree. NULL: out of memory. *refused (may be NULL): libpq's complaint,
-   to be freed, or NULL. */
-PQconninfoOption *weir__pg_effective(const weir__pgparams *params, char **refused);
+   is not told); free it with PQconninfoFree. NULL: out of memory. */
+PQconninfoOption *weir__pg_effective(const weir__pgparams *params);
 /* The value of a keyword there; NULL when it is absent or empty. */
 const char *weir__pg_effective_value(const PQconninfoOption *options, const char *keyword);
 
@@ -363,8 +363,8 @@ int weir__pg_report(weir_error *error, const PGresult *result);
 /* Whether the server ends the connection with this report. */
 bool weir__pg_is_fatal(const PGresult *result);
 /* WEIR_ECONNECT from a failed attempt, the server's SQLSTATE included (the verbosity must be
- * PQERRORS_VERBOSE). */
-void weir__pg_connect_error(weir_error *error, const PGconn *pg);
+ * PQERRORS_VERBOSE). settings: the user has given some, which may be what it refuses. */
+void weir__pg_connect_error(weir_error *error, const PGconn *pg, bool settings);
 /* Whether the message of a failed attempt says that a proxy does not take the keyword `options`. */
 bool weir__pg_refuses_options(const char *message);
 /* WEIR_ELOST with libpq's text. */

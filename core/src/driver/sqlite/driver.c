@@ -288,6 +288,7 @@ static void free_(weir__conn *base) {
 const weir__driver weir__sqlite_driver = {
     .name = "sqlite",
     .scripts = true,
+    .classify = weir__sqlite_classify,
     .env_open = weir__sqlite_env_open,
     .env_close = weir__sqlite_env_close,
     .create = create,

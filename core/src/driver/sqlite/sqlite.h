@@ -74,6 +74,8 @@ typedef struct weir__sqlite_shape {
 /* What comes behind blanks and comments, and semicolons if wanted. The text ends with a NUL. */
 const char *weir__sqlite_skip(const char *text, bool semicolons);
 void weir__sqlite_look(const char *sql, weir__sqlite_shape *out);
+/* The driver's `classify`. */
+unsigned weir__sqlite_classify(const weir__env *env, const weir_statement *statement);
 
 /* ---- cache.c: prepared statements ---- */
 

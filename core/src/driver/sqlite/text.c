@@ -120,3 +120,11 @@ void weir__sqlite_look(const char *sql, weir__sqlite_shape *out) {
         if (strcmp(verb, "RELEASE") == 0) out->verb = WEIR__SQLITE_RELEASE;
     }
 }
+
+unsigned weir__sqlite_classify(const weir__env *env, const weir_statement *statement) {
+    static const char *const verbs[] = {"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", NULL};
+    char verb[WORD];
+    (void)env;
+    next_word(weir__sqlite_skip(statement->sql, true), verb);
+    return is_any(verb, verbs) ? WEIR__TEXT_TRANSACTION : 0;
+}
