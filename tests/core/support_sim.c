@@ -264,6 +264,10 @@ static void drain(void) {
             code = weir_reactor_wait(rig.reactor, a->op, 0, &c);
         }
         if (code == WEIR_ETIMEOUT) continue;
+        if (code == WEIR_EVENT) { /* it has sent what was held, and others are answered */
+            drain();
+            return;
+        }
         if (code != WEIR_OK) fault("waiting for a pending operation gives %d", code);
         if (code != WEIR_OK) return;
         take(&c, a);
@@ -410,7 +414,9 @@ static void execute(void) {
     weir_statement *statement = a ? some_statement(a) : NULL;
     if (!statement) return;
     weir_op op = 0;
-    int code = weir_pool_execute(rig.pool, statement, FOR_MS(some_timeout()), token_of(a), &op, NULL);
+    weir_run run = *FOR_MS(some_timeout());
+    run.hold = chance(30); /* until the next dispatch */
+    int code = weir_pool_execute(rig.pool, statement, &run, token_of(a), &op, NULL);
     weir_statement_unref(statement);
     submitted(a, code, op, "execute");
     if (code == WEIR_PENDING) a->turn = ++sim.turns;

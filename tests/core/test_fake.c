@@ -171,6 +171,29 @@ START_TEST(time_is_the_clocks) {
 }
 END_TEST
 
+static void hold(peer *one) {
+    forget(one);
+    one->request.hold = true;
+    one->request.statement = weir_statement_new("select 1", 8, NULL);
+    driver->execute(one->conn, &one->request);
+    pass(one, 1000);
+}
+
+START_TEST(what_is_held_waits_for_the_flush) {
+    hold(&p);
+    ck_assert_int_eq(weir__fake.executed, 0);
+    driver->flush(p.conn);
+    ck_assert_int_eq(p.dones, 1);
+    ck_assert_int_eq(p.request.code, WEIR_OK);
+    driver->flush(p.conn);
+    ck_assert_int_eq(weir__fake.sends, 1);
+    hold(&p);
+    driver->cancel(p.conn);
+    ck_assert_int_eq(p.request.code, WEIR_ECANCELLED);
+    ck_assert_int_eq(weir__fake.executed, 1);
+}
+END_TEST
+
 START_TEST(texts_are_obeyed) {
     start(&p, NULL, "fail 40001", NULL);
     ck_assert_str_eq(state(&p), "40001");
@@ -372,6 +395,7 @@ int main(void) {
     tcase_add_checked_fixture(opened, open_one, close_one);
     tcase_add_test(opened, answers_echo_their_question);
     tcase_add_test(opened, time_is_the_clocks);
+    tcase_add_test(opened, what_is_held_waits_for_the_flush);
     tcase_add_test(opened, texts_are_obeyed);
     tcase_add_test(opened, what_was_begun_is_told);
     tcase_add_test(opened, transactions_are_as_in_postgresql);

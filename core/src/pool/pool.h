@@ -221,6 +221,7 @@ struct weir__profile {
 typedef struct weir__trial {
     int base, other;    /* the widths; the second is on trial */
     bool up;            /* the direction of the next trial */
+    bool pinned;        /* nothing is tried */
     int windows;        /* so many are over */
     int64_t since;      /* the begin of this one */
     int64_t waited[2];  /* ns beyond what it takes alone, of all statements in windows of base and other */
@@ -241,6 +242,7 @@ typedef struct weir__share {
     weir__trial trial; /* … which is learnt by trying */
     bool wish;         /* one more connection would have been made busy, had there been one */
     weir__lru profiles;
+    int64_t credit, paid_at;                        /* for statements that are moved: see share.c */
     int64_t nearest, nearest_before, nearest_until; /* the quickest answer of late: see weir__share_landed */
     uint16_t owners[WEIR__OWNERS]; /* who holds a connection: how many of them have a number that ends so */
 } weir__share;
@@ -474,6 +476,8 @@ void weir__share_begin(weir__slot *slot, bool readonly);
 /* … and no longer. NULL-safe for slots that never did. */
 void weir__share_end(weir__slot *slot);
 void weir__share_sent(weir__flight *flight, int64_t now);
+/* What the driver has held leaves now: the time before that was the caller's. */
+void weir__share_flushed(weir__slot *slot, int64_t now);
 /* Answers have come together: learns how long their statements take. */
 void weir__share_landed(weir__slot *slot, int64_t now);
 /* As many connections are kept from taking more as there are waiters who want one for themselves. */
@@ -485,6 +489,8 @@ bool weir__owner_holds(const weir_pool *pool, uint64_t owner);
 
 /* ---- width.c ---- */
 void weir__width_start(weir_pool *pool);
+/* So many from here on, for tests and measurements; 0: learns again. */
+void weir__width_pin(weir_pool *pool, int width);
 /* A statement has been answered, so long after it was asked for, beyond what it would have taken alone. */
 void weir__width_count(weir_pool *pool, int64_t sent_at, int64_t waited);
 /* After some were counted. */
