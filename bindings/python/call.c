@@ -93,7 +93,6 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
     case WEIR__PY_TRANSACTION:
         return weir_pool_transaction(engine->pool, call->batch, &call->begin, &run, token, op, error);
     case WEIR__PY_ACQUIRE:
-        call->checkout->how.owner = call->owner;
         return weir_pool_acquire(engine->pool, &call->checkout->how, token, &out->session, op, error);
     case WEIR__PY_COMMIT:
         return weir_session_commit(session, call->depth, token, op, error);
@@ -288,14 +287,13 @@ int weir__py_flag(const char *name, PyObject *object, bool *out) {
 /* Who asks, and whether he will ask for more. */
 void weir__py_address(weir__py_call *call) {
     EngineObject *engine = call->pool->engine;
-    bool acquires = call->kind == WEIR__PY_ACQUIRE;
     if (call->session) {
         call->hold = call->session->pipeline && weir__py_may_hold(engine, true);
         return;
     }
-    if (!acquires && !call->statement) return;
-    if (acquires || engine->lent) call->owner = weir__py_owner(engine);
-    if (!acquires) call->hold = weir__py_may_hold(engine, false);
+    if (!call->statement) return;
+    if (engine->lent) call->owner = weir__py_owner(engine);
+    call->hold = weir__py_may_hold(engine, false);
 }
 
 int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session, PyObject *const *arguments,

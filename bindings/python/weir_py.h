@@ -255,6 +255,8 @@ struct EngineObject {
     weir_reactor *reactor; /* NULL before the pool was opened and after it was freed */
     weir_pool *pool;
     PyObject *loop;           /* asyncio's; NULL in a blocking pool */
+    PyObject *holder;         /* a context variable: the number of the last loan begun; NULL in a blocking
+                                 pool */
     unsigned long thread;     /* the loop's */
     unsigned forks;           /* weir__py_forks when it was made */
     bool watching;            /* the loop has the descriptor */
@@ -275,8 +277,14 @@ int weir__py_engine_open(EngineObject *engine, PyObject *loop);
 /* Whether what is submitted now may be held back, since the loop will call flush; it is asked to when many
    ask, or when `surely` more is to follow. */
 bool weir__py_may_hold(EngineObject *engine, bool surely);
-/* A number for the task, or the thread, that runs now; 0 unknown. */
+/*
+ * A number for who runs now, and for who asks for a connection now; 0: nobody who has one. A thread has its
+ * own; in an asynchronous pool each loan has one, and all that is begun in its context meanwhile: the tasks
+ * that the holder makes, and those that asyncio makes for him (gather, wait_for). A loan inside of another
+ * has the same.
+ */
 uint64_t weir__py_owner(EngineObject *engine);
+uint64_t weir__py_new_owner(EngineObject *engine);
 /* Takes completions, unless the thread is not the loop's. Any exception that is set stays set. */
 void weir__py_drain(EngineObject *engine);
 /* Hands notices to their hook and log lines to logging. May run any Python code; an exception that is set

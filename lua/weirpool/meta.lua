@@ -46,6 +46,7 @@ local weirpool = {}
 ---@field reset? string "auto": "always", "never", or the SQL text that a connection gets after each use
 ---@field reset_functions? string of your own, with commas between them, that leave something behind
 ---@field sqlite_begin? "immediate"|"deferred"|"exclusive" "immediate"
+---@field sqlite_types? "stored"|"declared" "stored": what SQLite's columns give
 ---@field name? string in logs and metrics; by default host:port/database
 ---@field codecs? table<string|integer, weirpool.Codec> by the types' names ("schema.type", or as the search path finds them) or numbers; PostgreSQL
 ---@field server_settings? table<string, string> what each connection starts with

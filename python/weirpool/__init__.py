@@ -66,7 +66,8 @@ _Scalar: _TypeAlias = (
     | _Time | _UUID | _Address | _Interface | _Network | Range
 )
 Value: _TypeAlias = _Scalar | list[_Any] | dict[str, _Any] | tuple[_Any, ...] | Record
-"""What a cell of a row can be. date.max and .min, datetime.max and .min mean infinity, in parameters too."""
+"""What a cell of a row can be. date.max and .min, datetime.max and .min mean infinity, in parameters too;
+timedelta.max and .min as well, on PostgreSQL 17 and newer."""
 Parameter: _TypeAlias = (
     _Scalar | bytearray | memoryview | list[_Any] | tuple[_Any, ...] | dict[_Any, _Any] | Record | Json
 )

@@ -48,8 +48,10 @@ class _Listener:
 
     __slots__ = ("__weakref__", "_closed", "_number", "_pool", "_wish")
 
-    def __init__(self, pool: Any, channels: tuple[Any, ...], max_queued: Any, heartbeat: Any) -> None:
-        self._pool = pool
+    def __init__(
+        self, pool: object, channels: tuple[object, ...], max_queued: object, heartbeat: object
+    ) -> None:
+        self._pool: Any = pool
         self._wish = (channels, max_queued, heartbeat)
         self._number: int | None = None
         self._closed = False
@@ -118,7 +120,7 @@ class Listener(_Listener):
             raise
         return self
 
-    def __await__(self) -> Generator[Any, None, Listener]:
+    def __await__(self) -> Generator[object, None, Listener]:
         return self._open().__await__()
 
     async def __aenter__(self) -> Listener:

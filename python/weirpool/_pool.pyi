@@ -131,6 +131,7 @@ def create_pool(
     reset: str = "auto",
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
+    sqlite_types: Literal["stored", "declared"] = "stored",
     name: str | None = None,
 ) -> Pool: ...
 def create_pool_sync(
@@ -164,5 +165,6 @@ def create_pool_sync(
     reset: str = "auto",
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
+    sqlite_types: Literal["stored", "declared"] = "stored",
     name: str | None = None,
 ) -> SyncPool: ...

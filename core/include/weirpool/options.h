@@ -56,6 +56,10 @@ WEIR_BEGIN_DECLS
          "upon their names in a statement's text")                                                           \
     TEXT(sqlite_begin, "immediate", "immediate|deferred|exclusive",                                          \
          "how a transaction that may write begins, SQLite")                                                  \
+    TEXT(sqlite_types, "stored", "stored|declared",                                                          \
+         "what SQLite's columns give: what is stored (integer, real, text, blob, null), or what they are "   \
+         "declared as (BOOLEAN, DATE, TIME, DATETIME, TIMESTAMP, DECIMAL, NUMERIC, JSON, UUID) where they "  \
+         "hold that")                                                                                        \
     TEXT(name, NULL, NULL,                                                                                   \
          "the pool's name in logs and metrics; by default host:port/database without secrets")
 

@@ -76,15 +76,17 @@ typedef struct weir_checkout {
     /* Who asks, for reports of holders; copied (the ends of longer ones). May be NULL, 0. */
     const char *file, *function;
     int line;
-    uint64_t
-        owner;  /* who asks: a number of a task's or thread's own, or 0. While he holds the connection, what
-                   he runs on the pool itself does not share connections: it could wait for his own locks */
+    uint64_t owner; /* who asks: a number of a task's or thread's own, or 0. While he holds the connection,
+                       what he runs on the pool itself does not share connections: it could wait for his own
+                       locks. But for what only reads, which never waits for long behind another one */
     bool setup; /* the connection is prepared before it is used: until weir_session_ready the checkout goes
                    on, and its time-out ends the loan (WEIR_ECHECKOUTTIMEOUT) */
     bool call;  /* the loan is for one call of the pool's own: session_timeout_ms begins now, bounds waiting,
                    setup and use together, and what it ends is a WEIR_ECOMMANDTIMEOUT */
 } weir_checkout;
 WEIR_API void weir_checkout_init(weir_checkout *checkout);
+/* Whether a connection is lent to that owner. NULL is accepted. */
+WEIR_API bool weir_pool_holds(weir_pool *pool, uint64_t owner);
 
 /* How to run a statement. Made by weir_run_init; NULL in its place is the same. */
 typedef struct weir_run {

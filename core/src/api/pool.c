@@ -153,6 +153,13 @@ void weir_checkout_init(weir_checkout *checkout) {
     checkout->checkout_timeout_ms = checkout->session_timeout_ms = WEIR_TIMEOUT_DEFAULT;
 }
 
+bool weir_pool_holds(weir_pool *pool, uint64_t owner) {
+    if (!pool || !owner || !weir__enter(pool->reactor)) return false;
+    bool holds = weir__owner_holds(pool, owner);
+    weir__leave(pool->reactor);
+    return holds;
+}
+
 int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session,
                       weir_op *op, weir_error *error) {
     if (!pool || !checkout || !session || !op)

@@ -119,8 +119,10 @@ int weir__share_judge(weir_pool *pool, const weir_statement *statement, const we
                       error);
     if (!profile || !(text & WEIR__TEXT_SHARES) || statement->many || !has_usual_time(pool, run))
         return WEIR_OK;
-    /* What the task holds may be what this statement, or the one before it, would wait for. */
-    if (run->owner && weir__owner_holds(pool, run->owner)) return WEIR_OK;
+    /* What the caller holds may be what the statement before this one waits for. From there one that reads is
+       moved on; the others would wait for ever. */
+    bool movable = run->readonly || text & WEIR__TEXT_AGAIN;
+    if (!movable && run->owner && weir__owner_holds(pool, run->owner)) return WEIR_OK;
     profile->references++;
     *out = profile;
     return WEIR_OK;

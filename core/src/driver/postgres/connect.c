@@ -245,6 +245,7 @@ static void connect_succeeded(weir__pgconn *c) {
     c->guard_ms = weir__pg_env(c)->guard_ms;
     c->base.tx = WEIR__TX_NONE;
     c->base.backend = PQbackendPID(c->pg);
+    c->args.finite = PQserverVersion(c->pg) < 170000;
     c->base.env->host->connected(&c->base);
 }
 

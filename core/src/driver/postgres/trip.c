@@ -7,12 +7,20 @@
  *     [SET default_transaction_read_only] [Sync]     when what was asked before was of the other kind
  *     [before] [Parse] [Describe, Sync]              Describe in the first of two trips only
  *     [question for the database's own types] [Sync] a trip between them, when it names unknown ones
+ *     [SET transaction_read_only]                    where the session's own setting may not hold
  *     Bind, Execute for each set                     as fast as the socket takes them
  *     [command] Sync
  *
  * Requests are sent one behind the other, without waiting for answers, but for those that have to know what
  * the earlier ones have done. Readonly ones may share the last Sync: WEIR__PG_GROUP of them at most, and only
  * when they are sent in one go.
+ *
+ * What one Sync ends is one transaction, and read only because the session is so by default. A function may
+ * undo that, which is known when its Sync has been answered. So behind a text with calls, until it has been,
+ * a transaction's own first command makes it read only; and always behind a proxy, where the session is
+ * anybody's, and in a pool that has seen the default undone. The server lets nobody take that command back
+ * once a statement has run, but by ending the transaction, for which no readonly request has the words: its
+ * first keyword is one of those that read. It costs some µs, the session's default nothing.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -158,9 +166,17 @@ static bool may_deallocate(const weir__pgconn *c) {
            (c->ahead_tx == WEIR__TX_NONE || (c->ahead_tx == WEIR__TX_OPEN && c->doomed_count > DOOMED_MAX));
 }
 
+/* What is set in the session is this connection's alone, and a change is told. Proxies that lend connections
+   by transaction want no prepared statements, or refuse settings at start-up; the change servers tell from 14
+   on. */
+static bool has_own_session(const weir__pgconn *c) {
+    return c->statements.limit && !weir__pg_env(c)->startup_refused && PQserverVersion(c->pg) >= 140000;
+}
+
 /* Whether the server is to be told what kind the request is. */
 static bool is_of_other_mode(const weir__pgconn *c, const weir__pgop *op) {
-    return c->readonly != op->request->readonly && c->ahead_tx == WEIR__TX_NONE;
+    if (c->readonly == op->request->readonly || c->ahead_tx != WEIR__TX_NONE) return false;
+    return c->readonly || (has_own_session(c) && !weir__pg_env(c)->undone);
 }
 
 static bool send_mode(weir__pgconn *c, weir__pgop *op) {
@@ -209,6 +225,15 @@ static bool send_parse(weir__pgconn *c, weir__pgop *op) {
     if (!PQsendDescribePrepared(c->pg, op->prepared->name)) return false;
     weir__pg_push(c, op, WEIR__STEP_DESCRIBE);
     return weir__pg_send_sync(c, op);
+}
+
+/* Whether it may run a function that does anything. */
+static bool calls(const weir__pgop *op) { return op->shape && !(op->shape->traits & WEIR__TRAIT_SIMPLE); }
+
+/* A transaction of readonly requests begins. */
+static bool begin_reading(weir__pgconn *c, weir__pgop *op) {
+    if (c->readonly && !c->calling && !weir__pg_env(c)->undone) return true;
+    return weir__pg_send(c, op, "SET transaction_read_only = on", WEIR__STEP_READONLY);
 }
 
 /* Encodes the next set, unless that was done already. False: op->error tells. */
@@ -434,6 +459,8 @@ static bool send_tail(weir__pgconn *c, weir__pgop *op, bool failed_here) {
 static int send_rest(weir__pgconn *c, weir__pgop *op) {
     if (op->request->mode) return weir__pg_simple_start(c, op);
     bool failed_before = op->error.code != WEIR_OK;
+    bool first = !c->grouped && !op->next_set && !failed_before;
+    if (op->request->readonly && first && !begin_reading(c, op)) return -1;
     int all = send_sets(c, op);
     if (all <= 0) return all;
     bool failed_here = !failed_before && op->error.code != WEIR_OK;
@@ -442,6 +469,7 @@ static int send_rest(weir__pgconn *c, weir__pgop *op) {
         return 1;
     }
     weir__pgop *next = weir__pg_op_next(c, op);
+    if (op->request->readonly && calls(op)) c->calling = true;
     if (!send_tail(c, op, failed_here)) return -1;
     c->next = next;
     return 1;
