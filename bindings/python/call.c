@@ -45,6 +45,10 @@ const char *weir__py_kind_name(weir__py_kind kind) {
         return "_copy_take";
     case WEIR__PY_NEXT:
         return "stream";
+    case WEIR__PY_CONFIRM:
+        return "_listener_confirm";
+    case WEIR__PY_WAIT:
+        return "_listener_wait";
     }
     return "?";
 }
@@ -110,6 +114,10 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
         return weir_session_copy_take(session, token, op, error);
     case WEIR__PY_NEXT:
         return weir_stream_next(call->stream, token, &out->result, op, error);
+    case WEIR__PY_CONFIRM:
+        return weir_listener_confirm(call->listener, token, op, error);
+    case WEIR__PY_WAIT:
+        return weir_listener_wait(call->listener, call->timeout_ms, token, op, error);
     }
     return WEIR_EINTERNAL;
 }
@@ -240,6 +248,8 @@ PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {
     case WEIR__PY_COPY_IN:
     case WEIR__PY_COPY_PUT:
     case WEIR__PY_COPY_OUT:
+    case WEIR__PY_CONFIRM:
+    case WEIR__PY_WAIT:
         answer = Py_NewRef(Py_None);
         break;
     }

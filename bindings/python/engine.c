@@ -143,9 +143,37 @@ void weir__py_drain(EngineObject *engine) {
     PyErr_Restore(type, value, traceback);
 }
 
+/* Calls the pool's hook for notices. */
+static void drain_notices(EngineObject *engine) {
+    static PyObject *hook;
+    weir_notice *notice;
+    if (!engine->reactor || !engine->owner || !engine->owner->on_notice || engine->noticing) return;
+    if (engine->loop && PyThread_get_thread_ident() != engine->thread) return; /* the loop's next turn will */
+    if (!weir_reactor_next_notice(engine->reactor, &notice)) return;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    Py_INCREF((PyObject *)engine);
+    engine->noticing = true;
+    do {
+        PyObject *function = engine->owner ? engine->owner->on_notice : NULL;
+        PyObject *fields = weir__py_notice(notice);
+        weir_notice_free(notice);
+        if (!fields)
+            PyErr_WriteUnraisable((PyObject *)engine);
+        else if (function)
+            call_hook(&hook, "notice", Py_BuildValue("(ON)", function, fields));
+        else
+            Py_DECREF(fields);
+    } while (engine->reactor && weir_reactor_next_notice(engine->reactor, &notice));
+    engine->noticing = false;
+    Py_DECREF((PyObject *)engine);
+    PyErr_Restore(type, value, traceback);
+}
+
 void weir__py_drain_logs(EngineObject *engine) {
     static PyObject *hook;
     weir_log_record record;
+    drain_notices(engine);
     if (!engine->reactor || !weir_reactor_next_log(engine->reactor, &record)) return;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);

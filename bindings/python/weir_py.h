@@ -196,7 +196,9 @@ typedef enum weir__py_kind {
     WEIR__PY_COPY_OUT,
     WEIR__PY_COPY_END, /* from here on the number of rows, or (TAKE) a chunk */
     WEIR__PY_COPY_TAKE,
-    WEIR__PY_NEXT, /* of a stream: its next batch, a list of Record, or None */
+    WEIR__PY_NEXT,    /* of a stream: its next batch, a list of Record, or None */
+    WEIR__PY_CONFIRM, /* of a listener */
+    WEIR__PY_WAIT,
 } weir__py_kind;
 
 /* One call of the core that may have to wait. */
@@ -212,7 +214,8 @@ typedef struct weir__py_call {
     PyObject *isolation;       /* owned, or NULL: the text in `begin` */
     Py_buffer data;            /* COPY_PUT: owned; its obj is NULL otherwise */
     weir_stream stream;        /* NEXT: the session's */
-    int64_t timeout_ms;        /* a statement's; CLOSE: the grace; SLEEP: how long */
+    weir_listener listener;    /* CONFIRM, WAIT */
+    int64_t timeout_ms;        /* a statement's; CLOSE: the grace; SLEEP: how long; WAIT */
     bool readonly, hold;       /* a statement's, as in weir_run */
     uint64_t owner;            /* … and who asks */
     Py_ssize_t column;         /* FETCHVAL */
@@ -250,13 +253,15 @@ struct EngineObject {
     PyObject ob_base;
     weir_reactor *reactor; /* NULL before the pool was opened and after it was freed */
     weir_pool *pool;
-    PyObject *loop;       /* asyncio's; NULL in a blocking pool */
-    PyObject *holder;     /* a context variable: the number of the last loan begun; NULL in a blocking pool */
-    unsigned long thread; /* the loop's */
-    unsigned forks;       /* weir__py_forks when it was made */
-    bool watching;        /* the loop has the descriptor */
-    bool draining;        /* completions are being handed out further up the stack */
-    bool doomed;          /* the loop has been asked to shut it */
+    PyObject *loop;           /* asyncio's; NULL in a blocking pool */
+    PyObject *holder;         /* a context variable: the number of the last loan begun; NULL in a blocking
+                                 pool */
+    unsigned long thread;     /* the loop's */
+    unsigned forks;           /* weir__py_forks when it was made */
+    bool watching;            /* the loop has the descriptor */
+    bool draining;            /* completions are being handed out further up the stack */
+    bool noticing;            /* notices are, perhaps by another thread: the hook gets one at a time */
+    bool doomed;              /* the loop has been asked to shut it */
     OperationObject *pending; /* submitted and not answered; the list owns a reference of each */
     int pending_count;
     int lent;          /* sessions that have not been given back */
@@ -281,7 +286,8 @@ uint64_t weir__py_owner(EngineObject *engine);
 uint64_t weir__py_new_owner(EngineObject *engine);
 /* Takes completions, unless the thread is not the loop's. Any exception that is set stays set. */
 void weir__py_drain(EngineObject *engine);
-/* Hands log lines to logging. May run any Python code; an exception that is set stays set. */
+/* Hands notices to their hook and log lines to logging. May run any Python code; an exception that is set
+   stays set. */
 void weir__py_drain_logs(EngineObject *engine);
 /* Blocking pools: runs the init hook of new connections. -1 with KeyboardInterrupt or its like. */
 int weir__py_events(EngineObject *engine);
@@ -487,6 +493,17 @@ PyObject *weir__py_copy_put(PyObject *self, PyObject *data);
 PyObject *weir__py_copy_end(PyObject *self, PyObject *unused);
 PyObject *weir__py_copy_take(PyObject *self, PyObject *unused);
 PyObject *weir__py_copy_abort(PyObject *self, PyObject *unused);
+/* ---- listen.c: methods of pools ---- */
+
+PyObject *weir__py_listen(PyObject *self, PyObject *arguments);
+PyObject *weir__py_listener_change(PyObject *self, PyObject *arguments);
+PyObject *weir__py_listener_confirm(PyObject *self, PyObject *number);
+PyObject *weir__py_listener_wait(PyObject *self, PyObject *arguments);
+PyObject *weir__py_listener_take(PyObject *self, PyObject *number);
+PyObject *weir__py_listener_close(PyObject *self, PyObject *number);
+/* The fields of weirpool.Notice. NULL with an exception. */
+PyObject *weir__py_notice(const weir_notice *notice);
+
 /* ---- stream.c ---- */
 
 #define WEIR__PY_DOC_STREAM(loop, more)                                                                      \
@@ -519,10 +536,10 @@ int weir__py_retry_types(PyObject *module);
 struct PoolObject {
     PyObject ob_base;
     EngineObject *engine;
-    bool sync;              /* blocking */
-    bool begun;             /* somebody has begun to open it */
-    bool closed;            /* close has ended, or opening has failed */
-    PyObject *init, *setup; /* the hooks, or NULL */
+    bool sync;                          /* blocking */
+    bool begun;                         /* somebody has begun to open it */
+    bool closed;                        /* close has ended, or opening has failed */
+    PyObject *init, *setup, *on_notice; /* the hooks, or NULL */
     weir_options options;
     PyObject *kept; /* a list that owns the text that the options point at */
     const char **settings;

@@ -2,7 +2,7 @@
 
 import inspect
 
-from . import _copy, _core, _hooks, _run
+from . import _copy, _core, _hooks, _listen, _run
 from .errors import Error, InterfaceError
 
 
@@ -118,6 +118,25 @@ class Pool(_Managed, _core.Pool):
                     raise
             await self._sleep(pause)
 
+    def listen(self, *channels, max_queued=..., heartbeat=...):
+        """Listens on channels: for `async for` over what NOTIFY sends, or its get().
+
+        `async with pool.listen("channel") as listener: async for note in listener: …`
+        They are Notification(channel, payload, pid), and Gap(reconnected, dropped) where some may be missing: the
+        connection was lost and made anew, as it is by itself, with the pool's pauses, and on all channels; or more
+        than max_queued were waiting. Who keeps a state by notifications reads it anew then.
+
+        The connection is the listener's own, beside max_size, made as the pool's are, without init. PostgreSQL;
+        NotSupportedError otherwise. Behind PgBouncer in transaction mode no notification arrives: give the pool
+        of a listener the server's own URL.
+
+        channels: names as the database has them, case and all, of 1 to 63 bytes; add() and remove() change them.
+        max_queued: so many notifications are kept for the reader; 4096 when omitted.
+        heartbeat: a server that was silent for so many seconds is asked for a sign of life, and given
+            command_timeout for it; None never does, 30 when omitted.
+        """
+        return _listen.Listener(self, channels, max_queued, heartbeat)
+
     async def copy_in(self, sql, source, /, *, timeout=...):
         """As Connection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
         return await _hooks.through(self, "copy_in", (sql, source), {"timeout": timeout})
@@ -169,6 +188,14 @@ class SyncPool(_Managed, _core.SyncPool):
                     raise
             self._sleep(pause)
 
+    def listen(self, *channels, max_queued=..., heartbeat=...):
+        """Listens on channels: for `for` over what NOTIFY sends, or its get().
+
+        `with pool.listen("channel") as listener: for note in listener: …`
+        As Pool.listen(); it reads while a thread waits in get(), or in any other call of the pool.
+        """
+        return _listen.SyncListener(self, channels, max_queued, heartbeat)
+
     def copy_in(self, sql, source, /, *, timeout=...):
         """As SyncConnection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
         return _hooks.through_sync(self, "copy_in", (sql, source), {"timeout": timeout})
@@ -189,12 +216,16 @@ class SyncPool(_Managed, _core.SyncPool):
         self.close()
 
 
-def create_pool(url, *, init=None, setup=None, server_settings=None, codecs=None, **options):
-    return Pool(url, options, server_settings, init, setup, codecs)
+def create_pool(
+    url, *, init=None, setup=None, server_settings=None, codecs=None, on_notice=None, **options
+):
+    return Pool(url, options, server_settings, init, setup, codecs, on_notice)
 
 
-def create_pool_sync(url, *, init=None, setup=None, server_settings=None, codecs=None, **options):
-    pool = SyncPool(url, options, server_settings, init, setup, codecs)
+def create_pool_sync(
+    url, *, init=None, setup=None, server_settings=None, codecs=None, on_notice=None, **options
+):
+    pool = SyncPool(url, options, server_settings, init, setup, codecs, on_notice)
     pool._open()
     return pool
 
@@ -213,6 +244,9 @@ setup: {kind} that gets the session at each checkout, within the checkout's time
 server_settings: a dict of settings that each connection starts with, such as {{"search_path": "app"}}.
 codecs: a dict of how values of PostgreSQL's types are read and written, by the types' names ("schema.type",
     or as the search path finds them) or numbers: {{"public.shape": weirpool.Codec(…)}}; see help(weirpool.Codec).
+on_notice: a function that gets each Notice(severity, sqlstate, message, detail, hint, where) of the server's, such as
+    RAISE NOTICE makes, {turn}; what it raises is logged. Without
+    one notices are log lines of level debug.
 
 Options; an option given here beats the same one in the URL's query. Times are in seconds, and None is without
 limit:
@@ -239,18 +273,18 @@ def _option_line(name, kind, nullable, initial, least, most, choices, text):
     return f"{name}: {text}; default {initial!r}"
 
 
-def _describe(function, result, title, how, kind, setup):
+def _describe(function, result, title, how, kind, setup, turn):
     """Gives the function the signature and the docstring that the core's table of options makes."""
     parameter, only = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
     signature = [parameter("url", parameter.POSITIONAL_OR_KEYWORD)]
-    hooks = ("init", "setup", "server_settings", "codecs")
+    hooks = ("init", "setup", "server_settings", "codecs", "on_notice")
     signature += [parameter(name, only, default=None) for name in hooks]
     lines = []
     for row in _option_rows():
         signature.append(parameter(row[0], only, default=row[3]))
         lines.append(_option_line(*row))
     function.__signature__ = inspect.Signature(signature)
-    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, setup=setup, options="\n".join(lines))
+    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, setup=setup, turn=turn, options="\n".join(lines))
 
 
 _describe(
@@ -261,6 +295,7 @@ _describe(
     "`await pool.close()` is yours.",
     "a coroutine function",
     ", as a task of its own",
+    "in a turn of the event loop",
 )
 _describe(
     create_pool_sync,
@@ -270,4 +305,5 @@ _describe(
     "what falls due while nobody calls it (idle connections, the floor, healing) is done at the next call.",
     "a function",
     "",
+    "in a thread that has called the pool",
 )

@@ -6,6 +6,7 @@ from typing import Literal, TypeVar, overload
 from . import Parameter, _core
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
+from ._listen import Listener, Notice, SyncListener
 from ._types import Snapshot
 from ._values import Codec
 
@@ -39,6 +40,9 @@ class Pool(_Managed, _core.Pool):
         checkout_timeout: float | None = ...,
     ) -> _T: ...
 
+    def listen(
+        self, *channels: str, max_queued: int = ..., heartbeat: float | None = ...
+    ) -> Listener: ...
     async def copy_in(
         self, sql: str, source: CopySource | AsyncIterable[CopyData], /, *, timeout: float | None = ...
     ) -> int: ...
@@ -71,6 +75,9 @@ class SyncPool(_Managed, _core.SyncPool):
         deferrable: bool = False,
         checkout_timeout: float | None = ...,
     ) -> _T: ...
+    def listen(
+        self, *channels: str, max_queued: int = ..., heartbeat: float | None = ...
+    ) -> SyncListener: ...
     def copy_in(self, sql: str, source: CopySource, /, *, timeout: float | None = ...) -> int: ...
     def copy_records(
         self,
@@ -100,6 +107,7 @@ def create_pool(
     setup: Callable[[Connection], Awaitable[object]] | None = None,
     server_settings: dict[str, str] | None = None,
     codecs: Mapping[str | int, Codec] | None = None,
+    on_notice: Callable[[Notice], object] | None = None,
     min_size: int = 5,
     max_size: int = 20,
     max_overflow: int = 0,
@@ -124,6 +132,7 @@ def create_pool(
     reset: str = "auto",
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
+    sqlite_types: Literal["stored", "declared"] = "stored",
     name: str | None = None,
 ) -> Pool: ...
 def create_pool_sync(
@@ -133,6 +142,7 @@ def create_pool_sync(
     setup: Callable[[SyncConnection], object] | None = None,
     server_settings: dict[str, str] | None = None,
     codecs: Mapping[str | int, Codec] | None = None,
+    on_notice: Callable[[Notice], object] | None = None,
     min_size: int = 5,
     max_size: int = 20,
     max_overflow: int = 0,
@@ -157,5 +167,6 @@ def create_pool_sync(
     reset: str = "auto",
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
+    sqlite_types: Literal["stored", "declared"] = "stored",
     name: str | None = None,
 ) -> SyncPool: ...

@@ -57,6 +57,8 @@ class Snapshot(TypedDict):
     """Connections that the pool keeps at most."""
     max_overflow: int
     """Further connections under load."""
+    listeners: int
+    """Listeners, each with a connection beside these."""
     checkouts_started: int
     """Requests for a connection."""
     checkouts_granted: int
@@ -89,6 +91,12 @@ class Snapshot(TypedDict):
     """Statements that took longer than their timeout."""
     queries_cancelled: int
     """Statements whose caller went away."""
+    notifications: int
+    """Notifications that have come for listeners."""
+    notifications_dropped: int
+    """Notifications of these that found the listener's queue full."""
+    listeners_reconnected: int
+    """Connections of listeners that were lost and made anew."""
     wait: Latency
     """From the request for a connection to its grant."""
     use: Latency

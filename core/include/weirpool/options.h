@@ -59,6 +59,10 @@ WEIR_BEGIN_DECLS
          "upon their names in a statement's text")                                                           \
     TEXT(sqlite_begin, "immediate", "immediate|deferred|exclusive",                                          \
          "how a transaction that may write begins, SQLite")                                                  \
+    TEXT(sqlite_types, "stored", "stored|declared",                                                          \
+         "what SQLite's columns give: what is stored (integer, real, text, blob, null), or what they are "   \
+         "declared as (BOOLEAN, DATE, TIME, DATETIME, TIMESTAMP, DECIMAL, NUMERIC, JSON, UUID) where they "  \
+         "hold that")                                                                                        \
     TEXT(name, NULL, NULL,                                                                                   \
          "the pool's name in logs and metrics; by default host:port/database without secrets")
 
@@ -84,6 +88,8 @@ typedef struct weir_options {
        whenever what a borrower had left behind could only be undone by a DISCARD ALL, which undoes what the
        init had set as well. */
     bool init_hook;
+    bool notice_hook; /* the host takes the server's notices (notice.h); else they are log lines of level
+                         debug */
     const weir_codec *codecs; /* PostgreSQL only; of no use to SQLite, which has no types */
     size_t codec_count;       /* at most 65535 */
     uint64_t given;           /* bit n: option n of the table was set by weir_options_set; not for callers */

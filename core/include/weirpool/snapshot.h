@@ -39,7 +39,8 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(waiting, "callers waiting for a connection")                                                           \
     X(min_size, "connections that the pool keeps open")                                                      \
     X(max_size, "connections that the pool keeps at most")                                                   \
-    X(max_overflow, "further connections under load")
+    X(max_overflow, "further connections under load")                                                        \
+    X(listeners, "listeners, each with a connection beside these")
 
 #define WEIR_COUNTERS(X)                                                                                     \
     X(checkouts_started, "requests for a connection")                                                        \
@@ -57,7 +58,10 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(queries_succeeded, "statements that succeeded")                                                        \
     X(queries_failed, "statements that failed")                                                              \
     X(queries_timed_out, "statements that took longer than their timeout")                                   \
-    X(queries_cancelled, "statements whose caller went away")
+    X(queries_cancelled, "statements whose caller went away")                                                \
+    X(notifications, "notifications that have come for listeners")                                           \
+    X(notifications_dropped, "notifications of these that found the listener's queue full")                  \
+    X(listeners_reconnected, "connections of listeners that were lost and made anew")
 
 #define WEIR_LATENCIES(X)                                                                                    \
     X(wait, "from the request for a connection to its grant")                                                \

@@ -265,7 +265,7 @@ static void grant(weir__slot *slot, weir__task *task, int64_t now) {
     weir__task_leave_line(task);
     count_grant(pool, task->started_at, now);
     if (weir__task_is_query(task)) {
-        task->hold = false;
+        task->hold = task->profile;
         run_statement(slot, task, now);
         return;
     }
@@ -305,7 +305,9 @@ void weir__pool_serve(weir_pool *pool) {
     weir__slot *slot;
     if (!pool->waiting) return;
     int64_t now = weir__reactor_now(pool->reactor);
-    while (pool->waiting && next_to_serve(pool, now, &task, &slot)) grant(slot, task, now);
+    bool served = false;
+    for (; pool->waiting && next_to_serve(pool, now, &task, &slot); served = true) grant(slot, task, now);
+    if (served) weir__flush(pool->reactor); /* what goes the same way goes together */
 }
 
 void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error) {

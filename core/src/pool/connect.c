@@ -125,10 +125,10 @@ void weir__pool_check_open(weir_pool *pool) {
         finish_opening(pool, NULL);
 }
 
-static int64_t pause_after(weir_pool *pool) {
+int64_t weir__pool_pause(weir_pool *pool, int failures) {
     const weir_options *options = &pool->config->options;
     int64_t most = options->retry_min_ms * WEIR__MS, cap = options->retry_max_ms * WEIR__MS;
-    for (int i = 1; i < pool->failures && most < cap; i++) most *= 2;
+    for (int i = 1; i < failures && most < cap; i++) most *= 2;
     if (most > cap) most = cap;
     return WEIR__MS + weir__random_below(&pool->rng, most);
 }
@@ -140,7 +140,7 @@ void weir__slot_connect_failed(weir__slot *slot, weir_error *why) {
     if (slot->begun_at >= pool->failed_at) { /* else it belongs to a round that has been counted */
         pool->failures++;
         pool->failed_at = now + 1;
-        int64_t pause = pause_after(pool);
+        int64_t pause = weir__pool_pause(pool, pool->failures);
         pool->retry_at = now + pause;
         weir__logf(&pool->reactor->log, WEIR_LOG_WARNING,
                    "pool %s: cannot connect (attempt %d, again in %lld ms): %s", weir_pool_name(pool),

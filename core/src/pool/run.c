@@ -109,6 +109,7 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
 
 void weir__slot_flush(weir__held *held) {
     weir__slot *slot = weir__container(held, weir__slot, held);
+    if (slot->shared) weir__share_flushed(slot, weir__reactor_now(slot->pool->reactor));
     slot->pool->driver->flush(slot->conn);
 }
 

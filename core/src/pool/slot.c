@@ -49,10 +49,7 @@ void weir__slot_move(weir__slot *slot, weir__slot_state to) {
 
 static void slot_ready_fd(weir__watch *watch, unsigned events) {
     weir__slot *slot = weir__container(watch, weir__slot, watch);
-    unsigned ready = 0;
-    if (events & WEIR__POLL_READ) ready |= WEIR__READ;
-    if (events & WEIR__POLL_WRITE) ready |= WEIR__WRITE;
-    slot->pool->driver->ready(slot->conn, ready);
+    slot->pool->driver->ready(slot->conn, weir__poll_ready(events));
 }
 
 static void slot_tick(weir__timer *timer) {

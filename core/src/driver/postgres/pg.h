@@ -325,9 +325,9 @@ void weir__pg_statements_forget(weir__pgconn *c);
 
 /* ---- result.c */
 weir_result *weir__pg_result_new(void);
-/* What its values need to know of the database's own types, for as long as it lives; types may be NULL.
+/* Keeps what its values need to know of the database's own types, and of the server, for as long as it lives.
    Before the rows are set. */
-void weir__pg_result_know(weir_result *result, const weir__pgtypes *types);
+void weir__pg_result_know(weir_result *result, const weir__pgargs *args);
 /* Takes the rows over. */
 void weir__pg_result_set(weir_result *result, PGresult *rows);
 /* Whether there is a decoder for each column, in the form that it came in. */
@@ -336,8 +336,10 @@ bool weir__pg_rows_are_legible(const weir__pgtypes *types, const PGresult *rows)
 void weir__pg_result_reset(weir_result *result);
 /* For an executemany: adds its number of rows, takes its tag. */
 void weir__pg_result_add(weir_result *result, const PGresult *rows);
-/* rows.c: an encoder of rows like these; NULL: out of memory. */
-weir_copy_rows *weir__pg_copy_rows(const PGresult *like, const weir__pgtypes *types, weir_error *error);
+/* rows.c: an encoder of rows like these, for a server that is `finite` as in weir__pgargs; NULL: out of
+   memory. */
+weir_copy_rows *weir__pg_copy_rows(const PGresult *like, const weir__pgtypes *types, bool finite,
+                                   weir_error *error);
 
 /* ---- cancel.c */
 void weir__pg_cancel(weir__conn *conn);

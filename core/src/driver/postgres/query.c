@@ -69,7 +69,7 @@ static bool take_success(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind
     case WEIR__STEP_EXECUTE:
         look_at_columns(c, op, result);
         if (!op->request->statement->many) {
-            weir__pg_result_know(op->result, weir__pg_env(c)->types);
+            weir__pg_result_know(op->result, &c->args);
             weir__pg_result_set(op->result, result);
             return true;
         }
@@ -275,8 +275,9 @@ static bool consume(weir__pgconn *c) {
 }
 
 static void take_notifications(weir__pgconn *c) {
-    PGnotify *note;
-    while ((note = PQnotifies(c->pg))) PQfreemem(note);
+    const weir__host *host = c->base.env->host;
+    for (PGnotify *note; (note = PQnotifies(c->pg)); PQfreemem(note))
+        if (host->notified) host->notified(&c->base, note->relname, note->extra, note->be_pid);
 }
 
 bool weir__pg_receive(weir__pgconn *c) {

@@ -209,6 +209,7 @@ weir__env *weir__sqlite_env_open(const weir__env *base, weir_error *error) {
     env->base = *base;
     env->forks = weir__fork_count();
     env->memory = !*base->config->database;
+    env->declared = strcmp(base->config->options.sqlite_types, "declared") == 0;
     env->readonly = base->config->options.readonly || wanted.immutable || strcmp(wanted.mode, "ro") == 0;
     env->flags = SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
     env->flags |= env->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;

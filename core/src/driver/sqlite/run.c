@@ -26,8 +26,10 @@ static bool is_for_worker(int rc) {
 }
 
 /* Steps to the end. result may be NULL: rows are only counted. */
-static int step_through(weir__sqlite_conn *conn, sqlite3_stmt *handle, weir_result *result, int64_t *rows,
-                        weir_error *error) {
+static int step_through(weir__sqlite_conn *conn, weir__sqlite_statement *statement, weir_result *result,
+                        int64_t *rows, weir_error *error) {
+    sqlite3_stmt *handle = statement->handle;
+    bool declared = ((weir__sqlite_env *)conn->base.env)->declared;
     bool first = true, room = true;
     int rc;
     *rows = 0;
@@ -37,7 +39,7 @@ static int step_through(weir__sqlite_conn *conn, sqlite3_stmt *handle, weir_resu
         if (rc != SQLITE_ROW && rc != SQLITE_DONE) return weir__sqlite_fail(conn, rc, NULL, error);
         /* Not earlier: the first step prepares the statement anew when a table has got another column
          * meanwhile. */
-        if (first && result) room = weir__sqlite_result_columns(result, handle);
+        if (first && result) room = weir__sqlite_result_columns(result, statement, declared);
         if (!first && rc == SQLITE_ROW && weir__sqlite_overdue(conn))
             return run_out(conn); /* its rows are large */
         first = false;
@@ -100,7 +102,7 @@ static int run_once(weir__sqlite_conn *conn, weir__sqlite_statement *statement, 
     if (weir__sqlite_interrupted(conn)) return weir__sqlite_report(error, "57014", "interrupted");
     code = weir__sqlite_bind(conn, statement, values, count, error);
     if (code == WEIR_OK && statement->handle) {
-        code = step_through(conn, statement->handle, result, &rows, error);
+        code = step_through(conn, statement, result, &rows, error);
         if (statement->shape.count == WEIR__SQLITE_CHANGES) {
             *affected = changes(conn);
         } else if (weir__sqlite.column_count(statement->handle) > 0) {
