@@ -343,11 +343,10 @@ static void pool_dealloc(PyObject *self) {
 #define FAST(function) ((PyCFunction)(void (*)(void))function)
 #define FAST_FLAGS (METH_FASTCALL | METH_KEYWORDS)
 #define READS                                                                                                \
-    "\nreadonly: it only reads (SELECT, VALUES, TABLE, WITH, SHOW or EXPLAIN), and the server refuses it "   \
-    "otherwise. Up to\neight such statements, of any callers, share a transaction of the server's: they "    \
-    "see "                                                                                                   \
-    "the same now(), and their\nlocks last until the last of them is done. PostgreSQL, with the option "     \
-    "pipeline."
+    "\nreadonly: it only reads, and the database refuses it otherwise. PostgreSQL: SELECT, VALUES, TABLE, "  \
+    "WITH, SHOW or\nEXPLAIN; with the option pipeline up to eight such statements, of any callers, share a " \
+    "transaction of the server's:\nthey see the same now(), and their locks last until the last of them is " \
+    "done."
 #define BORROWS                                                                                              \
     "Each loop borrows a connection, and gives it back when it ends or is left. It is a transaction of its " \
     "own, which\ncommits at the end of the rows, and is rolled back when the loop is left before.\n\n"

@@ -30,6 +30,7 @@ local weirpool = {}
 ---@field lifo? boolean true
 ---@field pre_ping? boolean true
 ---@field require? boolean false: opening fails when the database cannot be reached
+---@field readonly? boolean false: what runs on the pool only reads
 ---@field max_lifetime? number|false 3600
 ---@field idle_timeout? number|false 300
 ---@field connect_timeout? number|false 10

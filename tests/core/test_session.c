@@ -266,6 +266,26 @@ START_TEST(how_a_transaction_begins) {
 }
 END_TEST
 
+START_TEST(a_pool_that_only_reads) {
+    options.readonly = true;
+    rig_ready(&options);
+    weir_checkout checkout = in_transaction("serializable", false);
+    weir_session s = lend_as(&checkout);
+    ck_assert_int_eq(run_sql(s, "x"), WEIR_OK);
+    ck_assert_int_eq(weir_session_release(s), WEIR_OK);
+    ck_assert_str_eq(transcript(), "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY; x\n");
+    ck_assert_int_eq(outcome(submit_to_pool("select 1 shared", -1), NULL), WEIR_OK);
+    weir_op op;
+    weir_run reads = {.size = sizeof reads, .timeout_ms = -1, .readonly = true};
+    weir_statement *write = weir_statement_new("insert shared write", 19, NULL);
+    ck_assert_int_eq(weir_pool_execute(rig.pool, write, FOR_MS(-1), NULL, &op, &error), WEIR_EINVAL);
+    ck_assert_ptr_nonnull(strstr(error.message, "does not only read"));
+    ck_assert_int_eq(weir_session_execute(lend(), write, &reads, NULL, &op, &error), WEIR_EINVAL);
+    ck_assert_ptr_nonnull(strstr(error.message, "of statements of the pool itself"));
+    weir_statement_unref(write);
+}
+END_TEST
+
 START_TEST(a_session_that_is_a_transaction) {
     rig_ready(&options);
     weir_checkout checkout = in_transaction("serializable", false);
@@ -816,6 +836,7 @@ int main(void) {
                                   savepoints,
                                   the_innermost_one_ends_first,
                                   how_a_transaction_begins,
+                                  a_pool_that_only_reads,
                                   a_session_that_is_a_transaction,
                                   commit_is_answered_by_rollback,
                                   a_transaction_broken_off,

@@ -280,6 +280,40 @@ def test_readonly_reaches_nobody_else(run, proxied):
     run(main)
 
 
+def test_a_pool_that_only_reads(run, proxied):
+    """No session is told, for it is anybody's: each transaction is; what cannot be made one is not run."""
+
+    async def main():
+        insert = "insert into t values (1, 'x')"
+
+        async def with_connection(pool, work):
+            async with pool.connection() as connection:
+                return await work(connection)
+
+        async def with_session(pool):
+            async with pool.session() as session:
+                await session.execute(insert)
+
+        async with pool_of(proxied, readonly=True) as pool, pool_of(proxied) as other:
+            await other.execute("insert into t values (7, 'kept')")
+            for _ in range(10):
+                assert await pool.fetchval("select n from t") == 7
+                for refused in (
+                    with_connection(pool, lambda it: it.execute(insert)),
+                    with_connection(pool, lambda it: it.executemany("insert into t values ($1)", [(1,), (2,)])),
+                    with_session(pool),
+                    pool.transaction([insert]),
+                ):
+                    with pytest.raises(errors.ReadOnlySqlTransaction):
+                        await refused
+                for work in (pool.execute_script(insert), pool.copy_in("copy t from stdin", b"1\tx\n")):
+                    with pytest.raises(errors.NotSupportedError, match="readonly"):
+                        await work
+                assert await other.execute("update t set s = 'changed'") == "UPDATE 1"
+
+    run(main)
+
+
 def test_nothing_is_reset_needlessly(run, server, proxied, database):
     async def main():
         server.sql(f"alter database {database} set log_statement = 'all'")

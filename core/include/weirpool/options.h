@@ -43,6 +43,9 @@ WEIR_BEGIN_DECLS
          "without waiting for the answers to those before them")                                             \
     TIME(pipeline_max_wait, 5, 1, 60000, false,                                                              \
          "no statement is sent behind one that has run for longer, or behind more work than that")           \
+    FLAG(readonly, false,                                                                                    \
+         "what runs on the pool only reads, as with readonly at each call, and transactions are read only; " \
+         "SQLite: as mode=ro")                                                                               \
     FLAG(commit_xid, true,                                                                                   \
          "ask for a writing transaction's number, without waiting, so that an OutcomeUnknown can tell it")   \
     COUNT(statement_cache_size, 100, 0, 100000, false, "prepared statements kept by a connection; 0: none")  \

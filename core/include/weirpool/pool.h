@@ -92,10 +92,10 @@ WEIR_API bool weir_pool_holds(weir_pool *pool, uint64_t owner);
 typedef struct weir_run {
     size_t size;        /* sizeof(weir_run) */
     int64_t timeout_ms; /* WEIR_TIMEOUT_DEFAULT: the pool's options; -1 none */
-    bool readonly;  /* it only reads, and the server is to refuse it otherwise; SELECT, VALUES, TABLE, WITH,
-                       SHOW  or EXPLAIN. Up to eight such statements share a transaction of the server's, and
-                       with  it now() and the locks that they take. On the pool itself; needs the option
-                       pipeline */
+    bool readonly;  /* it only reads, and the database is to refuse it otherwise. PostgreSQL: SELECT, VALUES,
+                       TABLE, WITH, SHOW or EXPLAIN. With the option pipeline up to eight such statements
+                       share a transaction of the server's, and with it now() and the locks that they take.
+                       Only of single statements on the pool itself, WEIR_EINVAL elsewhere */
     bool hold;      /* the caller promises weir_reactor_flush or weir_reactor_dispatch soon, before it waits:
                        until then the statement may be held back, so that it goes out together with others */
     uint64_t owner; /* who asks, as in weir_checkout */

@@ -186,6 +186,7 @@ int weir_pool_execute(weir_pool *pool, weir_statement *statement, const weir_run
     int code = weir__take_run(&own, run, error);
     if (!code) code = weir__statement_check(statement, error);
     if (code) return code;
+    own.readonly = own.readonly || (pool->config->options.readonly && !own.script);
     if (!weir__enter(pool->reactor)) return weir__forked(error);
     code = weir__pool_execute(pool, statement, &own, token, op, error);
     weir__leave(pool->reactor);

@@ -62,7 +62,7 @@ typedef struct weir__request {
     unsigned before_count; /* when one fails the rest is not run, and its error is the request's */
     int64_t
         timeout_ms; /* for the server's own guard (statement_timeout); -1 none. The host keeps the deadline */
-    bool readonly;  /* the server is to refuse whatever writes; it may share a round trip's end with others */
+    bool readonly;  /* whatever writes is to be refused; it may share a round trip's end with others */
     bool hold;      /* it need not be sent before `flush` */
     bool chain; /* it is part of a transaction that those before it have begun, in the same chain, or earlier:
                    when one of them has failed it is not run (25P02) */

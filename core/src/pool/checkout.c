@@ -199,6 +199,11 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
     weir__profile *profile = NULL;
     weir__mode mode = run->script ? WEIR__SCRIPT : WEIR__STATEMENT;
     int code = weir__mode_check(pool, statement, mode, error);
+    if (!code && run->script && run->readonly)
+        code = weir__fail(error, WEIR_EINVAL,
+                          "pool %s: readonly is of single statements, and this is a script: run it in a "
+                          "session that is readonly",
+                          weir_pool_name(pool));
     if (!code && !run->script) code = weir__share_judge(pool, statement, run, &profile, error);
     if (code) return code;
     code = profile ? ask_to_share(pool, profile, run->readonly, now, &slot, error)
@@ -212,7 +217,7 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
     task->statement = weir_statement_ref(statement);
     task->mode = mode;
     task->profile = profile;
-    task->readonly = run->readonly && pool->share.on;
+    task->readonly = run->readonly || options->readonly;
     task->hold = run->hold && profile;
     bool given = run->timeout_ms != WEIR_TIMEOUT_DEFAULT;
     task->run_ms = given ? run->timeout_ms : options->command_timeout_ms;

@@ -66,7 +66,7 @@ bool weir__request_build(weir__flight *flight, weir__task *task) {
     request->before = flight->before;
     request->mode = task->mode;
     request->timeout_ms = task->run_ms;
-    request->readonly = task->readonly;
+    request->readonly = task->readonly && !slot->depth; /* else its transaction is */
     request->hold = task->hold;
     request->chain = slot->pipelining && slot->depth;
     flight->ending = task->depth;

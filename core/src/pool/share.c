@@ -74,7 +74,7 @@ bool weir__share_open(weir_pool *pool) {
     share->on = options->pipeline && pool->driver->pipelines;
     share->max_wait = options->pipeline_max_wait_ms * WEIR__MS;
     weir__width_start(pool);
-    return weir__lru_init(&share->profiles, share->on ? PROFILES : 0);
+    return weir__lru_init(&share->profiles, pool->driver->pipelines ? PROFILES : 0);
 }
 
 void weir__share_close(weir_pool *pool) {
@@ -101,7 +101,7 @@ static bool has_usual_time(const weir_pool *pool, const weir_run *run) {
 int weir__share_judge(weir_pool *pool, const weir_statement *statement, const weir_run *run,
                       weir__profile **out, weir_error *error) {
     *out = NULL;
-    weir__profile *profile = pool->share.on ? find_profile(pool, statement) : NULL;
+    weir__profile *profile = pool->driver->pipelines ? find_profile(pool, statement) : NULL;
     unsigned text = profile ? profile->text : pool->driver->classify(pool->env, statement);
     if (text & (pool->share.on ? WEIR__TEXT_STATE : WEIR__TEXT_TRANSACTION))
         return refuse(
@@ -112,12 +112,12 @@ int weir__share_judge(weir_pool *pool, const weir_statement *statement, const we
                 : "would change the state of a connection that others use next: run it on a connection of "
                   "your own, pool.connection() or pool.session()",
             error);
-    if (!pool->share.on) return WEIR_OK;
-    if (run->readonly && !(text & WEIR__TEXT_READS))
+    if (run->readonly && pool->driver->pipelines && !(text & WEIR__TEXT_READS))
         return refuse(pool, statement,
                       "does not only read: readonly takes SELECT, VALUES, TABLE, WITH, SHOW and EXPLAIN",
                       error);
-    if (!profile || !(text & WEIR__TEXT_SHARES) || statement->many || !has_usual_time(pool, run))
+    if (!pool->share.on || !profile || !(text & WEIR__TEXT_SHARES) || statement->many ||
+        !has_usual_time(pool, run))
         return WEIR_OK;
     /* What the caller holds may be what the statement before this one waits for. From there one that reads is
        moved on; the others would wait for ever. */

@@ -85,6 +85,8 @@ struct weir__pgop {
     bool describing; /* this trip only asks for the types … */
     bool asked;      /* … namely for what the description's are */
     bool shared;     /* what is learnt of the statement is good for the whole pool */
+    bool behind;     /* others were on their way when it was begun */
+    bool reading;    /* its transaction has been made read only, where that is needed */
     bool tail_sent;  /* this trip's last message is on its way */
     bool grouped;    /* … and is not a Sync: the next request's comes for both */
     bool alone;      /* a group was broken off around it: it gets a Sync of its own now */
@@ -229,6 +231,8 @@ void weir__pg_pump(weir__pgconn *c);
 /* The statement that runs is not prepared by a name: its parameters go as text, their types are the server's
  * choice. */
 bool weir__pg_unnamed(const weir__pgconn *c, const weir__request *request);
+/* What is set in the session stays with this connection, and is told when it changes. */
+bool weir__pg_has_own_session(const weir__pgconn *c);
 /* Room for the steps of another trip. False: out of memory. */
 bool weir__pg_reserve(weir__pgconn *c);
 /* Sends a command without parameters, or a Sync. False: libpq refuses, the connection is unusable. */

@@ -216,8 +216,14 @@ static int run_prepared(weir__sqlite_conn *conn, weir__sqlite_statement *prepare
     return WEIR_OK;
 }
 
-static int run_statement(weir__sqlite_conn *conn, const weir_statement *statement, weir_result **out,
+/* Whether it neither writes nor leaves anything behind in the connection. */
+static bool only_reads(const weir__sqlite_statement *prepared) {
+    return !prepared->handle || (weir__sqlite.stmt_readonly(prepared->handle) && !prepared->dirty);
+}
+
+static int run_statement(weir__sqlite_conn *conn, const weir__sqlite_job *job, weir_result **out,
                          weir_error *error) {
+    const weir_statement *statement = job->statement;
     weir__sqlite_statement *prepared;
     const char *tail;
     if (weir__sqlite_interrupted(conn)) return weir__sqlite_report(error, "57014", "interrupted");
@@ -227,6 +233,9 @@ static int run_statement(weir__sqlite_conn *conn, const weir_statement *statemen
     if (*tail) {
         code = weir__fail(error, WEIR_ENOTSUP,
                           "the text holds several statements: run each by a call of its own");
+    } else if (job->readonly && !only_reads(prepared)) {
+        code =
+            weir__sqlite_report(error, "25006", "the call is readonly, and the statement does not only read");
     } else {
         code = run_prepared(conn, prepared, statement, false, out, error);
         if (code == WEIR_OK) weir__sqlite_judge(conn, prepared);
@@ -242,8 +251,9 @@ static int characters(const char *text, const char *end) {
 }
 
 /* Each statement of the text, until one fails; their rows are dropped, and the result is the last one's. */
-static int run_script(weir__sqlite_conn *conn, const weir_statement *script, weir_result **out,
+static int run_script(weir__sqlite_conn *conn, const weir__sqlite_job *job, weir_result **out,
                       weir_error *error) {
+    const weir_statement *script = job->statement;
     const char *end = script->sql + script->sql_length, *at = weir__sqlite_skip(script->sql, true),
                *tail = at;
     weir_result *result = weir__sqlite_result_new();
@@ -293,8 +303,7 @@ void weir__sqlite_run(weir__sqlite_conn *conn, weir__sqlite_job *job) {
     if (job->code == WEIR_OK && job->cursor)
         job->code = weir__sqlite_run_cursor(conn, job, &job->result, &job->error);
     else if (job->code == WEIR_OK && job->statement)
-        job->code =
-            (job->script ? run_script : run_statement)(conn, job->statement, &job->result, &job->error);
+        job->code = (job->script ? run_script : run_statement)(conn, job, &job->result, &job->error);
     if (job->code == WEIR_OK && job->command) {
         job->code = run_command(conn, text, &job->error);
         job->rolled_back = job->code == WEIR_EROLLEDBACK;

@@ -199,6 +199,7 @@ typedef struct weir__sqlite_job {
     weir__sqlite_task task;
     weir_statement *statement; /* counted, or NULL */
     bool script;               /* … and its text holds any number of them */
+    bool readonly;             /* … or it is refused unless it only reads */
     uint64_t cursor;           /* as in weir__request */
     size_t rows;
     char *texts; /* the commands, each with its NUL: those before, then the last one; or NULL */
