@@ -118,19 +118,14 @@ int weir__lua_breaker_cancel(lua_State *L) {
 
 /* ---- events */
 
-static void set_text(lua_State *L, const char *name, const char *value) {
-    lua_pushstring(L, value);
-    lua_setfield(L, -2, name);
-}
-
 static void push_event(lua_State *L, const weir_breaker_event *event) {
     lua_createtable(L, 0, 7);
     weir__lua_push_integer(L, (int64_t)event->number);
     lua_setfield(L, -2, "number");
-    set_text(L, "kind", weir_breaker_event_name(event->kind));
-    set_text(L, "before", weir_breaker_state_name(event->before));
-    set_text(L, "state", weir_breaker_state_name(event->state));
-    set_text(L, "reason", weir_breaker_reason_name(event->reason));
+    weir__lua_set_text(L, "kind", weir_breaker_event_name(event->kind));
+    weir__lua_set_text(L, "before", weir_breaker_state_name(event->before));
+    weir__lua_set_text(L, "state", weir_breaker_state_name(event->state));
+    weir__lua_set_text(L, "reason", weir_breaker_reason_name(event->reason));
     lua_pushnumber(L, (lua_Number)(weir_now_ns() - event->at_ns) / 1e9);
     lua_setfield(L, -2, "age");
     if (event->duration_ns < 0) return;

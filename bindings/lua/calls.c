@@ -49,10 +49,12 @@ static int open_body(lua_State *L) {
     weir_options options;
     weir__lua_read_options(L, 2, &options);
     options.init_hook = lua_toboolean(L, 4);
+    options.notice_hook = lua_toboolean(L, 5);
     weir_lua_pool *home = weir__lua_push_pool(L);
     int handle = lua_gettop(L);
     call = begin(L, home, handle);
     home->hooked = options.init_hook;
+    home->noticed = options.notice_hook;
     home->codecs = options.codec_count > 0;
     int code = weir_reactor_new(&home->reactor, &call->error);
     if (code == WEIR_OK) {

@@ -7,6 +7,9 @@ static void clear(weir_lua_call *call) {
     weir_error_clear(&call->error);
     weir_statement_unref(call->statement);
     weir_batch_free(call->batch);
+    weir_notification_free(call->notification);
+    weir_notice_free(call->notice);
+    if (call->opening.pool) weir_listener_close(call->opening);
 }
 
 int weir__lua_guard(lua_State *L, lua_CFunction body) {
@@ -119,9 +122,29 @@ static void report(lua_State *L, weir_lua_call *call, int level, const char *lin
     lua_call(L, 3, 0);
 }
 
+static bool take_notice(lua_State *L, weir_lua_call *call) {
+    if (!weir_reactor_next_notice(call->home->reactor, &call->notice)) return false;
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    lua_pushvalue(L, call->host);
+    lua_pushliteral(L, "notice");
+    lua_createtable(L, 0, 6);
+    weir__lua_set_text(L, "severity", call->notice->severity);
+    weir__lua_set_text(L, "sqlstate", call->notice->sqlstate);
+    weir__lua_set_text(L, "message", call->notice->message);
+    weir__lua_set_text(L, "detail", call->notice->detail);
+    weir__lua_set_text(L, "hint", call->notice->hint);
+    weir__lua_set_text(L, "where", call->notice->where);
+    weir_notice_free(call->notice);
+    call->notice = NULL;
+    lua_call(L, 2, 0);
+    return true;
+}
+
 void weir__lua_settle(lua_State *L, weir_lua_call *call) {
     weir_lua_pool *home = call->home;
     while (home->hooked && !home->at_init && take_event(L, call)) {
+    }
+    while (home->noticed && take_notice(L, call)) {
     }
     weir_log_record record;
     while (weir_reactor_next_log(home->reactor, &record)) report(L, call, record.level, record.line);

@@ -74,6 +74,24 @@ int64_t weir__lua_read_transaction(lua_State *L, int index, weir_transaction *be
     return timeout;
 }
 
+void weir__lua_read_listen(lua_State *L, int index, weir_listen *how) {
+    weir_listen_init(how);
+    if (lua_isnoneornil(L, index)) return;
+    if (!lua_istable(L, index))
+        weir__lua_misuse(L, "a table of options is wanted, not a %s", luaL_typename(L, index));
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
+        if (strcmp(name, "heartbeat") == 0)
+            how->heartbeat_ms = weir__lua_to_timeout(L, lua_gettop(L), name, false);
+        else if (strcmp(name, "max_queued") == 0)
+            how->max_queued = weir__lua_check_integer(L, lua_gettop(L), name, INT64_MAX);
+        else
+            weir__lua_misuse(L, "there is no option %s here: max_queued, heartbeat", name);
+        lua_pop(L, 1);
+    }
+}
+
 typedef bool option_table(size_t row, weir_option_info *out);
 
 static bool is_flag(option_table *table, const char *name) {

@@ -135,7 +135,7 @@ static void set_flag(lua_State *L, const char *name, bool value) {
     lua_setfield(L, -2, name);
 }
 
-static void set_text(lua_State *L, const char *name, const char *value) {
+void weir__lua_set_text(lua_State *L, const char *name, const char *value) {
     lua_pushstring(L, value); /* NULL: nil, so no field */
     lua_setfield(L, -2, name);
 }
@@ -180,32 +180,32 @@ void weir__lua_push_snapshot(lua_State *L, const weir_snapshot *snapshot) {
 
 void weir__lua_push_breaker_snapshot(lua_State *L, const weir_breaker_snapshot *snapshot) {
     lua_createtable(L, 0, 30);
-    set_text(L, "state", weir_breaker_state_name(snapshot->state));
-    set_text(L, "last_failure", *snapshot->last_failure ? snapshot->last_failure : NULL);
+    weir__lua_set_text(L, "state", weir_breaker_state_name(snapshot->state));
+    weir__lua_set_text(L, "last_failure", *snapshot->last_failure ? snapshot->last_failure : NULL);
     fill(L, snapshot, weir_breaker_metric_table);
 }
 
 void weir__lua_push_metric_info(lua_State *L, const weir_metric_info *info) {
     static const char *const kinds[] = {"gauge", "counter", "latency", "ratio", "time"};
     lua_createtable(L, 0, 3);
-    set_text(L, "name", info->name);
-    set_text(L, "kind", kinds[info->kind]);
-    set_text(L, "text", info->text);
+    weir__lua_set_text(L, "name", info->name);
+    weir__lua_set_text(L, "kind", kinds[info->kind]);
+    weir__lua_set_text(L, "text", info->text);
 }
 
 void weir__lua_push_error_info(lua_State *L, const weir_error_info *info) {
     lua_createtable(L, 0, 4);
     set_integer(L, "code", info->code);
-    set_text(L, "sqlstate", info->sqlstate);
-    set_text(L, "name", info->name);
-    set_text(L, "parent", info->parent);
+    weir__lua_set_text(L, "sqlstate", info->sqlstate);
+    weir__lua_set_text(L, "name", info->name);
+    weir__lua_set_text(L, "parent", info->parent);
 }
 
 void weir__lua_push_option_info(lua_State *L, const weir_option_info *info) {
     static const char *const kinds[] = {"count", "time", "flag", "text"};
     lua_createtable(L, 0, 8);
-    set_text(L, "name", info->name);
-    set_text(L, "kind", kinds[info->kind]);
+    weir__lua_set_text(L, "name", info->name);
+    weir__lua_set_text(L, "kind", kinds[info->kind]);
     set_flag(L, "nullable", info->nullable);
     if (info->initial.type != WEIR_TYPE_NULL) {
         weir__lua_push_value(L, &info->initial);
@@ -215,8 +215,8 @@ void weir__lua_push_option_info(lua_State *L, const weir_option_info *info) {
         set_number(L, "least", info->least);
         set_number(L, "most", info->most);
     }
-    set_text(L, "choices", info->choices);
-    set_text(L, "text", info->text);
+    weir__lua_set_text(L, "choices", info->choices);
+    weir__lua_set_text(L, "text", info->text);
 }
 
 void weir__lua_push_session_info(lua_State *L, const weir_session_info *info) {

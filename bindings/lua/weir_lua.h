@@ -1,10 +1,11 @@
 /*
  * Between the generated wrapper and the hand-written part of the Lua module.
  *
- * Lua holds handles, full userdata: of a pool with its reactor, of a session, and of what lives on a session
- * (flow.c, copy.c, pipeline.c), whose finalizers may run after the session's own. All that may be left
- * over when a Lua error leaves a function half-way hangs on a weir_lua_call, which weir__lua_guard clears in
- * every case. A handle belongs to one lua_State (with its coroutines) and so to one thread at a time.
+ * Lua holds handles, full userdata: of a pool with its reactor, of a session, of a listener, and of what
+ * lives on a session (flow.c, copy.c, pipeline.c), whose finalizers may run after the session's own. All that
+ * may be left over when a Lua error leaves a function half-way hangs on a weir_lua_call, which
+ * weir__lua_guard clears in every case. A handle belongs to one lua_State (with its coroutines) and so to one
+ * thread at a time.
  */
 #ifndef WEIR_LUA_H
 #define WEIR_LUA_H
@@ -24,6 +25,7 @@ typedef struct weir_lua_pool {
     weir_pool *pool;                       /* NULL before it is open, and once it has been collected */
     bool hooked;                           /* has an init hook: events are to be looked for … */
     bool at_init;                          /* … but not while one is at it: inits do not nest */
+    bool noticed;                          /* has a hook for notices */
     bool codecs;                           /* has some: tables may be what they write */
     unsigned collected;                    /* sessions that the collector returned, not yet reported */
     char collected_at[WEIR_LUA_WHERE_MAX]; /* … where the last of them was taken */
@@ -66,6 +68,9 @@ typedef struct weir_lua_call {
     weir_statement *statement;
     weir_lua_how how; /* the statement's */
     weir_batch *batch;
+    weir_listener opening; /* nobody has it yet */
+    weir_notification *notification;
+    weir_notice *notice;
     weir_completion done;
     weir_error error;
 } weir_lua_call;
@@ -80,7 +85,7 @@ weir_lua_call *weir__lua_call(lua_State *L); /* in a body; the arguments begin a
 int weir__lua_wait(lua_State *L, weir_lua_call *call);
 /* nil, err, sqlstate for what a call has failed with; raises an error instead when that was misuse. */
 int weir__lua_call_fail(lua_State *L, weir_lua_call *call);
-/* Hands events and log lines that have come up to the host function. */
+/* Hands events, notices and log lines that have come up to the host function. */
 void weir__lua_settle(lua_State *L, weir_lua_call *call);
 
 /* ---- error.c */
@@ -141,6 +146,8 @@ void weir__lua_add_sets(lua_State *L, int index, const char *function, weir_stat
 /* ---- rows.c */
 /* Pushes what the result is in that shape, and returns the number of values. column: of FETCHVAL. */
 int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape shape, int column);
+/* A field of the table on top; none when the value is NULL. */
+void weir__lua_set_text(lua_State *L, const char *name, const char *value);
 /* A table of the pool's numbers; of a row of the tables of errors and options. */
 void weir__lua_push_snapshot(lua_State *L, const weir_snapshot *snapshot);
 void weir__lua_push_breaker_snapshot(lua_State *L, const weir_breaker_snapshot *snapshot);
@@ -178,6 +185,8 @@ bool weir__lua_check_flag(lua_State *L, const char *name); /* the value on top, 
 void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, weir_transaction *begin);
 /* As weir__lua_read_checkout, of pool:transaction. Returns its time-out. */
 int64_t weir__lua_read_transaction(lua_State *L, int index, weir_transaction *begin);
+/* As weir_pool_listen wants it, of a table with max_queued and heartbeat, or nil. */
+void weir__lua_read_listen(lua_State *L, int index, weir_listen *how);
 /* As weir_pool_open wants it; raises an error for what it does not know. The settings are put in a new
    userdata on the stack, whose strings, as all others, are borrowed from the table. */
 void weir__lua_read_options(lua_State *L, int index, weir_options *out);
@@ -197,7 +206,7 @@ int weir__lua_done(lua_State *L, weir_lua_call *call, int code);
 int weir__lua_rows(lua_State *L, weir_lua_call *call, int code, enum weir_lua_shape shape);
 /* How the call's statement is to be run. */
 weir_run weir__lua_run(const weir_lua_call *call, enum weir_lua_shape shape);
-int weir__lua_open(lua_State *L);             /* (options, host, hooked) */
+int weir__lua_open(lua_State *L);             /* (options, host, hooked, noticed) */
 int weir__lua_pool_close(lua_State *L);       /* (pool, host, grace) */
 int weir__lua_acquire(lua_State *L);          /* (pool, host, transaction, options, setup, call) */
 int weir__lua_pool_execute(lua_State *L);     /* (pool, host, shape, statement, …) */
@@ -226,6 +235,12 @@ int weir__lua_answer_wait(
     lua_State *L); /* (session, host, answer): true; nil, err, sqlstate: nobody took that */
 int weir__lua_answer_take(lua_State *L); /* (session, host, answer): as the statement itself, once */
 int weir__lua_answer_cut(lua_State *L);  /* (answer): it is waited for no longer */
+
+/* ---- listen.c */
+int weir__lua_listen(lua_State *L);          /* (pool, host, channels, options): a listener that listens */
+int weir__lua_listener_change(lua_State *L); /* (listener, host, channel, add) */
+int weir__lua_listener_get(lua_State *L);    /* (listener, host, timeout): a table, or nil, "timeout" */
+int weir__lua_listener_close(lua_State *L);  /* (listener): any number of times */
 
 /* ---- breaker.c */
 weir_breaker *weir__lua_to_breaker(lua_State *L, int index); /* or raises an error */

@@ -43,8 +43,14 @@ const char *weir__py_kind_name(weir__py_kind kind) {
         return "_copy_out";
     case WEIR__PY_COPY_TAKE:
         return "_copy_take";
+    case WEIR__PY_COPY_WATCH:
+        return "_copy_watch";
     case WEIR__PY_NEXT:
         return "stream";
+    case WEIR__PY_CONFIRM:
+        return "_listener_confirm";
+    case WEIR__PY_WAIT:
+        return "_listener_wait";
     }
     return "?";
 }
@@ -87,7 +93,6 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
     case WEIR__PY_TRANSACTION:
         return weir_pool_transaction(engine->pool, call->batch, &call->begin, &run, token, op, error);
     case WEIR__PY_ACQUIRE:
-        call->checkout->how.owner = call->owner;
         return weir_pool_acquire(engine->pool, &call->checkout->how, token, &out->session, op, error);
     case WEIR__PY_COMMIT:
         return weir_session_commit(session, call->depth, token, op, error);
@@ -109,8 +114,14 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
         return weir_session_copy_out(session, call->statement, &run, token, op, error);
     case WEIR__PY_COPY_TAKE:
         return weir_session_copy_take(session, token, op, error);
+    case WEIR__PY_COPY_WATCH:
+        return weir_session_copy_watch(session, token, op, error);
     case WEIR__PY_NEXT:
         return weir_stream_next(call->stream, token, &out->result, op, error);
+    case WEIR__PY_CONFIRM:
+        return weir_listener_confirm(call->listener, token, op, error);
+    case WEIR__PY_WAIT:
+        return weir_listener_wait(call->listener, call->timeout_ms, token, op, error);
     }
     return WEIR_EINTERNAL;
 }
@@ -241,6 +252,9 @@ PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {
     case WEIR__PY_COPY_IN:
     case WEIR__PY_COPY_PUT:
     case WEIR__PY_COPY_OUT:
+    case WEIR__PY_COPY_WATCH:
+    case WEIR__PY_CONFIRM:
+    case WEIR__PY_WAIT:
         answer = Py_NewRef(Py_None);
         break;
     }
@@ -273,14 +287,13 @@ int weir__py_flag(const char *name, PyObject *object, bool *out) {
 /* Who asks, and whether he will ask for more. */
 void weir__py_address(weir__py_call *call) {
     EngineObject *engine = call->pool->engine;
-    bool acquires = call->kind == WEIR__PY_ACQUIRE;
     if (call->session) {
         call->hold = call->session->pipeline && weir__py_may_hold(engine, true);
         return;
     }
-    if (!acquires && !call->statement) return;
-    if (acquires || engine->lent) call->owner = weir__py_owner(engine);
-    if (!acquires) call->hold = weir__py_may_hold(engine, false);
+    if (!call->statement) return;
+    if (engine->lent) call->owner = weir__py_owner(engine);
+    call->hold = weir__py_may_hold(engine, false);
 }
 
 int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session, PyObject *const *arguments,

@@ -83,6 +83,12 @@ PyObject *weir__py_copy_take(PyObject *self, PyObject *unused) {
     return run(&call);
 }
 
+PyObject *weir__py_copy_watch(PyObject *self, PyObject *unused) {
+    (void)unused;
+    weir__py_call call = step_of(self, WEIR__PY_COPY_WATCH);
+    return run(&call);
+}
+
 /* Never fails: where there is no session any more, there is no COPY. */
 PyObject *weir__py_copy_abort(PyObject *self, PyObject *unused) {
     (void)unused;

@@ -63,15 +63,27 @@ bool weir__py_may_hold(EngineObject *engine, bool surely) {
     return engine->flushing;
 }
 
+/* ---- who asks ---- */
+
 uint64_t weir__py_owner(EngineObject *engine) {
-    static PyObject *current_task;
-    if (!engine->loop) return PyThread_get_thread_ident() >> 4;
-    PyObject *function = weir__py_lazy(&current_task, "asyncio", "current_task");
-    PyObject *task = function ? PyObject_CallOneArg(function, engine->loop) : NULL;
-    uint64_t owner = task && task != Py_None ? (uint64_t)(uintptr_t)task >> 4 : 0;
-    if (!task) PyErr_Clear();
-    Py_XDECREF(task);
+    PyObject *number = NULL;
+    if (!engine->holder) return PyThread_get_thread_ident() >> 4;
+    if (PyContextVar_Get(engine->holder, NULL, &number) < 0) PyErr_Clear();
+    uint64_t owner = number ? PyLong_AsUnsignedLongLong(number) : 0;
+    Py_XDECREF(number);
     return owner;
+}
+
+uint64_t weir__py_new_owner(EngineObject *engine) {
+    static uint64_t last;
+    uint64_t outer = weir__py_owner(engine);
+    if (!engine->holder || (outer && engine->lent && weir_pool_holds(engine->pool, outer))) return outer;
+    PyObject *number = PyLong_FromUnsignedLongLong(++last);
+    PyObject *token = number ? PyContextVar_Set(engine->holder, number) : NULL;
+    if (!token) PyErr_Clear();
+    Py_XDECREF(number);
+    Py_XDECREF(token);
+    return token ? last : 0;
 }
 
 /* ---- completions and log lines ---- */
@@ -131,9 +143,37 @@ void weir__py_drain(EngineObject *engine) {
     PyErr_Restore(type, value, traceback);
 }
 
+/* Calls the pool's hook for notices. */
+static void drain_notices(EngineObject *engine) {
+    static PyObject *hook;
+    weir_notice *notice;
+    if (!engine->reactor || !engine->owner || !engine->owner->on_notice || engine->noticing) return;
+    if (engine->loop && PyThread_get_thread_ident() != engine->thread) return; /* the loop's next turn will */
+    if (!weir_reactor_next_notice(engine->reactor, &notice)) return;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    Py_INCREF((PyObject *)engine);
+    engine->noticing = true;
+    do {
+        PyObject *function = engine->owner ? engine->owner->on_notice : NULL;
+        PyObject *fields = weir__py_notice(notice);
+        weir_notice_free(notice);
+        if (!fields)
+            PyErr_WriteUnraisable((PyObject *)engine);
+        else if (function)
+            call_hook(&hook, "notice", Py_BuildValue("(ON)", function, fields));
+        else
+            Py_DECREF(fields);
+    } while (engine->reactor && weir_reactor_next_notice(engine->reactor, &notice));
+    engine->noticing = false;
+    Py_DECREF((PyObject *)engine);
+    PyErr_Restore(type, value, traceback);
+}
+
 void weir__py_drain_logs(EngineObject *engine) {
     static PyObject *hook;
     weir_log_record record;
+    drain_notices(engine);
     if (!engine->reactor || !weir_reactor_next_log(engine->reactor, &record)) return;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
@@ -384,8 +424,11 @@ EngineObject *weir__py_engine(PoolObject *owner) {
     if (!engine) return NULL;
     memset((char *)engine + sizeof(PyObject), 0, sizeof *engine - sizeof(PyObject));
     engine->owner = owner;
+    if (!owner->sync) engine->holder = PyContextVar_New("weirpool.holder", NULL);
     PyObject_GC_Track(engine);
-    return engine;
+    if (owner->sync || engine->holder) return engine;
+    Py_DECREF((PyObject *)engine);
+    return NULL;
 }
 
 static int engine_traverse(PyObject *self, visitproc visit, void *arg) {
@@ -415,6 +458,7 @@ static void engine_dealloc(PyObject *self) {
     if (engine->reactor && PyObject_CallFinalizerFromDealloc(self) < 0) return;
     PyObject_GC_UnTrack(self);
     Py_CLEAR(engine->loop);
+    Py_CLEAR(engine->holder);
     type->tp_free(self);
     Py_DECREF(type);
 }

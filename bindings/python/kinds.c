@@ -4,6 +4,7 @@
 #include <datetime.h>
 
 #define SECOND_US INT64_C(1000000)
+#define DELTA_DAYS 999999999 /* the most that a timedelta can have, either way */
 
 int weir__py_kinds(void) {
     PyDateTime_IMPORT;
@@ -12,7 +13,7 @@ int weir__py_kinds(void) {
 
 /* ---- from the database */
 
-/* Infinity is the last moment that Python knows, as with asyncpg. */
+/* Infinity is the last moment that Python knows, as with asyncpg; an infinite interval the longest one. */
 static PyObject *from_date(int32_t days) {
     if (days == INT32_MAX) return PyDate_FromDate(9999, 12, 31);
     if (days == INT32_MIN) return PyDate_FromDate(1, 1, 1);
@@ -57,14 +58,21 @@ static PyObject *from_timetz(int64_t time, int32_t east) {
 }
 
 /* A timedelta knows no months: 30 days each, and 365 a year, as with asyncpg. */
-static PyObject *from_interval(int32_t months, int32_t days, int64_t microseconds) {
-    int64_t all = (int64_t)days + months / 12 * INT64_C(365) + months % 12 * 30 + microseconds / WEIR_DAY_US;
-    int64_t rest = microseconds % WEIR_DAY_US;
-    if (all > 999999999 || all < -999999999) {
+static PyObject *from_interval(const weir_value *value) {
+    int32_t months = value->as.interval.months;
+    int64_t microseconds = value->as.interval.microseconds, rest = microseconds % WEIR_DAY_US;
+    int64_t days =
+        value->as.interval.days + months / 12 * INT64_C(365) + months % 12 * 30 + microseconds / WEIR_DAY_US;
+    int infinity = weir_value_infinity(value);
+    if (infinity) {
+        days = infinity * DELTA_DAYS;
+        rest = infinity > 0 ? WEIR_DAY_US - 1 : 0;
+    }
+    if (days > DELTA_DAYS || days < -DELTA_DAYS) {
         PyErr_SetString(PyExc_OverflowError, "an interval of more days than a timedelta can have");
         return NULL;
     }
-    return PyDelta_FromDSU((int)all, (int)(rest / SECOND_US), (int)(rest % SECOND_US));
+    return PyDelta_FromDSU((int)days, (int)(rest / SECOND_US), (int)(rest % SECOND_US));
 }
 
 static PyObject *uuid_type(void) {
@@ -108,8 +116,7 @@ PyObject *weir__py_from_kind(const weir_value *value) {
     case WEIR_TYPE_TIMESTAMPTZ:
         return from_timestamp(value->as.time, PyDateTime_TimeZone_UTC);
     case WEIR_TYPE_INTERVAL:
-        return from_interval(value->as.interval.months, value->as.interval.days,
-                             value->as.interval.microseconds);
+        return from_interval(value);
     case WEIR_TYPE_UUID:
         return from_uuid(value->as.uuid);
     case WEIR_TYPE_INET:
@@ -190,10 +197,14 @@ static int to_time(PyObject *object, weir_value *out) {
 }
 
 static int to_interval(PyObject *object, weir_value *out) {
-    *out = (weir_value){.type = WEIR_TYPE_INTERVAL,
-                        .as.interval = {0, PyDateTime_DELTA_GET_DAYS(object),
-                                        PyDateTime_DELTA_GET_SECONDS(object) * SECOND_US +
-                                            PyDateTime_DELTA_GET_MICROSECONDS(object)}};
+    int days = PyDateTime_DELTA_GET_DAYS(object);
+    int64_t rest =
+        PyDateTime_DELTA_GET_SECONDS(object) * SECOND_US + PyDateTime_DELTA_GET_MICROSECONDS(object);
+    *out = (weir_value){.type = WEIR_TYPE_INTERVAL, .as.interval = {0, days, rest}};
+    if (days == DELTA_DAYS && rest == WEIR_DAY_US - 1)
+        *out = (weir_value){.type = WEIR_TYPE_INTERVAL, .as.interval = {INT32_MAX, INT32_MAX, INT64_MAX}};
+    if (days == -DELTA_DAYS && rest == 0)
+        *out = (weir_value){.type = WEIR_TYPE_INTERVAL, .as.interval = {INT32_MIN, INT32_MIN, INT64_MIN}};
     return 1;
 }
 

@@ -75,25 +75,28 @@ static int set_hook(PyObject **hook, const char *name, PyObject *object) {
 }
 
 static int pool_fill(PoolObject *pool, PyObject *url, PyObject *options, PyObject *settings,
-                     PyObject *hooks[2], PyObject *codecs) {
+                     PyObject *hooks[3], PyObject *codecs) {
     weir_options_init(&pool->options);
     pool->kept = PyList_New(0);
     pool->engine = weir__py_engine(pool);
     if (!pool->kept || !pool->engine) return -1;
     pool->options.url = weir__py_text("url", url);
     if (!pool->options.url || keep(pool, url) < 0) return -1;
-    if (set_hook(&pool->init, "init", hooks[0]) < 0 || set_hook(&pool->setup, "setup", hooks[1]) < 0)
+    if (set_hook(&pool->init, "init", hooks[0]) < 0 || set_hook(&pool->setup, "setup", hooks[1]) < 0 ||
+        set_hook(&pool->on_notice, "on_notice", hooks[2]) < 0)
         return -1;
     pool->options.init_hook = pool->init != NULL;
+    pool->options.notice_hook = pool->on_notice != NULL;
     if (weir__py_set_codecs(&pool->codecs, codecs, &pool->options, &pool->codec_array) < 0) return -1;
     return set_server_settings(pool, settings) < 0 ? -1 : set_options(pool, options);
 }
 
 static PyObject *pool_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"url", "options", "server_settings", "init", "setup", "codecs", NULL};
-    PyObject *url, *options, *settings = Py_None, *hooks[2] = {Py_None, Py_None}, *codecs = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO!|OOOO:Pool", names, &url, &PyDict_Type,
-                                     &options, &settings, &hooks[0], &hooks[1], &codecs))
+    static char *names[] = {"url",   "options", "server_settings", "init",
+                            "setup", "codecs",  "on_notice",       NULL};
+    PyObject *url, *options, *settings = Py_None, *hooks[3] = {Py_None, Py_None, Py_None}, *codecs = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO!|OOOOO:Pool", names, &url, &PyDict_Type,
+                                     &options, &settings, &hooks[0], &hooks[1], &codecs, &hooks[2]))
         return NULL;
     PoolObject *pool = (PoolObject *)type->tp_alloc(type, 0);
     if (!pool) return NULL;
@@ -282,6 +285,7 @@ static int pool_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(pool->engine);
     Py_VISIT(pool->init);
     Py_VISIT(pool->setup);
+    Py_VISIT(pool->on_notice);
     Py_VISIT(pool->kept);
     Py_VISIT(pool->codecs.list);
     Py_VISIT(pool->codecs.encoders);
@@ -292,6 +296,7 @@ static int pool_clear(PyObject *self) {
     PoolObject *pool = (PoolObject *)self;
     Py_CLEAR(pool->init);
     Py_CLEAR(pool->setup);
+    Py_CLEAR(pool->on_notice);
     Py_CLEAR(pool->codecs.list);
     Py_CLEAR(pool->codecs.encoders);
     return 0;
@@ -338,11 +343,10 @@ static void pool_dealloc(PyObject *self) {
 #define FAST(function) ((PyCFunction)(void (*)(void))function)
 #define FAST_FLAGS (METH_FASTCALL | METH_KEYWORDS)
 #define READS                                                                                                \
-    "\nreadonly: it only reads (SELECT, VALUES, TABLE, WITH, SHOW or EXPLAIN), and the server refuses it "   \
-    "otherwise. Up to\neight such statements, of any callers, share a transaction of the server's: they "    \
-    "see "                                                                                                   \
-    "the same now(), and their\nlocks last until the last of them is done. PostgreSQL, with the option "     \
-    "pipeline."
+    "\nreadonly: it only reads, and the database refuses it otherwise. PostgreSQL: SELECT, VALUES, TABLE, "  \
+    "WITH, SHOW or\nEXPLAIN; with the option pipeline up to eight such statements, of any callers, share a " \
+    "transaction of the server's:\nthey see the same now(), and their locks last until the last of them is " \
+    "done."
 #define BORROWS                                                                                              \
     "Each loop borrows a connection, and gives it back when it ends or is left. It is a transaction of its " \
     "own, which\ncommits at the end of the rows, and is rolled back when the loop is left before.\n\n"
@@ -381,7 +385,13 @@ static void pool_dealloc(PyObject *self) {
          "OutcomeUnknown\n"                                                                                  \
          "when COMMIT was sent and there was no answer, in time or at all."},                                \
         {"stream", FAST(pool_stream), FAST_FLAGS, WEIR__PY_DOC_STREAM("for", BORROWS)},                      \
-        {"_borrow", pool_borrow, METH_O, NULL}, {"_sleep", pool_sleep, METH_O, NULL},                        \
+        {"_listen", weir__py_listen, METH_VARARGS, NULL},                                                    \
+        {"_listener_change", weir__py_listener_change, METH_VARARGS, NULL},                                  \
+        {"_listener_confirm", weir__py_listener_confirm, METH_O, NULL},                                      \
+        {"_listener_wait", weir__py_listener_wait, METH_VARARGS, NULL},                                      \
+        {"_listener_take", weir__py_listener_take, METH_O, NULL},                                            \
+        {"_listener_close", weir__py_listener_close, METH_O, NULL}, {"_borrow", pool_borrow, METH_O, NULL},  \
+        {"_sleep", pool_sleep, METH_O, NULL},                                                                \
         {"connection", FAST(pool_connection), FAST_FLAGS,                                                    \
          "connection($self, /, *, checkout_timeout=..., reset=None)\n--\n\n"                                 \
          "A context manager that lends a connection in autocommit.\n\n"                                      \

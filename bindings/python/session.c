@@ -157,6 +157,7 @@ static PyMethodDef lent_methods[] = {
     {"_copy_put", weir__py_copy_put, METH_O, NULL},
     {"_copy_end", weir__py_copy_end, METH_NOARGS, NULL},
     {"_copy_take", weir__py_copy_take, METH_NOARGS, NULL},
+    {"_copy_watch", weir__py_copy_watch, METH_NOARGS, NULL},
     {"_rows_like", FAST(weir__py_copy_rows_like), FAST_FLAGS, NULL},
     {"_copy_encode", weir__py_copy_encode, METH_VARARGS, NULL},
     {"_copy_abort", weir__py_copy_abort, METH_NOARGS, NULL},

@@ -34,6 +34,7 @@ from . import Parameter, _core
 from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
+from ._listen import Listener, Notice, SyncListener
 from ._types import Snapshot
 from ._values import Codec
 
@@ -69,6 +70,9 @@ class Pool(_Managed, _core.Pool):
         checkout_timeout: float | None = ...,
     ) -> _T: ...
 
+    def listen(
+        self, *channels: str, max_queued: int = ..., heartbeat: float | None = ...
+    ) -> Listener: ...
     async def copy_in(
         self, sql: str, source: CopySource | AsyncIterable[CopyData], /, *, timeout: float | None = ...
     ) -> int: ...
@@ -101,6 +105,9 @@ class SyncPool(_Managed, _core.SyncPool):
         deferrable: bool = False,
         checkout_timeout: float | None = ...,
     ) -> _T: ...
+    def listen(
+        self, *channels: str, max_queued: int = ..., heartbeat: float | None = ...
+    ) -> SyncListener: ...
     def copy_in(self, sql: str, source: CopySource, /, *, timeout: float | None = ...) -> int: ...
     def copy_records(
         self,
@@ -132,6 +139,7 @@ def {function}(
     setup: Callable[[{connection}], {answer}] | None = None,
     server_settings: dict[str, str] | None = None,
     codecs: Mapping[str | int, Codec] | None = None,
+    on_notice: Callable[[Notice], object] | None = None,
 {options}
 ) -> {pool}: ...
 """

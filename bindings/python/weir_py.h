@@ -205,9 +205,12 @@ typedef enum weir__py_kind {
     WEIR__PY_COPY_IN,
     WEIR__PY_COPY_PUT,
     WEIR__PY_COPY_OUT,
+    WEIR__PY_COPY_WATCH,
     WEIR__PY_COPY_END, /* from here on the number of rows, or (TAKE) a chunk */
     WEIR__PY_COPY_TAKE,
-    WEIR__PY_NEXT, /* of a stream: its next batch, a list of Record, or None */
+    WEIR__PY_NEXT,    /* of a stream: its next batch, a list of Record, or None */
+    WEIR__PY_CONFIRM, /* of a listener */
+    WEIR__PY_WAIT,
 } weir__py_kind;
 
 /* One call of the core that may have to wait. */
@@ -223,7 +226,8 @@ typedef struct weir__py_call {
     PyObject *isolation;       /* owned, or NULL: the text in `begin` */
     Py_buffer data;            /* COPY_PUT: owned; its obj is NULL otherwise */
     weir_stream stream;        /* NEXT: the session's */
-    int64_t timeout_ms;        /* a statement's; CLOSE: the grace; SLEEP: how long */
+    weir_listener listener;    /* CONFIRM, WAIT */
+    int64_t timeout_ms;        /* a statement's; CLOSE: the grace; SLEEP: how long; WAIT */
     bool readonly, hold;       /* a statement's, as in weir_run */
     uint64_t owner;            /* … and who asks */
     Py_ssize_t column;         /* FETCHVAL */
@@ -262,10 +266,13 @@ struct EngineObject {
     weir_reactor *reactor; /* NULL before the pool was opened and after it was freed */
     weir_pool *pool;
     PyObject *loop;           /* asyncio's; NULL in a blocking pool */
+    PyObject *holder;         /* a context variable: the number of the last loan begun; NULL in a blocking
+                                 pool */
     unsigned long thread;     /* the loop's */
     unsigned forks;           /* weir__py_forks when it was made */
     bool watching;            /* the loop has the descriptor */
     bool draining;            /* completions are being handed out further up the stack */
+    bool noticing;            /* notices are, perhaps by another thread: the hook gets one at a time */
     bool doomed;              /* the loop has been asked to shut it */
     OperationObject *pending; /* submitted and not answered; the list owns a reference of each */
     int pending_count;
@@ -281,11 +288,18 @@ int weir__py_engine_open(EngineObject *engine, PyObject *loop);
 /* Whether what is submitted now may be held back, since the loop will call flush; it is asked to when many
    ask, or when `surely` more is to follow. */
 bool weir__py_may_hold(EngineObject *engine, bool surely);
-/* A number for the task, or the thread, that runs now; 0 unknown. */
+/*
+ * A number for who runs now, and for who asks for a connection now; 0: nobody who has one. A thread has its
+ * own; in an asynchronous pool each loan has one, and all that is begun in its context meanwhile: the tasks
+ * that the holder makes, and those that asyncio makes for him (gather, wait_for). A loan inside of another
+ * has the same.
+ */
 uint64_t weir__py_owner(EngineObject *engine);
+uint64_t weir__py_new_owner(EngineObject *engine);
 /* Takes completions, unless the thread is not the loop's. Any exception that is set stays set. */
 void weir__py_drain(EngineObject *engine);
-/* Hands log lines to logging. May run any Python code; an exception that is set stays set. */
+/* Hands notices to their hook and log lines to logging. May run any Python code; an exception that is set
+   stays set. */
 void weir__py_drain_logs(EngineObject *engine);
 /* Blocking pools: runs the init hook of new connections. -1 with KeyboardInterrupt or its like. */
 int weir__py_events(EngineObject *engine);
@@ -433,7 +447,12 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     "bytes, or, in an\n"                                                                                     \
     "asynchronous pool, an asynchronous one. What it raises ends the COPY, of which nothing is kept, and "   \
     "is raised here.\n"                                                                                      \
-    "timeout: seconds over all of it; None is without limit, omitted is the pool's command_timeout.\n"       \
+    "There files and asynchronous sources are read in a task of their own, which is cancelled when the "     \
+    "COPY fails\n"                                                                                           \
+    "meanwhile.\n"                                                                                           \
+    "timeout: seconds over all of it; None is without limit, omitted is the pool's command_timeout. In a "   \
+    "blocking pool it\n"                                                                                     \
+    "is looked at between two pieces of the source.\n"                                                       \
     "OutcomeUnknown: the connection was lost after all had been sent, in autocommit."
 #define WEIR__PY_DOC_COPY_RECORDS                                                                            \
     "copy_records($self, table, records, /, *, columns=None, schema=None, timeout=...)\n--\n\n"              \
@@ -490,7 +509,19 @@ PyObject *weir__py_copy_encode(PyObject *self, PyObject *arguments);
 PyObject *weir__py_copy_put(PyObject *self, PyObject *data);
 PyObject *weir__py_copy_end(PyObject *self, PyObject *unused);
 PyObject *weir__py_copy_take(PyObject *self, PyObject *unused);
+PyObject *weir__py_copy_watch(PyObject *self, PyObject *unused);
 PyObject *weir__py_copy_abort(PyObject *self, PyObject *unused);
+/* ---- listen.c: methods of pools ---- */
+
+PyObject *weir__py_listen(PyObject *self, PyObject *arguments);
+PyObject *weir__py_listener_change(PyObject *self, PyObject *arguments);
+PyObject *weir__py_listener_confirm(PyObject *self, PyObject *number);
+PyObject *weir__py_listener_wait(PyObject *self, PyObject *arguments);
+PyObject *weir__py_listener_take(PyObject *self, PyObject *number);
+PyObject *weir__py_listener_close(PyObject *self, PyObject *number);
+/* The fields of weirpool.Notice. NULL with an exception. */
+PyObject *weir__py_notice(const weir_notice *notice);
+
 /* ---- stream.c ---- */
 
 #define WEIR__PY_DOC_STREAM(loop, more)                                                                      \
@@ -532,10 +563,10 @@ void weir__py_breaker_after(PyObject *object);
 struct PoolObject {
     PyObject ob_base;
     EngineObject *engine;
-    bool sync;              /* blocking */
-    bool begun;             /* somebody has begun to open it */
-    bool closed;            /* close has ended, or opening has failed */
-    PyObject *init, *setup; /* the hooks, or NULL */
+    bool sync;                          /* blocking */
+    bool begun;                         /* somebody has begun to open it */
+    bool closed;                        /* close has ended, or opening has failed */
+    PyObject *init, *setup, *on_notice; /* the hooks, or NULL */
     weir_options options;
     PyObject *kept; /* a list that owns the text that the options point at */
     const char **settings;

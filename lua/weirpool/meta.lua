@@ -30,6 +30,7 @@ local weirpool = {}
 ---@field lifo? boolean true
 ---@field pre_ping? boolean true
 ---@field require? boolean false: opening fails when the database cannot be reached
+---@field readonly? boolean false: what runs on the pool only reads
 ---@field max_lifetime? number|false 3600
 ---@field idle_timeout? number|false 300
 ---@field connect_timeout? number|false 10
@@ -64,11 +65,22 @@ local weirpool = {}
 ---@field reset? string "auto": "always", "never", or the SQL text that a connection gets after each use
 ---@field reset_functions? string of your own, with commas between them, that leave something behind
 ---@field sqlite_begin? "immediate"|"deferred"|"exclusive" "immediate"
+---@field sqlite_types? "stored"|"declared" "stored": what SQLite's columns give
 ---@field name? string in logs and metrics; by default host:port/database
 ---@field codecs? table<string|integer, weirpool.Codec> by the types' names ("schema.type", or as the search path finds them) or numbers; PostgreSQL
 ---@field server_settings? table<string, string> what each connection starts with
 ---@field init? fun(connection: weirpool.Connection): any runs once on each new connection; when it raises or returns nil, err the connection is discarded
+---@field on_notice? fun(notice: weirpool.Notice) gets what the server says beside its answers, at the end of a call; what it raises is logged. Without one notices are log lines of level debug
 ---@field setup? fun(session: weirpool.Connection|weirpool.Session): any runs at each checkout, a statement of the pool's included, within the checkout's time; the same holds, and the caller gets what it raised or returned
+
+--- What the server says beside its answers, as RAISE NOTICE has it do.
+---@class weirpool.Notice
+---@field severity string "NOTICE", "WARNING", "INFO", "LOG" or "DEBUG"
+---@field sqlstate? string
+---@field message string
+---@field detail? string
+---@field hint? string
+---@field where? string the context, such as the lines of functions
 
 --- How the values of a type are read and written. What the functions raise is raised by the call; they must not yield.
 ---@class weirpool.Codec
@@ -486,6 +498,20 @@ function Pool:run(options, fn) end
 ---@return string? sqlstate
 function Pool:transaction(statements, options) end
 
+---@class weirpool.ListenOptions
+---@field max_queued? integer 4096: notifications that are kept for get; those that come when so many are there are dropped
+---@field heartbeat? number|false 30: a server that was silent for so long is asked for a sign of life
+
+--- Listens on channels of PostgreSQL's, by a connection beside max_size; gives the listener when the server has
+--- confirmed that it listens. When the connection is lost it is made anew, with the pool's pauses, and on all channels.
+--- It reads while get waits, or any other call of the pool.
+---@param channels string|string[] names as the database has them, case and all, of 1 to 63 bytes
+---@param options? weirpool.ListenOptions
+---@return weirpool.Listener? listener
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Pool:listen(channels, options) end
+
 --- A connection in autocommit, likewise.
 ---@param options? weirpool.CheckoutOptions
 ---@param fn? fun(connection: weirpool.Connection): ...
@@ -561,6 +587,48 @@ function Connection:discard() end
 ---@return { depth: integer, in_transaction: boolean, failed: boolean, busy: boolean, backend: integer, age: number }? info
 ---@return weirpool.Error? err
 function Connection:inspect() end
+
+--- What NOTIFY has sent: channel, payload ("" when there was none), pid (of the session that has notified). Or a gap:
+--- notifications from before it may be missing, since the connection was made anew `reconnected` times, or since
+--- `dropped` came when max_queued were waiting. Who keeps a state by notifications reads it anew then.
+---@class weirpool.Notification
+---@field channel? string
+---@field payload? string
+---@field pid? integer
+---@field gap? true
+---@field reconnected? integer
+---@field dropped? integer
+
+--- The collector closes one that is not closed.
+---@class weirpool.Listener
+---@field pool weirpool.Pool
+---@field closed boolean
+local Listener = {}
+
+--- Waits for the next notification, or gap: nil, "timeout" when none has come in time.
+---@param timeout? number|false seconds; nil and false: without limit
+---@return weirpool.Notification? notification
+---@return weirpool.Error|"timeout"|nil err
+function Listener:get(timeout) end
+
+--- Listens on that channel, too, and returns when the server has confirmed it. When that fails the channel is among
+--- the listener's all the same, unless the server itself has refused it.
+---@param channel string
+---@return boolean? done
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Listener:add(channel) end
+
+--- No longer listens on that channel; what has come on it is still given out.
+---@param channel string
+---@return boolean? done
+---@return weirpool.Error? err
+---@return string? sqlstate
+function Listener:remove(channel) end
+
+--- Twice is no error.
+---@return true
+function Listener:close() end
 
 ---@class weirpool.Session: weirpool.Connection
 local Session = {}

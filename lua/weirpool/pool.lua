@@ -2,6 +2,7 @@
 local breakers = require "weirpool.breaker"
 local core = require "weirpool.core"
 local copy = require "weirpool.copy"
+local listen = require "weirpool.listener"
 local log = require "weirpool.log"
 local new_codecs = require "weirpool.codec"
 local outcome = require "weirpool.outcome"
@@ -31,7 +32,7 @@ local function run_init(pool, init, handle)
 end
 
 --- The function that the core calls, on the caller's own coroutine, for what comes up while a call runs.
-local function new_host(pool, init, codecs)
+local function new_host(pool, init, codecs, on_notice)
     return function(what, a, b, c)
         if what == "log" then
             log.emit(a, b)
@@ -39,6 +40,11 @@ local function new_host(pool, init, codecs)
             return codecs:decode(a, b, c)
         elseif what == "encode" then
             return codecs:encode(a, b)
+        elseif what == "notice" then
+            local ok, err = pcall(on_notice, a)
+            if not ok then
+                log.emit(core.LOG_ERROR, pool.name .. ": on_notice has failed: " .. tostring(err))
+            end
         elseif what == "init" then
             run_init(pool, init, a)
         end
@@ -65,12 +71,12 @@ function Pool.open(options)
     for name, value in pairs(options) do
         rest[name] = value
     end
-    local init, setup = hook(rest, "init"), hook(rest, "setup")
+    local init, setup, on_notice = hook(rest, "init"), hook(rest, "setup"), hook(rest, "on_notice")
     local pool = setmetatable({ setup = setup, name = "new pool" }, Pool)
     local codecs = new_codecs(rest.codecs)
     rest.codecs = codecs and codecs.list
-    pool.host = new_host(pool, init, codecs)
-    local handle, err, state = core.open(rest, pool.host, init ~= nil)
+    pool.host = new_host(pool, init, codecs, on_notice)
+    local handle, err, state = core.open(rest, pool.host, init ~= nil, on_notice ~= nil)
     if not handle then
         return failure(err, state)
     end
@@ -310,6 +316,11 @@ function Pool:run(options, fn)
             return failure(err, state)
         end
     end
+end
+
+--- channels: a name, or a list of names. options: max_queued, heartbeat.
+function Pool:listen(channels, options)
+    return listen(self, channels, options)
 end
 
 function Pool:connection(options, fn)

@@ -21,6 +21,7 @@ from . import _core, errors
 from ._breaker import Breaker, CircuitBreaker, PoolBreaker
 from ._copy import CopyOut, SyncCopyOut
 from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
+from ._listen import Gap, Listener, Notice, Notification, SyncListener
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
 from ._types import BreakerEvent, BreakerSnapshot, Latency, SessionInfo, Snapshot
 from ._values import Codec, Json, Range
@@ -67,7 +68,8 @@ _Scalar: _TypeAlias = (
     | _Time | _UUID | _Address | _Interface | _Network | Range
 )
 Value: _TypeAlias = _Scalar | list[_Any] | dict[str, _Any] | tuple[_Any, ...] | Record
-"""What a cell of a row can be. date.max and .min, datetime.max and .min mean infinity, in parameters too."""
+"""What a cell of a row can be. date.max and .min, datetime.max and .min mean infinity, in parameters too;
+timedelta.max and .min as well, on PostgreSQL 17 and newer."""
 Parameter: _TypeAlias = (
     _Scalar | bytearray | memoryview | list[_Any] | tuple[_Any, ...] | dict[_Any, _Any] | Record | Json
 )
@@ -92,13 +94,17 @@ __all__ = [
     "DatabaseError",
     "Error",
     "ForkedError",
+    "Gap",
     "IntegrityError",
     "InterfaceError",
     "InternalError",
     "Json",
     "Latency",
+    "Listener",
     "LockTimeout",
     "NotSupportedError",
+    "Notice",
+    "Notification",
     "OperationalError",
     "OptionError",
     "OutcomeUnknown",
@@ -118,6 +124,7 @@ __all__ = [
     "Snapshot",
     "SyncConnection",
     "SyncCopyOut",
+    "SyncListener",
     "SyncPool",
     "SyncSession",
     "TooManyWaiting",

@@ -7,10 +7,11 @@ import inspect
 import io
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias, Union
 
 from . import _core
+from .errors import Error
 
 
 class SupportsRead(Protocol):
@@ -126,15 +127,48 @@ def borrower(pool: Any, timeout: Any) -> Callable[[], Any]:
     return lambda: pool._borrow(timeout)
 
 
+async def _failure(connection: Any) -> Error | None:
+    try:
+        await connection._copy_watch()
+    except Error as error:
+        return error
+    return None
+
+
+async def _during(connection: Any, work: Coroutine[Any, Any, None]) -> None:
+    """
+    What awaits other things between the steps of the COPY: as a task of its own, which is cancelled when the COPY
+    ends without it, of a deadline or an error of the server's.
+    """
+    task = asyncio.ensure_future(work)
+    failed = asyncio.ensure_future(_failure(connection))
+    try:
+        await asyncio.wait((task, failed), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done() and (failure := failed.result()):
+            raise failure
+        await asyncio.wait((task,))  # the server is done, and the target is not
+    finally:
+        failed.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+            if not task.cancelled():
+                task.exception()  # of its own cleaning up: the COPY's failure is told
+    task.result()
+
+
 # ---- in
+
+
+async def _put_awaited(connection: Any, source: Any) -> None:
+    async for block in _blocks_of_file_async(source) if _is_file(source) else _gathered_async(source):
+        for piece in _slices(block):
+            await connection._copy_put(piece)
 
 
 async def _put_all(connection: Any, source: Any) -> None:
     if hasattr(source, "__aiter__") or (_is_file(source) and not isinstance(source, io.BytesIO)):
-        files = _blocks_of_file_async(source) if _is_file(source) else _gathered_async(source)
-        async for block in files:
-            for piece in _slices(block):
-                await connection._copy_put(piece)
+        await _during(connection, _put_awaited(connection, source))
         return
     for number, block in enumerate(_blocks(source), 1):
         await connection._copy_put(block)
@@ -204,6 +238,11 @@ class _Records:
         """What is left of it."""
         return self._clock.left() if self._clock else ...
 
+    def seconds(self) -> float | None:
+        """The same, for a wait of the loop's."""
+        left: float | None = self._clock.left() if self._clock else None
+        return left
+
     def encode(self, records: list[Any]) -> bytes:
         block: bytes
         block, self.form = self.connection._copy_encode(self.encoder, records)
@@ -238,10 +277,25 @@ def _check_records(records: Any, awaited: bool) -> None:
         raise TypeError(f"copy_records() takes an iterable of rows, not {type(records).__name__}")
 
 
-async def _chain_async(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for block in rest:
-        yield block
+async def _copy_awaited(rows: _Records, records: AsyncIterator[Any]) -> int:
+    blocks = rows.blocks_async(records)
+
+    async def begin() -> bytes:
+        return await anext(blocks, b"") or rows.encode([])
+
+    async def source() -> AsyncIterator[bytes]:
+        yield await first
+        async for block in blocks:
+            yield block
+
+    first = asyncio.ensure_future(begin())
+    try:
+        await asyncio.wait((first,), timeout=rows.seconds())
+        if first.done():
+            first.result()
+        return await copy_in(rows.connection, rows.sql(), source(), timeout=rows.timeout())
+    finally:
+        first.cancel()
 
 
 async def copy_records(
@@ -257,12 +311,9 @@ async def copy_records(
     _check_records(records, True)
     rows = _Records(connection, table, columns, schema, timeout)
     rows.encoder = await connection._rows_like(rows.like, timeout=rows.timeout())
-    source: Any
     if hasattr(records, "__aiter__"):
-        blocks = rows.blocks_async(records.__aiter__())
-        source = _chain_async(await anext(blocks, b"") or rows.encode([]), blocks)
-    else:
-        source = rows.begun(iter(records))
+        return await _copy_awaited(rows, records.__aiter__())
+    source = rows.begun(iter(records))
     return await copy_in(connection, rows.sql(), source, timeout=rows.timeout())
 
 
@@ -395,10 +446,15 @@ async def _write(chunks: CopyOut, to: Any) -> int:
             return await _write(chunks, file)
         finally:
             await in_executor(None, file.close)
-    awaited = inspect.iscoroutinefunction(to.write)
-    try:
+
+    async def write() -> None:
+        awaited = inspect.iscoroutinefunction(to.write)
         async for chunk in chunks:
             await (to.write(chunk) if awaited else in_executor(None, to.write, chunk))
+
+    try:
+        await chunks._begin()
+        await _during(chunks._connection, write())
     finally:
         chunks.close()
     return chunks.rows or 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from ._listen import Notice
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
@@ -18,6 +20,14 @@ _tasks: set[asyncio.Task[None]] = set()
 
 def log(level: int, line: str) -> None:
     logger.log(level, line)
+
+
+def notice(hook: Callable[[Notice], object], fields: tuple[Any, ...]) -> None:
+    """What the server said on a connection of the pool."""
+    try:
+        hook(Notice(*fields))
+    except Exception:
+        logger.exception("the hook on_notice has failed")
 
 
 def start_init(

@@ -2,7 +2,7 @@
 
 import inspect
 
-from . import _copy, _core, _hooks, _options, _run
+from . import _copy, _core, _hooks, _listen, _options, _run
 from ._breaker import PoolBreaker
 from .errors import Error, InterfaceError
 
@@ -100,9 +100,10 @@ class Pool(_Managed, _core.Pool):
 
         A whole transaction, with a fresh session, is repeated after a serialization failure (40001), a
         deadlock (40P01), when its connection was lost before COMMIT was sent, and when no connection could be
-        made or a circuit breaker was open; after pauses that double from 10 ms, with full jitter. All other errors, fn's own too, are raised
-        at once, and so is OutcomeUnknown: that COMMIT may have taken effect. What fn does beside the session
-        is done anew with each attempt. An error after which run() has given up says so in its __notes__.
+        made or a circuit breaker was open; after pauses that double from 10 ms, with full jitter. All other
+        errors, fn's own too, are raised at once, and so is OutcomeUnknown: that COMMIT may have taken effect.
+        What fn does beside the session is done anew with each attempt. An error after which run() has given
+        up says so in its __notes__.
 
         fn: a coroutine function that takes the session; it leaves commit() to run().
         retries: how often at most.
@@ -123,6 +124,25 @@ class Pool(_Managed, _core.Pool):
                 if pause is None:
                     raise
             await self._sleep(pause)
+
+    def listen(self, *channels, max_queued=..., heartbeat=...):
+        """Listens on channels: for `async for` over what NOTIFY sends, or its get().
+
+        `async with pool.listen("channel") as listener: async for note in listener: …`
+        They are Notification(channel, payload, pid), and Gap(reconnected, dropped) where some may be missing: the
+        connection was lost and made anew, as it is by itself, with the pool's pauses, and on all channels; or more
+        than max_queued were waiting. Who keeps a state by notifications reads it anew then.
+
+        The connection is the listener's own, beside max_size, made as the pool's are, without init. PostgreSQL;
+        NotSupportedError otherwise. Behind PgBouncer in transaction mode no notification arrives: give the pool
+        of a listener the server's own URL.
+
+        channels: names as the database has them, case and all, of 1 to 63 bytes; add() and remove() change them.
+        max_queued: so many notifications are kept for the reader; 4096 when omitted.
+        heartbeat: a server that was silent for so many seconds is asked for a sign of life, and given
+            command_timeout for it; None never does, 30 when omitted.
+        """
+        return _listen.Listener(self, channels, max_queued, heartbeat)
 
     async def copy_in(self, sql, source, /, *, timeout=...):
         """As Connection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
@@ -175,6 +195,14 @@ class SyncPool(_Managed, _core.SyncPool):
                     raise
             self._sleep(pause)
 
+    def listen(self, *channels, max_queued=..., heartbeat=...):
+        """Listens on channels: for `for` over what NOTIFY sends, or its get().
+
+        `with pool.listen("channel") as listener: for note in listener: …`
+        As Pool.listen(); it reads while a thread waits in get(), or in any other call of the pool.
+        """
+        return _listen.SyncListener(self, channels, max_queued, heartbeat)
+
     def copy_in(self, sql, source, /, *, timeout=...):
         """As SyncConnection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
         return _hooks.through_sync(self, "copy_in", (sql, source), {"timeout": timeout})
@@ -195,12 +223,16 @@ class SyncPool(_Managed, _core.SyncPool):
         self.close()
 
 
-def create_pool(url, *, init=None, setup=None, server_settings=None, codecs=None, **options):
-    return Pool(url, options, server_settings, init, setup, codecs)
+def create_pool(
+    url, *, init=None, setup=None, server_settings=None, codecs=None, on_notice=None, **options
+):
+    return Pool(url, options, server_settings, init, setup, codecs, on_notice)
 
 
-def create_pool_sync(url, *, init=None, setup=None, server_settings=None, codecs=None, **options):
-    pool = SyncPool(url, options, server_settings, init, setup, codecs)
+def create_pool_sync(
+    url, *, init=None, setup=None, server_settings=None, codecs=None, on_notice=None, **options
+):
+    pool = SyncPool(url, options, server_settings, init, setup, codecs, on_notice)
     pool._open()
     return pool
 
@@ -219,6 +251,9 @@ setup: {kind} that gets the session at each checkout, within the checkout's time
 server_settings: a dict of settings that each connection starts with, such as {{"search_path": "app"}}.
 codecs: a dict of how values of PostgreSQL's types are read and written, by the types' names ("schema.type",
     or as the search path finds them) or numbers: {{"public.shape": weirpool.Codec(…)}}; see help(weirpool.Codec).
+on_notice: a function that gets each Notice(severity, sqlstate, message, detail, hint, where) of the server's, such as
+    RAISE NOTICE makes, {turn}; what it raises is logged. Without
+    one notices are log lines of level debug.
 
 Options; an option given here beats the same one in the URL's query. Times are in seconds, and None is without
 limit:
@@ -230,16 +265,16 @@ ConnectError: a wrong password, a database that does not exist, a setting that t
 require=True, when the database cannot be reached."""
 
 
-def _describe(function, result, title, how, kind, setup):
+def _describe(function, result, title, how, kind, setup, turn):
     """Gives the function the signature and the docstring that the core's table of options makes."""
     parameter, only = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
     signature = [parameter("url", parameter.POSITIONAL_OR_KEYWORD)]
-    hooks = ("init", "setup", "server_settings", "codecs")
+    hooks = ("init", "setup", "server_settings", "codecs", "on_notice")
     signature += [parameter(name, only, default=None) for name in hooks]
     rows = list(_options.rows(_core.option_table))
     function.__signature__ = inspect.Signature(signature + [_options.parameter(row) for row in rows])
     lines = "\n".join(map(_options.line, rows))
-    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, setup=setup, options=lines)
+    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, setup=setup, turn=turn, options=lines)
 
 
 _describe(
@@ -250,6 +285,7 @@ _describe(
     "`await pool.close()` is yours.",
     "a coroutine function",
     ", as a task of its own",
+    "in a turn of the event loop",
 )
 _describe(
     create_pool_sync,
@@ -259,4 +295,5 @@ _describe(
     "what falls due while nobody calls it (idle connections, the floor, healing) is done at the next call.",
     "a function",
     "",
+    "in a thread that has called the pool",
 )

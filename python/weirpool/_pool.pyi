@@ -7,6 +7,7 @@ from . import Parameter, _core
 from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
+from ._listen import Listener, Notice, SyncListener
 from ._types import Snapshot
 from ._values import Codec
 
@@ -42,6 +43,9 @@ class Pool(_Managed, _core.Pool):
         checkout_timeout: float | None = ...,
     ) -> _T: ...
 
+    def listen(
+        self, *channels: str, max_queued: int = ..., heartbeat: float | None = ...
+    ) -> Listener: ...
     async def copy_in(
         self, sql: str, source: CopySource | AsyncIterable[CopyData], /, *, timeout: float | None = ...
     ) -> int: ...
@@ -74,6 +78,9 @@ class SyncPool(_Managed, _core.SyncPool):
         deferrable: bool = False,
         checkout_timeout: float | None = ...,
     ) -> _T: ...
+    def listen(
+        self, *channels: str, max_queued: int = ..., heartbeat: float | None = ...
+    ) -> SyncListener: ...
     def copy_in(self, sql: str, source: CopySource, /, *, timeout: float | None = ...) -> int: ...
     def copy_records(
         self,
@@ -103,6 +110,7 @@ def create_pool(
     setup: Callable[[Connection], Awaitable[object]] | None = None,
     server_settings: dict[str, str] | None = None,
     codecs: Mapping[str | int, Codec] | None = None,
+    on_notice: Callable[[Notice], object] | None = None,
     min_size: int = 5,
     max_size: int = 20,
     max_overflow: int = 0,
@@ -123,11 +131,13 @@ def create_pool(
     circuit_probe_interval: float = 0.25,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
+    readonly: bool = False,
     commit_xid: bool = True,
     statement_cache_size: int = 100,
     reset: str = "auto",
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
+    sqlite_types: Literal["stored", "declared"] = "stored",
     name: str | None = None,
     circuit_failure_threshold: int | None = 5,
     circuit_failure_rate: float | None = 0.5,
@@ -153,6 +163,7 @@ def create_pool_sync(
     setup: Callable[[SyncConnection], object] | None = None,
     server_settings: dict[str, str] | None = None,
     codecs: Mapping[str | int, Codec] | None = None,
+    on_notice: Callable[[Notice], object] | None = None,
     min_size: int = 5,
     max_size: int = 20,
     max_overflow: int = 0,
@@ -173,11 +184,13 @@ def create_pool_sync(
     circuit_probe_interval: float = 0.25,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
+    readonly: bool = False,
     commit_xid: bool = True,
     statement_cache_size: int = 100,
     reset: str = "auto",
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
+    sqlite_types: Literal["stored", "declared"] = "stored",
     name: str | None = None,
     circuit_failure_threshold: int | None = 5,
     circuit_failure_rate: float | None = 0.5,

@@ -69,6 +69,8 @@ class Snapshot(TypedDict):
     """Connections that the pool keeps at most."""
     max_overflow: int
     """Further connections under load."""
+    listeners: int
+    """Listeners, each with a connection beside these."""
     probing: int
     """Attempts to find out whether the server is back."""
     circuit_connect: int
@@ -107,6 +109,12 @@ class Snapshot(TypedDict):
     """Statements that took longer than their timeout."""
     queries_cancelled: int
     """Statements whose caller went away."""
+    notifications: int
+    """Notifications that have come for listeners."""
+    notifications_dropped: int
+    """Notifications of these that found the listener's queue full."""
+    listeners_reconnected: int
+    """Connections of listeners that were lost and made anew."""
     circuit_refused: int
     """Requests and statements that a circuit breaker refused."""
     probes_started: int

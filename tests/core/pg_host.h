@@ -104,7 +104,20 @@ static inline void on_down(weir__conn *conn) {
 
 static inline void on_copied(weir__conn *conn) { (void)conn; }
 
-static const weir__host host = {on_watch, on_arm, on_connected, on_lost, on_done, on_down, on_copied};
+static char all_notices[4096]; /* "severity|sqlstate|message|detail|hint|where", line by line */
+
+static inline const char *or_none(const char *text) { return text ? text : "-"; }
+
+static inline void on_noticed(weir__conn *conn, const weir_notice *n) {
+    size_t length = strlen(all_notices);
+    (void)conn;
+    snprintf(all_notices + length, sizeof all_notices - length, "%s|%s|%s|%s|%s|%s\n", or_none(n->severity),
+             or_none(n->sqlstate), or_none(n->message), or_none(n->detail), or_none(n->hint),
+             or_none(n->where));
+}
+
+static const weir__host host = {on_watch, on_arm,    on_connected, on_lost, on_done,
+                                on_down,  on_copied, on_noticed,   NULL};
 
 static inline void write_log(void *arg, weir_log_level level, const char *line) {
     size_t length = strlen(all_logs);

@@ -84,7 +84,10 @@ static inline void no_arm(weir__conn *conn, int64_t at) {
 
 static inline void no_copied(weir__conn *conn) { (void)conn; }
 
-static const weir__host host = {no_watch, no_arm, on_connected, on_lost, on_done, on_down, no_copied};
+static inline void no_noticed(weir__conn *conn, const weir_notice *notice) { (void)conn, (void)notice; }
+
+static const weir__host host = {no_watch, no_arm,    on_connected, on_lost, on_done,
+                                on_down,  no_copied, no_noticed,   NULL};
 
 static inline void write_log(void *arg, weir_log_level level, const char *line) {
     (void)arg, (void)level;

@@ -64,7 +64,7 @@ static void wind_up(void) {
     weir_op op = 0;
     int64_t until = rig.clock.now + 3600000 * WEIR__MS;
     if (weir_pool_close(rig.pool, 0, NULL, &op, NULL) == WEIR_PENDING) weir_reactor_cancel(rig.reactor, op);
-    while (weir__pool_total(rig.pool) && rig_hop(until)) {
+    while (!weir__pool_gone(rig.pool) && rig_hop(until)) {
     }
 }
 
@@ -73,7 +73,7 @@ const char *rig_end(void) {
     if (rig.pool) {
         wind_up();
         why = rig_fault();
-        if (!why && weir__pool_total(rig.pool)) why = "a closed pool keeps connections";
+        if (!why && !weir__pool_gone(rig.pool)) why = "a closed pool keeps connections";
         weir_pool_free(rig.pool);
         rig.pool = NULL;
     }

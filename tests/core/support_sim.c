@@ -132,6 +132,7 @@ static holder *new_holder(weir_session session, bool transaction) {
     for (int i = 0; i < HOLDERS; i++) {
         if (sim.holders[i].used) continue;
         sim.holders[i] = (holder){.used = true, .transaction = transaction, .session = session, .busy = -1};
+        if (chance(70)) weir_session_ready(session, NULL); /* the rest is set up for too long */
         return &sim.holders[i];
     }
     weir_session_release(session);
@@ -171,7 +172,8 @@ static bool has_ended(holder *h, int code, const char *what) {
         return false;
     }
     if (code != WEIR_ELOST && code != WEIR_ECLOSED && code != WEIR_ESESSIONTIMEOUT && code != WEIR_ESTALE &&
-        code != WEIR_ENOMEM && code != WEIR_ECONNECT && code != WEIR_ECONNECTTIMEOUT)
+        code != WEIR_ENOMEM && code != WEIR_ECONNECT && code != WEIR_ECONNECTTIMEOUT &&
+        code != WEIR_ECHECKOUTTIMEOUT && code != WEIR_ECOMMANDTIMEOUT)
         fault("%s on a session that has ended gives %d", what, code);
     forget_holder(h);
     return true;
@@ -269,7 +271,15 @@ static void drain(void) {
         ask *a = &sim.asks[i];
         if (!a->pending || !a->waits) continue;
         int code = weir_reactor_wait(rig.reactor, a->op, 0, &c);
+        for (weir_completion other; code == WEIR_EVENT && weir_reactor_next(rig.reactor, &other);) {
+            take_next(&other); /* of what the one before has set going */
+            code = weir_reactor_wait(rig.reactor, a->op, 0, &c);
+        }
         if (code == WEIR_ETIMEOUT) continue;
+        if (code == WEIR_EVENT) { /* it has sent what was held, and others are answered */
+            drain();
+            return;
+        }
         if (code != WEIR_OK) fault("waiting for a pending operation gives %d", code);
         if (code != WEIR_OK) return;
         take(&c, a);
@@ -403,6 +413,8 @@ static void acquire(void) {
     weir_checkout_init(&checkout);
     checkout.checkout_timeout_ms = some_timeout();
     if (chance(20)) checkout.session_timeout_ms = 1 + below(200);
+    checkout.setup = chance(20);
+    checkout.call = chance(20);
     checkout.transaction = chance(40);
     checkout.file = "simulation.c";
     checkout.function = "acquire";
@@ -447,7 +459,9 @@ static void execute(void) {
     weir_statement *statement = a ? some_statement(a) : NULL;
     if (!statement) return;
     weir_op op = 0;
-    int code = weir_pool_execute(rig.pool, statement, FOR_MS(some_timeout()), token_of(a), &op, NULL);
+    weir_run run = *FOR_MS(some_timeout());
+    run.hold = chance(30); /* until the next dispatch */
+    int code = weir_pool_execute(rig.pool, statement, &run, token_of(a), &op, NULL);
     weir_statement_unref(statement);
     submitted(a, code, op, "execute");
     if (code == WEIR_PENDING) a->turn = ++sim.turns;
@@ -506,10 +520,9 @@ static void session_end(holder *h, bool commit) {
     if (busy ? code <= 0 : wrong && code <= 0) fault("an end that cannot be gives %d", code);
     submitted(a, code, op, commit ? "commit" : "rollback");
     if (code == WEIR_EBUSY && busy) return;
-    if (code == WEIR_ETRANSACTION && !wrong && commit)
-        h->depth--; /* a statement had ended it */
-    else if (code <= 0 && h->depth)
-        h->depth--;
+    bool ended = code == WEIR_ETRANSACTION && !wrong && commit; /* by a statement, before */
+    if (code <= 0 || ended)
+        h->depth -= h->depth > 0;
     else if (code > 0 && !(code == WEIR_ETRANSACTION && wrong))
         has_ended(h, code, "end");
 }

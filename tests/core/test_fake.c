@@ -50,7 +50,9 @@ static void down(weir__conn *conn) { ((peer *)conn->owner)->down = true; }
 
 static void copied(weir__conn *conn) { (void)conn; }
 
-static const weir__host host = {watch, arm, connected, lost, done, down, copied};
+static void noticed(weir__conn *conn, const weir_notice *notice) { (void)conn, (void)notice; }
+
+static const weir__host host = {watch, arm, connected, lost, done, down, copied, noticed, NULL};
 
 /* Moves the clock, and ticks when the time has come. */
 static void pass(peer *one, int64_t ms) {
@@ -166,6 +168,29 @@ START_TEST(time_is_the_clocks) {
     ck_assert_int_eq(p.dones, 1);
     pass(&p, 1);
     ck_assert_int_eq(p.dones, 2);
+}
+END_TEST
+
+static void hold(peer *one) {
+    forget(one);
+    one->request.hold = true;
+    one->request.statement = weir_statement_new("select 1", 8, NULL);
+    driver->execute(one->conn, &one->request);
+    pass(one, 1000);
+}
+
+START_TEST(what_is_held_waits_for_the_flush) {
+    hold(&p);
+    ck_assert_int_eq(weir__fake.executed, 0);
+    driver->flush(p.conn);
+    ck_assert_int_eq(p.dones, 1);
+    ck_assert_int_eq(p.request.code, WEIR_OK);
+    driver->flush(p.conn);
+    ck_assert_int_eq(weir__fake.sends, 1);
+    hold(&p);
+    driver->cancel(p.conn);
+    ck_assert_int_eq(p.request.code, WEIR_ECANCELLED);
+    ck_assert_int_eq(weir__fake.executed, 1);
 }
 END_TEST
 
@@ -370,6 +395,7 @@ int main(void) {
     tcase_add_checked_fixture(opened, open_one, close_one);
     tcase_add_test(opened, answers_echo_their_question);
     tcase_add_test(opened, time_is_the_clocks);
+    tcase_add_test(opened, what_is_held_waits_for_the_flush);
     tcase_add_test(opened, texts_are_obeyed);
     tcase_add_test(opened, what_was_begun_is_told);
     tcase_add_test(opened, transactions_are_as_in_postgresql);

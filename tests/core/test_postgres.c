@@ -512,7 +512,7 @@ START_TEST(notices_stay_off_stderr) {
     with_socket("");
     open_lone(&l);
     RUN(&l.peer, "DO $$ BEGIN RAISE WARNING 'mind the gap'; END $$");
-    ck_assert_ptr_nonnull(strstr(all_logs, "mind the gap"));
+    ck_assert_ptr_nonnull(strstr(all_notices, "mind the gap"));
     RUN(&l.peer, "LISTEN here");
     free(pg_server_query("NOTIFY here"));
     RUN(&l.peer, "SELECT 1");

@@ -302,6 +302,47 @@ START_TEST(own_types_are_asked_for) {
 }
 END_TEST
 
+/* ---- infinite intervals, which servers have from 17 on: by their bytes */
+
+static void assert_interval(const weir_value *given, bool finite, Oid type, const char *bytes,
+                            size_t length) {
+    weir__pgargs args = {.finite = finite};
+    weir_statement *statement = weir_statement_new("x", 1, NULL);
+    weir_statement_add(statement, given);
+    ck_assert_int_eq(weir__pg_encode(&args, statement, 0, type ? &type : NULL, NULL), WEIR_OK);
+    ck_assert_int_eq(args.formats[0], type != 0);
+    ck_assert_int_eq(args.lengths[0], (int)length);
+    ck_assert_mem_eq(args.values[0], bytes, length);
+    weir__pg_args_free(&args);
+    ck_assert(args.finite == finite);
+    weir_statement_unref(statement);
+}
+
+START_TEST(intervals_may_be_infinite) {
+    static const struct {
+        const char *infinite, *text, *finite, *iso;
+    } ends[] = {
+        {"\x7f\xff\xff\xff\xff\xff\xff\xff\x7f\xff\xff\xff\x7f\xff\xff\xff", "infinity",
+         "\0\0\0\x14\x1d\xd7\x5f\xff\x3b\x9a\xc9\xff\0\0\0\0", "P999999999DT23H59M59.999999S"},
+        {"\x80\0\0\0\0\0\0\0\x80\0\0\0\x80\0\0\0", "-infinity", "\0\0\0\0\0\0\0\0\xc4\x65\x36\x01\0\0\0\0",
+         "P-999999999D"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        weir__pgin in = {.arena = NULL};
+        weir_value value, read;
+        ck_assert_int_eq(weir__pg_decode(&in, WEIR__OID_INTERVAL, 1, ends[i].infinite, 16, &value), WEIR_OK);
+        ck_assert_int_eq(weir_value_infinity(&value), i ? -1 : 1);
+        ck_assert_int_eq(
+            weir__pg_decode(&in, WEIR__OID_INTERVAL, 0, ends[i].text, strlen(ends[i].text), &read), WEIR_OK);
+        ck_assert_int_eq(weir_value_infinity(&read), i ? -1 : 1);
+        assert_interval(&value, false, WEIR__OID_INTERVAL, ends[i].infinite, 16);
+        assert_interval(&value, false, 0, ends[i].text, strlen(ends[i].text));
+        assert_interval(&value, true, WEIR__OID_INTERVAL, ends[i].finite, 16);
+        assert_interval(&value, true, 0, ends[i].iso, strlen(ends[i].iso));
+    }
+}
+END_TEST
+
 /* ---- a hostile server */
 
 static const Oid oids[] = {
@@ -462,6 +503,7 @@ static Suite *make_suite(void) {
     tcase_add_test(served, arrays_round_trip);
     tcase_add_test(served, memory_runs_out);
     tcase_add_test(served, own_types_are_asked_for);
+    tcase_add_test(alone, intervals_may_be_infinite);
     tcase_add_test(alone, nonsense_is_refused);
     tcase_add_test(alone, random_bytes_do_no_harm);
     suite_add_tcase(suite, served);

@@ -266,6 +266,26 @@ START_TEST(how_a_transaction_begins) {
 }
 END_TEST
 
+START_TEST(a_pool_that_only_reads) {
+    options.readonly = true;
+    rig_ready(&options);
+    weir_checkout checkout = in_transaction("serializable", false);
+    weir_session s = lend_as(&checkout);
+    ck_assert_int_eq(run_sql(s, "x"), WEIR_OK);
+    ck_assert_int_eq(weir_session_release(s), WEIR_OK);
+    ck_assert_str_eq(transcript(), "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY; x\n");
+    ck_assert_int_eq(outcome(submit_to_pool("select 1 shared", -1), NULL), WEIR_OK);
+    weir_op op;
+    weir_run reads = {.size = sizeof reads, .timeout_ms = -1, .readonly = true};
+    weir_statement *write = weir_statement_new("insert shared write", 19, NULL);
+    ck_assert_int_eq(weir_pool_execute(rig.pool, write, FOR_MS(-1), NULL, &op, &error), WEIR_EINVAL);
+    ck_assert_ptr_nonnull(strstr(error.message, "does not only read"));
+    ck_assert_int_eq(weir_session_execute(lend(), write, &reads, NULL, &op, &error), WEIR_EINVAL);
+    ck_assert_ptr_nonnull(strstr(error.message, "of statements of the pool itself"));
+    weir_statement_unref(write);
+}
+END_TEST
+
 START_TEST(a_session_that_is_a_transaction) {
     rig_ready(&options);
     weir_checkout checkout = in_transaction("serializable", false);
@@ -726,6 +746,27 @@ START_TEST(an_end_that_was_never_sent) {
 }
 END_TEST
 
+/* The end that is owed goes with a statement, whose own transaction's end is not sent, either. */
+START_TEST(two_ends_that_were_never_sent) {
+    weir__fake.cancel_min_ns = weir__fake.cancel_max_ns = 50 * WEIR__MS;
+    rig_ready(&options);
+    weir_checkout checkout = in_transaction(NULL, false);
+    weir_session s = lend_as(&checkout);
+    for (int i = 0; i < 2; i++) {
+        weir_op op = submit(s, "hang", -1), end;
+        rig_advance(1);
+        ck_assert_int_eq(weir_reactor_cancel(rig.reactor, op), WEIR_OK);
+        ck_assert_int_eq(weir_session_rollback(s, 1, NULL, &end, NULL), WEIR_PENDING);
+        ck_assert_int_eq(weir_reactor_cancel(rig.reactor, end), WEIR_OK);
+        rig_advance(60);
+    }
+    transcript();
+    ck_assert_int_eq(run_sql(s, "select 1"), WEIR_OK);
+    ck_assert_str_eq(transcript(), "ROLLBACK; BEGIN; select 1\n");
+    ck_assert_int_eq(end(s, true, 1), WEIR_OK);
+}
+END_TEST
+
 START_TEST(an_end_that_waits_too_long) {
     weir__fake.cancel_min_ns = weir__fake.cancel_max_ns = 500 * WEIR__MS;
     options.command_timeout_ms = 20;
@@ -795,6 +836,7 @@ int main(void) {
                                   savepoints,
                                   the_innermost_one_ends_first,
                                   how_a_transaction_begins,
+                                  a_pool_that_only_reads,
                                   a_session_that_is_a_transaction,
                                   commit_is_answered_by_rollback,
                                   a_transaction_broken_off,
@@ -811,6 +853,7 @@ int main(void) {
                                   lost_in_a_session,
                                   lost_between_statements,
                                   the_outcome_of_a_commit_is_unknown,
+                                  two_ends_that_were_never_sent,
                                   an_end_that_waits_too_long,
                                   calls_without_memory};
     Suite *suite = suite_create("session");

@@ -67,6 +67,8 @@ START_TEST(decimals) {
         {"-0.00", "real"},
         {"123456789012345.6", "text"},
         {"0.12345678901234567", "text"},
+        {"1E-400", "text"},
+        {"1.5E-320", "text"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         ck_assert_int_eq(run(&a, "select typeof($1)", "d", rows[i].number), WEIR_OK);

@@ -601,7 +601,7 @@ static void ladder_run(weir_statement *const statements[], size_t count, bool st
 
 START_TEST(each_allocation_may_fail) {
     weir_statement *statements[] = {
-        prepared("create table t (i, s)", ""),
+        prepared("create table t (i decimal, s json)", ""),
         prepared("insert into t values ($2, $1)", "ti", "some text", (int64_t)7),
         prepared("insert into t values ($1, $2)", "0|it|it", (int64_t)7, "a", (int64_t)8, "b"),
         prepared("select $1 as one, i, s, printf('%5000d', i) as long from t", "i", (int64_t)1),
@@ -622,6 +622,7 @@ START_TEST(each_allocation_may_fail) {
     long rungs = 0;
     with_url(":memory:");
     options.server_settings = settings;
+    options.sqlite_types = "declared";
     weir__alloc_fail_at(0, false);
     ladder_run(statements, count, false); /* what is made only once in a process */
     long live = weir__alloc_live();

@@ -1,5 +1,5 @@
-/* Values: the calendar, the texts of times and UUIDs, what a statement keeps of them, and the memory for made
- * ones. */
+/* Values: the calendar, the texts of times and UUIDs, infinity, what a statement keeps of them, and the
+ * memory for made ones; which texts are JSON. */
 #include <check.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,7 +7,9 @@
 
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "base/json.h"
 #include "base/statement.h"
+#include "base/value.h"
 
 #define SECOND INT64_C(1000000)
 
@@ -85,8 +87,123 @@ START_TEST(intervals_have_texts) {
     assert_text(interval(0, 0, -500000), "PT-0.5S");
     assert_text(interval(0, 1, 3600 * SECOND), "P1DT1H");
     assert_text(interval(1, 0, 0), "P1M");
-    assert_text(interval(INT32_MIN, INT32_MIN, INT64_MIN),
-                "P-178956970Y-8M-2147483648DT-2562047788H-54.775808S");
+    assert_text(interval(INT32_MIN, INT32_MIN + 1, INT64_MIN),
+                "P-178956970Y-8M-2147483647DT-2562047788H-54.775808S");
+    assert_text(interval(INT32_MAX, INT32_MAX, INT64_MAX - 1),
+                "P178956970Y7M2147483647DT2562047788H54.775806S");
+    assert_text(interval(INT32_MIN, INT32_MIN, INT64_MIN), "-infinity");
+    assert_text(interval(INT32_MAX, INT32_MAX, INT64_MAX), "infinity");
+}
+END_TEST
+
+/* The signs of infinite values, and the texts of what stands for them. */
+START_TEST(infinity_has_a_finite_form) {
+    static const struct {
+        weir_value value;
+        int sign;
+        const char *text;
+    } rows[] = {
+        {{.type = WEIR_TYPE_DATE, .as.date = INT32_MAX}, 1, "9999-12-31"},
+        {{.type = WEIR_TYPE_DATE, .as.date = INT32_MIN}, -1, "0001-01-01"},
+        {{.type = WEIR_TYPE_DATE, .as.date = INT32_MIN + 1}, 0, "5877612-06-23 BC"},
+        {{.type = WEIR_TYPE_TIMESTAMP, .as.time = INT64_MAX}, 1, "9999-12-31 23:59:59.999999"},
+        {{.type = WEIR_TYPE_TIMESTAMPTZ, .as.time = INT64_MIN}, -1, "0001-01-01 00:00:00+00"},
+        {{.type = WEIR_TYPE_TIMESTAMPTZ, .as.time = 0}, 0, "2000-01-01 00:00:00+00"},
+        {{.type = WEIR_TYPE_INTERVAL, .as.interval = {INT32_MAX, INT32_MAX, INT64_MAX}},
+         1,
+         "P999999999DT23H59M59.999999S"},
+        {{.type = WEIR_TYPE_INTERVAL, .as.interval = {INT32_MIN, INT32_MIN, INT64_MIN}}, -1, "P-999999999D"},
+        {{.type = WEIR_TYPE_INTERVAL, .as.interval = {INT32_MAX, INT32_MAX, INT64_MIN}},
+         0,
+         "P178956970Y7M2147483647DT-2562047788H-54.775808S"},
+        {{.type = WEIR_TYPE_INTERVAL, .as.interval = {0, 0, INT64_MAX}}, 0, "PT2562047788H54.775807S"},
+        {{.type = WEIR_TYPE_TIME, .as.time = WEIR_DAY_US}, 0, "24:00:00"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        weir_value value = rows[i].value;
+        ck_assert_msg(weir_value_infinity(&value) == rows[i].sign, "row %zu", i);
+        weir__make_finite(&value);
+        assert_text(value, rows[i].text);
+    }
+    ck_assert_int_eq(weir_value_infinity(&(weir_value){.type = WEIR_TYPE_INT, .as.integer = INT64_MAX}), 0);
+}
+END_TEST
+
+/* text NULL: it is none. */
+static void assert_scanned(weir_type type, const char *given, const char *text) {
+    weir_value value;
+    int code = type == WEIR_TYPE_UUID ? weir__scan_uuid(given, &value) : weir__scan_time(type, given, &value);
+    ck_assert_msg((code == WEIR_OK) == (text != NULL), "\"%s\" gives %d", given, code);
+    if (text) assert_text(value, text);
+}
+
+START_TEST(texts_are_read) {
+    assert_scanned(WEIR_TYPE_DATE, "2024-02-29", "2024-02-29");
+    assert_scanned(WEIR_TYPE_DATE, "5874897-12-31", "5874897-12-31");
+    assert_scanned(WEIR_TYPE_DATE, "0044-03-15 BC", "0044-03-15 BC");
+    assert_scanned(WEIR_TYPE_DATE, "-infinity", "-infinity");
+    assert_scanned(WEIR_TYPE_DATE, "2023-02-29", NULL);
+    assert_scanned(WEIR_TYPE_DATE, "2024-12-32", NULL);
+    assert_scanned(WEIR_TYPE_DATE, "2024-12-31", "2024-12-31");
+    assert_scanned(WEIR_TYPE_DATE, "2024-1-1", NULL);
+    assert_scanned(WEIR_TYPE_DATE, "2024-01-01 ", NULL);
+    assert_scanned(WEIR_TYPE_DATE, "", NULL);
+    assert_scanned(WEIR_TYPE_TIME, "12:30", "12:30:00");
+    assert_scanned(WEIR_TYPE_TIME, "12:30:59.5", "12:30:59.5");
+    assert_scanned(WEIR_TYPE_TIME, "24:00", "24:00:00");
+    assert_scanned(WEIR_TYPE_TIME, "12:30:60", NULL);
+    assert_scanned(WEIR_TYPE_TIME, "12:30.5", NULL);
+    assert_scanned(WEIR_TYPE_TIME, "12:30:00.1234567", NULL);
+    assert_scanned(WEIR_TYPE_TIME, "12", NULL);
+    assert_scanned(WEIR_TYPE_TIMETZ, "12:30Z", "12:30:00+00");
+    assert_scanned(WEIR_TYPE_TIMETZ, "12:30:00-05:30", "12:30:00-05:30");
+    assert_scanned(WEIR_TYPE_TIMETZ, "12:30", NULL);
+    assert_scanned(WEIR_TYPE_TIMESTAMP, "2024-02-29T12:30", "2024-02-29 12:30:00");
+    assert_scanned(WEIR_TYPE_TIMESTAMP, "2024-02-29 12:30:00.25", "2024-02-29 12:30:00.25");
+    assert_scanned(WEIR_TYPE_TIMESTAMP, "2024-02-29", NULL);
+    assert_scanned(WEIR_TYPE_TIMESTAMP, "2024-02-29 12:30Z", NULL);
+    assert_scanned(WEIR_TYPE_TIMESTAMP, "2024-02-29  12:30", NULL);
+    assert_scanned(WEIR_TYPE_TIMESTAMPTZ, "2024-02-29T12:30Z", "2024-02-29 12:30:00+00");
+    assert_scanned(WEIR_TYPE_TIMESTAMPTZ, "2024-02-29 12:30:00+05:30", "2024-02-29 07:00:00+00");
+    assert_scanned(WEIR_TYPE_TIMESTAMPTZ, "2024-02-29 12:30", NULL);
+    assert_scanned(WEIR_TYPE_INTERVAL, "infinity", "infinity");
+    assert_scanned(WEIR_TYPE_INTERVAL, "-infinity", "-infinity");
+    assert_scanned(WEIR_TYPE_INTERVAL, "-infinity 1 day", NULL);
+    assert_scanned(WEIR_TYPE_UUID, "A0EEBC999c0b4ef8bb6d6bb9bd380a11",
+                   "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+    assert_scanned(WEIR_TYPE_UUID, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1", NULL);
+    assert_scanned(WEIR_TYPE_UUID, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a111", NULL);
+}
+END_TEST
+
+START_TEST(json_is_known_by_its_grammar) {
+    static const char *const good[] = {"null",
+                                       " true\n",
+                                       "-0",
+                                       "0.5e-7",
+                                       "1E+2",
+                                       "NaN",
+                                       "-Infinity",
+                                       "\"\"",
+                                       "\"\\u00e4\\n\\\"\xc3\xa4\"",
+                                       "[]",
+                                       "[1, [2, {}], \"3\"]",
+                                       "{\"a\" : [null], \"\": {\"b\":1}}"};
+    static const char *const bad[] = {"",        " ",         "nul",       "nulls", "01",          "1.",
+                                      ".5",      "+1",        "1e",        "--1",   "\"",          "\"\n\"",
+                                      "\"\\x\"", "\"\\u12\"", "[",         "[1,]",  "[1}",         "]",
+                                      "{\"a\"}", "{a: 1}",    "{\"a\": }", "{,}",   "{\"a\": 1,}", "1 2"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        ck_assert_msg(weir__is_json(good[i]), "%s", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!weir__is_json(bad[i]), "%s", bad[i]);
+    char deep[2 * 1001 + 1] = "";
+    for (size_t depth = 1000; depth <= 1001; depth++) {
+        memset(deep, '[', depth);
+        memset(deep + depth, ']', depth);
+        deep[2 * depth] = '\0';
+        ck_assert_int_eq(weir__is_json(deep), depth == 1000);
+    }
 }
 END_TEST
 
@@ -229,6 +346,9 @@ int main(void) {
     tcase_add_test(tests, times_have_texts);
     tcase_add_test(tests, intervals_have_texts);
     tcase_add_test(tests, uuids_have_texts);
+    tcase_add_test(tests, infinity_has_a_finite_form);
+    tcase_add_test(tests, texts_are_read);
+    tcase_add_test(tests, json_is_known_by_its_grammar);
     tcase_add_test(tests, statements_keep_them);
     tcase_add_test(tests, statements_refuse_times_beyond_the_day);
     tcase_add_test(tests, statements_keep_arrays);

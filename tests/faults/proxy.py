@@ -139,13 +139,8 @@ class Proxy:
                 if not data:
                     return
                 head += data
-            if struct.unpack_from("!i", head, 4)[0] == CANCEL_REQUEST:
-                self.cancels_seen += 1
-                if self.cancel_delay:
-                    await asyncio.sleep(self.cancel_delay)
-                if self.cancels != "pass":
-                    while self.cancels == "vanish" and await loop.sock_recv(client, 4096):
-                        pass
+            if asks_to_cancel(head):
+                if not await self.passes_cancel(client):
                     return
                 fault, conversation = Fault(), Conversation(Fault())
             else:
@@ -166,6 +161,15 @@ class Proxy:
                     end.close()
             self.open -= 1
 
+    async def passes_cancel(self, client):
+        """One has come: whether it goes on to the server."""
+        self.cancels_seen += 1
+        if self.cancel_delay:
+            await asyncio.sleep(self.cancel_delay)
+        while self.cancels == "vanish" and await asyncio.get_running_loop().sock_recv(client, 4096):
+            pass
+        return self.cancels == "pass"
+
     async def connect(self):
         server = socket.socket(socket.AF_UNIX if isinstance(self.upstream, str) else socket.AF_INET)
         try:
@@ -175,6 +179,10 @@ class Proxy:
             server.close()
             raise
         return server
+
+
+def asks_to_cancel(head):
+    return len(head) >= 8 and struct.unpack_from("!i", head, 4)[0] == CANCEL_REQUEST
 
 
 def prepare(end):
@@ -221,6 +229,9 @@ class Link:
 
     async def forward(self, side, target, data):
         conversation, fault = self.conversation, self.conversation.fault
+        if side == CLIENT and conversation.passed[CLIENT] in (8, 16) and asks_to_cancel(data):
+            await self.cancel(target, data)
+            return
         if side == SERVER:
             if fault.delay:
                 await asyncio.sleep(fault.delay)
@@ -233,6 +244,15 @@ class Link:
                 self.end()
         else:
             await self.send(side, target, data)
+
+    async def cancel(self, target, data):
+        """From libpq 17 on a request to cancel comes behind a question for encryption, or two."""
+        self.conversation.fault = Fault()
+        self.proxy.conversations.remove(self.conversation)
+        if await self.proxy.passes_cancel(self.ends[CLIENT]):
+            await self.send(CLIENT, target, data)
+        else:
+            self.end()
 
     async def send(self, side, target, data):
         conversation, loop = self.conversation, asyncio.get_running_loop()

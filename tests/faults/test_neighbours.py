@@ -1,8 +1,10 @@
 """What one caller does must not reach another: locks, answers, errors, cancellations."""
 
 import asyncio
+import contextlib
 import random
 import threading
+import time
 
 import pytest
 import weirpool
@@ -55,6 +57,81 @@ def test_a_lock_of_ones_own(pg_url, rows, loop, size):
                     assert answers == [*range(30), nonce]
                     assert not any(task.done() for task in blocked)
                 await asyncio.gather(*blocked)
+
+    with no_warnings():
+        LOOPS[loop](main)
+
+
+def by_gather(pool, numbers):
+    return [pool.execute("update t set b = b where a = $1", n, timeout=5) for n in numbers]
+
+
+def by_tasks(pool, numbers):
+    async def child(n):
+        return await pool.execute("update t set b = b where a = $1", n, timeout=5)
+
+    return [asyncio.create_task(child(n)) for n in numbers]
+
+
+def by_wait_for(pool, numbers):
+    return [asyncio.wait_for(operation, 30) for operation in by_gather(pool, numbers)]
+
+
+@pytest.mark.parametrize("loop", list(LOOPS))
+@pytest.mark.parametrize("children", [by_gather, by_tasks, by_wait_for])
+@pytest.mark.parametrize("way", ["async with", "wait_for"])
+def test_a_lock_of_ones_own_and_children(pg_url, rows, loop, children, way):
+    """The same, when it is not the task itself that awaits the pool: what a gather makes tasks of, say."""
+
+    async def borrow(pool, stack):
+        if way == "async with":
+            return await stack.enter_async_context(pool.session())
+        session = await asyncio.wait_for(pool.session(), 30)
+        stack.callback(session.release)
+        return session
+
+    async def main():
+        options = {"min_size": 3, "max_size": 3, "pipeline_max_wait": 1}  # all are short, come what may
+        async with weirpool.create_pool(pg_url, **options) as pool:
+            for _ in range(3):
+                for _ in range(20):
+                    await asyncio.gather(*children(pool, range(2, 9)))
+                async with contextlib.AsyncExitStack() as stack:
+                    session = await borrow(pool, stack)
+                    await session.execute("update t set b = b where a = 1")
+                    blocked = asyncio.create_task(pool.execute("update t set b = b where a = $1", 1))
+                    begun = time.monotonic()
+                    assert await asyncio.gather(*children(pool, range(2, 10))) == ["UPDATE 1"] * 8
+                    assert time.monotonic() - begun < 15 and not blocked.done()
+                await blocked
+                await until_async(lambda: pool.snapshot()["active"] == 0)
+
+    with no_warnings():
+        LOOPS[loop](main)
+
+
+@pytest.mark.parametrize("loop", list(LOOPS))
+def test_reads_of_a_holder_share(through, loop):
+    """Also of one that holds its connection for good; that they only read is seen by their text, or said."""
+
+    async def main():
+        proxy = through.proxy()
+        options = {"min_size": 2, "max_size": 2, "pipeline_max_wait": 1}
+        async with weirpool.create_pool(through.url(proxy), **options) as pool, pool.connection():
+
+            async def trips(text, **keywords):
+                before = proxy.trips()
+                answers = await asyncio.gather(*[pool.fetchval(text, n, **keywords) for n in range(100)])
+                assert answers == list(range(100))
+                return proxy.trips() - before
+
+            calls = "select abs($1::bigint)"
+            for _ in range(3):
+                for text in ("select $1::bigint", calls):
+                    await asyncio.gather(*[pool.fetchval(text, n, readonly=True) for n in range(20)])
+            assert await trips("select $1::bigint") < 80
+            assert await trips(calls, readonly=True) < 80
+            assert await trips(calls) >= 100  # who knows what it calls
 
     with no_warnings():
         LOOPS[loop](main)

@@ -137,6 +137,70 @@ def test_a_connection(on_line):
     on_line(test)
 
 
+def test_readonly(on_line):
+    """It costs no round trip, and, once the session is read only, no message."""
+
+    async def test(line):
+        for text in (ASK, "select abs($1::bigint)"):
+            for _ in range(2):
+                await line.pool.fetchval(text, 0, readonly=True)
+            trips, answer = await line.cost(line.pool.fetchval(text, 7, readonly=True))
+            assert (trips, answer) == (1, 7)
+            assert "".join(kind for kind, _ in line.said()) == "BDES"
+
+    on_line(test)
+
+
+def transactions(messages):
+    """(the client's messages, whether an earlier Sync had no answer yet when they came) for each Sync."""
+    syncs = answers = 0
+    said, behind = [], False
+    for side, kind, body in messages:
+        if side == CLIENT:
+            behind = behind or (not said and syncs > answers)
+            said.append((kind, body))
+            if kind == "S":
+                syncs += 1
+                yield said, behind
+                said, behind = [], False
+        elif kind == "Z":
+            answers += 1
+
+
+def test_readonly_behind_others(through):
+    """A transaction is guarded when it is sent behind a text with calls that has no answer yet."""
+
+    async def run(pool, talk, text):
+        await quiet(pool)
+        first = len(talk.pieces)
+        answers = await asyncio.gather(*[pool.fetchval(text, n, readonly=True) for n in range(40)])
+        assert answers == list(range(40))
+        sent = list(transactions(talk.messages(first)))
+        assert sum(kind == "E" for said, _ in sent for kind, _ in said) == 40 + sum(map(guarded, sent))
+        assert len(sent) < 25
+        return sent
+
+    def guarded(sent):
+        return sent[0][0] == ("P", b"\0SET transaction_read_only = on\0\0\0")
+
+    async def main():
+        proxy = through.proxy()
+        options = {"min_size": 1, "max_size": 1, "pipeline_max_wait": 60}  # all are short, come what may
+        async with weirpool.create_pool(through.url(proxy), **options) as pool:
+            calls = "select abs($1::bigint)"
+            for _ in range(30):
+                known = [pool.fetchval(text, 1, readonly=True) for text in [ASK, calls] * 8]
+                await asyncio.gather(*known)
+            talk = proxy.conversations[0]
+            assert not any(map(guarded, await run(pool, talk, ASK)))
+            sent = await run(pool, talk, calls)
+            assert any(behind for _, behind in sent)
+            assert all(guarded(one) for one in sent if one[1])
+
+    with no_warnings():
+        LOOPS["asyncio"](main)
+
+
 def test_a_pipeline(on_line):
     """BEGIN and all statements at once, then COMMIT."""
 

@@ -62,6 +62,7 @@ local WAITS = {
         "COMMIT",
     },
     { "a checkout", "local holder = pool:connection() tell 'waiting' pool:fetchval 'select 1'" },
+    { "a listener", "local listener = assert(pool:listen 'a') tell 'waiting' listener:get()" },
     {
         "the pause of run",
         [[pool:run(function(s)

@@ -157,13 +157,14 @@ support.each("a pool", function(db)
             assert(pool:execute("create table if not exists t (a integer)"))
             assert.equal(2, pool:fetchval({ "select $1 + 0", readonly = true, timeout = 5 }, 2))
             assert.equal(1, pool:execute { "insert into t values (1)", readonly = false })
+            local sql = "insert into t values (1) returning a"
             if db.name == "postgresql" then
-                local sql = "with x as (insert into t values (1) returning a) select * from x"
-                for _, method in ipairs { "execute", "fetch", "fetchrow", "fetchval" } do
-                    local value, err = pool[method](pool, { sql, readonly = true })
-                    assert.is_nil(value)
-                    assert.equal("ReadOnlySqlTransaction", err.class)
-                end
+                sql = "with x as (" .. sql .. ") select * from x"
+            end
+            for _, method in ipairs { "execute", "fetch", "fetchrow", "fetchval" } do
+                local value, err = pool[method](pool, { sql, readonly = true })
+                assert.is_nil(value)
+                assert.equal("ReadOnlySqlTransaction", err.class)
             end
             support.misuse("readonly", function() pool:fetch { "select 1", readonly = 1 } end)
         end

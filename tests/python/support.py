@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -33,6 +34,18 @@ def find_postgres(program):
 def for_python():
     """The environment of a child that loads the package."""
     return {**os.environ, **({"LD_PRELOAD": PRELOAD} if PRELOAD else {})}
+
+
+def with_newer_libpq(tests):
+    """Runs tests in a process of their own with a libpq of 17 or later in the system's place, psycopg's."""
+    (libpq,) = (pathlib.Path(uvloop.__file__).parents[1] / "psycopg_binary.libs").glob("libpq-*")
+    environment = for_python()
+    environment["LD_PRELOAD"] = " ".join(filter(None, [environment.get("LD_PRELOAD"), str(libpq)]))
+    code = "import weirpool._core as c; assert c.libpq_version() >= 170000, c.libpq_version()"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def free_port():

@@ -56,7 +56,7 @@ def test_signature_is_the_table_of_options():
     options = {row[0]: row for row in weirpool._options.rows(weirpool._core.option_table)}
     for function in (weirpool.create_pool, weirpool.create_pool_sync):
         parameters = dict(inspect.signature(function).parameters)
-        for name in ("url", "init", "setup", "server_settings", "codecs"):
+        for name in ("url", "init", "setup", "server_settings", "codecs", "on_notice"):
             del parameters[name]
         assert list(parameters) == list(options)
         for name, parameter in parameters.items():

@@ -218,7 +218,9 @@ def test_what_signatures_show_as_default_can_be_given(pg_url, run):
                     called.update(omitted)
                     if isinstance(answer, weirpool.Connection):
                         answer.release()
-                assert called == {"timeout", "checkout_timeout"}
+                    if isinstance(answer, weirpool.Listener):
+                        answer.close()
+                assert called == {"timeout", "checkout_timeout", "max_queued", "heartbeat"}
             await call(pool.close, ["grace"])
 
     run(main)

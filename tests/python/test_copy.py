@@ -404,10 +404,6 @@ def test_deadlines(pg_url):
     async def main(pool, connection):
         backend = connection.info["backend"]
 
-        async def never():
-            yield b"1,x\n"
-            await asyncio.sleep(3600)
-
         async def nothing():
             yield b"1,x\n"
             await asyncio.sleep(0.3)
@@ -438,6 +434,102 @@ def test_deadlines(pg_url):
             await connection.copy_in(CSV, b"", timeout=0)
         assert pool.snapshot()["queries_timed_out"] == 5
         assert await connection.fetchval("select count(*) from t") == 2
+
+    go(main, pg_url)
+
+
+class Never:
+    """A file that keeps its reader, or writer, waiting; and a source that does, behind `first`."""
+
+    def __init__(self, first=b"1,x\n" * 20000):
+        self.first, self.left = first, 0
+
+    async def read(self, size):
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0)
+            self.left += 1
+
+    write = read
+
+    async def __aiter__(self):
+        yield self.first
+        await self.read(0)
+
+
+async def soon(coroutine):
+    """Raises what the coroutine does; what it waits for in vain takes an hour."""
+    task = asyncio.ensure_future(coroutine)
+    done, _ = await asyncio.wait((task,), timeout=60)
+    assert done
+    await task
+
+
+@pytest.mark.parametrize("loop", list(LOOPS))
+def test_a_source_or_target_that_keeps_the_copy_waiting(pg_url, server, loop):
+    """Deadlines, errors of the server's and losses are told meanwhile, and the source is left in order."""
+
+    async def main(pool, connection):
+        backend = connection.info["backend"]
+        reader, writer = os.pipe()
+        with open(reader, "rb") as blocked:
+            with pytest.raises(weirpool.CommandTimeout, match="COPY was not done in time"):
+                await soon(connection.copy_in(CSV, blocked, timeout=0.1))
+            os.close(writer)  # a thread reads it still
+        source = Never()
+        for call in (
+            lambda: connection.copy_in(CSV, source, timeout=0.1),
+            lambda: connection.copy_in(CSV, source.__aiter__(), timeout=0.1),
+            lambda: pool.copy_in(CSV, source, timeout=0.1),
+            lambda: connection.copy_out(ENDLESS, to=source, timeout=0.3),
+            lambda: pool.copy_out(ENDLESS, to=source, timeout=0.3),
+        ):
+            source.left = 0
+            with pytest.raises(weirpool.CommandTimeout):
+                await soon(call())
+            assert source.left == 1
+        await usable(connection, backend)
+        with pytest.raises(errors.InvalidTextRepresentation):
+            await soon(connection.copy_in(CSV, Never(b"bad,x\n" * 20000).__aiter__()))
+        with pytest.raises(weirpool.SessionTimeout):
+            async with pool.session(timeout=0.1) as session:
+                await soon(session.copy_in(CSV, source))
+        task = asyncio.ensure_future(connection.copy_in(CSV, source.__aiter__()))
+        copies = "select count(*) from pg_stat_progress_copy"
+        await until_async(lambda: server.sql(copies, pg_url.rpartition("/")[2]) == "1")
+        server.sql(f"select pg_terminate_backend({backend})")
+        with pytest.raises(weirpool.ConnectionLost):
+            await soon(task)
+        assert await pool.fetchval("select count(*) from t") == 0
+
+    go(main, pg_url, loop=loop)
+
+
+def test_a_source_that_is_cancelled_has_not_ended(pg_url):
+    async def main(pool, connection):
+        async def source():
+            yield b"1,x\n"
+            raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await connection.copy_in(CSV, source())
+        assert await connection.fetchval("select count(*) from t") == 0
+
+    go(main, pg_url)
+
+
+def test_a_target_that_takes_longer_than_the_server(pg_url):
+    class Slow(io.BytesIO):
+        async def write(self, chunk):
+            await asyncio.sleep(0.05)
+            return super().write(chunk)
+
+    async def main(pool, connection):
+        await connection.copy_in(CSV, (b"%d,x\n" % n for n in range(30000)))
+        target = Slow()
+        assert await connection.copy_out(TO_CSV, to=target) == 30000
+        assert target.getvalue().count(b"\n") == 30000
 
     go(main, pg_url)
 

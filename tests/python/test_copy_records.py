@@ -1,5 +1,6 @@
 """Rows of values by COPY: the types, the format that is chosen, and what goes wrong on the way."""
 
+import asyncio
 import datetime
 import decimal
 import ipaddress
@@ -8,7 +9,7 @@ import uuid
 
 import pytest
 import weirpool
-from support import LOOPS, no_warnings
+from support import LOOPS, no_warnings, turns
 from test_copy import go
 from weirpool import errors
 
@@ -220,6 +221,36 @@ def test_a_deadline_over_all_of_it(pg_url):
         with pytest.raises(weirpool.ArgumentError, match="timeout"):
             await connection.copy_records("t", [(1, "x")], timeout="soon")
         assert await connection.fetchval("select 1") == 1
+
+    go(main, pg_url)
+
+
+@pytest.mark.parametrize("first", [0, 3, 1000])
+def test_records_that_keep_the_copy_waiting(pg_url, first):
+    left = 0
+
+    async def records():
+        nonlocal left
+        for n in range(first):
+            yield (n, "x")
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            left += 1
+
+    async def main(pool, connection):
+        for number, borrower in enumerate((connection, pool), 1):
+            task = asyncio.ensure_future(borrower.copy_records("t", records(), timeout=0.1))
+            await asyncio.wait((task,), timeout=60)
+            with pytest.raises(weirpool.CommandTimeout):
+                task.result()
+            assert left == number
+            assert await connection.fetchval("select count(*) from t") == 0
+        task = asyncio.ensure_future(connection.copy_records("t", records()))
+        await turns()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     go(main, pg_url)
 

@@ -132,6 +132,24 @@ WAITS = {
         ),
         None,
     ),
+    "a listener": (
+        in_pool(
+            "entered.append(True)\n        listener.get()",
+            before="entered = []; listener = pool.listen('a').__enter__()",
+            announce="announce(lambda: entered)",
+            after="pool.execute('notify a'); assert listener.get(timeout=60).channel == 'a'; listener.close()",
+        ),
+        None,
+    ),
+    "a loop over a listener": (
+        in_pool(
+            "with pool.listen('a') as listener:\n            for _ in listener:\n                entered.append(True)",
+            before="entered = []\n    def notify():\n        while not entered:\n            pool.execute('notify a')",
+            announce="threading.Thread(target=notify).start(); announce(lambda: entered)",
+            after="assert pool.snapshot()['listeners'] == 0",
+        ),
+        None,
+    ),
     "another thread drives": (
         CHILD.replace(
             "{body}",
@@ -295,6 +313,8 @@ ASYNC_WAITS = {
     "session": """async with pool.session() as session:
             await session.fetchval('select pg_sleep(600)')""",
     "run": "await pool.run(lambda session: session.fetchval('select pg_sleep(600)'))",
+    "a listener": """async with pool.listen('a') as listener:
+            await asyncio.gather(pool.fetchval('select pg_sleep(600)'), listener.get())""",
     "in a group": """await asyncio.gather(pool.fetchval('select pg_sleep(600)'),
             *[pool.fetchval('select 1') for _ in range(20)])""",
 }

@@ -257,6 +257,63 @@ def test_every_answer_is_ones_own(run, server, proxied, database):
     run(main)
 
 
+def test_readonly_reaches_nobody_else(run, proxied):
+    """It is of the transaction, not of the server connection that the proxy has at hand; and it holds."""
+
+    async def main():
+        write = "create or replace function write_one() returns int language sql"
+        async with pool_of(proxied, max_size=4) as pool, pool_of(proxied, max_size=4) as other:
+            await pool.execute(f"{write} as 'insert into t values (77) returning n'")
+            for n in range(20):
+                reads = [pool.fetchval("select $1::int", k, readonly=True) for k in range(8)]
+                assert await asyncio.gather(*reads) == list(range(8))
+                assert await other.execute("insert into t values ($1)", n) == "INSERT 0 1"
+                assert await pool.execute("insert into t values ($1)", 100 + n) == "INSERT 0 1"
+                calls = [pool.fetchval("select write_one()", readonly=True)]
+                calls += [other.fetchval("select 1 from pg_sleep(0.001)")]
+                calls += [pool.fetchval("select $1::int", k, readonly=True) for k in range(8)]
+                refused, *answers = await asyncio.gather(*calls, return_exceptions=True)
+                assert isinstance(refused, errors.ReadOnlySqlTransaction), refused
+                assert answers == [1, *range(8)]
+            assert await pool.fetchval("select count(*) from t where n = 77") == 0
+
+    run(main)
+
+
+def test_a_pool_that_only_reads(run, proxied):
+    """No session is told, for it is anybody's: each transaction is; what cannot be made one is not run."""
+
+    async def main():
+        insert = "insert into t values (1, 'x')"
+
+        async def with_connection(pool, work):
+            async with pool.connection() as connection:
+                return await work(connection)
+
+        async def with_session(pool):
+            async with pool.session() as session:
+                await session.execute(insert)
+
+        async with pool_of(proxied, readonly=True) as pool, pool_of(proxied) as other:
+            await other.execute("insert into t values (7, 'kept')")
+            for _ in range(10):
+                assert await pool.fetchval("select n from t") == 7
+                for refused in (
+                    with_connection(pool, lambda it: it.execute(insert)),
+                    with_connection(pool, lambda it: it.executemany("insert into t values ($1)", [(1,), (2,)])),
+                    with_session(pool),
+                    pool.transaction([insert]),
+                ):
+                    with pytest.raises(errors.ReadOnlySqlTransaction):
+                        await refused
+                for work in (pool.execute_script(insert), pool.copy_in("copy t from stdin", b"1\tx\n")):
+                    with pytest.raises(errors.NotSupportedError, match="readonly"):
+                        await work
+                assert await other.execute("update t set s = 'changed'") == "UPDATE 1"
+
+    run(main)
+
+
 def test_nothing_is_reset_needlessly(run, server, proxied, database):
     async def main():
         server.sql(f"alter database {database} set log_statement = 'all'")

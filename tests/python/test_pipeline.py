@@ -14,6 +14,9 @@ async def known(pool, *statements):
 
 
 ECHO = "SELECT $1::int"
+WRITE_ONE = (
+    "CREATE FUNCTION write_one() RETURNS int LANGUAGE sql AS 'INSERT INTO kept VALUES (1) RETURNING n'"
+)
 
 
 @pytest.mark.parametrize("readonly", [False, True])
@@ -42,7 +45,8 @@ def test_errors_stay_with_their_callers(pg_url, run, readonly):
 def test_what_changes_a_connection_is_refused(pg_url, run, sql):
     async def body():
         async with weirpool.create_pool(pg_url, max_size=1) as pool:
-            with pytest.raises(weirpool.ArgumentError, match=r"pool\.connection\(\)"):
+            remedy = r"pool\.listen\(\)" if "LISTEN" in sql else r"pool\.connection\(\)"
+            with pytest.raises(weirpool.ArgumentError, match=remedy):
                 await pool.execute(sql)
             assert await pool.fetchval(ECHO, 7) == 7
         async with weirpool.create_pool(pg_url, max_size=1, pipeline=False) as pool:
@@ -85,10 +89,7 @@ def test_readonly_writes_nothing(pg_url, run, sql):
             async with pool.connection() as connection:
                 await connection.execute("CREATE TABLE kept (n int)")
                 await connection.execute("CREATE SEQUENCE counted")
-                await connection.execute(
-                    "CREATE FUNCTION write_one() RETURNS int LANGUAGE sql AS"
-                    " 'INSERT INTO kept VALUES (1) RETURNING n'"
-                )
+                await connection.execute(WRITE_ONE)
             try:
                 calls = [pool.fetch(sql, readonly=True), pool.fetch("SELECT write_one()", readonly=True)]
                 calls += [pool.fetchval(ECHO, n, readonly=True) for n in range(20)]
@@ -101,6 +102,43 @@ def test_readonly_writes_nothing(pg_url, run, sql):
             finally:
                 for what in ("FUNCTION write_one()", "TABLE kept", "SEQUENCE counted"):
                     await pool.execute(f"DROP {what}")
+
+    run(body)
+
+
+@pytest.mark.parametrize("unlock", ["SELECT unlock()", "SELECT * FROM unlocked"])
+@pytest.mark.parametrize("write", ["SELECT write_one()", "SELECT * FROM written"])
+def test_readonly_cannot_be_lifted_from_ahead(pg_url, run, unlock, write):
+    """A function may switch off what it likes: those that are on their way behind it write nothing either."""
+    script = f"""
+        CREATE TABLE kept (n int); {WRITE_ONE};
+        CREATE FUNCTION unlock() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM set_config('default_transaction_read_only', 'off', false);
+            BEGIN PERFORM set_config('transaction_read_only', 'off', true);
+            EXCEPTION WHEN OTHERS THEN NULL; END;
+            RETURN 1;
+        END $$;
+        CREATE VIEW unlocked AS SELECT unlock();
+        CREATE VIEW written AS SELECT write_one();
+    """
+
+    async def body():
+        async with weirpool.create_pool(pg_url, min_size=1, max_size=1) as pool:
+            await pool.execute_script(script)
+            for _ in range(30):  # all are known to be short, failures too
+                await pool.fetchval(unlock, readonly=True)
+                await pool.fetchval(ECHO, 1, readonly=True)
+                with pytest.raises(weirpool.errors.ReadOnlySqlTransaction):
+                    await pool.fetchval(write, readonly=True)
+            for _ in range(10):
+                calls = [pool.fetchval(unlock, readonly=True)]
+                calls += [pool.fetchval(ECHO, n, readonly=True) for n in range(12)]
+                calls += [pool.fetchval(write, readonly=True)]
+                *answers, refused = await asyncio.gather(*calls, return_exceptions=True)
+                assert answers == [1, *range(12)]
+                assert isinstance(refused, weirpool.errors.ReadOnlySqlTransaction), refused
+                assert await pool.fetchval("SELECT count(*) FROM kept") == 0
+            await pool.execute("INSERT INTO kept VALUES (2)")
 
     run(body)
 

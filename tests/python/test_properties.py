@@ -3,7 +3,6 @@
 import contextlib
 import math
 import pickle
-from decimal import Decimal
 
 import pytest
 import weirpool
@@ -12,16 +11,7 @@ from hypothesis import strategies as st
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 INTEGER = st.integers(-(2**63), 2**63 - 1)
-DECIMAL = st.decimals(allow_nan=False, allow_infinity=False, places=9, min_value=-(10**20), max_value=10**20)
 COMMON = st.none() | INTEGER | st.floats() | TEXT | st.binary()
-POSTGRESQL = {
-    "bigint": st.none() | INTEGER,
-    "double precision": st.none() | st.floats(),
-    "text": st.none() | TEXT,
-    "bytea": st.none() | st.binary(),
-    "boolean": st.none() | st.booleans(),
-    "numeric": st.none() | DECIMAL | st.integers(-(10**40), 10**40).map(Decimal),
-}
 
 def same(one, other):
     if isinstance(one, float) and math.isnan(one):
@@ -46,13 +36,6 @@ def test_round_trip_sqlite(pools, values):
     for value, got in zip(values, row, strict=True):
         nan = isinstance(value, float) and math.isnan(value)  # SQLite makes NULL of it
         assert got is None if nan else same(value, got)
-
-
-@pytest.mark.parametrize("kind", list(POSTGRESQL))
-@given(data=st.data())
-def test_round_trip_postgresql(pools, kind, data):
-    value = data.draw(POSTGRESQL[kind])
-    assert same(value, pools["postgresql"].fetchval(f"select $1::{kind}", value))
 
 
 @given(values=st.lists(INTEGER | TEXT, min_size=1, max_size=8), data=st.data())

@@ -49,6 +49,8 @@ LEFT = {
         "read committed",
     ),
 }
+# These end with their statement's own transaction, so that nothing needs to be discarded.
+LOCAL = {"set_local", "set_config_local"}
 # What an idle connection may not hold, as another one sees it. Its advisory lock, its table …
 OUTSIDE = """
 select (select count(*) from pg_locks where locktype = 'advisory')
@@ -88,7 +90,8 @@ async def leave(pool, how, statements, **options):
             try:
                 await pool.execute(statement)
             except errors.ArgumentError as refused:
-                assert "would change the state of a connection" in str(refused)
+                expected = "pool.listen()" if "listen" in statement else "would change the state of a connection"
+                assert expected in str(refused)
     elif how == "session":
         async with pool.session(**options) as session:
             for statement in statements:
@@ -112,6 +115,7 @@ def test_nothing_reaches_another_borrower(server, database, what, reset):
 
     async def main():
         async with one(database, reset=reset) as pool:
+            backend = await pool.fetchval("select pg_backend_pid()")
             for how in ("connection", "session", "error", "pool"):
                 done = statements[:1] if how == "pool" else statements  # each statement is a borrower there
                 await leave(pool, how, done)
@@ -119,10 +123,12 @@ def test_nothing_reaches_another_borrower(server, database, what, reset):
                 await leave(pool, how, done)
                 async with pool.session() as session:
                     assert await session.fetchval(look) == clean, how
-            # Nobody needs to ask for it: an idle connection holds nothing.
+            # Nobody needs to ask for it: an idle connection holds nothing, of what others cannot see either.
             await leave(pool, "connection", statements)
             await idle(pool)
             assert server.sql(OUTSIDE, database.rsplit("/", 1)[1]) == "0"
+            kept = statements[-1] if what in LOCAL and reset == "auto" else "DISCARD ALL"
+            assert server.sql(f"select query from pg_stat_activity where pid = {backend}") == kept
             assert pool.snapshot()["connections_created"] == 1
 
     run(main)

@@ -3,14 +3,11 @@
 import asyncio
 import contextlib
 import os
-import pathlib
 import signal
-import subprocess
-import sys
 
 import pytest
 import weirpool
-from support import for_python, until_async
+from support import until_async, with_newer_libpq
 from weirpool import errors
 
 SLEEP = "select pg_sleep(600)"
@@ -76,20 +73,5 @@ def test_a_stopped_server_does_not_delay_other_cancels(run, server, pg_url, own_
     run(main)
 
 
-def newer_libpq():
-    """The libpq that psycopg's wheel carries."""
-    site = pathlib.Path(__import__("uvloop").__file__).parents[1]
-    (found,) = (site / "psycopg_binary.libs").glob("libpq-*")
-    return str(found)
-
-
 def test_with_a_libpq_that_does_not_block():
-    """The same with a libpq of 17 or later in the system's place."""
-    environment = for_python()
-    environment["LD_PRELOAD"] = " ".join(filter(None, [environment.get("LD_PRELOAD"), newer_libpq()]))
-    code = "import weirpool._core as c; assert c.libpq_version() >= 170000, c.libpq_version()"
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
-    test = f"{__file__}::test_a_stopped_server_does_not_delay_other_cancels[asyncio]"
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    with_newer_libpq([f"{__file__}::test_a_stopped_server_does_not_delay_other_cancels[asyncio]"])

@@ -44,6 +44,16 @@ async def main() -> None:
         one, two = await asyncio.gather(pool.execute("x"), pool.executemany("y", [(1,)]))
         assert_type(one, str)
         assert_type(two, int)
+        async with pool.listen("a", "b", heartbeat=None) as listener:
+            assert_type(listener, weirpool.Listener)
+            await listener.add("c")
+            async for note in listener:
+                assert_type(note, weirpool.Notification | weirpool.Gap)
+                if isinstance(note, weirpool.Gap):
+                    assert_type(note.dropped, int)
+                else:
+                    assert_type(note.payload, str)
+            assert_type(await pool.listen("a"), weirpool.Listener)
         assert_type(pool.snapshot()["wait"]["p50"], float)
         assert_type(session.info["backend"], int | None)
     breaker = weirpool.CircuitBreaker("x", failure_threshold=3, ignore=[ValueError, "08", lambda error: error.args])
@@ -84,13 +94,19 @@ async def decorated(n: int) -> str:
 async def hook(connection: weirpool.Connection) -> None: ...
 
 
+def on_notice(notice: weirpool.Notice) -> None:
+    assert_type(notice.hint, str | None)
+
+
 def blocking() -> None:
-    with weirpool.create_pool_sync("x") as pool:
+    with weirpool.create_pool_sync("x", on_notice=on_notice) as pool:
         assert_type(pool, weirpool.SyncPool)
         with pool.session() as session:
             assert_type(session, weirpool.SyncSession)
             assert_type(session.execute("x"), str)
         assert_type(pool.run(lambda session: session.execute("x"), checkout_timeout=None), str)
+        with pool.listen("a", max_queued=3) as listener:
+            assert_type(listener.get(timeout=3), weirpool.Notification | weirpool.Gap)
         with pool.connection() as connection, connection.transaction():
             assert_type(connection.executemany("x", [(1,)]), int)
         assert_type(pool.transaction(["x", ("y $1", 7), ["z $1", b"x"]]), list[list[weirpool.Record] | str])

@@ -51,6 +51,9 @@ WEIR_BEGIN_DECLS
          "without waiting for the answers to those before them")                                             \
     TIME(pipeline_max_wait, 5, 1, 60000, false,                                                              \
          "no statement is sent behind one that has run for longer, or behind more work than that")           \
+    FLAG(readonly, false,                                                                                    \
+         "what runs on the pool only reads, as with readonly at each call, and transactions are read only; " \
+         "SQLite: as mode=ro")                                                                               \
     FLAG(commit_xid, true,                                                                                   \
          "ask for a writing transaction's number, without waiting, so that an OutcomeUnknown can tell it")   \
     COUNT(statement_cache_size, 100, 0, 100000, false, "prepared statements kept by a connection; 0: none")  \
@@ -64,6 +67,10 @@ WEIR_BEGIN_DECLS
          "upon their names in a statement's text")                                                           \
     TEXT(sqlite_begin, "immediate", "immediate|deferred|exclusive",                                          \
          "how a transaction that may write begins, SQLite")                                                  \
+    TEXT(sqlite_types, "stored", "stored|declared",                                                          \
+         "what SQLite's columns give: what is stored (integer, real, text, blob, null), or what they are "   \
+         "declared as (BOOLEAN, DATE, TIME, DATETIME, TIMESTAMP, DECIMAL, NUMERIC, JSON, UUID) where they "  \
+         "hold that")                                                                                        \
     TEXT(name, NULL, NULL,                                                                                   \
          "the pool's name in logs and metrics; by default host:port/database without secrets")
 
@@ -89,6 +96,8 @@ typedef struct weir_options {
        whenever what a borrower had left behind could only be undone by a DISCARD ALL, which undoes what the
        init had set as well. */
     bool init_hook;
+    bool notice_hook; /* the host takes the server's notices (notice.h); else they are log lines of level
+                         debug */
     const weir_codec *codecs; /* PostgreSQL only; of no use to SQLite, which has no types */
     size_t codec_count;       /* at most 65535 */
     uint64_t given;           /* bit n: option n of the table was set by weir_options_set; not for callers */

@@ -101,24 +101,26 @@ typedef struct weir_checkout {
     /* Who asks, for reports of holders; copied (the ends of longer ones). May be NULL, 0. */
     const char *file, *function;
     int line;
-    uint64_t
-        owner;  /* who asks: a number of a task's or thread's own, or 0. While he holds the connection, what
-                   he runs on the pool itself does not share connections: it could wait for his own locks */
+    uint64_t owner; /* who asks: a number of a task's or thread's own, or 0. While he holds the connection,
+                       what he runs on the pool itself does not share connections: it could wait for his own
+                       locks. But for what only reads, which never waits for long behind another one */
     bool setup; /* the connection is prepared before it is used: until weir_session_ready the checkout goes
                    on, and its time-out ends the loan (WEIR_ECHECKOUTTIMEOUT) */
     bool call;  /* the loan is for one call of the pool's own: session_timeout_ms begins now, bounds waiting,
                    setup and use together, and what it ends is a WEIR_ECOMMANDTIMEOUT */
 } weir_checkout;
 WEIR_API void weir_checkout_init(weir_checkout *checkout);
+/* Whether a connection is lent to that owner. NULL is accepted. */
+WEIR_API bool weir_pool_holds(weir_pool *pool, uint64_t owner);
 
 /* How to run a statement. Made by weir_run_init; NULL in its place is the same. */
 typedef struct weir_run {
     size_t size;        /* sizeof(weir_run) */
     int64_t timeout_ms; /* WEIR_TIMEOUT_DEFAULT: the pool's options; -1 none */
-    bool readonly;  /* it only reads, and the server is to refuse it otherwise; SELECT, VALUES, TABLE, WITH,
-                       SHOW  or EXPLAIN. Up to eight such statements share a transaction of the server's, and
-                       with  it now() and the locks that they take. On the pool itself; needs the option
-                       pipeline */
+    bool readonly;  /* it only reads, and the database is to refuse it otherwise. PostgreSQL: SELECT, VALUES,
+                       TABLE, WITH, SHOW or EXPLAIN. With the option pipeline up to eight such statements
+                       share a transaction of the server's, and with it now() and the locks that they take.
+                       Only of single statements on the pool itself, WEIR_EINVAL elsewhere */
     bool hold;      /* the caller promises weir_reactor_flush or weir_reactor_dispatch soon, before it waits:
                        until then the statement may be held back, so that it goes out together with others */
     uint64_t owner; /* who asks, as in weir_checkout */

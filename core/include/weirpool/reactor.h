@@ -46,7 +46,8 @@ typedef enum weir_completion_kind {
     WEIR_DONE_BATCH,    /* weir_pool_transaction: the results are the batch's */
     WEIR_DONE_COPY,     /* the steps of a COPY: copy.h */
     WEIR_DONE_STREAM,   /* weir_stream_next: `result`, NULL at the end of the rows */
-    WEIR_DONE_WATCH,    /* weir_session_watch */
+    WEIR_DONE_WATCH,    /* weir_session_watch, weir_session_copy_watch */
+    WEIR_DONE_LISTEN,   /* weir_listener_confirm, weir_listener_wait */
     WEIR_EVENT_INIT,    /* option init_hook: a new connection wants its init; `session`, `token` is
                            weir_pool_open's.    Release it when done, discard it when it failed */
 } weir_completion_kind;

@@ -40,6 +40,7 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(min_size, "connections that the pool keeps open")                                                      \
     X(max_size, "connections that the pool keeps at most")                                                   \
     X(max_overflow, "further connections under load")                                                        \
+    X(listeners, "listeners, each with a connection beside these")                                           \
     X(probing, "attempts to find out whether the server is back")                                            \
     X(circuit_connect,                                                                                       \
       "state of the breaker for connecting: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 "    \
@@ -63,6 +64,9 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(queries_failed, "statements that failed")                                                              \
     X(queries_timed_out, "statements that took longer than their timeout")                                   \
     X(queries_cancelled, "statements whose caller went away")                                                \
+    X(notifications, "notifications that have come for listeners")                                           \
+    X(notifications_dropped, "notifications of these that found the listener's queue full")                  \
+    X(listeners_reconnected, "connections of listeners that were lost and made anew")                        \
     X(circuit_refused, "requests and statements that a circuit breaker refused")                             \
     X(probes_started, "attempts to find out whether the server is back")
 

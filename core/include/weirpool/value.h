@@ -45,6 +45,7 @@ typedef enum weir_type {
 /* The calendar is the Gregorian one, also for the days before it was; its days have 24 hours. */
 #define WEIR_DATE_INFINITY INT32_MAX /* later than all others; -infinity is INT32_MIN */
 #define WEIR_TIME_INFINITY INT64_MAX /* the same of TIMESTAMP and TIMESTAMPTZ; -infinity is INT64_MIN */
+/* An INTERVAL is infinity when all its parts are at their largest, -infinity when at their smallest. */
 #define WEIR_DAY_US INT64_C(86400000000)
 
 /* data is not ended by a NUL. Who owns it is said where a value is given or taken. */
@@ -116,6 +117,9 @@ WEIR_API const char *weir_type_name(weir_type type);
  */
 #define WEIR_VALUE_TEXT 80
 WEIR_API size_t weir_value_text(const weir_value *value, char *out);
+
+/* 1 when the value is infinity, -1 when it is -infinity: DATE, TIMESTAMP, TIMESTAMPTZ, INTERVAL; else 0. */
+WEIR_API int weir_value_infinity(const weir_value *value);
 
 /* Days since 2000-01-01 to a date and back; year 0 is 1 BC. Any number of days up to WEIR_DATE_INFINITY
  * either way. */

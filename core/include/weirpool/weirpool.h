@@ -6,7 +6,9 @@
 #include <weirpool/breaker.h>
 #include <weirpool/copy.h>
 #include <weirpool/error.h>
+#include <weirpool/listener.h>
 #include <weirpool/log.h>
+#include <weirpool/notice.h>
 #include <weirpool/option.h>
 #include <weirpool/options.h>
 #include <weirpool/pool.h>

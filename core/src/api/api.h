@@ -6,6 +6,9 @@
 
 /* WEIR_TIMEOUT_DEFAULT, -1, or positive; else WEIR_EINVAL that names it. */
 int weir__check_timeout(int64_t ms, const char *name, weir_error *error);
+/* What an older caller's struct of `size` bytes holds, in this version's *to, of `full` ones, which has the
+   defaults for the rest. WEIR_EINVAL: `what` is of no size that there was. */
+int weir__adopt(void *to, size_t full, const void *from, size_t size, const char *what, weir_error *error);
 /* Fills in *run from what the caller gives (NULL: the defaults), checked. */
 int weir__take_run(weir_run *run, const weir_run *given, weir_error *error);
 /* Takes the lock and finds the session's slot; when that fails the lock is not held. */

@@ -59,6 +59,10 @@ int weir_session_copy_take(weir_session session, void *token, weir_op *op, weir_
     return step(session, weir__copy_take, token, op, error);
 }
 
+int weir_session_copy_watch(weir_session session, void *token, weir_op *op, weir_error *error) {
+    return step(session, weir__copy_watch, token, op, error);
+}
+
 int weir_session_copy_abort(weir_session session, weir_error *error) {
     weir__slot *slot;
     int code = weir__enter_session(session, &slot, error);

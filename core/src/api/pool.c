@@ -23,8 +23,7 @@ int weir__forked(weir_error *error) {
                       "the pool was opened before this process was forked: open one in the child");
 }
 
-/* What an older caller's struct holds, in this version's, which has the defaults for the rest. */
-static int adopt(void *to, size_t full, const void *from, size_t size, const char *what, weir_error *error) {
+int weir__adopt(void *to, size_t full, const void *from, size_t size, const char *what, weir_error *error) {
     if (size < sizeof(size_t) || size > full)
         return weir__fail(error, WEIR_EINVAL,
                           "%s was not made by its _init, or by that of a newer version of this library",
@@ -39,7 +38,7 @@ void weir_run_init(weir_run *run) {
 
 int weir__take_run(weir_run *run, const weir_run *given, weir_error *error) {
     weir_run_init(run);
-    int code = given ? adopt(run, sizeof *run, given, given->size, "weir_run", error) : WEIR_OK;
+    int code = given ? weir__adopt(run, sizeof *run, given, given->size, "weir_run", error) : WEIR_OK;
     return code ? code : weir__check_timeout(run->timeout_ms, "timeout", error);
 }
 
@@ -171,13 +170,20 @@ void weir_checkout_init(weir_checkout *checkout) {
     checkout->checkout_timeout_ms = checkout->session_timeout_ms = WEIR_TIMEOUT_DEFAULT;
 }
 
+bool weir_pool_holds(weir_pool *pool, uint64_t owner) {
+    if (!pool || !owner || !weir__enter(pool->reactor)) return false;
+    bool holds = weir__owner_holds(pool, owner);
+    weir__leave(pool->reactor);
+    return holds;
+}
+
 int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session,
                       weir_op *op, weir_error *error) {
     if (!pool || !checkout || !session || !op)
         return weir__fail(error, WEIR_EINVAL, "pool, checkout, session and op are needed");
     weir_checkout own;
     weir_checkout_init(&own);
-    int code = adopt(&own, sizeof own, checkout, checkout->size, "weir_checkout", error);
+    int code = weir__adopt(&own, sizeof own, checkout, checkout->size, "weir_checkout", error);
     if (code) return code;
     checkout = &own;
     code = weir__check_timeout(checkout->checkout_timeout_ms, "checkout_timeout", error);
@@ -197,6 +203,7 @@ int weir_pool_execute(weir_pool *pool, weir_statement *statement, const weir_run
     int code = weir__take_run(&own, run, error);
     if (!code) code = weir__statement_check(statement, error);
     if (code) return code;
+    own.readonly = own.readonly || (pool->config->options.readonly && !own.script);
     if (!weir__enter(pool->reactor)) return weir__forked(error);
     code = weir__pool_execute(pool, statement, &own, token, op, error);
     weir__leave(pool->reactor);

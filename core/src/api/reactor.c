@@ -116,6 +116,13 @@ bool weir_reactor_next_log(weir_reactor *reactor, weir_log_record *out) {
     return any;
 }
 
+bool weir_reactor_next_notice(weir_reactor *reactor, weir_notice **out) {
+    if (!reactor || !out || !weir__enter(reactor)) return false;
+    *out = weir__reactor_take_notice(reactor);
+    weir__leave(reactor);
+    return *out != NULL;
+}
+
 void weir_reactor_log_level(weir_reactor *reactor, weir_log_level level) {
     if (!reactor || !weir__enter(reactor)) return;
     reactor->log.level = level;

@@ -99,3 +99,79 @@ const weir_value *weir__json(weir__buffer *out, const weir_value *value) {
         return value;
     }
 }
+
+/* ---- reading. Each moves *p past what it wants; false: it is not there. */
+
+#define DEEPEST 1000
+
+static void skip_space(const char **p) { *p += strspn(*p, " \t\r\n"); }
+
+static bool take(const char **p, const char *word) {
+    size_t length = strlen(word);
+    if (strncmp(*p, word, length) != 0) return false;
+    *p += length;
+    return true;
+}
+
+static bool take_string(const char **p) {
+    if (!take(p, "\"")) return false;
+    for (; **p != '"'; ++*p) {
+        if ((unsigned char)**p < ' ') return false; /* the end, too */
+        if (**p != '\\') continue;
+        ++*p;
+        if (**p == 'u' && strspn(*p + 1, "0123456789abcdefABCDEF") >= 4)
+            *p += 4;
+        else if (!**p || !strchr("\"\\/bfnrt", **p))
+            return false;
+    }
+    ++*p;
+    return true;
+}
+
+static bool take_digits(const char **p) {
+    size_t count = strspn(*p, "0123456789");
+    *p += count;
+    return count > 0;
+}
+
+static bool take_number(const char **p) {
+    take(p, "-");
+    if (take(p, "Infinity")) return true;
+    if (!take(p, "0") && !take_digits(p)) return false;
+    if (take(p, ".") && !take_digits(p)) return false;
+    if (!take(p, "e") && !take(p, "E")) return true;
+    if (!take(p, "-")) take(p, "+");
+    return take_digits(p);
+}
+
+static bool take_value(const char **p, int depth);
+
+/* What stands between brackets or braces. */
+static bool take_members(const char **p, bool object, int depth) {
+    const char *end = object ? "}" : "]";
+    skip_space(p);
+    if (take(p, end)) return true;
+    do {
+        skip_space(p);
+        if (object && !take_string(p)) return false;
+        if (object) skip_space(p);
+        if (object && !take(p, ":")) return false;
+        if (!take_value(p, depth)) return false;
+        skip_space(p);
+    } while (take(p, ","));
+    return take(p, end);
+}
+
+static bool take_value(const char **p, int depth) {
+    skip_space(p);
+    bool object = take(p, "{");
+    if (object || take(p, "[")) return depth < DEEPEST && take_members(p, object, depth + 1);
+    if (**p == '"') return take_string(p);
+    return take(p, "true") || take(p, "false") || take(p, "null") || take(p, "NaN") || take_number(p);
+}
+
+bool weir__is_json(const char *text) {
+    if (!take_value(&text, 0)) return false;
+    skip_space(&text);
+    return !*text;
+}

@@ -1,4 +1,4 @@
-/* Values as JSON text. */
+/* Values as JSON text, and texts that are JSON. */
 #ifndef WEIR_BASE_JSON_H
 #define WEIR_BASE_JSON_H
 
@@ -13,5 +13,9 @@
  * the buffer is broken). A FLOAT keeps its point ("1.0"). Texts are UTF-8, and stay so.
  */
 const weir_value *weir__json(weir__buffer *out, const weir_value *value);
+
+/* Whether the text, which a NUL ends, is a JSON value; NaN, Infinity and -Infinity are taken for numbers, as
+ * Python's json does. What is nested deeper than 1000 is none. Whether it is UTF-8 is not looked at. */
+bool weir__is_json(const char *text);
 
 #endif

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <weirpool/value.h>
+#include "base/value.h"
 
 const char *weir_type_name(weir_type type) {
     switch (type) {
@@ -41,6 +41,39 @@ int64_t weir_days_from_date(int year, int month, int day) {
     return era * ERA_DAYS + of_era * 365 + of_era / 4 - of_era / 100 + of_year - FIRST_DAY;
 }
 
+/* ---- infinity */
+
+int weir_value_infinity(const weir_value *value) {
+    int64_t at = value->as.time, most = INT64_MAX, least = INT64_MIN;
+    if (value->type == WEIR_TYPE_DATE) {
+        at = value->as.date;
+        most = INT32_MAX;
+        least = INT32_MIN;
+    } else if (value->type == WEIR_TYPE_INTERVAL) {
+        at = value->as.interval.microseconds;
+        int32_t whole = at < 0 ? INT32_MIN : INT32_MAX;
+        if (value->as.interval.months != whole || value->as.interval.days != whole) return 0;
+    } else if (value->type != WEIR_TYPE_TIMESTAMP && value->type != WEIR_TYPE_TIMESTAMPTZ) {
+        return 0;
+    }
+    return (at == most) - (at == least);
+}
+
+void weir__make_finite(weir_value *value) {
+    int sign = weir_value_infinity(value);
+    int64_t first = weir_days_from_date(1, 1, 1), last = weir_days_from_date(9999, 12, 31);
+    if (!sign) return;
+    if (value->type == WEIR_TYPE_DATE) {
+        value->as.date = (int32_t)(sign > 0 ? last : first);
+    } else if (value->type == WEIR_TYPE_INTERVAL) {
+        value->as.interval.months = 0;
+        value->as.interval.days = sign * 999999999;
+        value->as.interval.microseconds = sign > 0 ? WEIR_DAY_US - 1 : 0;
+    } else {
+        value->as.time = sign > 0 ? (last + 1) * WEIR_DAY_US - 1 : first * WEIR_DAY_US;
+    }
+}
+
 /* ---- text */
 
 static char *print_date(char *p, int32_t days, bool *bc) {
@@ -71,10 +104,7 @@ static char *print_zone(char *p, int32_t east) {
     return p;
 }
 
-static char *print_infinity(char *p, bool negative) { return stpcpy(p, negative ? "-infinity" : "infinity"); }
-
 static char *print_timestamp(char *p, int64_t time, bool zone) {
-    if (time == INT64_MAX || time == INT64_MIN) return print_infinity(p, time < 0);
     bool bc;
     int64_t of_day = time % WEIR_DAY_US;
     p = print_date(p, (int32_t)floor_div(time, WEIR_DAY_US), &bc);
@@ -114,7 +144,9 @@ static char *print_uuid(char *p, const unsigned char *uuid) {
 size_t weir_value_text(const weir_value *value, char *out) {
     char *p = out;
     bool bc = false;
+    int infinity = weir_value_infinity(value);
     *p = '\0';
+    if (infinity) return (size_t)(stpcpy(p, infinity < 0 ? "-infinity" : "infinity") - out);
     switch (value->type) {
     case WEIR_TYPE_NULL:
     case WEIR_TYPE_BOOL:
@@ -134,10 +166,6 @@ size_t weir_value_text(const weir_value *value, char *out) {
     case WEIR_TYPE_RAW:
         break;
     case WEIR_TYPE_DATE:
-        if (value->as.date == INT32_MAX || value->as.date == INT32_MIN) {
-            p = print_infinity(p, value->as.date < 0);
-            break;
-        }
         p = print_date(p, value->as.date, &bc);
         if (bc) p = stpcpy(p, " BC");
         break;

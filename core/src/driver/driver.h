@@ -20,7 +20,7 @@
 #ifndef WEIR_DRIVER_DRIVER_H
 #define WEIR_DRIVER_DRIVER_H
 
-#include <weirpool/reactor.h>
+#include <weirpool/notice.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -62,7 +62,7 @@ typedef struct weir__request {
     unsigned before_count; /* when one fails the rest is not run, and its error is the request's */
     int64_t
         timeout_ms; /* for the server's own guard (statement_timeout); -1 none. The host keeps the deadline */
-    bool readonly;  /* the server is to refuse whatever writes; it may share a round trip's end with others */
+    bool readonly;  /* whatever writes is to be refused; it may share a round trip's end with others */
     bool hold;      /* it need not be sent before `flush` */
     bool chain; /* it is part of a transaction that those before it have begun, in the same chain, or earlier:
                    when one of them has failed it is not run (25P02) */
@@ -111,6 +111,7 @@ enum {
     WEIR__TEXT_READS = 4,  /* its first keyword is one of those that may stand in a readonly request */
     WEIR__TEXT_AGAIN = 8,  /* only reads, and calls nothing that could do more: may be run twice, unseen */
     WEIR__TEXT_TRANSACTION = 16, /* begins or ends a transaction, or a savepoint */
+    WEIR__TEXT_LISTEN = 32,      /* it is LISTEN */
 };
 
 typedef struct weir__host {
@@ -132,6 +133,10 @@ typedef struct weir__host {
     void (*down)(weir__conn *conn);
     /* conn->copy has become another one. */
     void (*copied)(weir__conn *conn);
+    /* The server has something to say beside its answers. The texts are valid during the call only. */
+    void (*noticed)(weir__conn *conn, const weir_notice *notice);
+    /* A notification has come, on a channel that was LISTENed on. Likewise. NULL: nobody wants them. */
+    void (*notified)(weir__conn *conn, const char *channel, const char *payload, int backend);
 } weir__host;
 
 struct weir__env {
@@ -159,6 +164,7 @@ struct weir__driver {
     const char *name; /* "postgresql": equals the URL's scheme */
     bool scripts;     /* runs WEIR__SCRIPT */
     bool pipelines;   /* takes further requests while earlier ones run; their ends may be told in any order */
+    bool listens; /* knows the commands LISTEN and UNLISTEN, and an empty one that only has itself answered */
     /* WEIR__TEXT_… of a statement; all but TRANSACTION only of a driver that pipelines. */
     unsigned (*classify)(const weir__env *env, const weir_statement *statement);
 

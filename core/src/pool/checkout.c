@@ -223,6 +223,11 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
     weir__profile *profile = NULL;
     weir__mode mode = run->script ? WEIR__SCRIPT : WEIR__STATEMENT;
     int code = weir__mode_check(pool, statement, mode, error);
+    if (!code && run->script && run->readonly)
+        code = weir__fail(error, WEIR_EINVAL,
+                          "pool %s: readonly is of single statements, and this is a script: run it in a "
+                          "session that is readonly",
+                          weir_pool_name(pool));
     if (!code && !run->script) code = weir__share_judge(pool, statement, run, &profile, error);
     if (code) return code;
     code = profile ? ask_to_share(pool, profile, run->readonly, now, &slot, error)
@@ -236,7 +241,7 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
     task->statement = weir_statement_ref(statement);
     task->mode = mode;
     task->profile = profile;
-    task->readonly = run->readonly && pool->share.on;
+    task->readonly = run->readonly || options->readonly;
     task->hold = run->hold && profile;
     bool given = run->timeout_ms != WEIR_TIMEOUT_DEFAULT;
     task->run_ms = given ? run->timeout_ms : options->command_timeout_ms;
@@ -284,7 +289,7 @@ static void grant(weir__slot *slot, weir__task *task, int64_t now) {
     weir__task_leave_line(task);
     count_grant(pool, task->started_at, now);
     if (weir__task_is_query(task)) {
-        task->hold = false;
+        task->hold = task->profile;
         run_statement(slot, task, now);
         return;
     }
@@ -324,8 +329,11 @@ void weir__pool_serve(weir_pool *pool) {
     weir__slot *slot;
     if (!pool->waiting) return;
     int64_t now = weir__reactor_now(pool->reactor);
-    while (pool->waiting && weir__guard_serves(pool, now) && next_to_serve(pool, now, &task, &slot))
+    bool served = false;
+    for (; pool->waiting && weir__guard_serves(pool, now) && next_to_serve(pool, now, &task, &slot);
+         served = true)
         grant(slot, task, now);
+    if (served) weir__flush(pool->reactor); /* what goes the same way goes together */
 }
 
 void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error) {

@@ -56,6 +56,7 @@ static void begin_closing(weir_pool *pool) {
     if (pool->opening) weir__op_fail(&pool->opening->op, &why);
     pool->opening = NULL;
     weir_error_clear(&why);
+    weir__listeners_end(pool, WEIR_ECLOSED);
     close_slots(pool, 1u << WEIR__IDLE | 1u << WEIR__CONNECTING | 1u << WEIR__PREPARING |
                           1u << WEIR__CHECKING | 1u << WEIR__RESETTING);
 }
@@ -71,7 +72,7 @@ int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op
         pool->grace_at = at;
         weir__reactor_start(pool->reactor, &pool->grace, at);
     }
-    if (!weir__pool_total(pool)) return WEIR_OK;
+    if (weir__pool_gone(pool)) return WEIR_OK;
     weir__task *task =
         (weir__task *)weir__op_new(pool->reactor, WEIR_DONE_CLOSE, token, pool, weir__op_drop, NULL);
     if (!task)
@@ -84,7 +85,7 @@ int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op
 }
 
 void weir__pool_check_closed(weir_pool *pool) {
-    if (!pool->closing || weir__pool_total(pool)) return;
+    if (!pool->closing || !weir__pool_gone(pool)) return;
     weir__timer_stop(&pool->reactor->wheel, &pool->grace);
     for (weir__link *link; (link = weir__list_front(&pool->closers));)
         weir__op_complete(weir__container(link, weir__op, link), WEIR_OK);

@@ -162,10 +162,10 @@ void weir__pool_check_open(weir_pool *pool) {
         finish_opening(pool, NULL);
 }
 
-static int64_t pause_after(weir_pool *pool) {
+int64_t weir__pool_pause(weir_pool *pool, int failures) {
     const weir_options *options = &pool->config->options;
     int64_t most = options->retry_min_ms * WEIR__MS, cap = options->retry_max_ms * WEIR__MS;
-    for (int i = 1; i < pool->failures && most < cap; i++) most *= 2;
+    for (int i = 1; i < failures && most < cap; i++) most *= 2;
     if (most > cap) most = cap;
     return WEIR__MS + weir__random_below(&pool->rng, most);
 }
@@ -210,7 +210,7 @@ static void attempt_failed(weir__slot *slot, weir_outcome outcome, weir_error *w
     if (counts) {
         pool->failures++;
         pool->failed_at = now + 1;
-        pool->retry_at = now + pause_after(pool);
+        pool->retry_at = now + weir__pool_pause(pool, pool->failures);
     }
     if (pool->guard.denied) pool->guard.probe_at = pool->retry_at;
     weir__error_copy(&pool->last_error, why);

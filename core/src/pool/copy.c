@@ -27,10 +27,21 @@ int weir__mode_check(const weir_pool *pool, const weir_statement *statement, wei
 
 static void stop_timer(weir__slot *slot) { weir__timer_stop(&slot->pool->reactor->wheel, &slot->copy.timer); }
 
-void weir__copy_forget(weir__slot *slot) {
+/* Who watches is told how it has ended. */
+static void tell(weir__slot *slot, int code, const weir_error *error) {
+    weir__task *watcher = slot->copy.watcher;
+    slot->copy.watcher = NULL;
+    if (watcher && error)
+        weir__op_fail(&watcher->op, error);
+    else if (watcher)
+        weir__op_complete(&watcher->op, code);
+}
+
+void weir__copy_forget(weir__slot *slot, int code) {
     weir__copy *copy = &slot->copy;
     if (!weir__copy_open(slot)) return;
     stop_timer(slot);
+    tell(slot, code, NULL);
     weir__guard_cancel(slot->pool, &copy->permit, weir__reactor_now(slot->pool->reactor));
     weir_result_free(copy->result);
     weir_error_free(copy->error);
@@ -43,7 +54,7 @@ void weir__copy_forget(weir__slot *slot) {
 /* Nobody wants it any more: the driver ends it, and the flight lands as nobody's. */
 static void break_off(weir__slot *slot) {
     weir_pool *pool = slot->pool;
-    weir__copy_forget(slot);
+    weir__copy_forget(slot, WEIR_ECANCELLED);
     if (slot->state != WEIR__PREPARING) /* that has a bound over all of it */
         weir__reactor_start(pool->reactor, &slot->bound,
                             weir__reactor_now(pool->reactor) + WEIR__CLEAN_BOUND);
@@ -59,6 +70,7 @@ bool weir__copy_landed(weir__flight *flight, int64_t now) {
     copy->flight = NULL;
     stop_timer(slot);
     weir__guard_end(slot->pool, &copy->permit, request->error, now);
+    tell(slot, request->code, request->error);
     bool begun_and_over = task && task->step == WEIR__COPY_BEGIN && request->code == WEIR_OK;
     if (task && !begun_and_over) return false; /* it is the answer to the step */
     copy->over = true;
@@ -85,6 +97,7 @@ void weir__copy_expired(weir__timer *timer) {
     weir__flight *flight = slot->copy.flight;
     weir_error error = WEIR_ERROR_INIT;
     expired(slot, &error);
+    tell(slot, error.code, &error);
     if (flight->task) {
         weir__task_fail(weir__flight_abandon(flight, false), &error, true);
         weir_error_clear(&error);
@@ -101,12 +114,31 @@ int weir__copy_abort(weir__slot *slot, weir_error *error) {
     if (copy->flight && copy->flight->task)
         return weir__fail(error, WEIR_EBUSY, "a step of the COPY is running: cancel it, which ends the COPY");
     if (copy->over) {
-        weir__copy_forget(slot);
+        weir__copy_forget(slot, WEIR_ECANCELLED);
     } else if (copy->flight) {
         slot->pool->stats.queries_cancelled++;
         break_off(slot);
     }
     return WEIR_OK;
+}
+
+static void watch_cancelled(weir__op *op) {
+    ((weir__task *)op)->slot->copy.watcher = NULL;
+    weir__op_drop(op);
+}
+
+int weir__copy_watch(weir__slot *slot, void *token, weir_op *op, weir_error *error) {
+    weir__copy *copy = &slot->copy;
+    if (!weir__copy_open(slot)) return weir__fail(error, WEIR_EINVAL, "no COPY runs on this session");
+    if (copy->watcher) return weir__fail(error, WEIR_EBUSY, "this COPY is being watched already");
+    weir__task *task = (weir__task *)weir__op_new(slot->pool->reactor, WEIR_DONE_WATCH, token, slot->pool,
+                                                  watch_cancelled, NULL);
+    if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    task->slot = slot;
+    copy->watcher = task;
+    *op = task->op.completion.op;
+    if (copy->over) tell(slot, copy->code, copy->error);
+    return WEIR_PENDING;
 }
 
 /* ---- its steps */
@@ -173,7 +205,7 @@ static bool board(weir__slot *slot, weir__task *task) {
     copy->result = NULL;
     copy->error = NULL;
     weir__op_complete(&task->op, copy->code);
-    weir__copy_forget(slot);
+    weir__copy_forget(slot, WEIR_OK);
     return false;
 }
 

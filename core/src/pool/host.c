@@ -1,6 +1,8 @@
 /* What the pool offers its drivers: it watches, arms, and takes notes. */
 #include "pool/pool.h"
 
+#include <string.h>
+
 #include "base/error.h"
 
 static weir__slot *slot_of(const weir__conn *conn) { return conn->owner; }
@@ -14,10 +16,7 @@ static void note(weir__conn *conn, unsigned news) {
 
 static bool watch(weir__conn *conn, int fd, unsigned events) {
     weir__slot *slot = slot_of(conn);
-    unsigned wanted = 0;
-    if (events & WEIR__READ) wanted |= WEIR__POLL_READ;
-    if (events & WEIR__WRITE) wanted |= WEIR__POLL_WRITE;
-    return weir__poller_watch(&slot->pool->reactor->poller, &slot->watch, fd, wanted);
+    return weir__poller_watch(&slot->pool->reactor->poller, &slot->watch, fd, weir__poll_events(events));
 }
 
 static void arm(weir__conn *conn, int64_t at) {
@@ -27,12 +26,15 @@ static void arm(weir__conn *conn, int64_t at) {
 
 static void connected(weir__conn *conn) { note(conn, WEIR__NEWS_CONNECTED); }
 
-static void lost(weir__conn *conn, weir_error *why) {
-    weir__slot *slot = slot_of(conn);
-    weir_error_clear(&slot->lost);
-    slot->lost = *why;
+void weir__take_loss(weir_error *to, weir_error *why) {
+    weir_error_clear(to);
+    *to = *why;
     *why = (weir_error)WEIR_ERROR_INIT;
-    if (!slot->lost.code) weir__fail(&slot->lost, WEIR_ELOST, "the connection was lost");
+    if (!to->code) weir__fail(to, WEIR_ELOST, "the connection was lost");
+}
+
+static void lost(weir__conn *conn, weir_error *why) {
+    weir__take_loss(&slot_of(conn)->lost, why);
     note(conn, WEIR__NEWS_LOST);
 }
 
@@ -47,4 +49,20 @@ static void down(weir__conn *conn) { note(conn, WEIR__NEWS_DOWN); }
 
 static void copied(weir__conn *conn) { note(conn, WEIR__NEWS_COPY); }
 
-const weir__host weir__pool_host = {watch, arm, connected, lost, done, down, copied};
+void weir__pool_noticed(weir_pool *pool, const weir_notice *notice) {
+    const weir__log *log = &pool->reactor->log;
+    if (!pool->config->options.notice_hook)
+        weir__logf(log, WEIR_LOG_DEBUG, "pool %s: %s: %.*s", weir_pool_name(pool),
+                   notice->severity ? notice->severity : "notice", (int)strcspn(notice->message, "\n"),
+                   notice->message);
+    else if (weir__reactor_notice(pool->reactor, notice, pool->token, pool))
+        weir__logf(log, WEIR_LOG_WARNING,
+                   "pool %s: notices of the server are dropped: they come faster than they are taken",
+                   weir_pool_name(pool));
+}
+
+static void noticed(weir__conn *conn, const weir_notice *notice) {
+    weir__pool_noticed(slot_of(conn)->pool, notice);
+}
+
+const weir__host weir__pool_host = {watch, arm, connected, lost, done, down, copied, noticed, NULL};

@@ -68,6 +68,7 @@ int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *e
 void weir__pool_expire(weir_pool *pool) {
     pool->generation++;
     for (weir__slot *slot; (slot = longest_idle(pool));) weir__slot_close(slot, WEIR_ESTALE, NULL);
+    weir__listeners_renew(pool);
     weir__pool_touch(pool);
 }
 
@@ -85,6 +86,7 @@ void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
     out->min_size = pool->min_size;
     out->max_size = pool->max_size;
     out->max_overflow = pool->config->options.max_overflow;
+    out->listeners = weir__listeners_count(pool);
     out->probing = weir__pool_probing(pool) ? weir__pool_trying(pool) : 0;
     out->circuit_connect = weir__guard_state(pool, WEIR_BREAKER_CONNECTS);
     out->circuit_query = weir__guard_state(pool, WEIR_BREAKER_QUERIES);

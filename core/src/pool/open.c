@@ -45,6 +45,7 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     weir__list_init(&pool->lane);
     weir__list_init(&pool->spares);
     weir__list_init(&pool->closers);
+    weir__list_init(&pool->listeners);
     weir__timer_init(&pool->retry, weir__pool_retry);
     weir__timer_init(&pool->reaper, weir__pool_reap);
     weir__timer_init(&pool->grace, weir__pool_grace_over);
@@ -108,7 +109,7 @@ void weir__pool_free(weir_pool *pool) {
         weir__reactor_work(reactor);
         weir__leave(reactor); /* buries */
         if (!weir__enter(reactor)) return;
-        gone = !weir__pool_total(pool);
+        gone = weir__pool_gone(pool);
         if (gone || weir__now(&weir__monotonic) > deadline) break;
         weir__leave(reactor);
         weir__poller_pause(&reactor->poller, 10);

@@ -78,7 +78,8 @@ typedef struct weir__flight {
     char close[48];       /* a stream's command */
     const char *before[WEIR__DEPTH_MAX + 2];
     signed char levels[WEIR__DEPTH_MAX + 2]; /* what `sent` is when so many of them have been run */
-    unsigned owed;                           /* the first so many of `before` end what is dead */
+    unsigned owed;                           /* the first so many of `before` end what is dead … */
+    int dying;                               /* … from there on */
     int ending;                              /* the depth of the transaction that it ends; 0: none */
 } weir__flight;
 
@@ -98,8 +99,9 @@ typedef struct weir__copy {
     int code;             /* … how */
     weir_result *result;
     weir_error *error;
-    weir__timer timer;  /* its deadline, once it has begun */
-    weir_permit permit; /* … and what is to be recorded at its end */
+    weir__timer timer;   /* its deadline, once it has begun */
+    weir_permit permit;  /* … and what is to be recorded at its end */
+    weir__task *watcher; /* weir_session_copy_watch; NULL: nobody */
 } weir__copy;
 
 struct weir__slot {
@@ -232,6 +234,7 @@ struct weir__profile {
 typedef struct weir__trial {
     int base, other;    /* the widths; the second is on trial */
     bool up;            /* the direction of the next trial */
+    bool pinned;        /* nothing is tried */
     int windows;        /* so many are over */
     int64_t since;      /* the begin of this one */
     int64_t waited[2];  /* ns beyond what it takes alone, of all statements in windows of base and other */
@@ -252,6 +255,7 @@ typedef struct weir__share {
     weir__trial trial; /* … which is learnt by trying */
     bool wish;         /* one more connection would have been made busy, had there been one */
     weir__lru profiles;
+    int64_t credit, paid_at;                        /* for statements that are moved: see share.c */
     int64_t nearest, nearest_before, nearest_until; /* the quickest answer of late: see weir__share_landed */
     uint16_t owners[WEIR__OWNERS]; /* who holds a connection: how many of them have a number that ends so */
 } weir__share;
@@ -309,6 +313,9 @@ struct weir_pool {
     int64_t reap_at;
     weir__task *opening;
 
+    weir__link listeners; /* listener.h */
+    uint64_t listener_numbers;
+
     bool closing, cut;
     weir__timer grace;
     int64_t grace_at;
@@ -342,6 +349,17 @@ int weir__pool_total(const weir_pool *pool); /* all but EMPTY */
 
 /* ---- host.c ---- */
 extern const weir__host weir__pool_host;
+/* What a driver asks its host to watch for, and what the poller has found. */
+static inline unsigned weir__poll_events(unsigned events) {
+    return (events & WEIR__READ ? WEIR__POLL_READ : 0u) | (events & WEIR__WRITE ? WEIR__POLL_WRITE : 0u);
+}
+static inline unsigned weir__poll_ready(unsigned events) {
+    return (events & WEIR__POLL_READ ? WEIR__READ : 0u) | (events & WEIR__POLL_WRITE ? WEIR__WRITE : 0u);
+}
+/* Keeps what the driver tells of the loss of a connection; *why is taken over. */
+void weir__take_loss(weir_error *to, weir_error *why);
+/* Queues a notice for the host, or logs it. */
+void weir__pool_noticed(weir_pool *pool, const weir_notice *notice);
 
 /* ---- settle.c ---- */
 void weir__pool_settle(weir__deferred *deferred);
@@ -353,6 +371,8 @@ void weir__pool_grow(weir_pool *pool);
 void weir__slot_connected(weir__slot *slot);
 void weir__slot_connect_failed(weir__slot *slot, weir_error *why);
 void weir__connect_overdue(weir__slot *slot);
+/* After so many failures in a row: in ns, doubled each time, with full jitter. */
+int64_t weir__pool_pause(weir_pool *pool, int failures);
 /* A connection is fit for use, its init included: the backoff is over. */
 void weir__pool_recovered(weir_pool *pool);
 /* The host says so. */
@@ -542,6 +562,8 @@ void weir__share_begin(weir__slot *slot, bool readonly);
 /* … and no longer. NULL-safe for slots that never did. */
 void weir__share_end(weir__slot *slot);
 void weir__share_sent(weir__flight *flight, int64_t now);
+/* What the driver has held leaves now: the time before that was the caller's. */
+void weir__share_flushed(weir__slot *slot, int64_t now);
 /* Answers have come together: learns how long their statements take. */
 void weir__share_landed(weir__slot *slot, int64_t now);
 /* As many connections are kept from taking more as there are waiters who want one for themselves. */
@@ -553,6 +575,8 @@ bool weir__owner_holds(const weir_pool *pool, uint64_t owner);
 
 /* ---- width.c ---- */
 void weir__width_start(weir_pool *pool);
+/* So many from here on, for tests and measurements; 0: learns again. */
+void weir__width_pin(weir_pool *pool, int width);
 /* A statement has been answered, so long after it was asked for, beyond what it would have taken alone. */
 void weir__width_count(weir_pool *pool, int64_t sent_at, int64_t waited);
 /* After some were counted. */
@@ -604,14 +628,16 @@ void weir__copy_look(weir__slot *slot);
 /* True: the outcome was kept for the next step. False: it is no COPY's, or the answer to the step that waits.
  */
 bool weir__copy_landed(weir__flight *flight, int64_t now);
-/* It is no business of the slot's holder any more, whatever becomes of its flight. */
-void weir__copy_forget(weir__slot *slot);
+/* It is no business of the slot's holder any more, whatever becomes of its flight. Who watches is told the
+ * code. */
+void weir__copy_forget(weir__slot *slot, int code);
 void weir__copy_expired(weir__timer *timer);
 /* As weir_session_copy_put and its like. */
 int weir__copy_put(weir__slot *slot, const void *data, size_t length, void *token, weir_op *op,
                    weir_error *error);
 int weir__copy_end(weir__slot *slot, void *token, weir_op *op, weir_error *error);
 int weir__copy_take(weir__slot *slot, void *token, weir_op *op, weir_error *error);
+int weir__copy_watch(weir__slot *slot, void *token, weir_op *op, weir_error *error);
 int weir__copy_abort(weir__slot *slot, weir_error *error);
 /* ---- stream.c ---- */
 int weir__stream_open(weir__slot *slot, weir_statement *statement, size_t rows, const weir_run *run,
@@ -646,7 +672,17 @@ bool weir__slot_surplus(const weir__slot *slot,
                         int64_t now); /* above what the pool may keep, or too old, or of an old generation */
 void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out);
 
+/* ---- listener.c ---- */
+void weir__listeners_end(weir_pool *pool, int code);
+/* Has their connections made anew, at once. */
+void weir__listeners_renew(weir_pool *pool);
+int weir__listeners_count(const weir_pool *pool);
+
 /* ---- close.c ---- */
+/* Nothing of a closing pool is left but its memory. */
+static inline bool weir__pool_gone(const weir_pool *pool) {
+    return !weir__pool_total(pool) && weir__list_empty(&pool->listeners);
+}
 int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error);
 void weir__pool_grace_over(weir__timer *timer);
 void weir__pool_check_closed(weir_pool *pool);

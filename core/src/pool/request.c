@@ -24,11 +24,13 @@ void weir__levels_die(weir__slot *slot, int from) {
     if (from < slot->dead) slot->dead = from;
 }
 
-static void put_owed(weir__flight *flight) {
-    const weir__slot *slot = flight->slot;
-    int level = weir__levels_alive(slot);
+/* From here on what is dead is the flight's matter: what dies while it runs is another transaction. */
+static void put_owed(weir__flight *flight, int level) {
+    weir__slot *slot = flight->slot;
     if (slot->sent <= level) return;
     flight->owed = level ? 2 : 1;
+    flight->dying = slot->dead;
+    slot->dead = WEIR__NONE_DEAD;
     if (level) {
         put(flight, weir__savepoint_rollback(level + 1), level + 1);
         put(flight, weir__savepoint_release(level + 1), level);
@@ -37,15 +39,15 @@ static void put_owed(weir__flight *flight) {
     }
 }
 
-static void put_beginnings(weir__flight *flight) {
+static void put_beginnings(weir__flight *flight, int level) {
     const weir__slot *slot = flight->slot;
-    for (int level = weir__levels_alive(slot) + 1; level <= slot->depth; level++)
+    for (level++; level <= slot->depth; level++)
         put(flight, level == 1 ? slot->begin : weir__savepoint(level), level);
 }
 
-static void put_end(weir__flight *flight, const weir__task *task) {
+static void put_end(weir__flight *flight, const weir__task *task, int level) {
     int depth = task->depth;
-    if (task->commit) put_owed(flight);
+    if (task->commit) put_owed(flight, level);
     if (depth == 1) {
         flight->request.command = task->commit ? "COMMIT" : "ROLLBACK";
     } else {
@@ -57,22 +59,23 @@ static void put_end(weir__flight *flight, const weir__task *task) {
 bool weir__request_build(weir__flight *flight, weir__task *task) {
     weir__slot *slot = flight->slot;
     weir__request *request = &flight->request;
-    if (task->depth && weir__levels_alive(slot) < task->depth) return false;
+    int level = weir__levels_alive(slot);
+    if (task->depth && level < task->depth) return false;
     request->statement = task->statement; /* with its reference */
     task->statement = NULL;
     request->before = flight->before;
     request->mode = task->mode;
     request->timeout_ms = task->run_ms;
-    request->readonly = task->readonly;
+    request->readonly = task->readonly && !slot->depth; /* else its transaction is */
     request->hold = task->hold;
     request->chain = slot->pipelining && slot->depth;
     flight->ending = task->depth;
     if (task->depth) {
         if (task->depth == 1) slot->broken_off = false;
-        put_end(flight, task);
+        put_end(flight, task, level);
     } else if (slot->flying == 1) { /* what flies before it has brought all that there is to begin */
-        put_owed(flight);
-        put_beginnings(flight);
+        put_owed(flight, level);
+        put_beginnings(flight, level);
     }
     return true;
 }
@@ -83,7 +86,7 @@ void weir__request_settle(weir__flight *flight) {
     unsigned begun = request->begun < request->before_count ? request->begun : request->before_count;
     if (!slot->loan) return; /* what is still open goes with the reset */
     if (begun) slot->sent = flight->levels[begun - 1];
-    if (flight->owed && begun >= flight->owed) slot->dead = WEIR__NONE_DEAD;
+    if (begun < flight->owed) weir__levels_die(slot, flight->dying);
     if (flight->ending && request->code == WEIR_OK)
         slot->sent = flight->ending - 1;
     else if (flight->ending)

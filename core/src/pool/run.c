@@ -126,6 +126,7 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
 
 void weir__slot_flush(weir__held *held) {
     weir__slot *slot = weir__container(held, weir__slot, held);
+    if (slot->shared) weir__share_flushed(slot, weir__reactor_now(slot->pool->reactor));
     slot->pool->driver->flush(slot->conn);
 }
 
@@ -217,7 +218,7 @@ weir__task *weir__flight_abandon(weir__flight *flight, bool finish) {
     weir_pool *pool = slot->pool;
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__flight_detach(flight, now);
-    if (slot->copy.flight == flight) weir__copy_forget(slot);
+    if (slot->copy.flight == flight) weir__copy_forget(slot, WEIR_ECANCELLED);
     if (slot->live)
         return task; /* somebody else's statement could be hit: the answer is dropped when it comes */
     if (slot->state == WEIR__RUNNING) {

@@ -13,7 +13,8 @@ int weir__begin_text(weir_pool *pool, const weir_transaction *begin, const char 
                  {"read committed", WEIR__READ_COMMITTED},
                  {"repeatable read", WEIR__REPEATABLE_READ},
                  {"serializable", WEIR__SERIALIZABLE}};
-    weir__begin wanted = {WEIR__ISOLATION_DEFAULT, begin->readonly, begin->deferrable};
+    bool readonly = begin->readonly || pool->config->options.readonly;
+    weir__begin wanted = {WEIR__ISOLATION_DEFAULT, readonly, begin->deferrable};
     if (begin->isolation) {
         char name[24] = "";
         strncpy(name, begin->isolation, sizeof name - 1);
@@ -96,6 +97,11 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mod
     bool joins = slot->pipelining && mode == WEIR__STATEMENT && !slot->outside && !weir__copy_open(slot);
     int code = weir__mode_check(pool, statement, mode, error);
     if (code) return code;
+    if (run->readonly)
+        return weir__fail(error, WEIR_EINVAL,
+                          "readonly is of statements of the pool itself: on a session of pool %s it is its "
+                          "transaction's",
+                          weir_pool_name(pool));
     if (weir__session_busy(slot) && !joins) return busy(slot, error);
     int64_t now = weir__reactor_now(pool->reactor);
     weir_permit permit;
@@ -113,6 +119,7 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mod
     }
     task->statement = weir_statement_ref(statement);
     task->mode = mode;
+    task->readonly = pool->config->options.readonly;
     task->hold = run->hold && slot->pipelining && pool->driver->flush && mode == WEIR__STATEMENT;
     slot->copy.out = mode == WEIR__COPY_OUT;
     task->run_ms =

@@ -18,10 +18,12 @@
 #include "base/error.h"
 
 enum {
-    PROFILES = 1000,  /* texts that a pool remembers */
-    TEXT_MAX = 16384, /* a longer one is not remembered, and not shared */
-    DEPTH = 64,       /* statements on a connection … */
-    DEPTH_WRITES = 8, /* … that may be followed by one that writes */
+    PROFILES = 1000,        /* texts that a pool remembers */
+    TEXT_MAX = 16384,       /* a longer one is not remembered, and not shared */
+    DEPTH = 64,             /* statements on a connection … */
+    DEPTH_WRITES = 8,       /* … that may be followed by one that writes */
+    PRICE = 8,              /* answers that pay for one that is moved … */
+    CREDIT = PRICE * DEPTH, /* … so many in stock */
 };
 #define WARY                                                                                                 \
     (1000 * WEIR__MS) /* so long one that writes, and may have waited for a lock, does not share again */
@@ -72,7 +74,7 @@ bool weir__share_open(weir_pool *pool) {
     share->on = options->pipeline && pool->driver->pipelines;
     share->max_wait = options->pipeline_max_wait_ms * WEIR__MS;
     weir__width_start(pool);
-    return weir__lru_init(&share->profiles, share->on ? PROFILES : 0);
+    return weir__lru_init(&share->profiles, pool->driver->pipelines ? PROFILES : 0);
 }
 
 void weir__share_close(weir_pool *pool) {
@@ -99,23 +101,28 @@ static bool has_usual_time(const weir_pool *pool, const weir_run *run) {
 int weir__share_judge(weir_pool *pool, const weir_statement *statement, const weir_run *run,
                       weir__profile **out, weir_error *error) {
     *out = NULL;
-    weir__profile *profile = pool->share.on ? find_profile(pool, statement) : NULL;
+    weir__profile *profile = pool->driver->pipelines ? find_profile(pool, statement) : NULL;
     unsigned text = profile ? profile->text : pool->driver->classify(pool->env, statement);
     if (text & (pool->share.on ? WEIR__TEXT_STATE : WEIR__TEXT_TRANSACTION))
         return refuse(
             pool, statement,
-            "would change the state of a connection that others use next: run it on a connection of "
-            "your own, pool.connection() or pool.session()",
+            text & WEIR__TEXT_LISTEN
+                ? "would be forgotten when its connection goes back: pool.listen() makes a listener, with a "
+                  "connection of its own"
+                : "would change the state of a connection that others use next: run it on a connection of "
+                  "your own, pool.connection() or pool.session()",
             error);
-    if (!pool->share.on) return WEIR_OK;
-    if (run->readonly && !(text & WEIR__TEXT_READS))
+    if (run->readonly && pool->driver->pipelines && !(text & WEIR__TEXT_READS))
         return refuse(pool, statement,
                       "does not only read: readonly takes SELECT, VALUES, TABLE, WITH, SHOW and EXPLAIN",
                       error);
-    if (!profile || !(text & WEIR__TEXT_SHARES) || statement->many || !has_usual_time(pool, run))
+    if (!pool->share.on || !profile || !(text & WEIR__TEXT_SHARES) || statement->many ||
+        !has_usual_time(pool, run))
         return WEIR_OK;
-    /* What the task holds may be what this statement, or the one before it, would wait for. */
-    if (run->owner && weir__owner_holds(pool, run->owner)) return WEIR_OK;
+    /* What the caller holds may be what the statement before this one waits for. From there one that reads is
+       moved on; the others would wait for ever. */
+    bool movable = run->readonly || text & WEIR__TEXT_AGAIN;
+    if (!movable && run->owner && weir__owner_holds(pool, run->owner)) return WEIR_OK;
     profile->references++;
     *out = profile;
     return WEIR_OK;
@@ -144,12 +151,15 @@ static int64_t adds(const weir__profile *profile) {
     return less ? profile->behind : profile->alone;
 }
 
+static bool is_trusted(const weir__profile *profile, int64_t now) {
+    bool writes = !(profile->text & WEIR__TEXT_READS);
+    if (writes && profile->stalled_at && now - profile->stalled_at < WARY) return false;
+    return profile->stalls <= STALLS;
+}
+
 static bool is_short(const weir__share *share, const weir__profile *profile, int64_t now) {
     int64_t bound = share->max_wait / 4, time = adds(profile);
-    bool writes = !(profile->text & WEIR__TEXT_READS);
-    if (profile->stalls > STALLS) return false;
-    if (writes && profile->stalled_at && now - profile->stalled_at < WARY) return false;
-    return time && time < bound;
+    return time && time < bound && is_trusted(profile, now);
 }
 
 /* What is left of what flies there. */
@@ -189,7 +199,7 @@ weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, bool reado
     share->wish = share->wish || (share->count < share->width && weir__pool_total(pool) < pool->max_size);
     if (busy || brief || !profile->alone) return busy;
     /* What of its time is the way there and back is found out behind another one. */
-    if (now - profile->tried_at < TRY_AGAIN || profile->stalls > STALLS) return NULL;
+    if (now - profile->tried_at < TRY_AGAIN || !is_trusted(profile, now)) return NULL;
     busy = least_loaded(pool, profile, readonly, 2, now);
     if (busy) profile->tried_at = now;
     return busy;
@@ -262,6 +272,17 @@ void weir__share_sent(weir__flight *flight, int64_t now) {
         weir__reactor_start(slot->pool->reactor, &slot->overrun, slot->head_at + slot->pool->share.max_wait);
 }
 
+void weir__share_flushed(weir__slot *slot, int64_t now) {
+    weir__link *first = slot->flights.next, *link = slot->flights.prev;
+    for (; link != &slot->flights; link = link->prev) {
+        weir__flight *flight = weir__container(link, weir__flight, link);
+        if (!flight->request.hold) break; /* it was sent, and what is before it with it */
+        flight->request.hold = false;
+        flight->sent_at = now;
+    }
+    if (link == &slot->flights && link != first && weir__list_empty(&slot->landed)) slot->head_at = now;
+}
+
 /* The quickest answer of the last second or two, a bound for the way there and back. */
 static int64_t nearest(weir__share *share, int64_t sample, int64_t now) {
     if (now >= share->nearest_until) {
@@ -303,35 +324,54 @@ void weir__share_landed(weir__slot *slot, int64_t now) {
         count_stall(profile, stalled && profile == first->profile, now);
     }
     weir__width_look(slot->pool, now);
+    share->credit += count;
     slot->head_at = now;
     slot->head_sent_at = weir__container(slot->landed.prev, weir__flight, link)->sent_at;
 }
 
 /* ---- behind one that takes too long */
 
-/* Those behind it that may be run twice go elsewhere, at once. */
+/* Whether it may be run twice, and somebody wants to know what it gives. */
+static bool is_movable(const weir__flight *flight) {
+    return flight->task && (flight->request.readonly || flight->profile->text & WEIR__TEXT_AGAIN);
+}
+
+/* A server that has more to do than it can is late everywhere, and would get all of that once more: so moving
+   is paid for by the answers that come, and by time. */
+static bool pay(weir__share *share, int moves, int64_t now) {
+    int64_t passed = (now - share->paid_at) / share->max_wait;
+    share->paid_at += passed * share->max_wait;
+    share->credit += passed < CREDIT ? passed * PRICE : CREDIT;
+    if (share->credit > CREDIT) share->credit = CREDIT;
+    if (share->credit < moves * PRICE) return false;
+    share->credit -= moves * PRICE;
+    return true;
+}
+
+/* Those behind it that may be run twice go elsewhere, at once: all of them, or none. */
 static void move_on(weir__slot *slot, int64_t now) {
     weir__link *head = slot->flights.next;
+    int count = 0;
+    for (weir__link *link = slot->flights.prev; link != head; link = link->prev)
+        count += is_movable(weir__container(link, weir__flight, link));
+    if (!pay(&slot->pool->share, count, now)) return;
     for (weir__link *link = slot->flights.prev, *previous; link != head; link = previous) {
         weir__flight *flight = weir__container(link, weir__flight, link);
         previous = link->prev;
-        if (!flight->task || !(flight->request.readonly || flight->profile->text & WEIR__TEXT_AGAIN))
-            continue;
+        if (!is_movable(flight)) continue;
         weir__task *task = weir__flight_detach(flight, now);
         task->statement = weir_statement_ref(flight->request.statement);
         weir__task_move_on(task);
     }
+    if (!slot->live) weir__slot_drain(slot, now);
 }
 
 void weir__share_overrun(weir__timer *timer) {
     weir__slot *slot = weir__container(timer, weir__slot, overrun);
     weir_pool *pool = slot->pool;
-    int64_t now = weir__reactor_now(pool->reactor), due = slot->head_at + pool->share.max_wait;
+    int64_t now = weir__reactor_now(pool->reactor), max_wait = pool->share.max_wait;
     if (!slot->shared || slot->flying < 2 || pool->closing) return;
-    if (now < due) {
-        weir__reactor_start(pool->reactor, timer, due);
-        return;
-    }
-    move_on(slot, now);
-    if (slot->shared && !slot->live) weir__slot_drain(slot, now);
+    int64_t due = slot->head_at + max_wait;
+    if (now >= due) move_on(slot, now);
+    if (slot->shared) weir__reactor_start(pool->reactor, timer, now < due ? due : now + max_wait);
 }

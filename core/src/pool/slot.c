@@ -51,10 +51,7 @@ void weir__slot_move(weir__slot *slot, weir__slot_state to) {
 
 static void slot_ready_fd(weir__watch *watch, unsigned events) {
     weir__slot *slot = weir__container(watch, weir__slot, watch);
-    unsigned ready = 0;
-    if (events & WEIR__POLL_READ) ready |= WEIR__READ;
-    if (events & WEIR__POLL_WRITE) ready |= WEIR__WRITE;
-    slot->pool->driver->ready(slot->conn, ready);
+    slot->pool->driver->ready(slot->conn, weir__poll_ready(events));
 }
 
 static void slot_tick(weir__timer *timer) {
@@ -127,7 +124,7 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
     weir__timer_stop(&pool->reactor->wheel, &slot->session_timer);
     weir__session_tell(slot, code);
     weir__slot_end_use(slot, now);
-    weir__copy_forget(slot);
+    weir__copy_forget(slot, code);
     if (code != WEIR_ESTALE) {
         slot->last_loan = slot->loan;
         slot->ended_code = code;

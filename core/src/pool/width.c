@@ -29,6 +29,11 @@ void weir__width_start(weir_pool *pool) {
     begin(pool, pool->max_size < WIDTH ? pool->max_size : WIDTH);
 }
 
+void weir__width_pin(weir_pool *pool, int width) {
+    pool->share.trial.pinned = width > 0;
+    if (width > 0) pool->share.width = width;
+}
+
 void weir__width_count(weir_pool *pool, int64_t sent_at, int64_t waited) {
     weir__trial *trial = &pool->share.trial;
     if (sent_at < trial->since) return; /* the last window's */
@@ -49,6 +54,7 @@ static void decide(weir_pool *pool) {
 void weir__width_look(weir_pool *pool, int64_t now) {
     weir__trial *trial = &pool->share.trial;
     int64_t passed = now - trial->since;
+    if (trial->pinned) return;
     if (passed < SHORTEST || (trial->in_window < LEAST && passed < LONGEST)) return;
     bool idle = trial->in_window < LEAST; /* too little to do for it to matter */
     trial->since = now;

@@ -132,6 +132,7 @@ void weir__op_take(weir__op *op, weir_completion *out) {
 }
 
 void weir__reactor_forget(weir_reactor *reactor, const void *owner) {
+    weir__reactor_forget_notices(reactor, owner);
     for (size_t place = 0; place < reactor->block_count * WEIR__OP_BLOCK; place++) {
         weir__op *op = at_place(reactor, place);
         if (op->state != WEIR__OP_DONE || op->owner != owner) continue;

@@ -54,6 +54,7 @@ int weir__reactor_new(const weir__clock *clock, weir_reactor **out, weir_error *
     weir__list_init(&reactor->deferred);
     weir__list_init(&reactor->held);
     weir__list_init(&reactor->graves);
+    weir__list_init(&reactor->notices);
     pthread_mutex_init(&reactor->lock, NULL);
     *out = reactor;
     return WEIR_OK;
@@ -69,6 +70,7 @@ void weir_reactor_free(weir_reactor *reactor) {
         weir_result_free(left.result);
         weir_error_free(left.error);
     }
+    weir__reactor_forget_notices(reactor, NULL);
     weir__poller_close(&reactor->poller);
     for (size_t i = 0; i < reactor->block_count; i++) weir__free(reactor->blocks[i]);
     weir__free(reactor->blocks);

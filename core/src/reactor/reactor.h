@@ -7,7 +7,7 @@
 #ifndef WEIR_REACTOR_REACTOR_H
 #define WEIR_REACTOR_REACTOR_H
 
-#include <weirpool/reactor.h>
+#include <weirpool/notice.h>
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -102,6 +102,10 @@ struct weir_reactor {
     weir__log log; /* writes into the ring */
     weir_log_record *ring;
     unsigned ring_first, ring_count;
+
+    weir__link notices; /* notice.c */
+    size_t notice_count, notice_bytes;
+    uint64_t notices_dropped; /* since one was taken last */
 };
 
 /* With a clock of the caller's choice, which must outlive it. */
@@ -143,8 +147,17 @@ weir__op *weir__op_find(weir_reactor *reactor, weir_op id);
 /* Takes the completion of an operation that is done; out NULL: its result and error are freed. */
 void weir__op_take(weir__op *op, weir_completion *out);
 bool weir__reactor_take_next(weir_reactor *reactor, weir_completion *out);
-/* Drops the completions of an owner that is about to vanish. They have no session worth releasing any more.
- */
+/* Drops the completions and notices of an owner that is about to vanish. They have no session worth releasing
+ * any more. */
 void weir__reactor_forget(weir_reactor *reactor, const void *owner);
+
+/* ---- notice.c */
+/* Keeps a copy for weir_reactor_next_notice; without memory it is dropped. True: the first that is dropped
+ * since one was taken. */
+bool weir__reactor_notice(weir_reactor *reactor, const weir_notice *notice, void *token, const void *owner);
+/* NULL: there is none. */
+weir_notice *weir__reactor_take_notice(weir_reactor *reactor);
+/* The owner's; all of them when it is NULL. */
+void weir__reactor_forget_notices(weir_reactor *reactor, const void *owner);
 
 #endif

@@ -27,6 +27,7 @@ typedef struct weir__fake_conn {
     bool muted, killed;
     weir__request *line[WEIR__FAKE_LINE]; /* what runs next, in order */
     size_t line_count;
+    size_t held; /* the last so many of these are not sent yet */
 } weir__fake_conn;
 
 /* The statement's answer; NULL: out of memory. */

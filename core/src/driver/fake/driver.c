@@ -77,6 +77,7 @@ static weir__request *pop_line(weir__fake_conn *conn) {
 
 /* Ends those in line, unrun. */
 static void end_line(weir__fake_conn *conn, int code) {
+    conn->held = 0;
     for (weir__request *request; (request = pop_line(conn));) {
         weir_error error = WEIR_ERROR_INIT;
         request->code = weir__fail(&error, code, "it was not run");
@@ -158,6 +159,10 @@ static void answer(weir__fake_conn *conn, weir__request *request, weir_error *er
 
 static void run(weir__fake_conn *conn, weir__request *request);
 
+static void run_line(weir__fake_conn *conn) {
+    while (conn->state == WEIR__FAKE_IDLE && conn->line_count > conn->held) run(conn, pop_line(conn));
+}
+
 static void finish(weir__fake_conn *conn) {
     weir__request *request = conn->base.request;
     weir_error error = WEIR_ERROR_INIT;
@@ -176,7 +181,7 @@ static void finish(weir__fake_conn *conn) {
     else
         become_idle(conn);
     end_request(conn, &error);
-    if (conn->line_count) run(conn, pop_line(conn));
+    run_line(conn);
 }
 
 /* Answers now, later, or never. */
@@ -219,14 +224,26 @@ static void fail_locally(weir__fake_conn *conn) {
     end_request(conn, &error);
 }
 
+static void flush(weir__conn *base) {
+    weir__fake_conn *conn = conn_of(base);
+    weir__fake.sends += conn->held > 0;
+    conn->held = 0;
+    run_line(conn);
+}
+
 static void execute(weir__conn *base, weir__request *request) {
     weir__fake_conn *conn = conn_of(base);
-    if (conn->state != WEIR__FAKE_RUNNING || conn->cancelled || conn->line_count == WEIR__FAKE_LINE) {
+    bool behind = conn->state == WEIR__FAKE_IDLE ? conn->line_count || request->hold
+                                                 : conn->state == WEIR__FAKE_RUNNING && !conn->cancelled;
+    if (!behind || conn->line_count == WEIR__FAKE_LINE) {
+        weir__fake.sends++;
         run(conn, request);
         return;
     }
     clear(request);
     conn->line[conn->line_count++] = request;
+    conn->held++;
+    if (!request->hold) flush(base);
 }
 
 static void run(weir__fake_conn *conn, weir__request *request) {
@@ -255,6 +272,10 @@ static void run(weir__fake_conn *conn, weir__request *request) {
 
 static void cancel(weir__conn *base) {
     weir__fake_conn *conn = conn_of(base);
+    if (conn->state == WEIR__FAKE_IDLE && conn->held) {
+        end_line(conn, WEIR_ECANCELLED);
+        return;
+    }
     if (conn->state != WEIR__FAKE_RUNNING && conn->state != WEIR__FAKE_RESETTING) {
         complain(conn, "cancel");
         return;
@@ -380,7 +401,7 @@ static void tick(weir__conn *base) {
             finish_connect(conn);
         break;
     case WEIR__FAKE_IDLE:
-        lose(conn, WEIR_ELOST, "the server cut the connection");
+        lose_running(conn, "the server cut the connection");
         break;
     case WEIR__FAKE_RUNNING:
     case WEIR__FAKE_RESETTING:
@@ -412,7 +433,7 @@ static void stop(weir__conn *base) {
     int64_t delay = between(weir__fake.down_min_ns, weir__fake.down_max_ns);
     weir__fake.stopped++;
     conn->state = WEIR__FAKE_STOPPING;
-    conn->line_count = 0;
+    conn->line_count = conn->held = 0;
     base->request = NULL;
     arm(conn, delay > 0 ? delay : WEIR__NEVER);
     if (delay <= 0) go_down(conn);
@@ -460,6 +481,7 @@ static unsigned classify(const weir__env *env, const weir_statement *statement) 
 const weir__driver weir__fake_driver = {
     .name = "fake",
     .pipelines = true,
+    .listens = true,
     .classify = classify,
     .env_open = env_open,
     .env_close = env_close,
@@ -468,6 +490,7 @@ const weir__driver weir__fake_driver = {
     .ready = ready,
     .tick = tick,
     .execute = execute,
+    .flush = flush,
     .cancel = cancel,
     .reset = reset,
     .baseline = baseline,

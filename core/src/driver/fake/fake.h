@@ -14,9 +14,9 @@
  * Any other gives one row with one column, the first parameter of the first set, or the text itself: the
  * nonce that tells whose answer it is. A failed statement fails its transaction, as in PostgreSQL.
  *
- * A delay of 0 is answered inside the call. What the host does against the contract is counted in
- * `violations`. There is one script a process; every function and field is for the thread that holds the
- * host's lock.
+ * A delay of 0 is answered inside the call, or, for what is held, inside the flush. What the host does
+ * against the contract is counted in `violations`. There is one script a process; every function and field is
+ * for the thread that holds the host's lock.
  */
 #ifndef WEIR_DRIVER_FAKE_FAKE_H
 #define WEIR_DRIVER_FAKE_FAKE_H
@@ -75,6 +75,7 @@ typedef struct weir__fake_script {
     /* ---- what has happened ---- */
     long created, connected, lost, stopped, down, freed; /* connections */
     long executed, cancelled, resets, begins, commits, rollbacks;
+    long sends; /* of statements: what is held goes in one */
     long violations;
     char violation[128]; /* the first */
     char
@@ -98,5 +99,7 @@ weir__conn *weir__fake_conn_at(size_t i);
 bool weir__fake_kill(weir__conn *conn);
 /* The same, but nobody is told: alive() says no, and a request is lost. */
 void weir__fake_mute(weir__conn *conn);
+/* The server sends a notification. False: the connection is not up. */
+bool weir__fake_notify(weir__conn *conn, const char *channel, const char *payload);
 
 #endif

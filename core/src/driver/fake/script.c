@@ -38,4 +38,11 @@ bool weir__fake_kill(weir__conn *base) {
     return true;
 }
 
+bool weir__fake_notify(weir__conn *base, const char *channel, const char *payload) {
+    weir__fake_state state = ((weir__fake_conn *)base)->state;
+    if (state != WEIR__FAKE_IDLE && state != WEIR__FAKE_RUNNING) return false;
+    if (base->env->host->notified) base->env->host->notified(base, channel, payload, base->backend);
+    return true;
+}
+
 void weir__fake_mute(weir__conn *base) { ((weir__fake_conn *)base)->muted = true; }

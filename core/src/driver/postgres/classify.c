@@ -388,7 +388,8 @@ unsigned weir__pg_classify(const weir__env *env, const weir_statement *statement
     word first;
     if (!next_word(&at, end, &first)) return 0;
     if (is_of_transactions(first)) return WEIR__TEXT_STATE | WEIR__TEXT_TRANSACTION;
-    if (changes_state(first, at, end)) return WEIR__TEXT_STATE;
+    if (changes_state(first, at, end))
+        return WEIR__TEXT_STATE | (is(first, "listen") ? WEIR__TEXT_LISTEN : 0);
     if (among(first, readonly)) out |= WEIR__TEXT_READS;
     if (shares(first) && !(traits & bad) && !calls) out |= WEIR__TEXT_SHARES;
     if (traits & WEIR__TRAIT_SIMPLE) out |= WEIR__TEXT_AGAIN;

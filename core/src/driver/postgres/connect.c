@@ -157,14 +157,19 @@ static void on_notice(void *arg, const PGresult *result) {
         c->fatal = true;
         return;
     }
-    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY);
-    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    weir_notice notice = {
+        .severity = severity ? severity : PQresultErrorField(result, PG_DIAG_SEVERITY),
+        .sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE),
+        .message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
+        .detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
+        .hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT),
+        .where = PQresultErrorField(result, PG_DIAG_CONTEXT),
+    };
     /* In the midst of a commit that waits for a standby this warning is the server's farewell. */
-    if (state && strcmp(state, "57P01") == 0) weir__pg_report(&c->last_words, result);
-    if (!message) message = PQresultErrorMessage(result);
-    weir__logf(c->base.env->log, WEIR_LOG_DEBUG, "server: %s: %.*s", severity ? severity : "notice",
-               (int)strcspn(message, "\n"), message);
+    if (notice.sqlstate && strcmp(notice.sqlstate, "57P01") == 0) weir__pg_report(&c->last_words, result);
+    if (!notice.message) notice.message = PQresultErrorMessage(result); /* libpq's own */
+    c->base.env->host->noticed(&c->base, &notice);
 }
 
 /*
@@ -240,6 +245,7 @@ static void connect_succeeded(weir__pgconn *c) {
     c->guard_ms = weir__pg_env(c)->guard_ms;
     c->base.tx = WEIR__TX_NONE;
     c->base.backend = PQbackendPID(c->pg);
+    c->args.finite = PQserverVersion(c->pg) < 170000;
     c->base.env->host->connected(&c->base);
 }
 

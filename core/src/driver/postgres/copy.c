@@ -105,6 +105,11 @@ int weir__pg_simple_prepare(weir__pgconn *c, weir__pgop *op) {
     const weir__request *request = op->request;
     const weir_statement *statement = request->statement;
     unsigned traits = 0;
+    if (request->readonly && !weir__pg_has_own_session(c))
+        return weir__fail(
+            &op->error, WEIR_ENOTSUP,
+            "a pool that is readonly runs no scripts and no COPY behind a proxy (statement_cache_size=0), "
+            "nor before PostgreSQL 14: they could not be kept from writing");
     if (statement->sql_length > WEIR__PG_SQL_MAX)
         return weir__fail(&op->error, WEIR_EVALUE, "the text is longer than the server takes");
     op->result = weir__pg_result_new();

@@ -322,6 +322,8 @@ static int decode_binary(weir__pgin *in, Oid type, const char *data, size_t leng
     case WEIR__OID_TEXT:
     case WEIR__OID_VARCHAR:
         return give_bytes(out, WEIR_TYPE_TEXT, data, length);
+    case WEIR__OID_CHAR: /* of no character: a zero, and "" in text form */
+        return length == 1 ? give_bytes(out, WEIR_TYPE_TEXT, data, data[0] != 0) : WEIR_EVALUE;
     case WEIR__OID_JSON:
         return give_bytes(out, WEIR_TYPE_JSON, data, length);
     case WEIR__OID_JSONB: /* a version, which has been 1 ever since, then the text */
@@ -347,16 +349,10 @@ static int decode_integer(const char *text, int64_t least, int64_t most, weir_va
 
 /* ---- bytea in text form */
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static ptrdiff_t unescape_hex(const char *text, size_t length, char *out) {
     if (length % 2) return -1;
     for (size_t i = 0; i < length; i += 2) {
-        int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
+        int high = weir__hex_digit(text[i]), low = weir__hex_digit(text[i + 1]);
         if (high < 0 || low < 0) return -1;
         out[i / 2] = (char)(unsigned char)(high << 4 | low);
     }
@@ -396,19 +392,6 @@ static int decode_bytes(const char *text, size_t length, weir__arena *arena, wei
     return made >= 0 ? give_bytes(out, WEIR_TYPE_BYTES, bytes, (size_t)made) : WEIR_EVALUE;
 }
 
-static int decode_uuid_text(const char *text, weir_value *out) {
-    size_t digits = 0;
-    *out = (weir_value){.type = WEIR_TYPE_UUID};
-    for (; *text; text++) {
-        int digit = hex_digit(*text);
-        if (*text == '-') continue;
-        if (digit < 0 || digits == 32) return WEIR_EVALUE;
-        out->as.uuid[digits / 2] = (unsigned char)(out->as.uuid[digits / 2] << 4 | digit);
-        digits++;
-    }
-    return digits == 32 ? WEIR_OK : WEIR_EVALUE;
-}
-
 static int decode_text(weir__pgin *in, Oid type, const char *text, size_t length, weir_value *out) {
     double real;
     switch (type) {
@@ -431,19 +414,19 @@ static int decode_text(weir__pgin *in, Oid type, const char *text, size_t length
     case WEIR__OID_BYTEA:
         return decode_bytes(text, length, in->arena, out);
     case WEIR__OID_DATE:
-        return weir__pg_scan_time(WEIR_TYPE_DATE, text, out);
+        return weir__scan_time(WEIR_TYPE_DATE, text, out);
     case WEIR__OID_TIME:
-        return weir__pg_scan_time(WEIR_TYPE_TIME, text, out);
+        return weir__scan_time(WEIR_TYPE_TIME, text, out);
     case WEIR__OID_TIMETZ:
-        return weir__pg_scan_time(WEIR_TYPE_TIMETZ, text, out);
+        return weir__scan_time(WEIR_TYPE_TIMETZ, text, out);
     case WEIR__OID_TIMESTAMP:
-        return weir__pg_scan_time(WEIR_TYPE_TIMESTAMP, text, out);
+        return weir__scan_time(WEIR_TYPE_TIMESTAMP, text, out);
     case WEIR__OID_TIMESTAMPTZ:
-        return weir__pg_scan_time(WEIR_TYPE_TIMESTAMPTZ, text, out);
+        return weir__scan_time(WEIR_TYPE_TIMESTAMPTZ, text, out);
     case WEIR__OID_INTERVAL:
-        return weir__pg_scan_time(WEIR_TYPE_INTERVAL, text, out);
+        return weir__scan_time(WEIR_TYPE_INTERVAL, text, out);
     case WEIR__OID_UUID:
-        return decode_uuid_text(text, out);
+        return weir__scan_uuid(text, out);
     case WEIR__OID_INET:
         return give_bytes(out, WEIR_TYPE_INET, text, length);
     case WEIR__OID_CIDR:

@@ -102,6 +102,7 @@ const weir__driver weir__postgres_driver = {
     .name = "postgresql",
     .scripts = true,
     .pipelines = true,
+    .listens = true,
     .classify = weir__pg_classify,
     .env_open = weir__pg_env_open,
     .env_close = weir__pg_env_close,

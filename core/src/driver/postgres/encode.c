@@ -196,7 +196,9 @@ int weir__pg_put_any(const weir__pgplace *at, const weir_value *value) {
     case WEIR_TYPE_TIMESTAMPTZ:
     case WEIR_TYPE_INTERVAL:
     case WEIR_TYPE_UUID: {
-        size_t length = weir_value_text(value, cell(at));
+        weir_value given = *value;
+        if (at->args->finite && given.type == WEIR_TYPE_INTERVAL) weir__make_finite(&given);
+        size_t length = weir_value_text(&given, cell(at));
         return weir__pg_put(at, cell(at), length, 0);
     }
     case WEIR_TYPE_ARRAY:
@@ -287,7 +289,7 @@ static int put_timestamp(const weir__pgplace *at, const weir_value *value) {
     if (value->type == WEIR_TYPE_TIMESTAMP) return put_big_endian(at, (uint64_t)value->as.time, 8);
     if (value->type != WEIR_TYPE_DATE) return weir__pg_refuse_kind(at, value, "timestamp, date or text");
     int64_t time;
-    if (value->as.date == INT32_MAX || value->as.date == INT32_MIN) {
+    if (weir_value_infinity(value)) {
         time = value->as.date < 0 ? INT64_MIN : INT64_MAX;
     } else if (__builtin_mul_overflow(value->as.date, WEIR_DAY_US, &time)) {
         char text[WEIR_VALUE_TEXT];
@@ -304,11 +306,12 @@ static int put_timetz(const weir__pgplace *at, const weir_value *value) {
     return weir__pg_put(at, bytes, 12, 1);
 }
 
-static int put_interval(const weir__pgplace *at, const weir_value *value) {
+static int put_interval(const weir__pgplace *at, weir_value value) {
     char *bytes = cell(at);
-    weir__pg_write(bytes, (uint64_t)value->as.interval.microseconds, 8);
-    weir__pg_write(bytes + 8, (uint32_t)value->as.interval.days, 4);
-    weir__pg_write(bytes + 12, (uint32_t)value->as.interval.months, 4);
+    if (at->args->finite) weir__make_finite(&value);
+    weir__pg_write(bytes, (uint64_t)value.as.interval.microseconds, 8);
+    weir__pg_write(bytes + 8, (uint32_t)value.as.interval.days, 4);
+    weir__pg_write(bytes + 12, (uint32_t)value.as.interval.months, 4);
     return weir__pg_put(at, bytes, 16, 1);
 }
 
@@ -333,7 +336,7 @@ static int put_kind(const weir__pgplace *at, const weir_value *value) {
         return put_big_endian(at, (uint64_t)value->as.time, 8);
     case WEIR__OID_INTERVAL:
         if (value->type != WEIR_TYPE_INTERVAL) return weir__pg_refuse_kind(at, value, "interval or text");
-        return put_interval(at, value);
+        return put_interval(at, *value);
     case WEIR__OID_UUID:
         if (value->type != WEIR_TYPE_UUID) return weir__pg_refuse_kind(at, value, "uuid or text");
         return weir__pg_put(at, (const char *)value->as.uuid, 16, 1);
@@ -438,7 +441,8 @@ void weir__pg_args_free(weir__pgargs *args) {
     weir__free(args->offsets);
     weir__free(args->cells);
     weir__buffer_free(&args->blob);
-    *args = (weir__pgargs){.blob = WEIR__BUFFER_INIT, .types = args->types, .before = args->before};
+    *args = (weir__pgargs){
+        .blob = WEIR__BUFFER_INIT, .types = args->types, .finite = args->finite, .before = args->before};
 }
 
 int weir__pg_encode(weir__pgargs *args, const weir_statement *statement, size_t set, const Oid *types,

@@ -167,12 +167,13 @@ static void settle_session(weir__pgconn *c, const weir__pgop *op) {
         (op->error.code == WEIR_OK || op->request->mode == WEIR__SCRIPT))
         weir__pg_statements_forget(c);
     if (c->base.tx == WEIR__TX_NONE && !c->dirty) c->retyped = false; /* SET LOCAL has ended */
+    if (!c->step_count) c->calling = false;
     if (!c->readonly) return;
     /* A function may have switched it off: what is sent from here on is told anew. */
     const char *mode = PQparameterStatus(c->pg, "default_transaction_read_only");
     if (mode && strcmp(mode, "on") == 0) return;
     c->readonly = false;
-    c->dirty = true;
+    c->dirty = weir__pg_env(c)->undone = true;
 }
 
 /* The statement that this request was to prepare, and perhaps has not. */

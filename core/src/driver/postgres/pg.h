@@ -29,6 +29,7 @@ typedef struct weir__pgenv {
     char *startup;         /* our share of the keyword `options`: "-c name=value …"; never NULL */
     bool startup_chosen;   /* … some of which the user has asked for */
     bool startup_refused;  /* a proxy takes none of it, and it is left out from now on */
+    bool undone;           /* somebody's function has made a readonly session one that writes */
     int64_t
         guard_ms; /* statement_timeout of a fresh connection; 0: this pool sets none and never changes it */
     weir__pgtypes *types; /* what is known of the database's own types; NULL: nothing yet */
@@ -45,10 +46,11 @@ typedef enum weir__pgstep_kind {
     WEIR__STEP_SYNC,
     WEIR__STEP_GUARD,      /* SET statement_timeout: the pool's own, its failure is nobody's error */
     WEIR__STEP_DEALLOCATE, /* likewise */
-    WEIR__STEP_MODE,  /* SET or RESET default_transaction_read_only: its failure is the connection's end */
-    WEIR__STEP_XID,   /* the transaction's number: ours, its failure is nobody's error */
-    WEIR__STEP_UNDO,  /* ROLLBACK before a second try, or of a reset */
-    WEIR__STEP_RESET, /* DISCARD ALL, or the user's own commands */
+    WEIR__STEP_MODE,     /* SET or RESET default_transaction_read_only: its failure is the connection's end */
+    WEIR__STEP_READONLY, /* SET transaction_read_only */
+    WEIR__STEP_XID,      /* the transaction's number: ours, its failure is nobody's error */
+    WEIR__STEP_UNDO,     /* ROLLBACK before a second try, or of a reset */
+    WEIR__STEP_RESET,    /* DISCARD ALL, or the user's own commands */
     WEIR__STEP_BEFORE,
     WEIR__STEP_PARSE,
     WEIR__STEP_DESCRIBE,
@@ -83,6 +85,8 @@ struct weir__pgop {
     bool describing; /* this trip only asks for the types … */
     bool asked;      /* … namely for what the description's are */
     bool shared;     /* what is learnt of the statement is good for the whole pool */
+    bool behind;     /* others were on their way when it was begun */
+    bool reading;    /* its transaction has been made read only, where that is needed */
     bool tail_sent;  /* this trip's last message is on its way */
     bool grouped;    /* … and is not a Sync: the next request's comes for both */
     bool alone;      /* a group was broken off around it: it gets a Sync of its own now */
@@ -154,6 +158,7 @@ typedef struct weir__pgconn {
     bool xid_asked;
     bool ahead_writes; /* … and more than reads are among what was sent of its transaction */
     unsigned grouped;  /* requests since the last Sync */
+    bool calling;      /* a readonly request that may run any function is among what is on its way */
     weir__tx ahead_tx; /* the session's state when all that was sent will have been run, if it succeeds */
     weir__pgargs args;
     /* ---- outside of the pipeline: copy.c */
@@ -226,6 +231,8 @@ void weir__pg_pump(weir__pgconn *c);
 /* The statement that runs is not prepared by a name: its parameters go as text, their types are the server's
  * choice. */
 bool weir__pg_unnamed(const weir__pgconn *c, const weir__request *request);
+/* What is set in the session stays with this connection, and is told when it changes. */
+bool weir__pg_has_own_session(const weir__pgconn *c);
 /* Room for the steps of another trip. False: out of memory. */
 bool weir__pg_reserve(weir__pgconn *c);
 /* Sends a command without parameters, or a Sync. False: libpq refuses, the connection is unusable. */
@@ -318,9 +325,9 @@ void weir__pg_statements_forget(weir__pgconn *c);
 
 /* ---- result.c */
 weir_result *weir__pg_result_new(void);
-/* What its values need to know of the database's own types, for as long as it lives; types may be NULL.
+/* Keeps what its values need to know of the database's own types, and of the server, for as long as it lives.
    Before the rows are set. */
-void weir__pg_result_know(weir_result *result, const weir__pgtypes *types);
+void weir__pg_result_know(weir_result *result, const weir__pgargs *args);
 /* Takes the rows over. */
 void weir__pg_result_set(weir_result *result, PGresult *rows);
 /* Whether there is a decoder for each column, in the form that it came in. */
@@ -329,8 +336,10 @@ bool weir__pg_rows_are_legible(const weir__pgtypes *types, const PGresult *rows)
 void weir__pg_result_reset(weir_result *result);
 /* For an executemany: adds its number of rows, takes its tag. */
 void weir__pg_result_add(weir_result *result, const PGresult *rows);
-/* rows.c: an encoder of rows like these; NULL: out of memory. */
-weir_copy_rows *weir__pg_copy_rows(const PGresult *like, const weir__pgtypes *types, weir_error *error);
+/* rows.c: an encoder of rows like these, for a server that is `finite` as in weir__pgargs; NULL: out of
+   memory. */
+weir_copy_rows *weir__pg_copy_rows(const PGresult *like, const weir__pgtypes *types, bool finite,
+                                   weir_error *error);
 
 /* ---- cancel.c */
 void weir__pg_cancel(weir__conn *conn);

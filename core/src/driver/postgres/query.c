@@ -69,7 +69,7 @@ static bool take_success(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind
     case WEIR__STEP_EXECUTE:
         look_at_columns(c, op, result);
         if (!op->request->statement->many) {
-            weir__pg_result_know(op->result, weir__pg_env(c)->types);
+            weir__pg_result_know(op->result, &c->args);
             weir__pg_result_set(op->result, result);
             return true;
         }
@@ -91,6 +91,7 @@ static bool take_success(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind
     case WEIR__STEP_SYNC:
     case WEIR__STEP_DEALLOCATE:
     case WEIR__STEP_MODE:
+    case WEIR__STEP_READONLY:
     case WEIR__STEP_UNDO:
     case WEIR__STEP_SIMPLE:
     case WEIR__STEP_POISON:
@@ -130,6 +131,9 @@ static void note_farewell(weir__pgconn *c, const weir__pgop *op, const PGresult 
         weir__container(link, weir__pgop, link)->unheard = true;
 }
 
+/* Whether the request shares, or has shared, its Sync. */
+static bool joins(const weir__pgop *op) { return op->request && op->request->readonly && !op->alone; }
+
 static void lose_mode(weir__pgconn *c, const PGresult *result) {
     weir_error why = WEIR_ERROR_INIT;
     weir__pg_report(&why, result);
@@ -157,6 +161,7 @@ static void take_error(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, 
     if (tells_of_loss(c, result)) return;
     if (fatal && may_have_happened(op, kind)) return;
     if (kind == WEIR__STEP_COMMAND) op->command_answered = true;
+    if (kind == WEIR__STEP_READONLY && joins(op)) return; /* all of the group are sent again */
     if (op->error.code != WEIR_OK) return;
     weir__pg_report(&op->error, result);
     if (fatal) weir__pg_recode(&op->error, WEIR_ELOST);
@@ -196,9 +201,6 @@ static void trip_end(weir__pgconn *c, weir__pgop *op) {
     else
         weir__pg_op_end(c, op);
 }
-
-/* Whether the request shares, or has shared, its Sync. */
-static bool joins(const weir__pgop *op) { return op->request && op->request->readonly && !op->alone; }
 
 static void lose_protocol(weir__pgconn *c, const char *what) {
     weir_error why = WEIR_ERROR_INIT;
@@ -273,8 +275,9 @@ static bool consume(weir__pgconn *c) {
 }
 
 static void take_notifications(weir__pgconn *c) {
-    PGnotify *note;
-    while ((note = PQnotifies(c->pg))) PQfreemem(note);
+    const weir__host *host = c->base.env->host;
+    for (PGnotify *note; (note = PQnotifies(c->pg)); PQfreemem(note))
+        if (host->notified) host->notified(&c->base, note->relname, note->extra, note->be_pid);
 }
 
 bool weir__pg_receive(weir__pgconn *c) {

@@ -28,6 +28,7 @@ typedef struct pg_rows {
     const weir_value ***made;
     weir__arena arena;          /* of those */
     const weir__pgtypes *types; /* counted */
+    bool finite;                /* as in weir__pgargs */
 } pg_rows;
 
 static const PGresult *pg_of(const weir_result *result) { return ((const pg_rows *)result)->pg; }
@@ -91,7 +92,6 @@ static shape shape_of(const weir__pgtypes *types, Oid type, int format) {
     case WEIR__OID_TEXT:
     case WEIR__OID_VARCHAR:
     case WEIR__OID_NAME:
-    case WEIR__OID_CHAR:
         return SHAPE_TEXT;
     default:
         return SHAPE_OTHER;
@@ -169,7 +169,8 @@ static void rows_free(weir_result *result) {
 }
 
 static weir_copy_rows *copy_rows(const weir_result *like, weir_error *error) {
-    return weir__pg_copy_rows(pg_of(like), ((const pg_rows *)like)->types, error);
+    const pg_rows *rows = (const pg_rows *)like;
+    return weir__pg_copy_rows(rows->pg, rows->types, rows->finite, error);
 }
 
 weir_result *weir__pg_result_new(void) {
@@ -181,10 +182,11 @@ weir_result *weir__pg_result_new(void) {
     return &rows->base;
 }
 
-void weir__pg_result_know(weir_result *result, const weir__pgtypes *types) {
+void weir__pg_result_know(weir_result *result, const weir__pgargs *args) {
     pg_rows *rows = (pg_rows *)result;
     const weir__pgtypes *before = rows->types;
-    rows->types = weir__pgtypes_ref(types);
+    rows->types = weir__pgtypes_ref(*args->types);
+    rows->finite = args->finite;
     weir__pgtypes_unref(before);
 }
 

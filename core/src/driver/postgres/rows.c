@@ -147,7 +147,8 @@ static void free_rows(weir_copy_rows *base) {
     weir__free(rows);
 }
 
-weir_copy_rows *weir__pg_copy_rows(const PGresult *like, const weir__pgtypes *types, weir_error *error) {
+weir_copy_rows *weir__pg_copy_rows(const PGresult *like, const weir__pgtypes *types, bool finite,
+                                   weir_error *error) {
     static const weir__copy_rows_class class_ = {encode, format, free_rows};
     size_t columns = (size_t)PQnfields(like);
     pg_copy_rows *rows = weir__calloc(1, sizeof *rows + columns * sizeof *rows->column_types);
@@ -159,6 +160,7 @@ weir_copy_rows *weir__pg_copy_rows(const PGresult *like, const weir__pgtypes *ty
     rows->types = weir__pgtypes_ref(types);
     rows->known = (weir__pgtypes *)types;
     rows->args.types = rows->as_text.types = &rows->known;
+    rows->args.finite = rows->as_text.finite = finite;
     rows->columns = columns;
     for (size_t i = 0; i < columns; i++) rows->column_types[i] = PQftype(like, (int)i);
     return &rows->base;

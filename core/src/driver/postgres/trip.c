@@ -5,7 +5,8 @@
  *     [SET statement_timeout] [DEALLOCATE] [Sync]    the pool's own; apart, because VACUUM and its kind
  *                                                    stand no other command before their Sync
  *     [SET default_transaction_read_only] [Sync]     when what was asked before was of the other kind
- *     [before] [Parse] [Describe, Sync]              Describe in the first of two trips only
+ *     [before] [SET transaction_read_only]           the latter where the session's own may not hold
+ *     [Parse] [Describe, Sync]                       Describe in the first of two trips only
  *     [question for the database's own types] [Sync] a trip between them, when it names unknown ones
  *     Bind, Execute for each set                     as fast as the socket takes them
  *     [command] Sync
@@ -13,6 +14,13 @@
  * Requests are sent one behind the other, without waiting for answers, but for those that have to know what
  * the earlier ones have done. Readonly ones may share the last Sync: WEIR__PG_GROUP of them at most, and only
  * when they are sent in one go.
+ *
+ * What one Sync ends is one transaction, and read only because the session is so by default. A function may
+ * undo that, which is known when its Sync has been answered. So a transaction's own first command makes it
+ * read only behind a text with calls, until that is answered; behind any text in a pool that has seen the
+ * default undone; and always behind a proxy, where the session is anybody's. The server lets nobody take that
+ * command back once a statement has run, but by ending the transaction, for which no readonly request has the
+ * words: its first keyword is one of those that read. It costs some µs, the session's default nothing.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -158,9 +166,17 @@ static bool may_deallocate(const weir__pgconn *c) {
            (c->ahead_tx == WEIR__TX_NONE || (c->ahead_tx == WEIR__TX_OPEN && c->doomed_count > DOOMED_MAX));
 }
 
+/* What is set in the session is this connection's alone, and a change is told. Proxies that lend connections
+   by transaction want no prepared statements, or refuse settings at start-up; the change servers tell from 14
+   on. */
+bool weir__pg_has_own_session(const weir__pgconn *c) {
+    return c->statements.limit && !weir__pg_env(c)->startup_refused && PQserverVersion(c->pg) >= 140000;
+}
+
 /* Whether the server is to be told what kind the request is. */
 static bool is_of_other_mode(const weir__pgconn *c, const weir__pgop *op) {
-    return c->readonly != op->request->readonly && c->ahead_tx == WEIR__TX_NONE;
+    if (c->readonly == op->request->readonly || c->ahead_tx != WEIR__TX_NONE) return false;
+    return c->readonly || weir__pg_has_own_session(c);
 }
 
 static bool send_mode(weir__pgconn *c, weir__pgop *op) {
@@ -209,6 +225,19 @@ static bool send_parse(weir__pgconn *c, weir__pgop *op) {
     if (!PQsendDescribePrepared(c->pg, op->prepared->name)) return false;
     weir__pg_push(c, op, WEIR__STEP_DESCRIBE);
     return weir__pg_send_sync(c, op);
+}
+
+/* Whether it may run a function that does anything. */
+static bool calls(const weir__pgop *op) { return op->shape && !(op->shape->traits & WEIR__TRAIT_SIMPLE); }
+
+/* In the trip that runs the statement, ahead of an unnamed one's Parse: if a transaction begins with it. */
+static bool begin_reading(weir__pgconn *c, weir__pgop *op) {
+    bool begins = op->request->readonly && op->sets && !op->reading && !c->grouped;
+    op->reading = true;
+    bool doubtful = c->calling || (op->behind && weir__pg_env(c)->undone);
+    bool foreign = op->start_tx == WEIR__TX_OPEN; /* a BEGIN of the holder's, with READ WRITE perhaps */
+    if (!begins || (c->readonly && !doubtful && !foreign)) return true;
+    return weir__pg_send(c, op, "SET transaction_read_only = on", WEIR__STEP_READONLY);
 }
 
 /* Encodes the next set, unless that was done already. False: op->error tells. */
@@ -335,6 +364,12 @@ static bool joins_group(const weir__pgop *op) {
            request->statement && !request->statement->many;
 }
 
+/* … of those that are on their way: a transaction's own requests are no group with those of others. */
+static bool continues_group(const weir__pgconn *c, const weir__pgop *op) {
+    if (!joins_group(op) || !c->grouped) return joins_group(op);
+    return step_at(c, c->step_count - 1)->op->request->chain == op->request->chain;
+}
+
 /* A group is ended before anything that does not belong to it. False: the connection is unusable. */
 static bool close_group(weir__pgconn *c) {
     if (!c->grouped) return true;
@@ -360,6 +395,7 @@ static int send_head(weir__pgconn *c, weir__pgop *op) {
     const weir__request *request = op->request;
     if (!c->step_count) c->ahead_tx = c->base.tx;
     op->start_tx = c->ahead_tx;
+    op->behind = c->step_count;
     bool idle = !request->before_count && !request->command && !request->mode;
     if (!weir__pg_reserve(c)) weir__fail(&op->error, WEIR_ENOMEM, "out of memory");
     if (request->chain && c->broken) weir__pg_fail_chain(op);
@@ -370,7 +406,7 @@ static int send_head(weir__pgconn *c, weir__pgop *op) {
     }
     op->begun = true;
     if (c->ahead_tx == WEIR__TX_NONE) c->ahead_writes = false;
-    bool apart = !joins_group(op) || may_deallocate(c) || is_of_other_mode(c, op) ||
+    bool apart = !continues_group(c, op) || may_deallocate(c) || is_of_other_mode(c, op) ||
                  missing_guard(c, request->timeout_ms) >= 0 || (op->parses && !op->shape->typed);
     if (apart && !close_group(c)) return -1;
     op->end_tx = c->ahead_tx = tx_after(c, request);
@@ -378,7 +414,8 @@ static int send_head(weir__pgconn *c, weir__pgop *op) {
     for (unsigned i = 0; i < request->before_count; i++)
         if (!weir__pg_send(c, op, request->before[i], WEIR__STEP_BEFORE)) return -1;
     if (request->mode) return send_simple_head(c, op);
-    if (!send_parse(c, op)) return -1;
+    bool describes = op->parses && !op->shape->typed;
+    if ((!describes && !begin_reading(c, op)) || !send_parse(c, op)) return -1;
     note_traits(c, op);
     return 1;
 }
@@ -434,6 +471,7 @@ static bool send_tail(weir__pgconn *c, weir__pgop *op, bool failed_here) {
 static int send_rest(weir__pgconn *c, weir__pgop *op) {
     if (op->request->mode) return weir__pg_simple_start(c, op);
     bool failed_before = op->error.code != WEIR_OK;
+    if (!failed_before && !begin_reading(c, op)) return -1;
     int all = send_sets(c, op);
     if (all <= 0) return all;
     bool failed_here = !failed_before && op->error.code != WEIR_OK;
@@ -442,6 +480,7 @@ static int send_rest(weir__pgconn *c, weir__pgop *op) {
         return 1;
     }
     weir__pgop *next = weir__pg_op_next(c, op);
+    if (op->request->readonly && calls(op)) c->calling = true;
     if (!send_tail(c, op, failed_here)) return -1;
     c->next = next;
     return 1;

@@ -25,7 +25,8 @@
  *     of a codec's type                  RAW of that codec, or as above
  *
  * All else is refused with WEIR_EVALUE: nothing is rounded, cut or parsed behind the caller's back. So is a
- * NUL within a text, which PostgreSQL cannot store. Without types (statement_cache_size 0) every value goes
+ * NUL within a text, which PostgreSQL cannot store. An infinite INTERVAL is finite to a server before 17
+ * (weir__make_finite). Without types (statement_cache_size 0) every value goes
  * as "any other".
  *
  * Results: BOOL, INT (smallint, integer, bigint, oid), FLOAT (real, double precision), NUMERIC, BYTES
@@ -47,6 +48,7 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/statement.h"
+#include "base/value.h"
 #include "driver/postgres/types.h"
 
 /* The types of the server that this driver knows by their numbers, which never change. */
@@ -149,6 +151,7 @@ typedef struct weir__pgargs {
     size_t total;                /* bytes of all values together */
     size_t before;               /* sets that went before those of this statement, for the errors */
     weir__pgtypes *const *types; /* where the pool keeps what it knows of the database's own types; or NULL */
+    bool finite;                 /* the server has no infinite intervals: it is older than 17 */
 } weir__pgargs;
 
 /* Encodes set `set` of the statement, for parameters of `types`, or without types (NULL). WEIR_EVALUE,
@@ -188,10 +191,6 @@ int weir__pg_numeric_text(const char *data, size_t length, weir__arena *arena, w
 /* The binary form of a decimal text, appended. False: it is none, or beyond what numeric holds; nothing was
    appended (but the buffer may be broken). */
 bool weir__pg_numeric_binary(const char *text, size_t length, weir__buffer *out);
-
-/* ---- times.c: DATE, TIME, TIMETZ, TIMESTAMP, TIMESTAMPTZ, INTERVAL from their texts, ended by a NUL.
- * WEIR_EVALUE */
-int weir__pg_scan_time(weir_type type, const char *text, weir_value *out);
 
 static inline uint64_t weir__pg_big_endian(const char *data, size_t size) {
     uint64_t bits = 0;

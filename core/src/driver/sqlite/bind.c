@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/value.h"
 #include "driver/sqlite/sqlite.h"
 
 /* The number in "$12"; 0: it is not of that kind. */
@@ -81,9 +82,10 @@ static int bind_numeric(sqlite3_stmt *handle, int slot, const weir_value *value)
     errno = 0;
     long long integer = strtoll(text, &end, 10);
     if (!*end) return errno ? 0 : weir__sqlite.bind_int64(handle, slot, integer) + 1;
+    errno = 0; /* ERANGE: too small to keep its digits */
     double real = plain ? strtod_l(text, &end, plain) : NAN;
     if (*end || !isfinite(real)) return 0;
-    if (significant_digits(text) <= 15) return weir__sqlite.bind_double(handle, slot, real) + 1;
+    if (significant_digits(text) <= 15 && !errno) return weir__sqlite.bind_double(handle, slot, real) + 1;
     return weir__sqlite.bind_text64(handle, slot, text, value->as.bytes.length, SQLITE_STATIC, SQLITE_UTF8) +
            1;
 }
@@ -101,6 +103,20 @@ static int bind_json(sqlite3_stmt *handle, int slot, const weir_value *value) {
     return rc + 1;
 }
 
+/* As SQLite's own functions read it, which want minutes in a time zone and know no infinity. */
+static int bind_written(sqlite3_stmt *handle, int slot, const weir_value *value) {
+    weir_value finite = *value;
+    char text[WEIR_VALUE_TEXT + 3];
+    weir__make_finite(&finite);
+    size_t length = weir_value_text(&finite, text);
+    bool zone = value->type == WEIR_TYPE_TIMETZ || value->type == WEIR_TYPE_TIMESTAMPTZ;
+    if (zone && length > 3 && (text[length - 3] == '+' || text[length - 3] == '-')) {
+        strcpy(text + length, ":00");
+        length += 3;
+    }
+    return weir__sqlite.bind_text64(handle, slot, text, length, SQLITE_TRANSIENT, SQLITE_UTF8);
+}
+
 static bool is_strange(weir_type type) {
     return type == WEIR_TYPE_RANGE || type == WEIR_TYPE_MULTIRANGE || type == WEIR_TYPE_RECORD ||
            type == WEIR_TYPE_RAW;
@@ -108,7 +124,6 @@ static bool is_strange(weir_type type) {
 
 static int bind_value(sqlite3_stmt *handle, int slot, const weir_value *value) {
     const char *data = "";
-    char text[WEIR_VALUE_TEXT];
     switch (value->type) {
     case WEIR_TYPE_NULL:
         return weir__sqlite.bind_null(handle, slot);
@@ -130,16 +145,14 @@ static int bind_value(sqlite3_stmt *handle, int slot, const weir_value *value) {
     case WEIR_TYPE_BYTES: /* a NULL pointer would be bound as NULL */
         if (value->as.bytes.length) data = value->as.bytes.data;
         return weir__sqlite.bind_blob64(handle, slot, data, value->as.bytes.length, SQLITE_STATIC);
-    case WEIR_TYPE_DATE: /* which SQLite has no types for: its own functions read this writing of them */
+    case WEIR_TYPE_DATE: /* which SQLite has no types for */
     case WEIR_TYPE_TIME:
     case WEIR_TYPE_TIMETZ:
     case WEIR_TYPE_TIMESTAMP:
     case WEIR_TYPE_TIMESTAMPTZ:
     case WEIR_TYPE_INTERVAL:
-    case WEIR_TYPE_UUID: {
-        size_t length = weir_value_text(value, text);
-        return weir__sqlite.bind_text64(handle, slot, text, length, SQLITE_TRANSIENT, SQLITE_UTF8);
-    }
+    case WEIR_TYPE_UUID:
+        return bind_written(handle, slot, value);
     case WEIR_TYPE_ARRAY:
     case WEIR_TYPE_MAP:
         return bind_json(handle, slot, value) - 1;

@@ -26,6 +26,7 @@ int weir__sqlite_cache_init(weir__sqlite_cache *cache, size_t limit, weir_error 
 static void free_statement(weir__sqlite_statement *statement) {
     weir__sqlite.finalize(statement->handle);
     weir__free(statement->numbers);
+    weir__free(statement->kinds);
     weir__free(statement);
 }
 

@@ -74,15 +74,17 @@ static int open_cursor(weir__sqlite_conn *conn, const weir__sqlite_job *job, wei
 }
 
 /* So many rows more, or those that are left. */
-static int step(weir__sqlite_conn *conn, sqlite3_stmt *handle, size_t rows, weir_result *result,
+static int step(weir__sqlite_conn *conn, weir__sqlite_statement *statement, size_t rows, weir_result *result,
                 weir_error *error) {
+    sqlite3_stmt *handle = statement->handle;
+    bool declared = ((weir__sqlite_env *)conn->base.env)->declared;
     int rc = SQLITE_ROW;
     while (weir_result_rows(result) < rows) {
         rc = weir__sqlite.step(handle);
         if (rc != SQLITE_ROW && rc != SQLITE_DONE) return weir__sqlite_fail(conn, rc, NULL, error);
         bool first =
             !weir_result_columns(result); /* not earlier: the first step may prepare the statement anew */
-        if (first && !weir__sqlite_result_columns(result, handle))
+        if (first && !weir__sqlite_result_columns(result, statement, declared))
             return weir__fail(error, WEIR_ENOMEM, "out of memory");
         if (rc == SQLITE_DONE) return WEIR_OK;
         if (!weir__sqlite_result_row(result, handle)) return weir__fail(error, WEIR_ENOMEM, "out of memory");
@@ -99,7 +101,7 @@ static int read_rows(weir__sqlite_conn *conn, const weir__sqlite_job *job, weir_
     if (code != WEIR_OK) return code;
     cursor = find(conn, job->cursor);
     bool inside = !weir__sqlite.get_autocommit(conn->db);
-    code = step(conn, cursor->prepared->handle, job->rows, result, error);
+    code = step(conn, cursor->prepared, job->rows, result, error);
     if (code != WEIR_OK && inside && weir__sqlite.get_autocommit(conn->db)) conn->aborted = true;
     weir__sqlite_result_finish(result, &cursor->prepared->shape, (int64_t)weir_result_rows(result));
     return code;

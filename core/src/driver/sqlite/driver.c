@@ -206,6 +206,7 @@ static void execute(weir__conn *base, weir__request *request) {
     job->task = WEIR__SQLITE_EXECUTE;
     job->statement = request->statement ? weir_statement_ref(request->statement) : NULL;
     job->script = request->mode == WEIR__SCRIPT;
+    job->readonly = request->readonly;
     job->cursor = request->cursor;
     job->rows = request->rows;
     job->before_count = request->before_count;

@@ -199,13 +199,18 @@ weir__env *weir__sqlite_env_open(const weir__env *base, weir_error *error) {
         return NULL;
     }
     if (read_parameters(base->config, &wanted, error) != WEIR_OK) return NULL;
+    if (base->config->options.readonly && !*base->config->database) {
+        weir__fail(error, WEIR_EOPTION, "readonly means nothing for a database in memory: leave it out");
+        return NULL;
+    }
     if (check_settings(base->config, error) != WEIR_OK) return NULL;
     env = weir__calloc(1, sizeof *env);
     if (!env) goto no_memory;
     env->base = *base;
     env->forks = weir__fork_count();
     env->memory = !*base->config->database;
-    env->readonly = wanted.immutable || strcmp(wanted.mode, "ro") == 0;
+    env->declared = strcmp(base->config->options.sqlite_types, "declared") == 0;
+    env->readonly = base->config->options.readonly || wanted.immutable || strcmp(wanted.mode, "ro") == 0;
     env->flags = SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
     env->flags |= env->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     if (strcmp(wanted.mode, "rwc") == 0 && !env->readonly) env->flags |= SQLITE_OPEN_CREATE;

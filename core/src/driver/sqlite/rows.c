@@ -18,11 +18,12 @@ typedef struct block {
 typedef struct rows {
     weir_result base;
     const char **names;
-    weir_value *values; /* row by row */
-    size_t capacity;    /* of values */
-    block *blocks;      /* texts and bytes: the newest first */
-    char *room;         /* in the newest block … */
-    size_t left;        /* … so many bytes are free */
+    const unsigned char *kinds; /* the statement's; NULL: the values stay as they are stored */
+    weir_value *values;         /* row by row */
+    size_t capacity;            /* of values */
+    block *blocks;              /* texts and bytes: the newest first */
+    char *room;                 /* in the newest block … */
+    size_t left;                /* … so many bytes are free */
     size_t block_size;
 } rows;
 
@@ -33,8 +34,8 @@ static const char *name_of(const weir_result *result, size_t column) {
 static int value_of(weir_result *result, size_t row, size_t column, weir_value *out) {
     const weir_value *value = &((rows *)result)->values[row * result->columns + column];
     /* SQLite stores any bytes as text. */
-    if (value->type == WEIR_TYPE_TEXT && !weir__utf8_valid(value->as.bytes.data, value->as.bytes.length))
-        return WEIR_EVALUE;
+    bool text = value->type == WEIR_TYPE_TEXT || value->type == WEIR_TYPE_JSON;
+    if (text && !weir__utf8_valid(value->as.bytes.data, value->as.bytes.length)) return WEIR_EVALUE;
     *out = *value;
     return WEIR_OK;
 }
@@ -82,10 +83,13 @@ static const char *copy(rows *own, const void *data, size_t length) {
     return at;
 }
 
-bool weir__sqlite_result_columns(weir_result *result, sqlite3_stmt *handle) {
+bool weir__sqlite_result_columns(weir_result *result, weir__sqlite_statement *statement, bool declared) {
     rows *own = (rows *)result;
+    sqlite3_stmt *handle = statement->handle;
     size_t count = (size_t)weir__sqlite.column_count(handle);
     if (count == 0) return true;
+    if (declared && !weir__sqlite_look_up_kinds(statement)) return false;
+    own->kinds = statement->kinds;
     own->names = weir__calloc(count, sizeof(own->names[0]));
     if (!own->names) return false;
     for (size_t i = 0; i < count; i++) {
@@ -124,6 +128,19 @@ static bool read_value(rows *own, sqlite3_stmt *handle, int column, weir_value *
     return out->as.bytes.data != NULL;
 }
 
+/* The row as its columns are declared. False: out of memory. */
+static bool read_as_declared(rows *own, weir_value *row) {
+    char made[WEIR__SQLITE_NUMBER];
+    for (size_t i = 0; i < own->base.columns; i++) {
+        if (!own->kinds[i]) continue;
+        weir__sqlite_read_as((weir_type)own->kinds[i], &row[i], made);
+        bool kept = (row[i].type != WEIR_TYPE_NUMERIC && row[i].type != WEIR_TYPE_JSON) ||
+                    row[i].as.bytes.data != made;
+        if (!kept && !(row[i].as.bytes.data = copy(own, made, row[i].as.bytes.length))) return false;
+    }
+    return true;
+}
+
 /* Room for one more row. */
 static bool grow(rows *own) {
     size_t needed = (own->base.rows + 1) * own->base.columns;
@@ -144,6 +161,7 @@ bool weir__sqlite_result_row(weir_result *result, sqlite3_stmt *handle) {
     weir_value *row = own->values + result->rows * result->columns;
     for (size_t i = 0; i < result->columns; i++)
         if (!read_value(own, handle, (int)i, &row[i])) return false;
+    if (own->kinds && !read_as_declared(own, row)) return false;
     result->rows++;
     return true;
 }

@@ -26,8 +26,10 @@ static bool is_for_worker(int rc) {
 }
 
 /* Steps to the end. result may be NULL: rows are only counted. */
-static int step_through(weir__sqlite_conn *conn, sqlite3_stmt *handle, weir_result *result, int64_t *rows,
-                        weir_error *error) {
+static int step_through(weir__sqlite_conn *conn, weir__sqlite_statement *statement, weir_result *result,
+                        int64_t *rows, weir_error *error) {
+    sqlite3_stmt *handle = statement->handle;
+    bool declared = ((weir__sqlite_env *)conn->base.env)->declared;
     bool first = true, room = true;
     int rc;
     *rows = 0;
@@ -37,7 +39,7 @@ static int step_through(weir__sqlite_conn *conn, sqlite3_stmt *handle, weir_resu
         if (rc != SQLITE_ROW && rc != SQLITE_DONE) return weir__sqlite_fail(conn, rc, NULL, error);
         /* Not earlier: the first step prepares the statement anew when a table has got another column
          * meanwhile. */
-        if (first && result) room = weir__sqlite_result_columns(result, handle);
+        if (first && result) room = weir__sqlite_result_columns(result, statement, declared);
         if (!first && rc == SQLITE_ROW && weir__sqlite_overdue(conn))
             return run_out(conn); /* its rows are large */
         first = false;
@@ -100,7 +102,7 @@ static int run_once(weir__sqlite_conn *conn, weir__sqlite_statement *statement, 
     if (weir__sqlite_interrupted(conn)) return weir__sqlite_report(error, "57014", "interrupted");
     code = weir__sqlite_bind(conn, statement, values, count, error);
     if (code == WEIR_OK && statement->handle) {
-        code = step_through(conn, statement->handle, result, &rows, error);
+        code = step_through(conn, statement, result, &rows, error);
         if (statement->shape.count == WEIR__SQLITE_CHANGES) {
             *affected = changes(conn);
         } else if (weir__sqlite.column_count(statement->handle) > 0) {
@@ -214,8 +216,14 @@ static int run_prepared(weir__sqlite_conn *conn, weir__sqlite_statement *prepare
     return WEIR_OK;
 }
 
-static int run_statement(weir__sqlite_conn *conn, const weir_statement *statement, weir_result **out,
+/* Whether it neither writes nor leaves anything behind in the connection. */
+static bool only_reads(const weir__sqlite_statement *prepared) {
+    return !prepared->handle || (weir__sqlite.stmt_readonly(prepared->handle) && !prepared->dirty);
+}
+
+static int run_statement(weir__sqlite_conn *conn, const weir__sqlite_job *job, weir_result **out,
                          weir_error *error) {
+    const weir_statement *statement = job->statement;
     weir__sqlite_statement *prepared;
     const char *tail;
     if (weir__sqlite_interrupted(conn)) return weir__sqlite_report(error, "57014", "interrupted");
@@ -225,6 +233,9 @@ static int run_statement(weir__sqlite_conn *conn, const weir_statement *statemen
     if (*tail) {
         code = weir__fail(error, WEIR_ENOTSUP,
                           "the text holds several statements: run each by a call of its own");
+    } else if (job->readonly && !only_reads(prepared)) {
+        code =
+            weir__sqlite_report(error, "25006", "the call is readonly, and the statement does not only read");
     } else {
         code = run_prepared(conn, prepared, statement, false, out, error);
         if (code == WEIR_OK) weir__sqlite_judge(conn, prepared);
@@ -240,8 +251,9 @@ static int characters(const char *text, const char *end) {
 }
 
 /* Each statement of the text, until one fails; their rows are dropped, and the result is the last one's. */
-static int run_script(weir__sqlite_conn *conn, const weir_statement *script, weir_result **out,
+static int run_script(weir__sqlite_conn *conn, const weir__sqlite_job *job, weir_result **out,
                       weir_error *error) {
+    const weir_statement *script = job->statement;
     const char *end = script->sql + script->sql_length, *at = weir__sqlite_skip(script->sql, true),
                *tail = at;
     weir_result *result = weir__sqlite_result_new();
@@ -291,8 +303,7 @@ void weir__sqlite_run(weir__sqlite_conn *conn, weir__sqlite_job *job) {
     if (job->code == WEIR_OK && job->cursor)
         job->code = weir__sqlite_run_cursor(conn, job, &job->result, &job->error);
     else if (job->code == WEIR_OK && job->statement)
-        job->code =
-            (job->script ? run_script : run_statement)(conn, job->statement, &job->result, &job->error);
+        job->code = (job->script ? run_script : run_statement)(conn, job, &job->result, &job->error);
     if (job->code == WEIR_OK && job->command) {
         job->code = run_command(conn, text, &job->error);
         job->rolled_back = job->code == WEIR_EROLLEDBACK;

@@ -45,6 +45,7 @@ typedef struct weir__sqlite_env {
     int64_t spent;     /* ns on short reads since a letter was last delivered; under the host's lock */
     int64_t resume_at; /* no short reads until then; 0: they are allowed. Under the host's lock */
     bool readonly;     /* nothing can be written: mode=ro or immutable */
+    bool declared;     /* columns give what they were declared as, where they hold it */
     unsigned forks;    /* when it was made */
 } weir__sqlite_env;
 
@@ -96,6 +97,9 @@ typedef struct weir__sqlite_statement {
     int runs;             /* counted until it is judged … */
     bool judged, quick;   /* … whether each of its steps is short, and all it does is to read */
     int *numbers;         /* of each slot, which value it takes, from 1; NULL: the one of its own number */
+    unsigned char *kinds; /* of each column, what to look for in it; NULL: in none for anything … */
+    bool kinds_known;     /* … if that has been looked up, when SQLite had prepared it anew … */
+    int kinds_at;         /* … so many times */
     char sql[];
 } weir__sqlite_statement;
 
@@ -156,12 +160,22 @@ bool weir__sqlite_overdue(weir__sqlite_conn *conn);
 /* ---- rows.c: the result ---- */
 
 weir_result *weir__sqlite_result_new(void); /* NULL: out of memory */
-/* The columns of a statement that has been stepped once. False: out of memory. */
-bool weir__sqlite_result_columns(weir_result *result, sqlite3_stmt *handle);
+/* The columns of a statement that has been stepped once. declared: its rows are read as these are declared,
+   and the statement must not go before they are. False: out of memory. */
+bool weir__sqlite_result_columns(weir_result *result, weir__sqlite_statement *statement, bool declared);
 /* Adds the row that the statement stands on. False: out of memory. */
 bool weir__sqlite_result_row(weir_result *result, sqlite3_stmt *handle);
 /* Tag and affected; affected < 0: no such number. */
 void weir__sqlite_result_finish(weir_result *result, const weir__sqlite_shape *shape, int64_t affected);
+
+/* ---- declared.c: columns of declared types ---- */
+
+/* Makes sure that the statement's kinds are those of its columns now. False: out of memory. */
+bool weir__sqlite_look_up_kinds(weir__sqlite_statement *statement);
+/* Makes a value what its column was declared as, if it is that, else leaves it alone. A text ends with a NUL.
+   A number may get a text, which is then in `made`: that has WEIR__SQLITE_NUMBER bytes. */
+#define WEIR__SQLITE_NUMBER 40
+void weir__sqlite_read_as(weir_type kind, weir_value *value, char *made);
 
 /* ---- errors.c ---- */
 
@@ -185,6 +199,7 @@ typedef struct weir__sqlite_job {
     weir__sqlite_task task;
     weir_statement *statement; /* counted, or NULL */
     bool script;               /* … and its text holds any number of them */
+    bool readonly;             /* … or it is refused unless it only reads */
     uint64_t cursor;           /* as in weir__request */
     size_t rows;
     char *texts; /* the commands, each with its NUL: those before, then the last one; or NULL */

@@ -36,6 +36,7 @@
     X(int, bind_blob64, (sqlite3_stmt *, int, const void *, sqlite3_uint64, void (*)(void *)))               \
     X(int, column_count, (sqlite3_stmt *))                                                                   \
     X(const char *, column_name, (sqlite3_stmt *, int))                                                      \
+    X(const char *, column_decltype, (sqlite3_stmt *, int))                                                  \
     X(int, column_type, (sqlite3_stmt *, int))                                                               \
     X(sqlite3_int64, column_int64, (sqlite3_stmt *, int))                                                    \
     X(double, column_double, (sqlite3_stmt *, int))                                                          \
@@ -44,6 +45,7 @@
     X(int, column_bytes, (sqlite3_stmt *, int))                                                              \
     X(int, changes, (sqlite3 *))                                                                             \
     X(int, get_autocommit, (sqlite3 *))                                                                      \
+    X(int, stmt_status, (sqlite3_stmt *, int, int))                                                          \
     X(int, stmt_readonly, (sqlite3_stmt *))                                                                  \
     X(int, db_readonly, (sqlite3 *, const char *))                                                           \
     X(void, interrupt, (sqlite3 *))                                                                          \

@@ -1,9 +1,9 @@
-/* Dates, times and intervals from the texts that the server writes with DateStyle ISO, IntervalStyle
- * postgres. */
+/* Dates, times, intervals and UUIDs from their texts. */
 #include <string.h>
 
-#include "base/error.h"
-#include "driver/postgres/value.h"
+#include <weirpool/error.h>
+
+#include "base/value.h"
 
 /* Each reads something at *text and moves it on; false: it is not there. */
 
@@ -22,14 +22,15 @@ static bool take_number(const char **text, size_t least, size_t most, int64_t *o
     return true;
 }
 
-/* "12:34:56.789", with up to so many digits for the hour, as microseconds below zero: there is one more of
- * them there than above. */
+/* "12:34:56.789" or "12:34", with up to so many digits for the hour, as microseconds below zero: there is one
+ * more of them there than above. */
 static bool take_clock(const char **text, size_t hour_digits, int64_t *out) {
-    int64_t hour, minute, second, fraction = 0;
-    if (!take_number(text, 2, hour_digits, &hour) || !take(text, ":") || !take_number(text, 2, 2, &minute) ||
-        !take(text, ":") || !take_number(text, 2, 2, &second) || minute > 59 || second > 60)
+    int64_t hour, minute, second = 0, fraction = 0;
+    if (!take_number(text, 2, hour_digits, &hour) || !take(text, ":") || !take_number(text, 2, 2, &minute))
         return false;
-    if (take(text, ".")) {
+    bool seconds = take(text, ":");
+    if ((seconds && !take_number(text, 2, 2, &second)) || minute > 59 || second > 59) return false;
+    if (seconds && take(text, ".")) {
         const char *begin = *text;
         if (!take_number(text, 1, 6, &fraction)) return false;
         for (ptrdiff_t digits = *text - begin; digits < 6; digits++) fraction *= 10;
@@ -44,10 +45,12 @@ static bool take_time_of_day(const char **text, int64_t *out) {
     return *out <= WEIR_DAY_US;
 }
 
-/* "+05", "-03:30", "+00:19:32". */
+/* "+05", "-03:30", "+00:19:32", "Z". */
 static bool take_zone(const char **text, int32_t *east) {
     int64_t hours, minutes = 0, seconds = 0;
     bool negative = **text == '-';
+    *east = 0;
+    if (take(text, "Z")) return true;
     if (!take(text, "+") && !take(text, "-")) return false;
     if (!take_number(text, 2, 2, &hours)) return false;
     if (take(text, ":") && !take_number(text, 2, 2, &minutes)) return false;
@@ -66,8 +69,9 @@ static bool take_date(const char **text, int64_t *days) {
     size_t length = strlen(*text);
     bool bc = length >= 3 && strcmp(*text + length - 3, " BC") == 0;
     if (month < 1 || month > 12 || day < 1 || day > 31 || year < 1) return false;
-    *days = weir_days_from_date((int)(bc ? 1 - year : year), (int)month, (int)day);
-    return true;
+    if (bc) year = 1 - year;
+    *days = weir_days_from_date((int)year, (int)month, (int)day);
+    return *days < weir_days_from_date((int)(year + month / 12), (int)(month % 12 + 1), 1);
 }
 
 static bool at_end(const char *text) { return !*text || strcmp(text, " BC") == 0; }
@@ -90,7 +94,8 @@ static bool scan_timestamp(const char *text, bool zone, weir_value *out) {
         out->as.time = *text == '-' ? INT64_MIN : INT64_MAX;
         return true;
     }
-    if (!take_date(&text, &days) || !take(&text, " ") || !take_time_of_day(&text, &clock)) return false;
+    if (!take_date(&text, &days) || (!take(&text, " ") && !take(&text, "T"))) return false;
+    if (!take_time_of_day(&text, &clock)) return false;
     if (zone && !take_zone(&text, &east)) return false;
     clock -= east * INT64_C(1000000);
     return at_end(text) && !__builtin_mul_overflow(days, WEIR_DAY_US, &time) &&
@@ -100,6 +105,11 @@ static bool scan_timestamp(const char *text, bool zone, weir_value *out) {
 /* "1 year 2 mons -3 days +04:05:06.7", each part with its own sign and none of them needed. */
 static bool scan_interval(const char *text, weir_value *out) {
     int64_t months = 0, days = 0, time = 0, number;
+    if (strcmp(text, "infinity") == 0 || strcmp(text, "-infinity") == 0) {
+        out->as.interval.months = out->as.interval.days = *text == '-' ? INT32_MIN : INT32_MAX;
+        out->as.interval.microseconds = *text == '-' ? INT64_MIN : INT64_MAX;
+        return true;
+    }
     while (*text) {
         bool negative = *text == '-';
         if (negative || *text == '+') text++;
@@ -132,7 +142,7 @@ static bool scan_interval(const char *text, weir_value *out) {
     return true;
 }
 
-int weir__pg_scan_time(weir_type type, const char *text, weir_value *out) {
+int weir__scan_time(weir_type type, const char *text, weir_value *out) {
     weir_value value = {.type = type};
     bool good = false;
     if (type == WEIR_TYPE_DATE) {
@@ -149,4 +159,23 @@ int weir__pg_scan_time(weir_type type, const char *text, weir_value *out) {
     }
     *out = value;
     return good ? WEIR_OK : WEIR_EVALUE;
+}
+
+int weir__hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+int weir__scan_uuid(const char *text, weir_value *out) {
+    size_t digits = 0;
+    *out = (weir_value){.type = WEIR_TYPE_UUID};
+    for (; *text; text++) {
+        int digit = weir__hex_digit(*text);
+        if (*text == '-') continue;
+        if (digit < 0 || digits == 32) return WEIR_EVALUE;
+        out->as.uuid[digits / 2] = (unsigned char)(out->as.uuid[digits / 2] << 4 | digit);
+        digits++;
+    }
+    return digits == 32 ? WEIR_OK : WEIR_EVALUE;
 }

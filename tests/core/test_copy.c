@@ -1,0 +1,171 @@
+/* COPY's watch, on a real PostgreSQL server; the steps themselves are tested through Python. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <weirpool/weirpool.h>
+
+#include "pg_server.h"
+
+static weir_reactor *reactor;
+static weir_pool *pool;
+static weir_session session;
+
+/* How it ends. */
+static int finish(weir_op op) {
+    weir_completion done;
+    ck_assert_int_eq(weir_reactor_wait(reactor, op, 20000, &done), WEIR_OK);
+    int code = done.code;
+    ck_assert(code == WEIR_OK || code == WEIR_ECANCELLED || code == WEIR_ESTALE || done.error);
+    weir_result_free(done.result);
+    weir_error_free(done.error);
+    return code;
+}
+
+static int ended(int code, const weir_op *op) { return code == WEIR_PENDING ? finish(*op) : code; }
+
+static int run(int (*how)(weir_session, weir_statement *, const weir_run *, void *, weir_op *, weir_error *),
+               const char *sql, int64_t timeout_ms) {
+    weir_run options;
+    weir_op op;
+    weir_run_init(&options);
+    options.timeout_ms = timeout_ms;
+    weir_statement *statement = weir_statement_new(sql, strlen(sql), NULL);
+    int code = how(session, statement, &options, NULL, &op, NULL);
+    weir_statement_unref(statement);
+    return ended(code, &op);
+}
+
+static void begin(int64_t timeout_ms) {
+    ck_assert_int_eq(run(weir_session_copy_in, "copy t from stdin", timeout_ms), WEIR_OK);
+}
+
+static int put(const char *text) {
+    weir_op op;
+    weir_reactor_dispatch(reactor); /* putting alone would not hear of an end */
+    return ended(weir_session_copy_put(session, text, strlen(text), NULL, &op, NULL), &op);
+}
+
+static int end(void) {
+    weir_op op;
+    return ended(weir_session_copy_end(session, NULL, &op, NULL), &op);
+}
+
+static weir_op watch(void) {
+    weir_op op;
+    ck_assert_int_eq(weir_session_copy_watch(session, NULL, &op, NULL), WEIR_PENDING);
+    return op;
+}
+
+static void start(void) {
+    char url[256];
+    weir_options options;
+    weir_checkout checkout;
+    weir_completion done;
+    weir_op op;
+    weir_options_init(&options);
+    options.url = pg_server_url(url, sizeof url, "");
+    options.min_size = options.max_size = 1;
+    ck_assert_int_eq(weir_reactor_new(&reactor, NULL), WEIR_OK);
+    ck_assert_int_eq(ended(weir_pool_open(reactor, &options, NULL, &pool, &op, NULL), &op), WEIR_OK);
+    weir_checkout_init(&checkout);
+    int code = weir_pool_acquire(pool, &checkout, NULL, &session, &op, NULL);
+    if (code == WEIR_PENDING) {
+        ck_assert_int_eq(weir_reactor_wait(reactor, op, 20000, &done), WEIR_OK);
+        session = done.session;
+    }
+    ck_assert_int_eq(run(weir_session_execute, "create temp table t (a int)", -1), WEIR_OK);
+}
+
+static void stop(void) {
+    weir_pool_free(pool);
+    weir_reactor_free(reactor);
+}
+
+START_TEST(it_tells_of_a_good_end) {
+    weir_op op, second;
+    ck_assert_int_eq(weir_session_copy_watch(session, NULL, &op, NULL), WEIR_EINVAL);
+    ck_assert_int_eq(weir_session_copy_watch(session, NULL, NULL, NULL), WEIR_EINVAL);
+    begin(-1);
+    op = watch();
+    ck_assert_int_eq(weir_session_copy_watch(session, NULL, &second, NULL), WEIR_EBUSY);
+    ck_assert_int_eq(put("1\n"), WEIR_OK);
+    ck_assert_int_eq(end(), WEIR_OK);
+    ck_assert_int_eq(finish(op), WEIR_OK);
+    ck_assert_int_eq(weir_session_copy_watch(session, NULL, &op, NULL), WEIR_EINVAL);
+}
+END_TEST
+
+START_TEST(it_tells_of_a_deadline) {
+    begin(50);
+    ck_assert_int_eq(finish(watch()), WEIR_ECOMMANDTIMEOUT); /* between two steps … */
+    ck_assert_int_eq(finish(watch()), WEIR_ECOMMANDTIMEOUT); /* … also when it is over already */
+    ck_assert_int_eq(put("1\n"), WEIR_ECOMMANDTIMEOUT);      /* which is told the next step all the same */
+    begin(50);
+    weir_op op = watch();
+    ck_assert_int_eq(run(weir_session_execute, "select 1", -1), WEIR_EBUSY);
+    while (put("1\n") == WEIR_OK) { /* within a step */
+    }
+    ck_assert_int_eq(finish(op), WEIR_ECOMMANDTIMEOUT);
+}
+END_TEST
+
+START_TEST(it_tells_what_the_server_says) {
+    begin(-1);
+    weir_op op = watch();
+    ck_assert_int_eq(put("one\n"), WEIR_OK);
+    ck_assert_int_eq(weir_session_copy_put(session, NULL, 0, NULL, &(weir_op){0}, NULL), WEIR_OK);
+    ck_assert_int_eq(end(), WEIR_ESERVER);
+    ck_assert_int_eq(finish(op), WEIR_ESERVER);
+    ck_assert_int_eq(run(weir_session_copy_out, "copy (select 1 / a from t) to stdout", -1), WEIR_OK);
+    ck_assert_int_eq(finish(watch()), WEIR_OK); /* the chunks are here, and nobody has taken them */
+    ck_assert_int_eq(weir_session_copy_abort(session, NULL), WEIR_OK);
+}
+END_TEST
+
+START_TEST(it_tells_that_nobody_wants_the_copy) {
+    begin(-1);
+    weir_op op = watch();
+    ck_assert_int_eq(weir_session_copy_abort(session, NULL), WEIR_OK);
+    ck_assert_int_eq(finish(op), WEIR_ECANCELLED);
+    begin(-1);
+    op = watch();
+    ck_assert_int_eq(weir_session_release(session), WEIR_OK);
+    ck_assert_int_eq(finish(op), WEIR_ESTALE);
+}
+END_TEST
+
+START_TEST(it_may_be_left) {
+    begin(-1);
+    ck_assert_int_eq(weir_reactor_cancel(reactor, watch()), WEIR_OK);
+    weir_op op = watch();
+    ck_assert_int_eq(end(), WEIR_OK);
+    ck_assert_int_eq(finish(op), WEIR_OK);
+    begin(-1);
+    watch(); /* it goes with the pool */
+}
+END_TEST
+
+static Suite *make_suite(void) {
+    Suite *suite = suite_create("copy");
+    TCase *tcase = tcase_create("watch");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, start, stop);
+    tcase_add_test(tcase, it_tells_of_a_good_end);
+    tcase_add_test(tcase, it_tells_of_a_deadline);
+    tcase_add_test(tcase, it_tells_what_the_server_says);
+    tcase_add_test(tcase, it_tells_that_nobody_wants_the_copy);
+    tcase_add_test(tcase, it_may_be_left);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void) {
+    pg_server_start();
+    SRunner *runner = srunner_create(make_suite());
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    pg_server_stop();
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
