@@ -92,6 +92,14 @@ static void expired(weir__slot *slot, weir_error *error) {
     pool->stats.queries_timed_out++;
 }
 
+/* Its time that has gone by says something of the server only when most of it went by in waiting for it. */
+static void judge(weir__slot *slot, const weir_error *late) {
+    const weir__flight *flight = slot->copy.flight;
+    int64_t now = weir__reactor_now(slot->pool->reactor);
+    if (2 * (now - flight->task->started_at) > now - flight->sent_at)
+        weir__guard_end(slot->pool, &slot->copy.permit, late, now);
+}
+
 void weir__copy_expired(weir__timer *timer) {
     weir__slot *slot = weir__container(timer, weir__slot, copy.timer);
     weir__flight *flight = slot->copy.flight;
@@ -99,6 +107,7 @@ void weir__copy_expired(weir__timer *timer) {
     expired(slot, &error);
     tell(slot, error.code, &error);
     if (flight->task) {
+        judge(slot, &error);
         weir__task_fail(weir__flight_abandon(flight, false), &error, true);
         weir_error_clear(&error);
         return;
@@ -166,10 +175,11 @@ void weir__copy_look(weir__slot *slot) {
     weir__task *task = flight ? flight->task : NULL;
     weir_reactor *reactor = slot->pool->reactor;
     if (!task || !is_ready(slot, task)) return;
-    if (task->step == WEIR__COPY_BEGIN && task->run_deadline != WEIR__NEVER)
+    if (task->step == WEIR__COPY_BEGIN) {
+        slot->copy.permit = task->permit; /* all of it is one call */
+        task->permit = (weir_permit){0};
         weir__reactor_start(reactor, &slot->copy.timer, task->run_deadline);
-    slot->copy.permit = task->permit; /* all of it is one call */
-    task->permit = (weir_permit){0};
+    }
     weir__flight_detach(flight, weir__reactor_now(reactor));
     weir__op_complete(&task->op, WEIR_OK);
 }
