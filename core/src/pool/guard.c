@@ -161,17 +161,23 @@ int weir__guard_enter(weir__slot *slot, bool begins, weir_permit *permit, int64_
     return WEIR_OK;
 }
 
+/* A permit has been used up. */
+static void look_for_places(weir_pool *pool) {
+    look(pool);
+    if (pool->waiting && queries(pool)->state == WEIR_BREAKER_HALF_OPEN) weir__pool_touch(pool);
+}
+
 void weir__guard_end(weir_pool *pool, weir_permit *permit, const weir_error *why, int64_t now) {
     weir__breaker *breaker = queries(pool);
     if (!permit->generation) return;
     weir__breaker_record(breaker, now, permit, weir__breaker_classify(breaker, why), -1, why);
-    look(pool);
+    look_for_places(pool);
 }
 
 void weir__guard_cancel(weir_pool *pool, weir_permit *permit, int64_t now) {
     if (!permit->generation) return;
     weir__breaker_cancel(queries(pool), now, permit);
-    if (pool->waiting) weir__pool_touch(pool); /* a place may have come free */
+    look_for_places(pool);
 }
 
 /* A caller's patience has come to its end before any attempt to connect had. */
@@ -183,7 +189,7 @@ void weir__guard_waited(weir_pool *pool, const weir_error *why, int64_t now) {
         pending = pool->slots[i]->trying && now - pool->slots[i]->tried_at >= pool->guard.probe_every;
     if (!pending || weir__pool_live(pool)) return;
     if (weir__breaker_acquire(breaker, now, &permit, NULL) != WEIR_OK) return;
-    weir__breaker_record(breaker, now, &permit, WEIR_OUTCOME_FAILURE, -1, why);
+    weir__breaker_record(breaker, now, &permit, weir__breaker_classify(breaker, why), -1, why);
     look(pool);
 }
 

@@ -13,7 +13,8 @@ static int kept(const weir_pool *pool) { return weir__pool_total(pool) - pool->c
 
 bool weir__slot_surplus(const weir__slot *slot, int64_t now) {
     const weir_pool *pool = slot->pool;
-    int most = pool->max_size + (pool->waiting ? pool->config->options.max_overflow : 0);
+    bool more = pool->waiting || (slot->trying && weir__pool_probing(pool)); /* a probe goes where it can */
+    int most = pool->max_size + (more ? pool->config->options.max_overflow : 0);
     return slot->generation != pool->generation || slot->expires_at <= now || kept(pool) > most;
 }
 

@@ -76,6 +76,7 @@ static void check(weir__slot *slot, int64_t now) {
         pool->config->options.init_hook ? now : slot->tried_at; /* the init has a time of its own */
     flight->request.statement = weir_statement_ref(pool->guard.health);
     flight->request.timeout_ms = pool->config->options.command_timeout_ms;
+    flight->request.readonly = pool->config->options.readonly;
     flight->sent_at = now;
     slot->trying = true;
     weir__breaker_probe(weir__guard_of(pool, WEIR_BREAKER_QUERIES), now, &slot->entry, NULL);

@@ -252,11 +252,22 @@ static void fail_with(weir__task *task, int code, const char *what, int64_t ms, 
     weir_error_clear(&error);
 }
 
-static void expire_in_line(weir__task *task, int64_t ms) {
+/* When a wait in line ends, whatever his patience with a probe. */
+static int64_t wait_ends(const weir__task *task) {
+    if (task->run_deadline) return task->run_deadline;
+    return weir__deadline(task->started_at, task->pool->config->options.checkout_timeout_ms);
+}
+
+static void expire_in_line(weir__task *task, int64_t now, int64_t ms) {
     weir_pool *pool = task->pool;
-    int64_t now = weir__reactor_now(pool->reactor);
     weir_error why = WEIR_ERROR_INIT;
-    if (weir__guard_shut(pool, WEIR_BREAKER_QUERIES, now, &why) || weir__pool_down(pool, &why)) {
+    bool refused = weir__guard_shut(pool, WEIR_BREAKER_QUERIES, now, &why) || weir__pool_down(pool, &why);
+    if (!refused && now < wait_ends(task)) { /* he is let in, when there is a connection */
+        weir__reactor_start(pool->reactor, &task->op.timer, wait_ends(task));
+        return;
+    }
+    weir__task_leave_line(task);
+    if (refused) {
         pool->stats.checkouts_refused++; /* he had waited for a probe alone */
         pool->stats.circuit_refused += why.code == WEIR_ECIRCUITOPEN;
         pool->stats.queries_failed += task->moved;
@@ -274,10 +285,9 @@ static void expire_in_line(weir__task *task, int64_t ms) {
 void weir__task_expired(weir__timer *timer) {
     weir__task *task = weir__container(timer, weir__task, op.timer);
     weir__slot *slot = task->slot;
-    int64_t ms = (weir__reactor_now(task->pool->reactor) - task->started_at) / WEIR__MS;
+    int64_t now = weir__reactor_now(task->pool->reactor), ms = (now - task->started_at) / WEIR__MS;
     if (!slot) {
-        weir__task_leave_line(task);
-        expire_in_line(task, ms);
+        expire_in_line(task, now, ms);
     } else if (!task->flight) {
         weir__list_remove(&task->op.link);
         if (task->depth) weir__levels_die(slot, task->depth);
