@@ -15,11 +15,12 @@ from support import LOOPS, PostgresServer, descriptors, until  # noqa: E402
 # A shell has its background jobs ignore Ctrl-C, which they and their children would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same examples each time, so that a failure belongs to the change; WEIR_RANDOM=1 looks for new ones.
+# The same examples each time, so that a failure belongs to the change; WEIR_RANDOM=1 looks for new ones, and
+# WEIR_EXAMPLES says how many a test has.
 hypothesis.settings.register_profile(
     "weirpool",
     derandomize=not os.environ.get("WEIR_RANDOM"),
-    max_examples=60,
+    max_examples=int(os.environ.get("WEIR_EXAMPLES", "60")),
     deadline=None,
     suppress_health_check=[
         hypothesis.HealthCheck.function_scoped_fixture,

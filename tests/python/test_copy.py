@@ -442,9 +442,10 @@ class Never:
     """A file that keeps its reader, or writer, waiting; and a source that does, behind `first`."""
 
     def __init__(self, first=b"1,x\n" * 20000):
-        self.first, self.left = first, 0
+        self.first, self.entered, self.left = first, 0, 0
 
     async def read(self, size):
+        self.entered += 1
         try:
             await asyncio.sleep(3600)
         finally:
@@ -475,20 +476,23 @@ def test_a_source_or_target_that_keeps_the_copy_waiting(pg_url, server, loop):
         reader, writer = os.pipe()
         with open(reader, "rb") as blocked:
             with pytest.raises(weirpool.CommandTimeout, match="COPY was not done in time"):
-                await soon(connection.copy_in(CSV, blocked, timeout=0.1))
+                await soon(connection.copy_in(CSV, blocked, timeout=1))
             os.close(writer)  # a thread reads it still
         source = Never()
         for call in (
-            lambda: connection.copy_in(CSV, source, timeout=0.1),
-            lambda: connection.copy_in(CSV, source.__aiter__(), timeout=0.1),
-            lambda: pool.copy_in(CSV, source, timeout=0.1),
-            lambda: connection.copy_out(ENDLESS, to=source, timeout=0.3),
-            lambda: pool.copy_out(ENDLESS, to=source, timeout=0.3),
+            lambda timeout: connection.copy_in(CSV, source, timeout=timeout),
+            lambda timeout: connection.copy_in(CSV, source.__aiter__(), timeout=timeout),
+            lambda timeout: pool.copy_in(CSV, source, timeout=timeout),
+            lambda timeout: connection.copy_out(ENDLESS, to=source, timeout=timeout),
+            lambda timeout: pool.copy_out(ENDLESS, to=source, timeout=timeout),
         ):
-            source.left = 0
-            with pytest.raises(weirpool.CommandTimeout):
-                await soon(call())
-            assert source.left == 1
+            source.entered = source.left = 0
+            for timeout in (0.1, 1, 10):  # on a busy machine the first may pass before the COPY has begun
+                with pytest.raises(weirpool.CommandTimeout):
+                    await soon(call(timeout))
+                if source.entered:
+                    break
+            assert source.left == source.entered == 1
         await usable(connection, backend)
         with pytest.raises(errors.InvalidTextRepresentation):
             await soon(connection.copy_in(CSV, Never(b"bad,x\n" * 20000).__aiter__()))
