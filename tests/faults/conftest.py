@@ -13,29 +13,11 @@ pytest.register_assert_rewrite("harness")
 _spec = importlib.util.spec_from_file_location("python_fixtures", PYTHON / "conftest.py")
 _fixtures = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_fixtures)
-for _name in ("server", "own_server", "run", "warm", "nothing_left"):
+for _name in ("server", "own_server", "database", "pg_url", "run", "warm", "nothing_left"):
     globals()[_name] = getattr(_fixtures, _name)
 
 from harness import Observer, Through  # noqa: E402
 from proxy import Network  # noqa: E402
-
-
-@pytest.fixture(scope="session")
-def database(server):
-    return server.new_database()
-
-
-@pytest.fixture
-def pg_url(server, database):
-    """The URL of an empty database; always the same, for making one takes longer than many a test."""
-    name = database.rpartition("/")[2]
-    server.sql(
-        f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
-        " and pid <> pg_backend_pid();"
-        " drop schema if exists public cascade; create schema public; grant all on schema public to public",
-        name,
-    )
-    return database
 
 
 @pytest.fixture

@@ -66,12 +66,16 @@ def own_server():
         yield server
 
 
+@pytest.fixture(scope="session")
+def database(server):
+    return server.new_database()
+
+
 @pytest.fixture
-def pg_url(server):
-    """The URL of an empty database, which is dropped: some hundreds of them are gigabytes."""
-    url = server.new_database()
-    yield url
-    server.drop_database(url)
+def pg_url(server, database):
+    """The URL of an empty database; always the same, for making one takes longer than many a test."""
+    server.empty(database)
+    return database
 
 
 @pytest.fixture

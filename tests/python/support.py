@@ -23,6 +23,20 @@ PRELOAD = os.environ.pop("LD_PRELOAD", None)
 DEADLINE = 60  # seconds: for what must happen, but need not be quick on a busy machine
 
 
+EMPTY = """
+select pg_terminate_backend(pid) from pg_stat_activity
+ where datname = current_database() and pid <> pg_backend_pid();
+do $$ declare name text; begin
+    for name in select nspname from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema' loop
+        execute format('drop schema %I cascade', name);
+    end loop;
+    create schema public;
+    grant usage, create on schema public to public;
+    execute format('alter database %I reset all', current_database());
+end $$
+"""
+
+
 def find_postgres(program):
     """The newest server's program; Debian keeps them off PATH."""
     found = sorted(
@@ -171,8 +185,9 @@ class PostgresServer:
         self.sql(f"create database {name}")
         return self.url(name)
 
-    def drop_database(self, url):
-        self.sql(f"drop database {url.rpartition('/')[2]} with (force)")
+    def empty(self, url):
+        """Ends all who use the database, and drops what they have made in it."""
+        self.sql(EMPTY, url.rpartition("/")[2])
 
     def url(self, database="postgres", user="app", password=None, socket_too=False):
         secret = f":{password}" if password else ""
