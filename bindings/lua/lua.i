@@ -115,8 +115,8 @@
     "lua_pushboolean(L, $1 == WEIR_OK); SWIG_arg++;"
 
 /* ---- structs that are filled in: a table each, or nothing past the end of a table of the core */
-%typemap(out) int weir_pool_snapshot, int weir_session_begin, int weir_session_inspect, bool weir_error_table,
-    bool weir_option_table, bool weir_metric_table ""
+%typemap(out) int weir_pool_snapshot, int weir_session_begin, int weir_session_inspect, int weir_pool_option,
+    bool weir_error_table, bool weir_option_table, bool weir_metric_table ""
 %typemap(in, numinputs=0) weir_snapshot *out (weir_snapshot snapshot) {
     snapshot.struct_size = sizeof snapshot;
     $1 = &snapshot;
@@ -124,6 +124,13 @@
 %typemap(argout) weir_snapshot *out {
     if (result == WEIR_OK) {
         weir__lua_push_snapshot(L, $1);
+        SWIG_arg++;
+    }
+}
+%typemap(in, numinputs=0) weir_value *out (weir_value value) "$1 = &value;"
+%typemap(argout) weir_value *out {
+    if (result == WEIR_OK) {
+        weir__lua_push_value(L, $1);
         SWIG_arg++;
     }
 }

@@ -80,8 +80,10 @@ static int pool_fill(PoolObject *pool, PyObject *url, PyObject *options, PyObjec
     pool->kept = PyList_New(0);
     pool->engine = weir__py_engine(pool);
     if (!pool->kept || !pool->engine) return -1;
-    pool->options.url = weir__py_text("url", url);
-    if (!pool->options.url || keep(pool, url) < 0) return -1;
+    if (url != Py_None) {
+        pool->options.url = weir__py_text("url", url);
+        if (!pool->options.url || keep(pool, url) < 0) return -1;
+    }
     if (set_hook(&pool->init, "init", hooks[0]) < 0 || set_hook(&pool->setup, "setup", hooks[1]) < 0 ||
         set_hook(&pool->on_notice, "on_notice", hooks[2]) < 0)
         return -1;

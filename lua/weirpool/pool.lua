@@ -357,6 +357,17 @@ function Pool:expire()
     return core.pool_expire(self.handle)
 end
 
+--- What each option is in this pool, wherever it has come from; false: none.
+function Pool:options()
+    local options, count, row = {}, 1, core.option_table(0)
+    while row do
+        local value = core.pool_option(self.handle, row.name)
+        options[row.name] = value ~= null and value
+        count, row = count + 1, core.option_table(count)
+    end
+    return options
+end
+
 function Pool:snapshot()
     core.reactor_dispatch(self.handle)
     return core.pool_snapshot(self.handle)

@@ -29,12 +29,14 @@ __all__ = [
     "error_table",
     "sqlstate_class",
     "option_table",
+    "option_variable",
     "histogram_bound",
     "metric_table",
     "pool_resize",
     "pool_expire",
     "pool_snapshot",
     "pool_name",
+    "pool_option",
     "pool_url",
     "pool_database_system",
     "version",
@@ -286,7 +288,7 @@ class SyncSession(SyncConnection):
 class Pool:
     def __new__(
         cls,
-        url: str,
+        url: str | None,
         options: dict[str, bool | int | float | str | None],
         server_settings: dict[str, str] | None = None,
         init: Callable[[Connection], Awaitable[object]] | None = None,
@@ -355,7 +357,7 @@ class Pool:
 class SyncPool:
     def __new__(
         cls,
-        url: str,
+        url: str | None,
         options: dict[str, bool | int | float | str | None],
         server_settings: dict[str, str] | None = None,
         init: Callable[[SyncConnection], object] | None = None,
@@ -417,11 +419,13 @@ def sqlstate_class(sqlstate: str, /) -> str: ...
 def option_table(
     row: int, /
 ) -> tuple[str, int, bool, bool | int | float | str | None, float, float, str | None, str] | None: ...
+def option_variable(option: str, n: int, /) -> str | None: ...
 def metric_table(row: int, /) -> tuple[str, int, str] | None: ...
 def histogram_bound(n: int, /) -> float: ...
 def pool_resize(pool: object, min_size: int, max_size: int, /) -> None: ...
 def pool_expire(pool: object, /) -> None: ...
 def pool_snapshot(pool: object, /) -> Snapshot: ...
 def pool_name(pool: object, /) -> str: ...
+def pool_option(pool: object, option: str, /) -> float | str | None: ...
 def pool_url(pool: object, /) -> str: ...
 def pool_database_system(pool: object, /) -> str: ...

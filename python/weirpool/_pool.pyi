@@ -20,6 +20,8 @@ class _Managed:
     @property
     def database_system(self) -> str: ...
     @property
+    def options(self) -> dict[str, float | str | None]: ...
+    @property
     def min_size(self) -> int: ...
     @property
     def max_size(self) -> int: ...
@@ -101,7 +103,7 @@ class SyncPool(_Managed, _core.SyncPool):
     ) -> None: ...
 
 def create_pool(
-    url: str,
+    url: str | None = None,
     *,
     init: Callable[[Connection], Awaitable[object]] | None = None,
     setup: Callable[[Connection], Awaitable[object]] | None = None,
@@ -133,10 +135,11 @@ def create_pool(
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
     sqlite_types: Literal["stored", "declared"] = "stored",
+    environment: bool = True,
     name: str | None = None,
 ) -> Pool: ...
 def create_pool_sync(
-    url: str,
+    url: str | None = None,
     *,
     init: Callable[[SyncConnection], object] | None = None,
     setup: Callable[[SyncConnection], object] | None = None,
@@ -168,5 +171,6 @@ def create_pool_sync(
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
     sqlite_types: Literal["stored", "declared"] = "stored",
+    environment: bool = True,
     name: str | None = None,
 ) -> SyncPool: ...

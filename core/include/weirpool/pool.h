@@ -52,6 +52,9 @@ WEIR_API const char *weir_pool_name(const weir_pool *pool);
 WEIR_API const char *weir_pool_url(const weir_pool *pool);
 /* "postgresql" or "sqlite". Static. */
 WEIR_API const char *weir_pool_database_system(const weir_pool *pool);
+/* The value that an option has in this pool, of wherever it has come from, as it was opened: weir_pool_resize
+ * changes what the snapshot says. Times are FLOAT seconds, none is NULL, a text is borrowed from the pool. */
+WEIR_API int weir_pool_option(const weir_pool *pool, const char *option, weir_value *out, weir_error *error);
 WEIR_API weir_reactor *weir_pool_reactor(const weir_pool *pool);
 
 /* How a transaction begins. isolation: "read uncommitted", "read committed", "repeatable read",

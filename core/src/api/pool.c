@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "config/option.h"
 
 /* 100 years: a longer time-out is a mistake. */
 #define TIMEOUT_MAX_MS INT64_C(3153600000000)
@@ -128,6 +129,15 @@ int weir_pool_snapshot(weir_pool *pool, weir_snapshot *out, weir_error *error) {
 const char *weir_pool_name(const weir_pool *pool) { return pool ? pool->config->options.name : NULL; }
 const char *weir_pool_url(const weir_pool *pool) { return pool ? pool->config->options.url : NULL; }
 const char *weir_pool_database_system(const weir_pool *pool) { return pool ? pool->config->scheme : NULL; }
+
+int weir_pool_option(const weir_pool *pool, const char *option, weir_value *out, weir_error *error) {
+    if (!pool || !option || !out) return weir__fail(error, WEIR_EINVAL, "pool, option and out are needed");
+    const weir__option *row = weir__option_find(option);
+    if (!row) return weir__option_unknown(option, error);
+    *out = weir__option_value(&pool->config->options, row);
+    return WEIR_OK;
+}
+
 weir_reactor *weir_pool_reactor(const weir_pool *pool) { return pool ? pool->reactor : NULL; }
 
 int weir_pool_transaction(weir_pool *pool, weir_batch *batch, const weir_transaction *begin,

@@ -50,6 +50,7 @@ int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *e
     weir_options wanted = pool->config->options;
     wanted.min_size = min_size;
     wanted.max_size = max_size;
+    wanted.looked_up = 0;
     int code = weir_options_check(&wanted, error);
     if (code) return code;
     if (min_size > max_size)
