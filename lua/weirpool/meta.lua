@@ -26,6 +26,10 @@ local weirpool = {}
 ---@field min_size? integer 5: connections that the pool keeps open
 ---@field max_size? integer 20: connections that it keeps at most
 ---@field max_overflow? integer 0: further ones under load
+---@field pod_count? integer|false false: processes with such a pool that share the database; max_size is then by default connections_per_pod
+---@field connections_per_pod? integer 10: max_size of each of them; where both are given, the smaller counts
+---@field connection_budget? integer|false false: connections of all of them together; this pool has its share at most, overflow included
+---@field connection_reserve? integer 0: connections of the budget that are left to others
 ---@field max_waiting? integer|false false: callers that may wait for one
 ---@field lifo? boolean true
 ---@field pre_ping? boolean true

@@ -12,6 +12,7 @@ static const struct {
     const char *variable, *text, *option;
     double number; /* of the option then; times in seconds */
 } variables[] = {
+    {"POD_COUNT", "3", "pod_count", 3},
     {"DB_MIN_POOL_SIZE", "3", "min_size", 3},
     {"DB_MAX_POOL_SIZE", "30", "max_size", 30},
     {"DB_POOL_SIZE", "31", "max_size", 31},
@@ -137,6 +138,7 @@ static const struct {
 } wrong[] = {
     {"DB_MAX_POOL_SIZE", "abc", "sqlite://",
      "DB_MAX_POOL_SIZE in the environment: max_size=abc is no whole number|8"},
+    {"POD_COUNT", "abc", "sqlite://", "POD_COUNT in the environment: pod_count=abc is no whole number"},
     {"DB_POOL_SIZE", "2.5", "sqlite://", "DB_POOL_SIZE in the environment: max_size=2.5|give 2 or 3"},
     {"DB_MAX_OVERFLOW", "-1", "sqlite://", "DB_MAX_OVERFLOW in the environment: max_overflow=-1|from 0"},
     {"DB_CONNECT_TIMEOUT", "0", "sqlite://", "DB_CONNECT_TIMEOUT in the environment: connect_timeout=0|none"},

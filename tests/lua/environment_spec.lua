@@ -4,6 +4,7 @@ local support = require "support"
 -- As the core's table has them, in the order of the options.
 local SUPPORTED = {
     { "DATABASE_URL", "'sqlite://?max_size=7'", "max_size", 7 },
+    { "POD_COUNT", "3", "pod_count", 3 },
     { "DB_MIN_POOL_SIZE", "3", "min_size", 3 },
     { "DB_MAX_POOL_SIZE", "30", "max_size", 30 },
     { "DB_POOL_SIZE", "31", "max_size", 31 },

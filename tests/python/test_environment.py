@@ -8,6 +8,7 @@ import weirpool
 # What a variable says, the option that has it then, and its value.
 SUPPORTED = {
     "DATABASE_URL": ("sqlite://?max_size=7", "max_size", 7),
+    "POD_COUNT": ("3", "pod_count", 3),
     "DB_MIN_POOL_SIZE": ("3", "min_size", 3),
     "DB_MAX_POOL_SIZE": ("30", "max_size", 30),
     "DB_POOL_SIZE": ("31", "max_size", 31),
@@ -20,7 +21,6 @@ SUPPORTED = {
 }
 # What of the seed has no option yet, and what it waits for: an option that does nothing is not accepted.
 WAITING = {
-    "POD_COUNT": "sizing by pods",
     "DB_ENABLE_MONITORING": "the monitor",
     "DB_HEALTH_CHECK_INTERVAL": "background health checks",
     "DB_CIRCUIT_FAILURE_THRESHOLD": "the pool's breaker",
@@ -126,6 +126,7 @@ def test_options_are_those_of_the_signature(run):
     ("variable", "text", "words"),
     [
         ("DB_MAX_POOL_SIZE", "abc", "DB_MAX_POOL_SIZE in the environment: max_size=abc is no whole number"),
+        ("POD_COUNT", "abc", "POD_COUNT in the environment: pod_count=abc is no whole number"),
         ("DB_POOL_TIMEOUT", "soon", "DB_POOL_TIMEOUT in the environment: checkout_timeout=soon is no number of"),
         ("DATABASE_URL", "", "there is no URL, and DATABASE_URL is not set in the environment: give one such as"),
         ("DATABASE_URL", "pg://u:sesame@h", "DATABASE_URL in the environment: unknown scheme pg://"),

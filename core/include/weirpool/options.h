@@ -21,6 +21,17 @@ WEIR_BEGIN_DECLS
           "not given")                                                                                       \
     COUNT(max_size, 20, 1, 10000, false, "connections that the pool keeps at most")                          \
     COUNT(max_overflow, 0, 0, 10000, false, "further connections under load, closed when they come back")    \
+    COUNT(pod_count, -1, 1, 100000, true,                                                                    \
+          "processes with such a pool that share the database; when it is given, max_size is by default "    \
+          "connections_per_pod")                                                                             \
+    COUNT(connections_per_pod, 10, 1, 10000, false,                                                          \
+          "max_size of each of them; where both are given, the smaller counts")                              \
+    COUNT(                                                                                                   \
+        connection_budget, -1, 1, 1000000, true,                                                             \
+        "connections that all of them may have together: max_size and max_overflow stay within this one's "  \
+        "share, over pod_count, rounded down")                                                               \
+    COUNT(connection_reserve, 0, 0, 1000000, false,                                                          \
+          "connections of connection_budget that are left to others, such as administrators and listeners")  \
     COUNT(max_waiting, -1, 0, 10000000, true,                                                                \
           "callers that may wait for a connection; one more is refused at once")                             \
     FLAG(lifo, true, "lend the connection that came back last, so that surplus ones become idle and close")  \
@@ -76,6 +87,7 @@ WEIR_BEGIN_DECLS
  */
 #define WEIR_VARIABLES(X)                                                                                    \
     X("DATABASE_URL", "url")                                                                                 \
+    X("POD_COUNT", "pod_count")                                                                              \
     X("DB_MIN_POOL_SIZE", "min_size")                                                                        \
     X("DB_MAX_POOL_SIZE", "max_size")                                                                        \
     X("DB_POOL_SIZE", "max_size")                                                                            \

@@ -40,7 +40,7 @@ WEIR_API void weir_pool_free(weir_pool *pool);
 WEIR_API bool weir_pool_closed(const weir_pool *pool);
 
 /* New bounds while running: more are opened, surplus ones close as they come free. WEIR_EOPTION when min >
- * max. */
+ * max, or max is above the pool's share of connection_budget. */
 WEIR_API int weir_pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *error);
 /* Every connection made before this call is replaced as it comes free; lent ones are not touched. */
 WEIR_API int weir_pool_expire(weir_pool *pool, weir_error *error);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "config/environment.h"
 #include "config/reset.h"
+#include "config/sizing.h"
 
 static const weir__option rows[] = {
 #define COUNT(name, initial, least, most, nullable, text)                                                    \
@@ -109,8 +110,10 @@ static int check_order(const weir_options *options, const char *low_name, const 
 }
 
 int weir__options_settle(weir_options *options, weir_error *error) {
+    int code = weir__sizing_settle(options, error);
+    if (code != WEIR_OK) return code;
     for (size_t i = 0; i < ORDERS; i++) {
-        int code = check_order(options, orders[i][0], orders[i][1], true, error);
+        code = check_order(options, orders[i][0], orders[i][1], true, error);
         if (code != WEIR_OK) return code;
         const weir__option *low = weir__option_find(orders[i][0]), *high = weir__option_find(orders[i][1]);
         if (weir__option_number(options, low) > weir__option_number(options, high) &&
