@@ -34,6 +34,7 @@
 %ignore weir_reactor_sleep;
 %ignore weir_pool_open;
 %ignore weir_pool_close;
+%ignore weir_pool_drain;
 %ignore weir_pool_free;
 %ignore weir_pool_reactor;
 %ignore weir_checkout_init;
@@ -50,6 +51,7 @@
 /* ---- the hand-written functions */
 %native(open) int weir__lua_open(lua_State *L);
 %native(pool_close) int weir__lua_pool_close(lua_State *L);
+%native(pool_drain) int weir__lua_pool_drain(lua_State *L);
 %native(pool_acquire) int weir__lua_acquire(lua_State *L);
 %native(pool_execute) int weir__lua_pool_execute(lua_State *L);
 %native(session_execute) int weir__lua_session_execute(lua_State *L);

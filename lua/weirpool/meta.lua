@@ -410,7 +410,13 @@ function Pool:connection(options, fn) end
 ---@return weirpool.Error? err
 function Pool:close(grace) end
 
----@return boolean
+--- As close, but whoever waits for a connection already is served, too, within the grace: for the end of a process.
+---@param grace? number|false seconds; 0: none; false: for ever; nil: the option close_timeout
+---@return boolean? done
+---@return weirpool.Error? err
+function Pool:drain(grace) end
+
+---@return boolean # has close or drain been called?
 function Pool:closed() end
 
 --- nil: as it is.

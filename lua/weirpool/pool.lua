@@ -337,6 +337,11 @@ function Pool:close(grace)
     return core.pool_close(self.handle, self.host, grace)
 end
 
+--- As close, but whoever waits for a connection already is served, too.
+function Pool:drain(grace)
+    return core.pool_drain(self.handle, self.host, grace)
+end
+
 function Pool:closed()
     return core.pool_closed(self.handle)
 end

@@ -20,6 +20,7 @@ from uuid import UUID as _UUID
 from . import _core, errors
 from ._copy import CopyOut, SyncCopyOut
 from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
+from ._drain import drain_on_sigterm
 from ._listen import Gap, Listener, Notice, Notification, SyncListener
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
 from ._types import Latency, SessionInfo, Snapshot
@@ -126,6 +127,7 @@ __all__ = [
     "WrongLoop",
     "create_pool",
     "create_pool_sync",
+    "drain_on_sigterm",
     "errors",
     "libpq_version",
     "sqlite_version",

@@ -33,10 +33,16 @@ WEIR_API int weir_pool_open(weir_reactor *reactor, const weir_options *options, 
  * first.
  */
 WEIR_API int weir_pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error);
+/*
+ * The same, but those who already wait for a connection are served, too, and the grace is over waiting and
+ * use together: for the end of a process, which what it has begun should survive. WEIR_ECLOSED for new
+ * callers says that the pool is draining. A weir_pool_close ends a drain, and with it the waiting.
+ */
+WEIR_API int weir_pool_drain(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error);
 /* Closes without grace and frees. Sessions and operations of the pool end. NULL is accepted. No other call on
    the pool may run at the same time or come later. In a forked child nothing that is shared is closed. */
 WEIR_API void weir_pool_free(weir_pool *pool);
-/* True once weir_pool_close has been called. */
+/* True once weir_pool_close or weir_pool_drain has been called. */
 WEIR_API bool weir_pool_closed(const weir_pool *pool);
 
 /* New bounds while running: more are opened, surplus ones close as they come free. WEIR_EOPTION when min >

@@ -90,7 +90,8 @@ static int may_wait(weir_pool *pool, weir_error *error) {
  * line. */
 static int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
     pool->stats.checkouts_started++;
-    if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
+    const char *shut = weir__pool_shut(pool);
+    if (shut) return refuse(pool, error, WEIR_ECLOSED, shut);
     *slot = pool->waiting ? NULL : weir__pool_take_idle(pool, now);
     return *slot ? WEIR_OK : may_wait(pool, error);
 }
@@ -99,7 +100,8 @@ static int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *erro
 static int ask_to_share(weir_pool *pool, weir__profile *profile, bool readonly, int64_t now,
                         weir__slot **slot, weir_error *error) {
     pool->stats.checkouts_started++;
-    if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
+    const char *shut = weir__pool_shut(pool);
+    if (shut) return refuse(pool, error, WEIR_ECLOSED, shut);
     *slot = pool->share.lane_count ? NULL : weir__share_pick(pool, profile, readonly, now);
     if (pool->share.wish) weir__pool_touch(pool);
     return *slot ? WEIR_OK : may_wait(pool, error);

@@ -91,6 +91,7 @@ void weir__pool_settle(weir__deferred *deferred) {
         settle_news(pool);
         weir__pool_serve(pool);
         weir__pool_grow(pool);
+        weir__pool_check_drained(pool);
     } while (!weir__list_empty(&pool->news));
     pool->share.wish = false;
     weir__pool_check_open(pool);
