@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,15 @@ class _Handler:
 
     def drained(self, start: Callable[[Callable[[], None]], None]) -> None:
         self.left.discard(start)
-        if not self.left and self.before is signal.SIG_DFL:
-            # Handlers run in the main thread alone: this gets it out of whatever it waits in.
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)  # type: ignore[arg-type]
+        if self.left or self.before is not signal.SIG_DFL:
+            return
+        # Handlers run in the main thread alone: this gets it out of whatever it waits in. Again and again, since
+        # a signal that comes right before such a wait does not end it.
+        main: int = threading.main_thread().ident  # type: ignore[assignment]
+        signal.pthread_kill(main, signal.SIGTERM)
+        while threading.get_ident() != main:
+            time.sleep(0.1)
+            signal.pthread_kill(main, signal.SIGTERM)
 
 
 def _in_loop(pool: weakref.ref[Pool], grace: Any) -> Callable[[Callable[[], None]], None]:
