@@ -158,6 +158,21 @@ START_TEST(as_many_as_the_width_are_kept_busy) {
 }
 END_TEST
 
+START_TEST(more_than_the_width_take_no_more) {
+    weir_op ops[9];
+    open_pool(4);
+    learn(READ);
+    weir__width_pin(rig.pool, 3);
+    ask_many(READ, ops, 6);
+    weir__width_pin(rig.pool, 1);
+    ask_many(READ, ops + 6, 3);
+    for (int i = 6; i < 9; i++) ck_assert_ptr_eq(place_of(ops[i]), place_of(ops[0]));
+    pass(100);
+    all_succeed(ops, 9);
+    ck_assert_int_eq(in_state(WEIR__IDLE), 4);
+}
+END_TEST
+
 START_TEST(a_slow_one_wants_a_connection_of_its_own) {
     static const char *const texts[] = {"sleep 300 shared", "sleep 300 shared write"};
     open_pool(2);
@@ -495,6 +510,7 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, the_wait_is_bounded);
     tcase_add_test(tcase, writes_stand_in_short_lines);
     tcase_add_test(tcase, as_many_as_the_width_are_kept_busy);
+    tcase_add_test(tcase, more_than_the_width_take_no_more);
     tcase_add_test(tcase, a_slow_one_is_tried_behind_another);
     tcase_add_loop_test(tcase, a_slow_one_wants_a_connection_of_its_own, 0, 2);
     tcase_add_loop_test(tcase, a_writer_that_was_late_does_not_share_for_a_second, 0, 2);

@@ -168,17 +168,21 @@ static int64_t load_left(const weir__slot *slot, int64_t now) {
     return left > 0 ? left : 0;
 }
 
-/* The one of least load among those that can take it; NULL: none. */
+/* The one of least load among those that can take it; NULL: none. Those that are more than are to be kept
+   busy, the last to have begun, get nothing while the others can take it: a load that never ends would keep
+   them for ever. */
 static weir__slot *least_loaded(const weir_pool *pool, const weir__profile *profile, bool readonly, int most,
                                 int64_t now) {
     const weir__share *share = &pool->share;
     weir__slot *best = NULL;
     int64_t least = share->max_wait;
+    int seen = 0;
     if (!(profile->text & WEIR__TEXT_READS) && most > DEPTH_WRITES) most = DEPTH_WRITES;
     for (const weir__link *link = share->slots.next; link != &share->slots; link = link->next) {
         weir__slot *slot = weir__container(link, weir__slot, shared_link);
-        if (slot->claimed || slot->readonly != readonly || slot->flying >= most) continue;
-        if (slot->slow && most > 2) continue;
+        if (slot->claimed || slot->readonly != readonly || (slot->slow && most > 2)) continue;
+        if (seen++ >= share->width && best) break;
+        if (slot->flying >= most) continue;
         if (slot->news & WEIR__NEWS_LOST || weir__slot_surplus(slot, now)) continue;
         if (now - slot->head_at > share->max_wait) continue;
         int64_t left = load_left(slot, now);
@@ -299,6 +303,7 @@ void weir__share_landed(weir__slot *slot, int64_t now) {
     weir__share *share = &slot->pool->share;
     const weir__flight *first = weir__container(slot->landed.next, weir__flight, link);
     int count = 0;
+    weir__width_pass(slot->pool, now);
     for (const weir__link *link = slot->landed.next; link != &slot->landed; link = link->next) count++;
     bool behind = first->sent_at < slot->head_at;
     int64_t since = behind ? slot->head_at : first->sent_at, took = now - since, each = took / count;
@@ -314,10 +319,7 @@ void weir__share_landed(weir__slot *slot, int64_t now) {
     for (const weir__link *link = slot->landed.next; link != &slot->landed; link = link->next) {
         const weir__flight *flight = weir__container(link, weir__flight, link);
         weir__profile *profile = flight->profile;
-        if (flight->task) {
-            int64_t waited = now - flight->task->started_at - profile->alone;
-            weir__width_count(slot->pool, flight->sent_at, waited > 0 ? waited : 0);
-        }
+        if (flight->task) weir__width_count(slot->pool, profile->alone);
         if (count == 1 && !behind) average(&profile->alone, took);
         if (there || (news && (!profile->behind || guess < profile->behind)))
             average(&profile->behind, guess);
