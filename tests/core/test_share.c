@@ -240,6 +240,37 @@ START_TEST(a_writer_that_was_late_does_not_share_for_a_second) {
 }
 END_TEST
 
+/* The first of each line is answered when the way there and back is done, which takes longer than any may
+ * run. */
+START_TEST(the_way_there_is_no_running) {
+    const char *text = "sleep 1 shared";
+    weir_op ops[10];
+    options.pipeline_max_wait_ms = 20;
+    open_pool(1);
+    next_takes(60);
+    learn(text);
+    next_takes(60);
+    ops[0] = ask(text);
+    pass(50);
+    ops[1] = ask(text); /* it is tried behind another one */
+    pass(60);
+    all_succeed(ops, 2);
+    next_takes(60);
+    ask_many(text, ops, 10);
+    pass(55);
+    ck_assert_int_eq(in_lane(), 0);
+    ck_assert_int_eq(place_of(ops[0])->flying, 10);
+    pass(60);
+    all_succeed(ops, 10);
+    next_takes(100); /* … but one that takes longer than the first ones has run */
+    ask_many(text, ops, 10);
+    pass(90);
+    ck_assert_int_eq(in_lane(), 9);
+    pass(60);
+    all_succeed(ops, 10);
+}
+END_TEST
+
 START_TEST(what_the_client_did_not_look_at_was_not_late) {
     weir_op ops[2];
     open_pool(2);
@@ -514,6 +545,7 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, a_slow_one_is_tried_behind_another);
     tcase_add_loop_test(tcase, a_slow_one_wants_a_connection_of_its_own, 0, 2);
     tcase_add_loop_test(tcase, a_writer_that_was_late_does_not_share_for_a_second, 0, 2);
+    tcase_add_test(tcase, the_way_there_is_no_running);
     tcase_add_test(tcase, what_the_client_did_not_look_at_was_not_late);
     tcase_add_test(tcase, one_that_is_often_late_does_not_share);
     tcase_add_test(tcase, readonly_ones_keep_to_themselves);

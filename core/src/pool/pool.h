@@ -249,7 +249,8 @@ typedef struct weir__share {
     bool wish;         /* one more connection would have been made busy, had there been one */
     weir__lru profiles;
     int64_t credit, paid_at;                        /* for statements that are moved: see share.c */
-    int64_t nearest, nearest_before, nearest_until; /* the quickest answer of late: see weir__share_landed */
+    int64_t nearest, nearest_before, nearest_until; /* the quickest answer of late … */
+    int64_t way;                   /* … so long takes the way to the server and back, at the most */
     uint16_t owners[WEIR__OWNERS]; /* who holds a connection: how many of them have a number that ends so */
 } weir__share;
 
