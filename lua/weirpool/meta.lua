@@ -40,6 +40,7 @@ local weirpool = {}
 ---@field close_timeout? number|false 10
 ---@field retry_min? number 0.1
 ---@field retry_max? number 5
+---@field background_thread? boolean false: a thread of the core's does what falls due while no call waits
 ---@field pipeline? boolean true: statements of the pool's own callers share connections, where the driver can
 ---@field pipeline_max_wait? number 0.005: no statement is sent behind one that has run for longer
 ---@field commit_xid? boolean true: an OutcomeUnknown tells the transaction's number

@@ -38,6 +38,11 @@ WEIR_BEGIN_DECLS
     TIME(retry_min, 100, 1, 86400000, false,                                                                 \
          "first pause after a failed connect; doubled each time, full jitter")                               \
     TIME(retry_max, 5000, 1, 86400000, false, "longest pause between attempts to connect")                   \
+    FLAG(                                                                                                    \
+        background_thread, false,                                                                            \
+        "a thread of the core's does what falls due while no call of the application's waits: keeps "        \
+        "min_size, replaces what has aged, notices what was lost; for blocking callers: an event loop does " \
+        "that anyway")                                                                                       \
     FLAG(pipeline, true,                                                                                     \
          "statements of the pool's own callers share connections, where the driver can: they are sent "      \
          "without waiting for the answers to those before them")                                             \
