@@ -1,9 +1,9 @@
 /* Statements that share connections, on the fake driver and clock: who joins whom, and who goes elsewhere. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "support_pool.h"
+#include "support_suite.h"
 
 /* Their answers come within a quarter of pipeline_max_wait: they are short. */
 #define READ "sleep 10 shared"
@@ -563,10 +563,4 @@ static Suite *make_suite(void) {
     return suite;
 }
 
-int main(void) {
-    SRunner *runner = srunner_create(make_suite());
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+int main(void) { return run_suite(make_suite()); }

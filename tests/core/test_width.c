@@ -7,6 +7,7 @@
 
 #include "driver/fake/conn.h"
 #include "support_pool.h"
+#include "support_suite.h"
 
 enum { CONNECTIONS = 10, CALLERS = 64, CLIENT_CALL = 2000, CLIENT_SOCKET = 3000 /* ns */ };
 
@@ -245,9 +246,5 @@ int main(void) {
     tcase_add_test(tcase, it_is_learnt_and_learnt_again);
     tcase_add_loop_test(tcase, it_is_learnt_from_the_beginning, 0, LOAD_COUNT);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }
