@@ -21,9 +21,9 @@ typedef struct load {
     int64_t wait;  /* at the least a statement takes, which others need not wait for */
 } load;
 static const load LOADS[] = {
-    {"limited by its processor", 50000, 20000, 2000, 0},
-    {"limited by waiting", 50000, 2000, 0, 200000},
-    {"far away", 2000000, 20000, 2000, 0},
+    {"limited by its processor", 50000, 40000, 4000, 0},
+    {"limited by waiting", 50000, 4000, 0, 400000},
+    {"far away", 4000000, 40000, 4000, 0},
 };
 enum { LOAD_COUNT = sizeof LOADS / sizeof *LOADS, LINE = WEIR__FAKE_LINE + 1 };
 
@@ -178,19 +178,28 @@ static void stop(void) {
 
 static double best[LOAD_COUNT]; /* rates of the best fixed width */
 
+static double rate_of(int i, int width) {
+    server.load = &LOADS[i];
+    weir__width_pin(rig.pool, width);
+    rate_for(50);
+    return rate_for(200);
+}
+
 static void find_best(void) {
-    static const int WIDTHS[] = {1, 2, 3, 4, 6, 8, 10};
+    static const int WIDTHS[] = {2, 4, 7};
+    double few, many;
     for (int i = 0; i < LOAD_COUNT; i++) {
-        server.load = &LOADS[i];
-        best[i] = 0;
+        few = rate_of(i, 1);
+        many = rate_of(i, CONNECTIONS);
+        best[i] = few > many ? few : many;
         for (size_t n = 0; n < sizeof WIDTHS / sizeof *WIDTHS; n++) {
-            weir__width_pin(rig.pool, WIDTHS[n]);
-            rate_for(50);
-            double rate = rate_for(200);
+            double rate = rate_of(i, WIDTHS[n]);
             if (rate > best[i]) best[i] = rate;
         }
+        /* or there would be nothing to be learnt */
+        ck_assert(i != 0 || many < 0.7 * best[i]);
+        ck_assert(i != 1 || few < 0.7 * best[i]);
     }
-    weir__width_pin(rig.pool, 0);
 }
 
 /* Two seconds after the load has come, the rate is within a tenth of what the best fixed width makes of it.
@@ -205,46 +214,25 @@ static void adapts_to(int i) {
     ck_assert_ptr_null(rig_fault());
 }
 
-START_TEST(the_right_number_depends_on_the_load) {
-    static const int few = 1, many = 10;
-    double rates[2];
-    for (int i = 0; i < 2; i++) {
-        server.load = &LOADS[i];
-        weir__width_pin(rig.pool, few);
-        rate_for(50);
-        rates[0] = rate_for(200);
-        weir__width_pin(rig.pool, many);
-        rate_for(50);
-        rates[1] = rate_for(200);
-        ck_assert_double_gt(rates[i], 1.5 * rates[1 - i]);
-    }
-}
-END_TEST
-
+/* One test, since it takes long to find what is best. */
 START_TEST(it_is_learnt_and_learnt_again) {
-    /* from each to each */
-    static const int PHASES[] = {0, 1, 2, 0, 2, 1, 0};
+    static const int PHASES[] = {2, 1, 0, 1, 2, 0}; /* with the first: from each to each */
     find_best();
+    for (int i = LOAD_COUNT - 1; i >= 0; i--) {
+        stop();
+        start();
+        adapts_to(i);
+    }
     for (size_t i = 0; i < sizeof PHASES / sizeof *PHASES; i++) adapts_to(PHASES[i]);
-}
-END_TEST
-
-START_TEST(it_is_learnt_from_the_beginning) {
-    find_best();
-    stop();
-    start();
-    adapts_to(_i);
 }
 END_TEST
 
 int main(void) {
     Suite *suite = suite_create("width");
     TCase *tcase = tcase_create("width");
-    tcase_set_timeout(tcase, 240);
+    tcase_set_timeout(tcase, 600);
     tcase_add_checked_fixture(tcase, start, stop);
-    tcase_add_test(tcase, the_right_number_depends_on_the_load);
     tcase_add_test(tcase, it_is_learnt_and_learnt_again);
-    tcase_add_loop_test(tcase, it_is_learnt_from_the_beginning, 0, LOAD_COUNT);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }
