@@ -208,6 +208,11 @@ int weir__py_leave(CheckoutObject *checkout, bool failed, weir__py_call *call) {
     SessionObject *session = checkout->lent;
     checkout->lent = NULL;
     bool whole = checkout->depth == 0; /* the loan, not a transaction in it */
+    if (whole && !failed && !session->returned && checkout->how.transaction &&
+        weir__py_release_unused(session)) {
+        Py_DECREF((PyObject *)session);
+        return 0;
+    }
     if (session->returned || (whole && (failed || !checkout->how.transaction))) {
         weir__py_release(session, false); /* what is open is rolled back in the background */
         Py_DECREF((PyObject *)session);

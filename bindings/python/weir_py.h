@@ -479,6 +479,8 @@ int weir__py_session_types(PyObject *module);
 SessionObject *weir__py_session(PoolObject *pool, weir_session handle, bool transaction);
 /* Gives the loan back, or closes the connection; nothing happens when that has been done before. */
 void weir__py_release(SessionObject *session, bool discard);
+/* Of a transaction that has nothing to commit; false: it has, or it is over. */
+bool weir__py_release_unused(SessionObject *session);
 
 /* ---- copy.c: methods of sessions ---- */
 

@@ -98,7 +98,8 @@ struct weir_reactor {
     weir__op **blocks; /* the operations: block_count blocks of WEIR__OP_BLOCK */
     size_t block_count;
     weir__link free_ops;
-    weir__link done; /* complete, for weir_reactor_next */
+    weir__link done;       /* complete, for weir_reactor_next */
+    atomic_bool some_done; /* there were some when the lock was left last */
     bool signal;     /* something was added to `done` since the lock was taken */
     bool attached;   /* `owner` drains after each call of its own */
     pthread_t owner;
