@@ -38,6 +38,7 @@ local weirpool = {}
 ---@field command_timeout? number|false 30
 ---@field lock_timeout? number|false 5
 ---@field close_timeout? number|false 10
+---@field idle_in_transaction_timeout? number|false false: a transaction in which nothing has run for so long is rolled back
 ---@field leak_threshold? number|false 300: a connection held for longer is reported, and pool:holders() tells who holds it
 ---@field leak_action? "report"|"cancel"|"close"|"replace" "report": what else is done with it
 ---@field leak_stacks? integer 1000: of so many checkouts one is recorded with its whole stack; 0: none

@@ -98,6 +98,8 @@ class Snapshot(TypedDict):
     """Connections held for longer than leak_threshold."""
     leaks_reclaimed: int
     """Connections of these that were taken back from their holders."""
+    transactions_idle: int
+    """Transactions that were idle for longer than idle_in_transaction_timeout."""
     returned: int
     """Connections given back."""
     connections_started: int

@@ -230,6 +230,35 @@ START_TEST(a_nested_checkout_is_named) {
 }
 END_TEST
 
+START_TEST(an_idle_transaction_is_rolled_back) {
+    weir_checkout at = asking("work", 12);
+    options.idle_in_transaction_timeout_ms = 200;
+    rig_ready(&options);
+    weir_session plain = granted(&at);
+    run_sql(plain, "select 1"); /* in autocommit nothing is idle */
+    at.transaction = true;
+    weir_session s = granted(&at);
+    rig_advance(300); /* nothing has been sent as yet */
+    run_sql(s, "select 1");
+    rig_advance(150);
+    run_sql(s, "select 2");
+    weir_op op = submit(s, "sleep 500", -1);
+    rig_advance(450);
+    ck_assert_uint_eq(snapshot().transactions_idle, 0);
+    rig_advance(60);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+    rig_advance(210);
+    ck_assert_uint_eq(snapshot().transactions_idle, 1);
+    ck_assert(logged("the transaction of work (app.py:12) was idle for 20"));
+    FAILS(WEIR_EIDLE, weir_session_limit(s, 5, error));
+    rig_advance(10);
+    ck_assert_int_eq(weir__fake.resets, 1); /* which ends the transaction */
+    ck_assert_int_eq(in_state(WEIR__IDLE), 1);
+    ck_assert_int_eq(run_sql(plain, "select 3"), WEIR_OK);
+    weir_session_release(plain);
+}
+END_TEST
+
 START_TEST(a_list_without_memory) {
     weir_checkout at = asking("work", 12);
     rig_ready(&options);
@@ -258,7 +287,8 @@ int main(void) {
     const TTest *const tests[] = {a_leak_is_reported_once,      loans_of_different_ages,
                                   no_threshold_no_leak,         one_stack_in_so_many,
                                   a_stack_goes_with_its_waiter, long_texts_end_at_a_character,
-                                  a_nested_checkout_is_named,   a_list_without_memory};
+                                  a_nested_checkout_is_named,   an_idle_transaction_is_rolled_back,
+                                  a_list_without_memory};
     Suite *suite = suite_create("leak");
     TCase *tc = tcase_create("leak");
     tcase_set_timeout(tc, 60);

@@ -104,6 +104,24 @@ def test_a_running_statement_is_taken_back(pg_url, server, run):
         run(main)
 
 
+def test_an_idle_transaction_is_rolled_back(pg_url, server, run):
+    async def main():
+        async with weirpool.create_pool(pg_url, min_size=1, max_size=1, idle_in_transaction_timeout=0.05) as pool:
+            await pool.execute("create table t (a integer)")
+            session = await pool.session()
+            await session.execute("insert into t values (1)")
+            assert await pool.fetchval("select count(*) from t") == 0  # it waits for the roll-back
+            with pytest.raises(weirpool.IdleInTransactionTimeout, match="idle_in_transaction_timeout"):
+                await session.execute("insert into t values (2)")
+            async with pool.session() as session:  # what runs is not idle
+                await session.execute("select pg_sleep(0.2)")
+            assert pool.snapshot()["transactions_idle"] == 1
+            assert pool.snapshot()["connections_closed"] == 0
+
+    with no_warnings():
+        run(main)
+
+
 def test_a_nested_checkout_is_named(url, run, caplog):
     async def main():
         async with weirpool.create_pool(url, min_size=1, max_size=1, checkout_timeout=0.1) as pool:

@@ -43,7 +43,9 @@ WEIR_BEGIN_DECLS
     X(EINTERNAL, 25, InternalError, DatabaseError, false, "internal error of weirpool")                      \
     X(ECIRCUITOPEN, 26, CircuitOpen, OperationalError, true, "the circuit breaker is open")                  \
     X(ERECLAIMED, 27, SessionReclaimed, OperationalError, false,                                             \
-      "the connection was held for longer than leak_threshold, and was taken back")
+      "the connection was held for longer than leak_threshold, and was taken back")                          \
+    X(EIDLE, 28, IdleInTransactionTimeout, PoolTimeout, true,                                                \
+      "the transaction was idle for longer than idle_in_transaction_timeout, and was rolled back")
 
 /* Results of calls: 0 is success, negative is neither success nor failure, positive is an error of the table.
  */

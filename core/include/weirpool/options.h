@@ -34,6 +34,9 @@ WEIR_BEGIN_DECLS
     TIME(checkout_timeout, 30000, 1, 86400000, true, "time to wait for a connection")                        \
     TIME(command_timeout, 30000, 1, 86400000, true, "time for a statement; the statement is then cancelled") \
     TIME(lock_timeout, 5000, 1, 86400000, true, "time to wait for a lock in the database")                   \
+    TIME(idle_in_transaction_timeout, -1, 1, 31536000000, true,                                              \
+         "a transaction in which nothing has run for so long is rolled back, and the connection taken "      \
+         "back: the holder's next call raises IdleInTransactionTimeout")                                     \
     TIME(leak_threshold, 300000, 1, 31536000000, true,                                                       \
          "a connection that is held for longer counts as leaked: a warning and pool.holders() tell who "     \
          "holds it, since "                                                                                  \

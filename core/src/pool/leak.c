@@ -1,4 +1,5 @@
-/* Connections that are held for too long: who holds them, the report, and taking them back. */
+/* Connections that are held for too long, or with an idle transaction: who holds them, the report, taking
+ * them back. */
 #include "pool/pool.h"
 
 #include <stdio.h>
@@ -92,7 +93,43 @@ static void take_back(weir__slot *slot, int64_t now) {
     weir_error_clear(&why);
 }
 
-int64_t weir__leak_look(weir__slot *slot, int64_t now) {
+static bool idles_in_transaction(const weir__slot *slot) {
+    return slot->state == WEIR__LENT && slot->conn->tx != WEIR__TX_NONE && !slot->flying &&
+           weir__list_empty(&slot->queue);
+}
+
+static int64_t idle_until(const weir__slot *slot) {
+    return weir__deadline(slot->quiet_since, slot->pool->config->options.idle_in_transaction_timeout_ms);
+}
+
+void weir__leak_quiet(weir__slot *slot, int64_t now) {
+    slot->quiet_since = now;
+    if (slot->pool->config->options.idle_in_transaction_timeout_ms > 0 && idles_in_transaction(slot))
+        weir__pool_arm_reaper(slot->pool, idle_until(slot));
+}
+
+/* When to look again. */
+static int64_t look_at_transaction(weir__slot *slot, int64_t now) {
+    weir_pool *pool = slot->pool;
+    int64_t timeout_ms = pool->config->options.idle_in_transaction_timeout_ms;
+    if (timeout_ms < 0 || !idles_in_transaction(slot)) return WEIR__NEVER;
+    int64_t due = idle_until(slot);
+    if (due > now) return due;
+    weir_error why = WEIR_ERROR_INIT;
+    char who[WEIR__SITE_TEXT];
+    weir__logf(
+        &pool->reactor->log, WEIR_LOG_WARNING,
+        "pool %s: the transaction of %s was idle for %lld ms, its last statement: %s; it is rolled back",
+        weir_pool_name(pool), weir__site(slot, who, sizeof who),
+        (long long)((now - slot->quiet_since) / WEIR__MS), slot->last_text);
+    weir__fail(&why, WEIR_EIDLE, NULL);
+    pool->stats.transactions_idle++;
+    weir__session_break_off(slot, &why, &pool->stats.queries_cancelled);
+    weir_error_clear(&why);
+    return WEIR__NEVER;
+}
+
+static int64_t look_at_loan(weir__slot *slot, int64_t now) {
     int64_t threshold_ms = slot->pool->config->options.leak_threshold_ms;
     if (slot->state != WEIR__LENT || slot->leaked || threshold_ms < 0) return WEIR__NEVER;
     int64_t due = weir__deadline(slot->lent_at, threshold_ms);
@@ -102,6 +139,11 @@ int64_t weir__leak_look(weir__slot *slot, int64_t now) {
     report(slot, now);
     take_back(slot, now);
     return WEIR__NEVER;
+}
+
+int64_t weir__leak_look(weir__slot *slot, int64_t now) {
+    int64_t first = look_at_transaction(slot, now), second = look_at_loan(slot, now);
+    return first < second ? first : second;
 }
 
 /* ---- who waits though he holds one */

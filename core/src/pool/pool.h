@@ -175,6 +175,7 @@ struct weir__slot {
     int line;
     char last_text[WEIR__TEXT_BYTES]; /* the beginning of the holder's last statement */
     char *stack;                      /* his stack, or NULL */
+    int64_t quiet_since;              /* when the last of his requests ended */
     bool leaked;                      /* that he holds it for too long has been reported */
 };
 
@@ -625,7 +626,9 @@ void weir__leak_begin(weir__slot *slot, char *stack);
 void weir__leak_end(weir__slot *slot, int64_t now);
 /* The holder has given that statement. */
 void weir__leak_note(weir__slot *slot, const char *text, size_t length);
-/* Has the loan lasted for too long? When to look again. */
+/* Nothing flies for the holder any more. */
+void weir__leak_quiet(weir__slot *slot, int64_t now);
+/* Has the loan lasted for too long, or its transaction been idle? When to look again. */
 int64_t weir__leak_look(weir__slot *slot, int64_t now);
 /* The task has got in line: warns when its caller holds a connection, and none is left. */
 void weir__leak_waits(weir_pool *pool, const weir__task *task, int64_t now);

@@ -233,6 +233,7 @@ void weir__slot_resume(weir__slot *slot, int64_t now) {
         } else if (queue) {
             weir__slot_run_queued(slot, now);
         } else {
+            if (slot->state == WEIR__LENT) weir__leak_quiet(slot, now);
             return;
         }
     }
