@@ -246,7 +246,7 @@ typedef struct weir__trial {
     int64_t passed_at;  /* what was spent by then is counted */
     int64_t spent[2];   /* ns of statements' time in the pool, in windows of base and other … */
     int64_t alone[2];   /* … what those that were answered there take alone … */
-    int64_t counted[2]; /* … and how many these are*/
+    int64_t counted[2]; /* … and how many these are */
     int64_t counts;     /* … and, in windows of base, the numbers of busy connections at each, added up */
     int in_window;      /* statements of this window */
 } weir__trial;

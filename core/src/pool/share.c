@@ -162,7 +162,7 @@ static bool is_short(const weir__share *share, const weir__profile *profile, int
     return time && time < bound && is_trusted(profile, now);
 }
 
-/* How long the first one there has run at the server, at the least: the answer to one that takes no time
+/* Since when the first one there has run at the server, at the latest: the answer to one that takes no time
    comes when the one before it is answered, and not before the way there and back is done. */
 static int64_t runs_since(const weir__slot *slot) {
     if (weir__list_empty(&slot->flights)) return slot->head_at; /* they have landed just now */
@@ -296,8 +296,8 @@ void weir__share_flushed(weir__slot *slot, int64_t now) {
     if (link == &slot->flights && link != first && weir__list_empty(&slot->landed)) slot->head_at = now;
 }
 
-/* The quickest answer of the last second or two in which there were any, a bound for the way there and back.
- */
+/* The quickest answer of late, of a second or two in which there were any: a bound for the way there and
+ * back. */
 static int64_t nearest(weir__share *share, int64_t sample, int64_t now) {
     if (now >= share->nearest_until && share->nearest) {
         share->nearest_before = share->nearest;
