@@ -38,6 +38,8 @@
 %rename(pool_name) weir_pool_name;
 %rename(pool_url) weir_pool_url;
 %rename(pool_database_system) weir_pool_database_system;
+%rename(_pin_width) weir__pool_pin_width;
+%rename(_spin) weir__pool_spin;
 
 /* A Pool or SyncPool, open; what the call has set going is taken afterwards. */
 %typemap(in) weir_pool *pool, const weir_pool *pool {
@@ -59,7 +61,21 @@
     SWIG_fail;
   }
 }
-%typemap(out) int weir_pool_resize, int weir_pool_expire "$result = Py_NewRef(Py_None);"
+%typemap(out) int weir_pool_resize, int weir_pool_expire, int weir__pool_pin_width,
+  int weir__pool_spin
+  "$result = Py_NewRef(Py_None);"
+
+/* For the benchmark alone, so in no public header. */
+%feature("docstring") weir__pool_pin_width "_pin_width(pool, width)\n--\n\nSo many connections are kept busy \
+from here on; 0: as many as is learnt."
+%feature("docstring") weir__pool_spin "_spin(pool, us)\n--\n\nA thread that waits alone looks for so many \
+microseconds before it sleeps."
+%{
+int weir__pool_pin_width(weir_pool *pool, int width, weir_error *error);
+int weir__pool_spin(weir_pool *pool, int us, weir_error *error);
+%}
+int weir__pool_pin_width(weir_pool *pool, int width, weir_error *error);
+int weir__pool_spin(weir_pool *pool, int us, weir_error *error);
 
 /* Tables: a row as a tuple, None past the end. */
 %typemap(out) bool "$result = NULL; if (!$1) $result = Py_NewRef(Py_None);"

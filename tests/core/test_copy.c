@@ -6,6 +6,7 @@
 #include <weirpool/weirpool.h>
 
 #include "pg_server.h"
+#include "support_suite.h"
 
 static weir_reactor *reactor;
 static weir_pool *pool;
@@ -162,10 +163,5 @@ static Suite *make_suite(void) {
 
 int main(void) {
     pg_server_start();
-    SRunner *runner = srunner_create(make_suite());
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_server_stop();
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(make_suite());
 }

@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "metrics/histogram.h"
+#include "support_suite.h"
 
 #define BOUNDS (WEIR_HISTOGRAM_BUCKETS - 1)
 #define ENDS (WEIR__HISTOGRAM_CELLS - 1)
@@ -238,9 +239,5 @@ int main(void) {
     tcase_add_test(tests, table_of_metrics);
     tcase_set_timeout(tests, 60);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

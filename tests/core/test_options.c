@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "config/option.h"
 #include "config_assert.h"
+#include "support_suite.h"
 
 /* ---- weir_options_set */
 
@@ -330,9 +331,5 @@ int main(void) {
     tcase_add_test(tests, checks_given_pairs);
     tcase_add_test(tests, shows_the_table);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "support_pool.h"
+#include "support_suite.h"
 
 static weir_options options;
 
@@ -697,9 +698,5 @@ int main(void) {
     tcase_add_loop_test(tc, idle_connections_are_closed, 0, 2);
     tcase_add_loop_test(tc, a_dead_idle_connection_is_not_lent, 0, 2);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

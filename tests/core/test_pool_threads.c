@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "driver/fake/fake.h"
 #include "pool/pool.h"
+#include "support_suite.h"
 
 enum { THREADS = 16, TURNS = 200, CONNECTIONS = 3 };
 
@@ -303,9 +304,5 @@ int main(void) {
     tcase_add_test(tc, an_event_loop_beside_it);
     tcase_add_test(tc, a_thread_that_cannot_start);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

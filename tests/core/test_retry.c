@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "support_suite.h"
 
 static weir_retry retry;
 static int64_t now; /* ns */
@@ -251,9 +252,5 @@ int main(void) {
     tcase_add_test(tests, notes);
     tcase_add_test(tests, bad_input);
     tcase_add_test(tests, the_clock);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "support_sim.h"
+#include "support_suite.h"
 
 #ifdef __SANITIZE_THREAD__ /* there is one thread: nothing to be found, at eight times the cost */
 enum { SEEDS = 1000, STARVED_SEEDS = 100, PLANTED_SEEDS = 40 };
@@ -100,9 +101,5 @@ int main(void) {
     tcase_add_test(tc, schedules);
     tcase_add_test(tc, schedules_without_memory);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

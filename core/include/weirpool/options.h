@@ -60,7 +60,8 @@ WEIR_BEGIN_DECLS
          "statements of the pool's own callers share connections, where the driver can: they are sent "      \
          "without waiting for the answers to those before them")                                             \
     TIME(pipeline_max_wait, 5, 1, 60000, false,                                                              \
-         "no statement is sent behind one that has run for longer, or behind more work than that")           \
+         "no statement is sent behind one that has run for longer, the way to the server and back not "      \
+         "counted, or behind more work than that")                                                           \
     FLAG(readonly, false,                                                                                    \
          "what runs on the pool only reads, as with readonly at each call, and transactions are read only; " \
          "SQLite: as mode=ro")                                                                               \

@@ -109,6 +109,7 @@ static int ask_to_share(weir_pool *pool, weir__profile *profile, bool readonly, 
                         weir__slot **slot, weir_error *error) {
     pool->stats.checkouts_started++;
     if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
+    weir__width_pass(pool, now);
     *slot = pool->share.lane_count ? NULL : weir__share_pick(pool, profile, readonly, now);
     if (pool->share.wish) weir__pool_touch(pool);
     return *slot ? WEIR_OK : may_wait(pool, error);

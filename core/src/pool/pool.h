@@ -239,11 +239,16 @@ typedef struct weir__trial {
     int base, other;    /* the widths; the second is on trial */
     bool up;            /* the direction of the next trial */
     bool pinned;        /* nothing is tried */
+    int busy;           /* so many are, when base is to be */
+    int failed;         /* so many directions have been tried from here in vain */
     int windows;        /* so many are over */
-    int64_t since;      /* the begin of this one */
-    int64_t waited[2];  /* ns beyond what it takes alone, of all statements in windows of base and other */
-    int64_t counted[2]; /* these statements … */
-    int in_window;      /* … of this window */
+    int64_t since;      /* the begin of this one, or of the rest before the first */
+    int64_t passed_at;  /* what was spent by then is counted */
+    int64_t spent[2];   /* ns of statements' time in the pool, in windows of base and other … */
+    int64_t alone[2];   /* … what those that were answered there take alone … */
+    int64_t counted[2]; /* … and how many these are */
+    int64_t counts;     /* … and, in windows of base, the numbers of busy connections at each, added up */
+    int in_window;      /* statements of this window */
 } weir__trial;
 
 /* Letting statements share connections: what share.c keeps for the pool. */
@@ -260,7 +265,8 @@ typedef struct weir__share {
     bool wish;         /* one more connection would have been made busy, had there been one */
     weir__lru profiles;
     int64_t credit, paid_at;                        /* for statements that are moved: see share.c */
-    int64_t nearest, nearest_before, nearest_until; /* the quickest answer of late: see weir__share_landed */
+    int64_t nearest, nearest_before, nearest_until; /* the quickest answer of late … */
+    int64_t way;                   /* … so long takes the way to the server and back, at the most */
     uint16_t owners[WEIR__OWNERS]; /* who holds a connection: how many of them have a number that ends so */
 } weir__share;
 
@@ -514,8 +520,10 @@ bool weir__owner_holds(const weir_pool *pool, uint64_t owner);
 void weir__width_start(weir_pool *pool);
 /* So many from here on, for tests and measurements; 0: learns again. */
 void weir__width_pin(weir_pool *pool, int width);
-/* A statement has been answered, so long after it was asked for, beyond what it would have taken alone. */
-void weir__width_count(weir_pool *pool, int64_t sent_at, int64_t waited);
+/* Before one more statement asks to share, or some are answered. */
+void weir__width_pass(weir_pool *pool, int64_t now);
+/* A statement has been answered that takes so long alone. */
+void weir__width_count(weir_pool *pool, int64_t alone);
 /* After some were counted. */
 void weir__width_look(weir_pool *pool, int64_t now);
 

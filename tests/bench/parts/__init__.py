@@ -10,6 +10,7 @@ PARTS = {
     "tokio": point.tokio,
     "pgbench": point.pgbench,
     "threads": point.threads,
+    "spinning": point.spinning,
     "session": lending.session,
     "checkout": lending.checkout,
     "rows": rows.measure,

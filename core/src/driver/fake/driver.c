@@ -196,6 +196,15 @@ static void schedule(weir__fake_conn *conn) {
     }
 }
 
+bool weir__fake_answer(weir__conn *base) {
+    weir__fake_conn *conn = conn_of(base);
+    if (conn->state != WEIR__FAKE_RUNNING || conn->killed) return false;
+    if (conn->outcome.kind == WEIR__FAKE_HANG) conn->outcome.kind = WEIR__FAKE_OK;
+    arm(conn, WEIR__NEVER);
+    finish(conn);
+    return true;
+}
+
 static void clear(weir__request *request) {
     request->code = WEIR_OK;
     request->result = NULL;
