@@ -58,6 +58,7 @@ static weir_session lend(weir__slot *slot, uint64_t owner, int64_t now) {
     slot->lent_at = now;
     slot->in_use = true;
     slot->owner = owner;
+    weir__guard_grant(pool, &slot->entry, now);
     weir__owner_add(pool, owner, 1);
     return (weir_session){pool, slot->loan, slot->index};
 }
@@ -73,12 +74,23 @@ static int refuse(weir_pool *pool, weir_error *error, int code, const char *text
     return weir__fail(error, code, "pool %s: %s", weir_pool_name(pool), text);
 }
 
+/* *why is taken over. */
+static int refuse_with(weir_pool *pool, weir_error *why, weir_error *error) {
+    int code = why->code;
+    pool->stats.checkouts_refused++;
+    pool->stats.circuit_refused += code == WEIR_ECIRCUITOPEN;
+    weir_error_clear(error);
+    if (error)
+        *error = *why;
+    else
+        weir_error_clear(why);
+    return code;
+}
+
 /* Why nobody gets in line now: WEIR_PENDING if he does. */
 static int may_wait(weir_pool *pool, weir_error *error) {
-    if (weir__pool_down(pool, error)) {
-        pool->stats.checkouts_refused++;
-        return error ? error->code : WEIR_ECONNECT;
-    }
+    weir_error why = WEIR_ERROR_INIT;
+    if (weir__pool_down(pool, &why)) return refuse_with(pool, &why, error);
     int most = pool->config->options.max_waiting;
     int unmade = pool->max_size + pool->config->options.max_overflow - weir__pool_live(pool);
     if (most >= 0 && pool->waiting >= most + (unmade > 0 ? unmade : 0))
@@ -86,21 +98,30 @@ static int may_wait(weir_pool *pool, weir_error *error) {
     return WEIR_PENDING;
 }
 
-/* Counts the request for a connection of one's own. WEIR_OK: *slot is idle and yours; WEIR_PENDING: get in
- * line. */
-static int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
+/* Counts the request. WEIR_OK: there may be a connection at once; WEIR_PENDING: there is none; else it is
+ * refused. */
+static int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) {
+    weir_error why = WEIR_ERROR_INIT;
     pool->stats.checkouts_started++;
     if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
-    *slot = pool->waiting ? NULL : weir__pool_take_idle(pool, now);
+    int code = weir__guard_ask(pool, now, &why);
+    return code > 0 ? refuse_with(pool, &why, error) : code;
+}
+
+/* For a connection of one's own. WEIR_OK: *slot is idle and yours; WEIR_PENDING: get in line. */
+static int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
+    int code = begin_to_ask(pool, now, error);
+    if (code > 0) return code;
+    *slot = code || pool->waiting ? NULL : weir__pool_take_idle(pool, now);
     return *slot ? WEIR_OK : may_wait(pool, error);
 }
 
 /* Likewise, for a statement that may share one: *slot may be RUNNING. */
 static int ask_to_share(weir_pool *pool, weir__profile *profile, bool readonly, int64_t now,
                         weir__slot **slot, weir_error *error) {
-    pool->stats.checkouts_started++;
-    if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
-    *slot = pool->share.lane_count ? NULL : weir__share_pick(pool, profile, readonly, now);
+    int code = begin_to_ask(pool, now, error);
+    if (code > 0) return code;
+    *slot = code || pool->share.lane_count ? NULL : weir__share_pick(pool, profile, readonly, now);
     if (pool->share.wish) weir__pool_touch(pool);
     return *slot ? WEIR_OK : may_wait(pool, error);
 }
@@ -109,7 +130,8 @@ static void get_in_line(weir_pool *pool, weir__task *task, int64_t deadline) {
     weir__list_push_back(task->profile ? &pool->lane : &pool->waiters, &task->op.link);
     pool->waiting++;
     pool->share.lane_count += task->profile != NULL;
-    weir__reactor_start(pool->reactor, &task->op.timer, deadline);
+    weir__reactor_start(pool->reactor, &task->op.timer,
+                        weir__guard_patience(pool, task->started_at, deadline));
     weir__share_claim(pool);
     weir__pool_touch(pool);
 }
@@ -124,6 +146,7 @@ void weir__task_leave_line(weir__task *task) {
 
 void weir__task_move_on(weir__task *task) {
     weir_pool *pool = task->pool;
+    weir__guard_cancel(pool, &task->permit, weir__reactor_now(pool->reactor));
     task->slot = NULL;
     task->moved = true;
     pool->stats.checkouts_started++; /* that is another one */
@@ -180,6 +203,7 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
 
 /* Runs a statement of the pool's own on a connection that is idle, or shared. */
 static void run_statement(weir__slot *slot, weir__task *task, int64_t now) {
+    weir__guard_grant(slot->pool, &task->permit, now);
     if (slot->state == WEIR__IDLE) {
         weir__slot_move(slot, WEIR__RUNNING);
         slot->lent_at = now;
@@ -306,7 +330,9 @@ void weir__pool_serve(weir_pool *pool) {
     if (!pool->waiting) return;
     int64_t now = weir__reactor_now(pool->reactor);
     bool served = false;
-    for (; pool->waiting && next_to_serve(pool, now, &task, &slot); served = true) grant(slot, task, now);
+    for (; pool->waiting && weir__guard_serves(pool, now) && next_to_serve(pool, now, &task, &slot);
+         served = true)
+        grant(slot, task, now);
     if (served) weir__flush(pool->reactor); /* what goes the same way goes together */
 }
 
@@ -314,6 +340,7 @@ void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error) {
     for (weir__task *task; (task = front_of(&pool->waiters)) || (task = front_of(&pool->lane));) {
         weir__task_leave_line(task);
         pool->stats.checkouts_refused++;
+        pool->stats.circuit_refused += error->code == WEIR_ECIRCUITOPEN;
         pool->stats.queries_failed += task->moved;
         weir__task_fail(task, error, false);
     }
