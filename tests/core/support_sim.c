@@ -791,7 +791,7 @@ static void begin(const sim_plan *plan, sim_report *report) {
     choose_breakers();
     sim.limit = sim.options.max_size + sim.options.max_overflow;
     if (failed()) return;
-    if (plan->starve) weir__alloc_fail_at(1 + below(60), false);
+    if (plan->starve) weir__alloc_fail_at(1 + below(80), false); /* opening takes some thirty */
     int code = rig_open(&sim.options, plan->seed ^ 2, &sim.opened, NULL);
     weir__alloc_fail_at(0, false);
     trace("open", code, sim.options.min_size);

@@ -102,7 +102,7 @@ END_TEST
 
 START_TEST(a_call_that_is_let_in_is_found) {
     int planted = 0;
-    for (uint64_t seed = 1; seed <= PLANTED_SEEDS; seed++) {
+    for (uint64_t seed = 1; seed <= 2 * PLANTED_SEEDS; seed++) { /* an idle connection behind it is rare */
         sim_report report;
         sim_run(&(sim_plan){.seed = seed, .breakers = true, .let_in = true}, &report);
         ck_assert_msg(report.planted == (report.fault[0] != 0), "seed %d: %s", (int)seed, report.fault);

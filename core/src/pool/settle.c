@@ -65,6 +65,14 @@ static void settle_landed(weir__slot *slot, bool lost) {
         weir__slot_run_queued(slot, now);
 }
 
+/* Its first attempt is made at once, also shortly after a success; it has been in use, so this ends. */
+static void begin_outage(weir_pool *pool) {
+    weir__guard *guard = &pool->guard;
+    if (guard->outage || weir__guard_of(pool, WEIR_BREAKER_CONNECTS)->state == WEIR_BREAKER_DISABLED) return;
+    guard->outage = true;
+    guard->probe_at = weir__reactor_now(pool->reactor);
+}
+
 static void connection_lost(weir__slot *slot) {
     weir_pool *pool = slot->pool;
     weir_error why = slot->lost;
@@ -83,7 +91,7 @@ static void connection_lost(weir__slot *slot) {
         if (slot->state == WEIR__PREPARING || slot->state == WEIR__CHECKING || unused) {
             weir__slot_connect_failed(slot, &why);
         } else {
-            pool->guard.outage = weir__guard_of(pool, WEIR_BREAKER_CONNECTS)->state != WEIR_BREAKER_DISABLED;
+            begin_outage(pool);
             weir__slot_close(slot, WEIR_ELOST, &why);
         }
     }
