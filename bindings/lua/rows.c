@@ -202,7 +202,7 @@ void weir__lua_push_error_info(lua_State *L, const weir_error_info *info) {
 }
 
 void weir__lua_push_option_info(lua_State *L, const weir_option_info *info) {
-    static const char *const kinds[] = {"count", "time", "flag", "text"};
+    static const char *const kinds[] = {"count", "time", "flag", "text", "ratio"};
     lua_createtable(L, 0, 8);
     weir__lua_set_text(L, "name", info->name);
     weir__lua_set_text(L, "kind", kinds[info->kind]);

@@ -134,7 +134,7 @@ function weirpool.range(range) end
 ---@param level? "debug"|"info"|"warning"|"error" and above; "info" by default
 function weirpool.log(fn, level) end
 
---- The options of open, as a list: name, kind ("count", "time", "flag", "text"), default, least, most, nullable, choices,
+--- The options of open, as a list: name, kind ("count", "time", "flag", "text", "ratio"), default, least, most, nullable, choices,
 --- text.
 ---@return table[]
 function weirpool.options() end

@@ -62,6 +62,24 @@ START_TEST(patience_is_no_longer_than_the_wait) {
 }
 END_TEST
 
+/* A deadline that went by in line, in a pool that is busy, is not the server's. */
+START_TEST(a_busy_pool_is_no_outage) {
+    rig_ready(&options);
+    weir_session held = lend();
+    weir_op waits = submit_to_pool("select 1", 50), runs = submit_to_pool("sleep 100", 100);
+    rig_advance(90);
+    ck_assert_int_eq(outcome(waits, NULL), WEIR_ECHECKOUTTIMEOUT);
+    weir_session_release(held);
+    rig_advance(20);
+    ck_assert_int_eq(outcome(runs, NULL), WEIR_ECOMMANDTIMEOUT);
+    ck_assert_uint_eq(queries()->totals.opened, 0);
+    runs = submit_to_pool("sleep 200", 100); /* it waits for what is drained, but not for long */
+    rig_advance(110);
+    ck_assert_int_eq(outcome(runs, NULL), WEIR_ECOMMANDTIMEOUT);
+    ck_assert_uint_eq(queries()->totals.opened, 1);
+}
+END_TEST
+
 /* Half-open, a call that ends without saying anything gives its place to the next in line, at once. */
 START_TEST(a_place_that_comes_free_is_given) {
     options.min_size = options.max_size = 2;
@@ -123,6 +141,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, patience_ends_with_the_refusals);
     tcase_add_test(tc, patience_is_no_longer_than_the_wait);
+    tcase_add_test(tc, a_busy_pool_is_no_outage);
     tcase_add_test(tc, a_place_that_comes_free_is_given);
     tcase_add_test(tc, a_probe_may_go_over_the_size);
     tcase_add_loop_test(tc, impatience_may_be_ignored, 0, 2);

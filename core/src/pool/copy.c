@@ -92,11 +92,10 @@ static void expired(weir__slot *slot, weir_error *error) {
     pool->stats.queries_timed_out++;
 }
 
-/* Its time that has gone by says something of the server only when most of it went by in waiting for it. */
 static void judge(weir__slot *slot, const weir_error *late) {
     const weir__flight *flight = slot->copy.flight;
     int64_t now = weir__reactor_now(slot->pool->reactor);
-    if (2 * (now - flight->task->started_at) > now - flight->sent_at)
+    if (weir__guard_blames(flight->task->started_at, flight->sent_at, now))
         weir__guard_end(slot->pool, &slot->copy.permit, late, now);
 }
 

@@ -416,6 +416,8 @@ int weir__guard_enter(weir__slot *slot, bool begins, weir_permit *permit, int64_
 /* The call has ended, with an error or, NULL, without; uses the permit up. */
 void weir__guard_end(weir_pool *pool, weir_permit *permit, const weir_error *why, int64_t now);
 void weir__guard_cancel(weir_pool *pool, weir_permit *permit, int64_t now);
+/* Whether a time since then that is over says something of the server: most of it went by in asking it. */
+bool weir__guard_blames(int64_t asked, int64_t since, int64_t now);
 /* The permit for an attempt to connect; false: not now. */
 bool weir__guard_attempt(weir_pool *pool, weir_permit *permit, int64_t now);
 /* The slot's attempt has come to its end. */

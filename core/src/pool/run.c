@@ -294,6 +294,8 @@ void weir__task_expired(weir__timer *timer) {
         fail_with(task, WEIR_ECOMMANDTIMEOUT, "the session was still busy with a statement before it", ms,
                   false);
     } else {
+        if (!weir__guard_blames(task->permit.started_ns, task->started_at, now))
+            weir__guard_cancel(task->pool, &task->permit, now);
         /* A COMMIT that is on its way alone is let finish. */
         weir__flight_abandon(task->flight, !task->batch && weir__task_commits(task));
         if (weir__task_is_query(task)) task->pool->stats.queries_timed_out++;

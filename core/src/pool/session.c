@@ -231,15 +231,13 @@ int weir__session_ready(weir__slot *slot, weir_error *error) {
     return WEIR_OK;
 }
 
-/* A loan's time that has gone by says something of the server only when most of it went by in waiting for it.
- */
 static void judge_loan(weir__slot *slot, int64_t now) {
     weir_error late = WEIR_ERROR_INIT;
     late.code = WEIR_ECOMMANDTIMEOUT;
     for (weir__link *link = slot->flights.next; link != &slot->flights; link = link->next) {
         weir__task *task = weir__container(link, weir__flight, link)->task;
         if (!task || !task->permit.generation) continue;
-        if (2 * (now - task->permit.started_ns) > now - slot->lent_at)
+        if (weir__guard_blames(task->permit.started_ns, slot->lent_at, now))
             weir__guard_end(slot->pool, &task->permit, &late, now);
         else
             weir__guard_cancel(slot->pool, &task->permit, now);
