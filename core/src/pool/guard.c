@@ -180,9 +180,7 @@ void weir__guard_cancel(weir_pool *pool, weir_permit *permit, int64_t now) {
     look_for_places(pool);
 }
 
-bool weir__guard_blames(int64_t asked, int64_t since, int64_t now) {
-    return 2 * (now - asked) > now - since;
-}
+bool weir__guard_blames(int64_t asked, int64_t since, int64_t now) { return 2 * (now - asked) > now - since; }
 
 /* A caller's patience has come to its end before any attempt to connect had. */
 void weir__guard_waited(weir_pool *pool, const weir_error *why, int64_t now) {
