@@ -117,6 +117,7 @@ int64_t weir__breaker_due(const weir__breaker *breaker) {
 
 void weir__breaker_tick(weir__breaker *breaker, int64_t now_ns) {
     int64_t due;
+    if (weir__breaker_calm(breaker)) return;
     while ((due = weir__breaker_due(breaker)) <= now_ns) {
         if (breaker->state == WEIR_BREAKER_OPEN) {
             half_open(breaker, due, WEIR_BREAKER_REASON_TIMEOUT, false);
@@ -210,6 +211,7 @@ static void grant(const weir__breaker *breaker, int64_t now_ns, weir_permit *per
 }
 
 bool weir__breaker_admits(weir__breaker *breaker, int64_t now_ns) {
+    if (weir__breaker_calm(breaker)) return true;
     weir__breaker_tick(breaker, now_ns);
     if (breaker->state == WEIR_BREAKER_HALF_OPEN) return breaker->inside < breaker->limit;
     return breaker->state != WEIR_BREAKER_OPEN && breaker->state != WEIR_BREAKER_FORCED_OPEN;

@@ -80,6 +80,13 @@ weir__breaker *weir__breaker_new(const weir_breaker_options *options, uint64_t s
                                  weir_error *error);
 void weir__breaker_free(weir__breaker *breaker); /* NULL is accepted */
 
+/* As usual: everybody is let in, and nothing falls due. A load and a branch. */
+static inline bool weir__breaker_calm(const weir__breaker *breaker) {
+    return breaker->state < WEIR_BREAKER_OPEN || breaker->state > WEIR_BREAKER_FORCED_OPEN;
+}
+_Static_assert(WEIR_BREAKER_OPEN + 1 == WEIR_BREAKER_HALF_OPEN &&
+                   WEIR_BREAKER_HALF_OPEN + 1 == WEIR_BREAKER_FORCED_OPEN,
+               "what is not calm stands together");
 /* Whether a call would be let in. */
 bool weir__breaker_admits(weir__breaker *breaker, int64_t now_ns);
 int weir__breaker_acquire(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_error *error);

@@ -58,7 +58,8 @@ static weir_session lend(weir__slot *slot, uint64_t owner, int64_t now) {
     slot->lent_at = now;
     slot->in_use = true;
     slot->owner = owner;
-    weir__guard_grant(pool, &slot->entry, now);
+    if (!weir__breaker_calm(weir__guard_of(pool, WEIR_BREAKER_QUERIES)))
+        weir__guard_grant(pool, &slot->entry, now);
     weir__owner_add(pool, owner, 1);
     return (weir_session){pool, slot->loan, slot->index};
 }
@@ -87,10 +88,15 @@ static int refuse_with(weir_pool *pool, weir_error *why, weir_error *error) {
     return code;
 }
 
+static int ask_for_health(weir_pool *pool, weir_error *error) {
+    weir_error why = WEIR_ERROR_INIT;
+    return weir__pool_down(pool, &why) ? refuse_with(pool, &why, error) : WEIR_PENDING;
+}
+
 /* Why nobody gets in line now: WEIR_PENDING if he does. */
 static int may_wait(weir_pool *pool, weir_error *error) {
-    weir_error why = WEIR_ERROR_INIT;
-    if (weir__pool_down(pool, &why)) return refuse_with(pool, &why, error);
+    int code = pool->failures || !weir__guard_calm(pool) ? ask_for_health(pool, error) : WEIR_PENDING;
+    if (code > 0) return code;
     int most = pool->config->options.max_waiting;
     int unmade = pool->max_size + pool->config->options.max_overflow - weir__pool_live(pool);
     if (most >= 0 && pool->waiting >= most + (unmade > 0 ? unmade : 0))
@@ -98,18 +104,23 @@ static int may_wait(weir_pool *pool, weir_error *error) {
     return WEIR_PENDING;
 }
 
-/* Counts the request. WEIR_OK: there may be a connection at once; WEIR_PENDING: there is none; else it is
- * refused. */
-static int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) {
+static int ask_the_guard(weir_pool *pool, int64_t now, weir_error *error) {
     weir_error why = WEIR_ERROR_INIT;
-    pool->stats.checkouts_started++;
-    if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
     int code = weir__guard_ask(pool, now, &why);
     return code > 0 ? refuse_with(pool, &why, error) : code;
 }
 
+/* Counts the request. WEIR_OK: there may be a connection at once; WEIR_PENDING: there is none; else it is
+ * refused. */
+static inline int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) {
+    pool->stats.checkouts_started++;
+    if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
+    bool calm = weir__breaker_calm(weir__guard_of(pool, WEIR_BREAKER_QUERIES));
+    return calm ? WEIR_OK : ask_the_guard(pool, now, error);
+}
+
 /* For a connection of one's own. WEIR_OK: *slot is idle and yours; WEIR_PENDING: get in line. */
-static int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
+static inline int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
     int code = begin_to_ask(pool, now, error);
     if (code > 0) return code;
     *slot = code || pool->waiting ? NULL : weir__pool_take_idle(pool, now);
@@ -130,8 +141,8 @@ static void get_in_line(weir_pool *pool, weir__task *task, int64_t deadline) {
     weir__list_push_back(task->profile ? &pool->lane : &pool->waiters, &task->op.link);
     pool->waiting++;
     pool->share.lane_count += task->profile != NULL;
-    weir__reactor_start(pool->reactor, &task->op.timer,
-                        weir__guard_patience(pool, task->started_at, deadline));
+    if (!weir__guard_calm(pool)) deadline = weir__guard_patience(pool, task->started_at, deadline);
+    weir__reactor_start(pool->reactor, &task->op.timer, deadline);
     weir__share_claim(pool);
     weir__pool_touch(pool);
 }

@@ -130,8 +130,8 @@ void weir__pool_grow(weir_pool *pool) {
 void weir__pool_retry(weir__timer *timer) { weir__pool_touch(weir__container(timer, weir_pool, retry)); }
 
 bool weir__pool_down(weir_pool *pool, weir_error *error) {
-    int64_t now = weir__reactor_now(pool->reactor);
     if (weir__pool_live(pool)) return false;
+    int64_t now = weir__reactor_now(pool->reactor);
     if (!weir__guard_stale(pool, now) && weir__guard_shut(pool, WEIR_BREAKER_CONNECTS, now, error))
         return true;
     if (!pool->failures || pool->counts[WEIR__CONNECTING]) return false;

@@ -2,10 +2,10 @@
  * The pool's circuit breakers: who is let in, what is recorded, and what callers are told.
  *
  * A call is a statement of the pool's own callers, or a loan; it is let in, or refused, when it asks for a
- * connection, and gets its permit with the connection. A loan's permit is for the first statement in it; each
- * further one has its own, and takes no place while the breaker is half-open: it belongs to a call that is in
- * already. Outside of a transaction it is refused while the breaker is open; inside it goes on, since what
- * the transaction has done so far would be lost.
+ * connection, and gets its permit with the connection. A loan has one only where it takes a place, while the
+ * breaker is half-open; it is for the first statement in it. Each other one has its own, and takes no place:
+ * it belongs to a call that is in already. Outside of a transaction it is refused while the breaker is open;
+ * inside it goes on, since what the transaction has done so far would be lost.
  */
 #include <stdio.h>
 
@@ -15,11 +15,15 @@
 static weir__breaker *connects(const weir_pool *pool) { return weir__guard_of(pool, WEIR_BREAKER_CONNECTS); }
 static weir__breaker *queries(const weir_pool *pool) { return weir__guard_of(pool, WEIR_BREAKER_QUERIES); }
 
-/* A change of state is acted upon before the lock is left. */
-static void look(weir_pool *pool) {
+/* A state has changed, and those in line and the log do not know of it. */
+static bool is_news(const weir_pool *pool) {
     const weir__guard *guard = &pool->guard;
-    if (guard->told[0] != connects(pool)->generation || guard->told[1] != queries(pool)->generation)
-        weir__pool_touch(pool);
+    return guard->told[0] != connects(pool)->generation || guard->told[1] != queries(pool)->generation;
+}
+
+/* It is acted upon before the lock is left. */
+static void look(weir_pool *pool) {
+    if (is_news(pool)) weir__pool_touch(pool);
 }
 
 static void tick(weir_pool *pool, weir__breaker *breaker, int64_t now) {
@@ -129,8 +133,6 @@ void weir__guard_watch(weir_pool *pool) {
     if (other < at) at = other;
     if (pool->waiting && at != WEIR__NEVER) weir__reactor_start(pool->reactor, &pool->guard.timer, at);
 }
-
-bool weir__guard_serves(weir_pool *pool, int64_t now) { return weir__breaker_admits(queries(pool), now); }
 
 /* ---- permits */
 

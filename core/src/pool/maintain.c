@@ -13,9 +13,11 @@ static int kept(const weir_pool *pool) { return weir__pool_total(pool) - pool->c
 
 bool weir__slot_surplus(const weir__slot *slot, int64_t now) {
     const weir_pool *pool = slot->pool;
+    if (slot->generation != pool->generation || slot->expires_at <= now) return true;
+    int over = kept(pool) - pool->max_size;
+    if (over <= 0) return false;
     bool more = pool->waiting || (slot->trying && weir__pool_probing(pool)); /* a probe goes where it can */
-    int most = pool->max_size + (more ? pool->config->options.max_overflow : 0);
-    return slot->generation != pool->generation || slot->expires_at <= now || kept(pool) > most;
+    return !more || over > pool->config->options.max_overflow;
 }
 
 /* The idle connections, the one that came back first in front of the others. */

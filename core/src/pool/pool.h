@@ -396,6 +396,20 @@ bool weir__pool_wants(const weir_pool *pool);
 int64_t weir__pool_next_attempt(const weir_pool *pool);
 
 /* ---- guard.c ---- */
+static inline weir__breaker *weir__guard_of(const weir_pool *pool, weir_breaker_role role) {
+    return role == WEIR_BREAKER_CONNECTS ? pool->guard.connect.machine : pool->guard.query.machine;
+}
+/* As usual: neither of the two keeps anybody out, or changes by itself. */
+static inline bool weir__guard_calm(const weir_pool *pool) {
+    return weir__breaker_calm(pool->guard.connect.machine) && weir__breaker_calm(pool->guard.query.machine);
+}
+/* … and all have heard how it came. */
+static inline bool weir__guard_quiet(const weir_pool *pool) {
+    const weir__guard *guard = &pool->guard;
+    return weir__guard_calm(pool) &&
+           guard->told[WEIR_BREAKER_CONNECTS] == guard->connect.machine->generation &&
+           guard->told[WEIR_BREAKER_QUERIES] == guard->query.machine->generation;
+}
 bool weir__guard_open(weir_pool *pool, uint64_t seed); /* false: out of memory */
 void weir__guard_close(weir_pool *pool);
 /*
@@ -408,7 +422,10 @@ int64_t weir__guard_patience(weir_pool *pool, int64_t now, int64_t deadline);
 /* Nobody has driven the reactor for so long that a probe is overdue: what is known of the server is old. */
 bool weir__guard_stale(const weir_pool *pool, int64_t now);
 /* Those in line may be served. */
-bool weir__guard_serves(weir_pool *pool, int64_t now);
+static inline bool weir__guard_serves(weir_pool *pool, int64_t now) {
+    weir__breaker *breaker = weir__guard_of(pool, WEIR_BREAKER_QUERIES);
+    return weir__breaker_calm(breaker) || weir__breaker_admits(breaker, now);
+}
 /* The permit for one that may be made, as it is granted. */
 void weir__guard_grant(weir_pool *pool, weir_permit *permit, int64_t now);
 /* The permit for what a session runs; `begins`: outside of a transaction. WEIR_ECIRCUITOPEN. */
@@ -432,13 +449,12 @@ void weir__guard_heed(weir_pool *pool);
 void weir__guard_watch(weir_pool *pool);
 /* As of now. */
 weir_breaker_state weir__guard_state(weir_pool *pool, weir_breaker_role role);
-static inline weir__breaker *weir__guard_of(const weir_pool *pool, weir_breaker_role role) {
-    return role == WEIR_BREAKER_CONNECTS ? pool->guard.connect.machine : pool->guard.query.machine;
-}
-
 /* ---- probe.c ---- */
 /* There is an outage: probes take the place of growing. */
-bool weir__pool_probing(const weir_pool *pool);
+bool weir__pool_has_outage(const weir_pool *pool);
+static inline bool weir__pool_probing(const weir_pool *pool) {
+    return (pool->guard.outage || !weir__guard_calm(pool)) && weir__pool_has_outage(pool);
+}
 void weir__pool_probe(weir_pool *pool, int64_t now);
 void weir__probe_beat(weir_pool *pool, int64_t now); /* an attempt begins */
 /* So many attempts are under way. */

@@ -13,7 +13,7 @@ static weir_breaker_state state_of(const weir_pool *pool, weir_breaker_role role
     return weir__guard_of(pool, role)->state;
 }
 
-bool weir__pool_probing(const weir_pool *pool) {
+bool weir__pool_has_outage(const weir_pool *pool) {
     weir_breaker_state connects = state_of(pool, WEIR_BREAKER_CONNECTS);
     if (pool->closing || connects == WEIR_BREAKER_FORCED_OPEN) return false;
     if (state_of(pool, WEIR_BREAKER_QUERIES) == WEIR_BREAKER_OPEN) return true;
@@ -144,7 +144,6 @@ bool weir__slot_prove(weir__slot *slot, int64_t now) {
     weir_pool *pool = slot->pool;
     bool shut = state_of(pool, WEIR_BREAKER_CONNECTS) == WEIR_BREAKER_OPEN ||
                 state_of(pool, WEIR_BREAKER_QUERIES) == WEIR_BREAKER_OPEN;
-    if (!slot->trying) return true;
     if (shut && slot->state != WEIR__CHECKING) {
         check(slot, now);
         return false;

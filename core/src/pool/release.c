@@ -16,7 +16,7 @@ void weir__slot_ready(weir__slot *slot, int64_t now) {
         close_quietly(slot);
         return;
     }
-    if (!weir__slot_prove(slot, now)) return;
+    if (slot->trying && !weir__slot_prove(slot, now)) return;
     slot->idle_since = now;
     weir__slot_move(slot, WEIR__IDLE);
     if (pool->config->options.idle_timeout_ms > 0 && weir__pool_total(pool) > pool->min_size)

@@ -115,12 +115,12 @@ void weir__pool_settle(weir__deferred *deferred) {
     weir_pool *pool = weir__container(deferred, weir_pool, settle);
     do { /* a driver may answer at once what serving and growing ask of it */
         settle_news(pool);
-        weir__guard_heed(pool);
+        if (!weir__guard_quiet(pool)) weir__guard_heed(pool);
         weir__pool_serve(pool);
         weir__pool_grow(pool);
     } while (!weir__list_empty(&pool->news));
     pool->share.wish = false;
-    weir__guard_watch(pool);
+    if (!weir__guard_calm(pool)) weir__guard_watch(pool);
     weir__pool_check_open(pool);
     weir__pool_check_closed(pool);
 }

@@ -129,7 +129,7 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
         slot->last_loan = slot->loan;
         slot->ended_code = code;
     }
-    weir__guard_cancel(pool, &slot->entry, now); /* no statement has taken it */
+    if (slot->entry.generation) weir__guard_cancel(pool, &slot->entry, now); /* no statement has taken it */
     weir__owner_add(pool, slot->owner, -1);
     slot->owner = 0;
     slot->loan = 0;
