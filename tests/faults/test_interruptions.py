@@ -229,7 +229,7 @@ async def limited(coroutine, late):
 TIMES = [0.0001, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02]
 # SessionClosed: of a session that was ended between two calls, on a connection that others have had since.
 # Time-outs of milliseconds say nothing against the server, however many there are in a row.
-HASTY = {"min_size": SIZE, "max_size": SIZE, "circuit_ignore": "PoolTimeout"}
+HASTY = {"min_size": SIZE, "max_size": SIZE, "circuit_ignore": "CommandTimeout"}
 TIMED_OUT = (weirpool.PoolTimeout, weirpool.OutcomeUnknown, weirpool.SessionClosed)
 
 

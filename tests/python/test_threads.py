@@ -134,7 +134,7 @@ class Work:
 
 def test_twenty_threads_do_everything(server, url):
     # their time-outs are too short on purpose: none of them says that the server is down
-    options = {"min_size": 1, "max_size": 5, "lock_timeout": 60, "circuit_ignore": "PoolTimeout"}
+    options = {"min_size": 1, "max_size": 5, "lock_timeout": 60, "circuit_ignore": "CommandTimeout"}
     with no_warnings(), weirpool.create_pool_sync(url, **options) as pool:
         pool.execute("create table t (a bigint)")
 
