@@ -40,6 +40,7 @@ local weirpool = {}
 ---@field close_timeout? number|false 10
 ---@field retry_min? number 0.1
 ---@field retry_max? number 5
+---@field background_thread? boolean false: a thread of the core's does what falls due while no call waits
 ---@field circuit_breaker? boolean true: while the database is down calls fail at once, and the pool finds out when it is back
 ---@field circuit_probe_interval? number 0.25: while it is down an attempt to connect begins this often
 ---@field circuit_failure_threshold? integer|false 5: failures in a row that open a breaker

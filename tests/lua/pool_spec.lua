@@ -359,3 +359,21 @@ support.each("a pool", function(db)
         end)
     end
 end)
+
+support.each("a pool with a background thread", function(db)
+    if db.name == "sqlite" then
+        return
+    end
+
+    it("keeps its size though nobody calls it", function()
+        assert(db.open { min_size = 2, background_thread = true, retry_min = 0.01, name = "kept" })
+        local other = assert(db.open { max_size = 1, pipeline = false })
+        local others = " from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        local count = "select count(*)" .. others
+        assert.equal(2, other:fetchval(count))
+        assert(other:fetch("select pg_terminate_backend(pid, 10000)" .. others))
+        support.eventually(function()
+            return other:fetchval(count) == 2
+        end)
+    end)
+end)

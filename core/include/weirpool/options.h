@@ -40,6 +40,11 @@ WEIR_BEGIN_DECLS
     TIME(retry_min, 100, 1, 86400000, false,                                                                 \
          "first pause after a failed connect; doubled each time, full jitter; see circuit_probe_interval")   \
     TIME(retry_max, 5000, 1, 86400000, false, "longest pause between attempts to connect")                   \
+    FLAG(                                                                                                    \
+        background_thread, false,                                                                            \
+        "a thread of the core's does what falls due while no call of the application's waits: keeps "        \
+        "min_size, replaces what has aged, notices what was lost; for blocking callers: an event loop does " \
+        "that anyway")                                                                                       \
     FLAG(circuit_breaker, true,                                                                              \
          "while the database is down calls fail at once, and the pool itself finds out when it is back; "    \
          "false: the breakers are there, disabled")                                                          \

@@ -87,6 +87,7 @@ int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op
 void weir__pool_check_closed(weir_pool *pool) {
     if (!pool->closing || !weir__pool_gone(pool)) return;
     weir__timer_stop(&pool->reactor->wheel, &pool->grace);
+    weir__pool_unkeep(pool);
     for (weir__link *link; (link = weir__list_front(&pool->closers));)
         weir__op_complete(weir__container(link, weir__op, link), WEIR_OK);
 }

@@ -317,6 +317,7 @@ struct weir_pool {
     uint64_t listener_numbers;
 
     bool closing, cut;
+    bool keeper; /* asks for the reactor's background thread */
     weir__timer grace;
     int64_t grace_at;
     weir__link closers; /* tasks that wait for the end */
@@ -706,6 +707,8 @@ void weir__pool_grace_over(weir__timer *timer);
 void weir__pool_check_closed(weir_pool *pool);
 
 /* ---- open.c ---- */
+/* Does without the background thread from here on. */
+void weir__pool_unkeep(weir_pool *pool);
 int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__config *config, uint64_t seed,
                     void *token, weir_pool **out, weir_op *op, weir_error *error);
 void weir__pool_free(weir_pool *pool); /* not under the lock */

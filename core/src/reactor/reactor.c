@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/fork.h"
+#include "reactor/keeper.h"
 
 /* Batches of events in one go; what is left keeps the descriptor readable, and the timers are not starved
  * meanwhile. */
@@ -63,6 +64,7 @@ int weir__reactor_new(const weir__clock *clock, weir_reactor **out, weir_error *
 void weir_reactor_free(weir_reactor *reactor) {
     if (!reactor || reactor->fork_stamp != weir__fork_count())
         return; /* a child shares the parent's descriptors */
+    weir__keeper_join(reactor);
     weir__mailbox_close(reactor->mailbox);
     weir__mailbox_unref(reactor->mailbox);
     weir_completion left;

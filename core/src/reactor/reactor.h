@@ -70,6 +70,14 @@ typedef struct weir__grave {
     void (*buried)(struct weir__grave *grave);
 } weir__grave;
 
+/* keeper.c: the thread that works while nobody else does. */
+typedef struct weir__keeper {
+    pthread_t thread;
+    pthread_cond_t change;
+    int wanted; /* pools that ask for it */
+    bool made, running, joinable;
+} weir__keeper;
+
 struct weir_reactor {
     /*
      * Guards everything below, and all the pools of this reactor with their slots and connections. Held for
@@ -97,6 +105,7 @@ struct weir_reactor {
 
     weir__parked *leader; /* the thread that sleeps in the poller */
     weir__link followers;
+    weir__keeper keeper;
 
     weir__link deferred, held, graves;
     weir__log log; /* writes into the ring */
