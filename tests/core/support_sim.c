@@ -183,10 +183,6 @@ static bool has_ended(holder *h, int code, const char *what) {
 
 static const weir__breaker *queries(void) { return weir__guard_of(rig.pool, WEIR_BREAKER_QUERIES); }
 
-static bool is_shut(const weir__breaker *breaker) {
-    return breaker->state == WEIR_BREAKER_OPEN || breaker->state == WEIR_BREAKER_FORCED_OPEN;
-}
-
 /* ---- completions ---- */
 
 static void check_answer(const ask *a, weir_completion *c) {
@@ -377,7 +373,7 @@ static void check_breakers(void) {
         fault("a permit to connect has been lost, or is in two places");
     if (sim.shut && sim.shut == query->generation && granted != sim.granted)
         fault("a call was let in while the breaker was open");
-    sim.shut = is_shut(query) ? query->generation : 0;
+    sim.shut = weir__breaker_shut(query) ? query->generation : 0;
     sim.granted = granted;
 }
 
@@ -473,7 +469,7 @@ static void execute(void) {
 /* By the breaker, in a session. */
 static bool may_be_refused(const holder *h) {
     const weir__slot *slot = rig.pool->slots[h->session.slot];
-    return is_shut(queries()) && !weir__levels_alive(slot);
+    return weir__breaker_shut(queries()) && !weir__levels_alive(slot);
 }
 
 static void session_execute(holder *h) {
@@ -646,7 +642,8 @@ static void let_in(void) {
     weir_checkout_init(&checkout);
     weir__breaker *query = weir__guard_of(rig.pool, WEIR_BREAKER_QUERIES);
     weir_breaker_state state = query->state;
-    if (sim.report->planted || sim.closed || !is_shut(query) || !rig.pool->counts[WEIR__IDLE]) return;
+    if (sim.report->planted || sim.closed || !weir__breaker_shut(query) || !rig.pool->counts[WEIR__IDLE])
+        return;
     if (sim.shut != query->generation || rig.pool->waiting) return;
     query->state = WEIR_BREAKER_DISABLED;
     int code = weir_pool_acquire(rig.pool, &checkout, NULL, &session, &op, NULL);
@@ -847,7 +844,8 @@ static void recover(void) {
     } while (!failed() && rig_hop(until));
     if (rig.pool->waiting) fault("%d callers wait for ever", rig.pool->waiting);
     weir__guard_state(rig.pool, WEIR_BREAKER_QUERIES); /* as of now */
-    if (!sim.closed && !failed() && is_shut(queries())) fault("the breaker stays open although all is well");
+    if (!sim.closed && !failed() && weir__breaker_shut(queries()))
+        fault("the breaker stays open although all is well");
     sim.report->refused += (long)rig.pool->stats.circuit_refused;
     sim.report->probes += (long)rig.pool->stats.probes_started;
     cancel_endless();

@@ -87,6 +87,10 @@ static inline bool weir__breaker_calm(const weir__breaker *breaker) {
 _Static_assert(WEIR_BREAKER_OPEN + 1 == WEIR_BREAKER_HALF_OPEN &&
                    WEIR_BREAKER_HALF_OPEN + 1 == WEIR_BREAKER_FORCED_OPEN,
                "what is not calm stands together");
+/* Nobody is let in; of itself it knows only as of its last tick. */
+static inline bool weir__breaker_shut(const weir__breaker *breaker) {
+    return breaker->state == WEIR_BREAKER_OPEN || breaker->state == WEIR_BREAKER_FORCED_OPEN;
+}
 /* Whether a call would be let in. */
 bool weir__breaker_admits(weir__breaker *breaker, int64_t now_ns);
 int weir__breaker_acquire(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_error *error);

@@ -53,15 +53,11 @@ static const char *check_slot(const weir__slot *slot) {
     return NULL;
 }
 
-static bool is_shut(const weir__breaker *breaker) {
-    return breaker->state == WEIR_BREAKER_OPEN || breaker->state == WEIR_BREAKER_FORCED_OPEN;
-}
-
 /* As weir__guard_serves, without looking at the clock. */
 static bool serves(const weir_pool *pool) {
     const weir__breaker *query = pool->guard.query.machine;
     if (query->state == WEIR_BREAKER_HALF_OPEN) return query->inside < query->limit;
-    return !is_shut(query);
+    return !weir__breaker_shut(query);
 }
 
 /* Whether a further attempt to connect would be let in. */

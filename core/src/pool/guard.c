@@ -33,10 +33,6 @@ static void tick(weir_pool *pool, weir__breaker *breaker, int64_t now) {
     look(pool);
 }
 
-static bool is_shut(const weir__breaker *breaker) {
-    return breaker->state == WEIR_BREAKER_OPEN || breaker->state == WEIR_BREAKER_FORCED_OPEN;
-}
-
 static weir__breaker *make(weir_pool *pool, const char *name, uint64_t seed) {
     weir_breaker_options options = pool->config->options.circuit;
     int64_t now = weir__reactor_now(pool->reactor);
@@ -103,7 +99,7 @@ static int refuse(weir_pool *pool, weir__breaker *breaker, int64_t now, weir_err
 int weir__guard_shut(weir_pool *pool, weir_breaker_role role, int64_t now, weir_error *error) {
     weir__breaker *breaker = weir__guard_of(pool, role);
     tick(pool, breaker, now);
-    return is_shut(breaker) ? refuse(pool, breaker, now, error) : WEIR_OK;
+    return weir__breaker_shut(breaker) ? refuse(pool, breaker, now, error) : WEIR_OK;
 }
 
 bool weir__guard_stale(const weir_pool *pool, int64_t now) {
@@ -124,7 +120,8 @@ int weir__guard_ask(weir_pool *pool, int64_t now, weir_error *error) {
 
 int64_t weir__guard_patience(weir_pool *pool, int64_t now, int64_t deadline) {
     int64_t soon = now + pool->guard.probe_every;
-    bool shut = is_shut(queries(pool)) || (is_shut(connects(pool)) && !weir__pool_live(pool));
+    bool shut =
+        weir__breaker_shut(queries(pool)) || (weir__breaker_shut(connects(pool)) && !weir__pool_live(pool));
     return shut && soon < deadline ? soon : deadline;
 }
 
@@ -152,11 +149,11 @@ int weir__guard_enter(weir__slot *slot, bool begins, weir_permit *permit, int64_
         slot->entry = (weir_permit){0};
         return WEIR_OK;
     }
-    if (begins && is_shut(breaker)) {
+    if (begins && weir__breaker_shut(breaker)) {
         pool->stats.circuit_refused++;
         return refuse(pool, breaker, now, error);
     }
-    if (is_shut(breaker) || breaker->state == WEIR_BREAKER_HALF_OPEN)
+    if (weir__breaker_shut(breaker) || breaker->state == WEIR_BREAKER_HALF_OPEN)
         weir__breaker_probe(breaker, now, permit, NULL); /* forced open it gives none */
     else
         weir__breaker_acquire(breaker, now, permit, NULL);
