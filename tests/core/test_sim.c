@@ -59,7 +59,7 @@ START_TEST(schedules_with_breakers) {
     sim_report sum = run_many(count, false, true);
     ck_assert_int_gt(sum.refused, count * 5);
     ck_assert_int_gt(sum.probes, count);
-    ck_assert_int_gt(sum.recovered, count / 100);
+    ck_assert_int_gt(sum.recovered, count / 200);
     ck_assert_int_gt(sum.forced, count);
     ck_assert_int_gt(sum.outages, count / 2);
 }
