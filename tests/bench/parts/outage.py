@@ -190,12 +190,12 @@ def outage(server: Server, side: str, kind: str, lasts: float) -> Figures:
         process.join()
     failures = [one for one in calls if one[2] and one[1] >= begin]
     first = min((one[1] for one in failures), default=begin)
-    refused = [one[1] - one[0] for one in failures if first < one[0] < ready]
+    refused = [one[1] - one[0] for one in failures if one[0] < ready]
     back = min((one[1] for one in calls if not one[2] and one[0] >= ready), default=ready + PATIENCE)
     figures = {
         "first": first - begin,
         "errors": float(len(failures)),
-        "refusal": 1e3 * (statistics.median(refused) if refused else PATIENCE if hangs else 0),
+        "refusal": 1e3 * (statistics.median(refused) if refused else 0),
         "beyond": 1e3 * max(one[1] - one[0] - DEADLINE for one in calls),
         "back": back - ready,
         "last": max((one[1] for one in failures), default=ready) - ready,
