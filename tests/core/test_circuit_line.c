@@ -2,6 +2,7 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "support_circuit.h"
 #include "support_pool.h"
 
 static weir_options options;
@@ -17,10 +18,7 @@ static void set_up(void) {
 }
 static void tear_down(void) { rig_done(); }
 
-static weir__breaker *queries(void) { return weir__guard_of(rig.pool, WEIR_BREAKER_QUERIES); }
-static weir_breaker_state query_state(void) {
-    return weir_breaker_state_now(weir_pool_breaker(rig.pool, 0, WEIR_BREAKER_QUERIES));
-}
+static weir__breaker *machine(void) { return weir__guard_of(rig.pool, WEIR_BREAKER_QUERIES); }
 
 /* One failure is enough. */
 static void open_by(weir_session session) {
@@ -33,7 +31,7 @@ START_TEST(patience_ends_with_the_refusals) {
     rig_ready(&options);
     weir_session held = lend(), session;
     open_by(held);
-    rig.clock.now = queries()->until_ns - 100 * WEIR__MS; /* nobody has driven the reactor since */
+    rig.clock.now = machine()->until_ns - 100 * WEIR__MS; /* nobody has driven the reactor since */
     weir_op op = queue();
     rig_advance(300);
     ck_assert_int_eq(query_state(), WEIR_BREAKER_HALF_OPEN);
@@ -52,7 +50,7 @@ START_TEST(patience_is_no_longer_than_the_wait) {
     checkout.checkout_timeout_ms = 400;
     weir_session held = lend();
     open_by(held);
-    rig.clock.now = queries()->until_ns - 100 * WEIR__MS;
+    rig.clock.now = machine()->until_ns - 100 * WEIR__MS;
     weir_op op = queue_as(&checkout);
     rig_advance(390);
     ck_assert_int_eq(outcome(op, NULL), WEIR_PENDING);
@@ -72,11 +70,11 @@ START_TEST(a_busy_pool_is_no_outage) {
     weir_session_release(held);
     rig_advance(20);
     ck_assert_int_eq(outcome(runs, NULL), WEIR_ECOMMANDTIMEOUT);
-    ck_assert_uint_eq(queries()->totals.opened, 0);
+    ck_assert_uint_eq(machine()->totals.opened, 0);
     runs = submit_to_pool("sleep 200", 100); /* it waits for what is drained, but not for long */
     rig_advance(110);
     ck_assert_int_eq(outcome(runs, NULL), WEIR_ECOMMANDTIMEOUT);
-    ck_assert_uint_eq(queries()->totals.opened, 1);
+    ck_assert_uint_eq(machine()->totals.opened, 1);
 }
 END_TEST
 
