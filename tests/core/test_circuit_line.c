@@ -78,6 +78,26 @@ START_TEST(a_busy_pool_is_no_outage) {
 }
 END_TEST
 
+/* … nor is that of a call which is a loan. */
+START_TEST(a_busy_pool_is_no_outage_to_loans) {
+    rig_ready(&options);
+    weir_checkout checkout;
+    weir_checkout_init(&checkout);
+    checkout.call = true;
+    checkout.session_timeout_ms = 100;
+    weir_session held = lend(), session;
+    weir_op op = queue_as(&checkout);
+    rig_advance(90);
+    weir_session_release(held);
+    ck_assert_int_eq(outcome(op, &session), WEIR_OK);
+    op = submit(session, "sleep 100", -1);
+    rig_advance(20);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ECOMMANDTIMEOUT);
+    weir_session_release(session);
+    ck_assert_uint_eq(machine()->totals.opened, 0);
+}
+END_TEST
+
 /* Half-open, a call that ends without saying anything gives its place to the next in line, at once. */
 START_TEST(a_place_that_comes_free_is_given) {
     options.min_size = options.max_size = 2;
@@ -140,6 +160,7 @@ int main(void) {
     tcase_add_test(tc, patience_ends_with_the_refusals);
     tcase_add_test(tc, patience_is_no_longer_than_the_wait);
     tcase_add_test(tc, a_busy_pool_is_no_outage);
+    tcase_add_test(tc, a_busy_pool_is_no_outage_to_loans);
     tcase_add_test(tc, a_place_that_comes_free_is_given);
     tcase_add_test(tc, a_probe_may_go_over_the_size);
     tcase_add_loop_test(tc, impatience_may_be_ignored, 0, 2);

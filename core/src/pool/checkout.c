@@ -51,10 +51,11 @@ static void count_grant(weir_pool *pool, int64_t started_at, int64_t now) {
 }
 
 /* Idle -> lent. The slot's site, begin and kind are the caller's to set. */
-static weir_session lend(weir__slot *slot, uint64_t owner, int64_t now) {
+static weir_session lend(weir__slot *slot, uint64_t owner, int64_t asked_at, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__slot_move(slot, WEIR__LENT);
     slot->loan = ++pool->loans;
+    slot->asked_at = asked_at;
     slot->lent_at = now;
     slot->in_use = true;
     slot->owner = owner;
@@ -183,7 +184,7 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     code = ask(pool, now, &slot, error);
     if (code == WEIR_OK) {
         count_grant(pool, now, now);
-        *session = lend(slot, checkout->owner, now);
+        *session = lend(slot, checkout->owner, now, now);
         limit(slot, now, until, session_ms, checkout->setup, call);
         slot->reset = reset;
         slot->transaction = checkout->transaction;
@@ -304,7 +305,7 @@ static void grant(weir__slot *slot, weir__task *task, int64_t now) {
         run_statement(slot, task, now);
         return;
     }
-    task->op.completion.session = lend(slot, task->owner, now);
+    task->op.completion.session = lend(slot, task->owner, task->started_at, now);
     limit(slot, now, task->run_deadline, task->session_ms, task->setup, task->call);
     slot->reset = task->reset;
     slot->transaction = task->transaction;

@@ -158,6 +158,7 @@ struct weir__slot {
     uint64_t loan,
         last_loan; /* 0: none. last_loan is the last that has ended not by its holder, but for ended_code */
     int ended_code;
+    int64_t asked_at; /* since then a call, and a setup, has its time */
     int64_t lent_at;
     bool in_use;       /* since lent_at, by a session or a statement of the pool's callers */
     weir_permit entry; /* of the breaker for statements, until the loan's first statement takes it */

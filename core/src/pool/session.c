@@ -234,10 +234,12 @@ int weir__session_ready(weir__slot *slot, weir_error *error) {
 static void judge_loan(weir__slot *slot, int64_t now) {
     weir_error late = WEIR_ERROR_INIT;
     late.code = WEIR_ECOMMANDTIMEOUT;
+    bool asking = slot->call || slot->setup_until < slot->session_until;
+    int64_t since = asking ? slot->asked_at : slot->lent_at;
     for (weir__link *link = slot->flights.next; link != &slot->flights; link = link->next) {
         weir__task *task = weir__container(link, weir__flight, link)->task;
         if (!task || !task->permit.generation) continue;
-        if (weir__guard_blames(task->permit.started_ns, slot->lent_at, now))
+        if (weir__guard_blames(task->permit.started_ns, since, now))
             weir__guard_end(slot->pool, &task->permit, &late, now);
         else
             weir__guard_cancel(slot->pool, &task->permit, now);
