@@ -35,7 +35,7 @@ from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
-from ._types import Snapshot
+from ._types import Holder, Snapshot
 from ._values import Codec
 
 _T = TypeVar("_T")
@@ -56,6 +56,7 @@ class _Managed:
     @property
     def breaker(self) -> PoolBreaker: ...
     def snapshot(self) -> Snapshot: ...
+    def holders(self, min_age: float = 0.0) -> list[Holder]: ...
 
 class Pool(_Managed, _core.Pool):
     async def run(
@@ -311,6 +312,29 @@ class BreakerEvent(TypedDict):
     state: {state}
     reason: str
     duration: float | None
+
+
+class Holder(TypedDict):
+    """Who holds a connection."""
+
+    file: str | None
+    function: str | None
+    """Where it was checked out, the ends of longer names; None where that is unknown."""
+    line: int
+    age: float
+    """Seconds since it was lent."""
+    statement: str | None
+    """The beginning of its last statement's text, never its parameters."""
+    stack: str | None
+    """The caller's stack, a frame a line, the innermost first, of one in leak_stacks checkouts."""
+    depth: int
+    """Transactions and savepoints that are open."""
+    busy: bool
+    """An operation runs."""
+    leaked: bool
+    """It has been held for longer than leak_threshold, and that was reported."""
+    backend: int | None
+    """The server's process id; None for SQLite."""
 
 
 class Snapshot(TypedDict):

@@ -23,7 +23,7 @@ from ._copy import CopyOut, SyncCopyOut
 from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
 from ._listen import Gap, Listener, Notice, Notification, SyncListener
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
-from ._types import BreakerEvent, BreakerSnapshot, Latency, SessionInfo, Snapshot
+from ._types import BreakerEvent, BreakerSnapshot, Holder, Latency, SessionInfo, Snapshot
 from ._values import Codec, Json, Range
 from .errors import (
     ArgumentError,
@@ -37,6 +37,7 @@ from .errors import (
     DataError,
     Error,
     ForkedError,
+    IdleInTransactionTimeout,
     IntegrityError,
     InterfaceError,
     InternalError,
@@ -50,6 +51,7 @@ from .errors import (
     ProgrammingError,
     SessionBusy,
     SessionClosed,
+    SessionReclaimed,
     SessionTimeout,
     TooManyWaiting,
     TransactionError,
@@ -95,6 +97,8 @@ __all__ = [
     "Error",
     "ForkedError",
     "Gap",
+    "Holder",
+    "IdleInTransactionTimeout",
     "IntegrityError",
     "InterfaceError",
     "InternalError",
@@ -120,6 +124,7 @@ __all__ = [
     "SessionBusy",
     "SessionClosed",
     "SessionInfo",
+    "SessionReclaimed",
     "SessionTimeout",
     "Snapshot",
     "SyncConnection",

@@ -74,6 +74,7 @@ static int wanted(const weir_pool *pool, int coming) {
     int there = weir__pool_total(pool) - pool->counts[WEIR__CLOSING];
     int floor = floor_of(pool) - there, demand = weir__pool_demand(pool) - coming;
     int want = floor > demand ? floor : demand, room = weir__pool_room(pool);
+    if (want < pool->replacing) want = pool->replacing;
     return want < room ? want : room;
 }
 
@@ -96,7 +97,10 @@ static void begin_attempts(weir_pool *pool, int want, int64_t now) {
     weir_permit permit;
     while (want-- > 0) {
         if (!weir__guard_attempt(pool, &permit, now)) return; /* on with it when another one has ended */
-        if (weir__pool_connect(pool, &permit, now)) continue;
+        if (weir__pool_connect(pool, &permit, now)) {
+            pool->replacing -= pool->replacing > 0;
+            continue;
+        }
         weir__reactor_start(pool->reactor, &pool->retry,
                             weir__deadline(now, pool->config->options.retry_min_ms));
         return; /* no memory */

@@ -42,6 +42,7 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     pool->rng.state = seed;
     pool->min_size = config->options.min_size;
     pool->max_size = config->options.max_size;
+    pool->leak_action = weir__leak_action_of(config->options.leak_action);
     pool->last_error = (weir_error)WEIR_ERROR_INIT;
     pool->settle.run = weir__pool_settle;
     weir__list_init(&pool->settle.link);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/error.h"
 
 bool weir__task_commits(const weir__task *task) {
@@ -28,6 +29,8 @@ static void release(weir__task *task, const weir_error *why, int64_t now) {
     task->statement = NULL;
     task->profile = NULL;
     task->batch = NULL;
+    weir__free(task->stack);
+    task->stack = NULL;
 }
 
 void weir__task_drop(weir__task *task) {
@@ -260,6 +263,7 @@ static int64_t wait_ends(const weir__task *task) {
 
 static void expire_in_line(weir__task *task, int64_t now, int64_t ms) {
     weir_pool *pool = task->pool;
+    char text[2 * WEIR__SITE_TEXT + 64];
     weir_error why = WEIR_ERROR_INIT;
     bool refused = weir__guard_shut(pool, WEIR_BREAKER_QUERIES, now, &why) || weir__pool_down(pool, &why);
     if (!refused && now < wait_ends(task)) { /* he is let in, when there is a connection */
@@ -272,8 +276,8 @@ static void expire_in_line(weir__task *task, int64_t now, int64_t ms) {
         pool->stats.circuit_refused += why.code == WEIR_ECIRCUITOPEN;
         pool->stats.queries_failed += task->moved;
     } else {
-        weir__fail(&why, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT,
-                   "pool %s: no connection came free in time (%lld ms)", weir_pool_name(pool), (long long)ms);
+        weir__fail(&why, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT, "pool %s: %s (%lld ms)",
+                   weir_pool_name(pool), weir__leak_why(task, text, sizeof text), (long long)ms);
         pool->stats.checkouts_timed_out++;
         pool->stats.queries_timed_out += task->moved;
         weir__guard_waited(pool, &why, now);

@@ -120,6 +120,7 @@ static bool leave_once(weir_reactor *reactor, weir__link *graves) {
     weir__list_splice(graves, &reactor->graves);
     bool signal = reactor->signal && !(reactor->attached && pthread_equal(reactor->owner, pthread_self()));
     reactor->signal = false;
+    atomic_store_explicit(&reactor->some_done, !weir__list_empty(&reactor->done), memory_order_relaxed);
     if (signal)
         weir__poller_wake(&reactor->poller); /* under the lock: the reactor cannot be freed meanwhile */
     pthread_mutex_unlock(&reactor->lock);

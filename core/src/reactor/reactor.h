@@ -20,7 +20,7 @@
 #include "reactor/wheel.h"
 
 enum {
-    WEIR__OP_BYTES = 416, /* what an operation of the layer above may take, weir__op included */
+    WEIR__OP_BYTES = 432, /* what an operation of the layer above may take, weir__op included */
     WEIR__OP_BLOCK = 64,  /* operations allocated at a time */
     WEIR__LOG_LINES = 256,
 };
@@ -98,9 +98,10 @@ struct weir_reactor {
     weir__op **blocks; /* the operations: block_count blocks of WEIR__OP_BLOCK */
     size_t block_count;
     weir__link free_ops;
-    weir__link done; /* complete, for weir_reactor_next */
-    bool signal;     /* something was added to `done` since the lock was taken */
-    bool attached;   /* `owner` drains after each call of its own */
+    weir__link done;       /* complete, for weir_reactor_next */
+    atomic_bool some_done; /* there were some when the lock was left last */
+    bool signal;           /* something was added to `done` since the lock was taken */
+    bool attached;         /* `owner` drains after each call of its own */
     pthread_t owner;
 
     weir__parked *leader; /* the thread that sleeps in the poller */
