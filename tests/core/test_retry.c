@@ -60,7 +60,8 @@ START_TEST(what_is_repeated) {
         ck_assert_msg((next(0, rows[i].sqlstate) > 0) == rows[i].repeated, "%s", rows[i].sqlstate);
     }
     for (int code = 1; weir_error_name(code); code++) {
-        bool repeated = code == WEIR_ELOST || code == WEIR_ECONNECT || code == WEIR_ECONNECTTIMEOUT;
+        bool repeated = code == WEIR_ELOST || code == WEIR_ECONNECT || code == WEIR_ECONNECTTIMEOUT ||
+                        code == WEIR_ECIRCUITOPEN;
         begin();
         ck_assert_msg((next(code, NULL) > 0) == repeated, "%s", weir_error_name(code));
     }

@@ -153,6 +153,23 @@ const char *weir_pool_url(const weir_pool *pool) { return pool ? pool->config->o
 const char *weir_pool_database_system(const weir_pool *pool) { return pool ? pool->config->scheme : NULL; }
 weir_reactor *weir_pool_reactor(const weir_pool *pool) { return pool ? pool->reactor : NULL; }
 
+weir_breaker *weir_pool_breaker(weir_pool *pool, size_t endpoint, weir_breaker_role role) {
+    if (!pool || endpoint) return NULL;
+    if (role == WEIR_BREAKER_CONNECTS) return &pool->guard.connect;
+    return role == WEIR_BREAKER_QUERIES ? &pool->guard.query : NULL;
+}
+
+weir_breaker_state weir_pool_breaker_state(weir_pool *pool, size_t endpoint) {
+    static const int severity[] = {
+        [WEIR_BREAKER_CLOSED] = 0,    [WEIR_BREAKER_DISABLED] = 1, [WEIR_BREAKER_METRICS_ONLY] = 2,
+        [WEIR_BREAKER_HALF_OPEN] = 3, [WEIR_BREAKER_OPEN] = 4,     [WEIR_BREAKER_FORCED_OPEN] = 5};
+    weir_breaker_state connects =
+        weir_breaker_state_now(weir_pool_breaker(pool, endpoint, WEIR_BREAKER_CONNECTS));
+    weir_breaker_state queries =
+        weir_breaker_state_now(weir_pool_breaker(pool, endpoint, WEIR_BREAKER_QUERIES));
+    return severity[connects] > severity[queries] ? connects : queries;
+}
+
 int weir_pool_transaction(weir_pool *pool, weir_batch *batch, const weir_transaction *begin,
                           const weir_run *run, void *token, weir_op *op, weir_error *error) {
     static const weir_transaction plain = {0};

@@ -1,6 +1,6 @@
 """The parts of the benchmark, by the names that select them."""
 
-from . import bulk, core, learning, lending, point, rows, sqlite, tail
+from . import bulk, core, learning, lending, outage, point, rows, sqlite, tail
 
 PARTS = {
     "core": core.measure,
@@ -20,4 +20,5 @@ PARTS = {
     "learning": learning.learned,
     "adapting": learning.adapting,
     "grants": learning.grants,
+    "outage": outage.measure,
 }

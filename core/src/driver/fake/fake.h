@@ -58,7 +58,8 @@ typedef struct weir__fake_script {
     int64_t idle_death_max_ns;            /* when an idle connection dies, at the latest */
     /* How often, of a thousand. */
     int connect_fail_permille;
-    int lost_idle_permille; /* each time it becomes idle */
+    const char *connect_sqlstate; /* which such a server says; NULL: it is not there */
+    int lost_idle_permille;       /* each time it becomes idle */
     int lost_running_permille;
     int error_permille;
     int before_fail_permille;
