@@ -300,6 +300,26 @@ void weir__py_engine_shut(EngineObject *engine) {
     Py_DECREF((PyObject *)engine);
 }
 
+/*
+ * Whether the calling thread runs the engine's loop. get_running_loop costs a getpid before Python 3.12,
+ * which is dear; a loop that has a current task is running, in the one thread that runs it.
+ */
+static bool runs_loop(EngineObject *engine) {
+#if PY_VERSION_HEX < 0x030c0000
+    static PyObject *current_task;
+    PyObject *get = weir__py_lazy(&current_task, "asyncio", "current_task");
+    PyObject *task =
+        get && engine->thread == PyThread_get_thread_ident() ? PyObject_CallOneArg(get, engine->loop) : NULL;
+    bool runs = task && task != Py_None;
+    if (!task) PyErr_Clear();
+    Py_XDECREF(task);
+    return runs;
+#else
+    (void)engine;
+    return false;
+#endif
+}
+
 int weir__py_check(PoolObject *pool) {
     EngineObject *engine = pool->engine;
     if (!engine->reactor || engine->doomed) {
@@ -310,7 +330,7 @@ int weir__py_check(PoolObject *pool) {
         weir__py_fail(WEIR_EFORKED, NULL);
         return -1;
     }
-    if (pool->sync) return 0;
+    if (pool->sync || runs_loop(engine)) return 0;
     PyObject *get = weir__py_lazy(&weir__py.running_loop, "asyncio", "get_running_loop");
     PyObject *running = get ? PyObject_CallNoArgs(get) : NULL;
     if (!running) return -1;
@@ -362,9 +382,12 @@ PyObject *weir__py_run(weir__py_call *call) {
     Py_BEGIN_ALLOW_THREADS
         rc = weir__py_submit(call, NULL, &op, &outcome, &error);
         /* A COPY that is never kept waiting would not hear of its end: nobody else drives a blocking pool. */
-        if (rc == WEIR_OK && call->kind == WEIR__PY_COPY_PUT) weir_reactor_dispatch(engine->reactor);
+        bool unheard = rc == WEIR_OK && call->kind == WEIR__PY_COPY_PUT;
+        /* Nor would a pool whose callers are refused find out that its server is back. */
+        if (unheard || rc == WEIR_ECIRCUITOPEN) weir_reactor_dispatch(engine->reactor);
         if (rc == WEIR_PENDING) waited = weir_reactor_wait(engine->reactor, op, SIGNALS_MS, &outcome);
     Py_END_ALLOW_THREADS
+    if (rc == WEIR_ECIRCUITOPEN && weir__py_events(engine) < 0) goto out;
     if (rc > WEIR_OK) {
         outcome.code = rc;
         outcome.error = &error;

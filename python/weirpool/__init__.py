@@ -18,16 +18,18 @@ from typing import TypeAlias as _TypeAlias
 from uuid import UUID as _UUID
 
 from . import _core, errors
+from ._breaker import Breaker, CircuitBreaker, PoolBreaker
 from ._copy import CopyOut, SyncCopyOut
 from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
 from ._drain import drain_on_sigterm
 from ._listen import Gap, Listener, Notice, Notification, SyncListener
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
-from ._types import Latency, SessionInfo, Snapshot
+from ._types import BreakerEvent, BreakerSnapshot, Holder, Latency, SessionInfo, Snapshot
 from ._values import Codec, Json, Range
 from .errors import (
     ArgumentError,
     CheckoutTimeout,
+    CircuitOpen,
     CommandTimeout,
     ConnectError,
     ConnectionLost,
@@ -36,6 +38,7 @@ from .errors import (
     DataError,
     Error,
     ForkedError,
+    IdleInTransactionTimeout,
     IntegrityError,
     InterfaceError,
     InternalError,
@@ -49,6 +52,7 @@ from .errors import (
     ProgrammingError,
     SessionBusy,
     SessionClosed,
+    SessionReclaimed,
     SessionTimeout,
     TooManyWaiting,
     TransactionError,
@@ -76,7 +80,12 @@ Parameter: _TypeAlias = (
 
 __all__ = [
     "ArgumentError",
+    "Breaker",
+    "BreakerEvent",
+    "BreakerSnapshot",
     "CheckoutTimeout",
+    "CircuitBreaker",
+    "CircuitOpen",
     "Codec",
     "CommandTimeout",
     "ConnectError",
@@ -89,6 +98,8 @@ __all__ = [
     "Error",
     "ForkedError",
     "Gap",
+    "Holder",
+    "IdleInTransactionTimeout",
     "IntegrityError",
     "InterfaceError",
     "InternalError",
@@ -104,6 +115,7 @@ __all__ = [
     "OutcomeUnknown",
     "Parameter",
     "Pool",
+    "PoolBreaker",
     "PoolClosed",
     "PoolTimeout",
     "ProgrammingError",
@@ -113,6 +125,7 @@ __all__ = [
     "SessionBusy",
     "SessionClosed",
     "SessionInfo",
+    "SessionReclaimed",
     "SessionTimeout",
     "Snapshot",
     "SyncConnection",

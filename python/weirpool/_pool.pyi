@@ -4,10 +4,11 @@ from types import TracebackType
 from typing import Literal, TypeVar, overload
 
 from . import Parameter, _core
+from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
-from ._types import Snapshot
+from ._types import Holder, Snapshot
 from ._values import Codec
 
 _T = TypeVar("_T")
@@ -27,7 +28,10 @@ class _Managed:
     def max_size(self) -> int: ...
     def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None: ...
     def expire(self) -> None: ...
+    @property
+    def breaker(self) -> PoolBreaker: ...
     def snapshot(self) -> Snapshot: ...
+    def holders(self, min_age: float = 0.0) -> list[Holder]: ...
 
 class Pool(_Managed, _core.Pool):
     async def run(
@@ -127,9 +131,16 @@ def create_pool(
     checkout_timeout: float | None = 30.0,
     command_timeout: float | None = 30.0,
     lock_timeout: float | None = 5.0,
+    idle_in_transaction_timeout: float | None = None,
+    leak_threshold: float | None = 300.0,
+    leak_action: Literal["report", "cancel", "close", "replace"] = "report",
+    leak_stacks: int = 1000,
     close_timeout: float | None = 10.0,
     retry_min: float = 0.1,
     retry_max: float = 5.0,
+    background_thread: bool = False,
+    circuit_breaker: bool = True,
+    circuit_probe_interval: float = 0.25,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     readonly: bool = False,
@@ -141,6 +152,22 @@ def create_pool(
     sqlite_types: Literal["stored", "declared"] = "stored",
     environment: bool = True,
     name: str | None = None,
+    circuit_failure_threshold: int | None = 5,
+    circuit_failure_rate: float | None = 0.5,
+    circuit_slow_call_rate: float | None = None,
+    circuit_slow_call_duration: float = 5.0,
+    circuit_window: Literal["count", "time"] = "count",
+    circuit_window_calls: int = 100,
+    circuit_window_time: float = 60.0,
+    circuit_minimum_calls: int = 20,
+    circuit_recovery_timeout: float = 60.0,
+    circuit_recovery_timeout_max: float = 600.0,
+    circuit_recovery_jitter: float = 0.1,
+    circuit_slow_start: int = 4,
+    circuit_half_open_timeout: float = 30.0,
+    circuit_call_events: bool = False,
+    circuit_record: str | None = None,
+    circuit_ignore: str | None = None,
 ) -> Pool: ...
 def create_pool_sync(
     url: str | None = None,
@@ -167,9 +194,16 @@ def create_pool_sync(
     checkout_timeout: float | None = 30.0,
     command_timeout: float | None = 30.0,
     lock_timeout: float | None = 5.0,
+    idle_in_transaction_timeout: float | None = None,
+    leak_threshold: float | None = 300.0,
+    leak_action: Literal["report", "cancel", "close", "replace"] = "report",
+    leak_stacks: int = 1000,
     close_timeout: float | None = 10.0,
     retry_min: float = 0.1,
     retry_max: float = 5.0,
+    background_thread: bool = False,
+    circuit_breaker: bool = True,
+    circuit_probe_interval: float = 0.25,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     readonly: bool = False,
@@ -181,4 +215,20 @@ def create_pool_sync(
     sqlite_types: Literal["stored", "declared"] = "stored",
     environment: bool = True,
     name: str | None = None,
+    circuit_failure_threshold: int | None = 5,
+    circuit_failure_rate: float | None = 0.5,
+    circuit_slow_call_rate: float | None = None,
+    circuit_slow_call_duration: float = 5.0,
+    circuit_window: Literal["count", "time"] = "count",
+    circuit_window_calls: int = 100,
+    circuit_window_time: float = 60.0,
+    circuit_minimum_calls: int = 20,
+    circuit_recovery_timeout: float = 60.0,
+    circuit_recovery_timeout_max: float = 600.0,
+    circuit_recovery_jitter: float = 0.1,
+    circuit_slow_start: int = 4,
+    circuit_half_open_timeout: float = 30.0,
+    circuit_call_events: bool = False,
+    circuit_record: str | None = None,
+    circuit_ignore: str | None = None,
 ) -> SyncPool: ...

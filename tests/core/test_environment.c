@@ -22,6 +22,8 @@ static const struct {
     {"DB_CHECKOUT_TIMEOUT", "0.25", "checkout_timeout", 0.25},
     {"DB_POOL_TIMEOUT", "none", "checkout_timeout", -1},
     {"DB_POOL_RECYCLE", "1800", "max_lifetime", 1800},
+    {"DB_CIRCUIT_FAILURE_THRESHOLD", "3", "circuit_failure_threshold", 3},
+    {"DB_CIRCUIT_RECOVERY_TIMEOUT", "120", "circuit_recovery_timeout", 120},
 };
 
 static weir__config *make(const char *url, weir_error *error) {

@@ -14,6 +14,8 @@ local SUPPORTED = {
     { "DB_CHECKOUT_TIMEOUT", "0.25", "checkout_timeout", 0.25 },
     { "DB_POOL_TIMEOUT", "none", "checkout_timeout", false },
     { "DB_POOL_RECYCLE", "1800", "max_lifetime", 1800 },
+    { "DB_CIRCUIT_FAILURE_THRESHOLD", "3", "circuit_failure_threshold", 3 },
+    { "DB_CIRCUIT_RECOVERY_TIMEOUT", "120", "circuit_recovery_timeout", 120 },
 }
 
 local function shown(environment, options, expression)

@@ -4,6 +4,7 @@ import pathlib
 
 import pytest
 import weirpool
+from weirpool import _core, _options
 
 # What a variable says, the option that has it then, and its value.
 SUPPORTED = {
@@ -18,13 +19,13 @@ SUPPORTED = {
     "DB_CHECKOUT_TIMEOUT": ("0.25", "checkout_timeout", 0.25),
     "DB_POOL_TIMEOUT": ("none", "checkout_timeout", None),
     "DB_POOL_RECYCLE": ("1800", "max_lifetime", 1800.0),
+    "DB_CIRCUIT_FAILURE_THRESHOLD": ("3", "circuit_failure_threshold", 3),
+    "DB_CIRCUIT_RECOVERY_TIMEOUT": ("120", "circuit_recovery_timeout", 120.0),
 }
 # What of the seed has no option yet, and what it waits for: an option that does nothing is not accepted.
 WAITING = {
     "DB_ENABLE_MONITORING": "the monitor",
     "DB_HEALTH_CHECK_INTERVAL": "background health checks",
-    "DB_CIRCUIT_FAILURE_THRESHOLD": "the pool's breaker",
-    "DB_CIRCUIT_RECOVERY_TIMEOUT": "the pool's breaker",
     "DB_METRICS_INTERVAL": "the monitor's collection",
     "DB_MAX_CHECKOUT_TIME": "the alert slow_checkouts",
     "DB_MAX_QUERY_TIME": "the alert slow_queries",
@@ -56,10 +57,10 @@ def test_each_of_the_seed_is_supported_or_waits():
     seed = {pair.partition("=")[0] for pair in SEED.split()}
     assert seed == SUPPORTED.keys() | WAITING.keys()
     assert not SUPPORTED.keys() & WAITING.keys()
-    names = ["url", *(row[0] for row in weirpool._pool._option_rows())]
+    names = ["url", *(row[0] for row in _options.rows(_core.option_table))]
     readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
     assert {name for name in SUPPORTED if f"`{name}`" in readme} == SUPPORTED.keys()
-    assert {name for option in names for name in weirpool._pool._variables(option)} == SUPPORTED.keys()
+    assert {name for option in names for name in _options.variables(option)} == SUPPORTED.keys()
 
 
 def test_the_seeds_own_values_go_together(monkeypatch):
@@ -117,8 +118,8 @@ def test_options_are_those_of_the_signature(run):
             return pool.options
 
     options = run(main)
-    assert list(options) == [row[0] for row in weirpool._pool._option_rows()]
-    for name, _, _, initial, *_ in weirpool._pool._option_rows():
+    assert list(options) == [row[0] for row in _options.rows(_core.option_table)]
+    for name, _, _, initial, *_ in _options.rows(_core.option_table):
         assert options[name] == {"name": "shop", "idle_timeout": None}.get(name, initial)
 
 

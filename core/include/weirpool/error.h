@@ -41,7 +41,11 @@ WEIR_BEGIN_DECLS
     X(EVALUE, 23, DataError, DatabaseError, false, "a value cannot be converted")                            \
     X(ENOTSUP, 24, NotSupportedError, DatabaseError, false, "not supported by this database")                \
     X(EINTERNAL, 25, InternalError, DatabaseError, false, "internal error of weirpool")                      \
-    X(ECIRCUITOPEN, 26, CircuitOpen, OperationalError, true, "the circuit breaker is open")
+    X(ECIRCUITOPEN, 26, CircuitOpen, OperationalError, true, "the circuit breaker is open")                  \
+    X(ERECLAIMED, 27, SessionReclaimed, OperationalError, false,                                             \
+      "the connection was held for longer than leak_threshold, and was taken back")                          \
+    X(EIDLE, 28, IdleInTransactionTimeout, PoolTimeout, true,                                                \
+      "the transaction was idle for longer than idle_in_transaction_timeout, and was rolled back")
 
 /* Results of calls: 0 is success, negative is neither success nor failure, positive is an error of the table.
  */

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/error.h"
 #include "config/option.h"
 
@@ -122,6 +123,28 @@ int weir_pool_expire(weir_pool *pool, weir_error *error) {
     return code;
 }
 
+int weir__pool_pin_width(weir_pool *pool, int width, weir_error *error) {
+    if (!pool) return no_pool(error);
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    int code = WEIR_OK;
+    if (width < 0 || width > pool->max_size)
+        code = weir__fail(error, WEIR_EINVAL, "width=%d: give 1 to max_size=%d, or 0 to have it learnt",
+                          width, pool->max_size);
+    else
+        weir__width_pin(pool, width);
+    weir__leave(pool->reactor);
+    return code;
+}
+
+int weir__pool_spin(weir_pool *pool, int us, weir_error *error) {
+    if (!pool) return no_pool(error);
+    if (us < 0 || us > 1000) return weir__fail(error, WEIR_EINVAL, "us=%d: give 0 to 1000", us);
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    pool->reactor->spin_ns = us * INT64_C(1000);
+    weir__leave(pool->reactor);
+    return WEIR_OK;
+}
+
 int weir_pool_snapshot(weir_pool *pool, weir_snapshot *out, weir_error *error) {
     if (!pool || !out) return weir__fail(error, WEIR_EINVAL, "pool and out are needed");
     if (out->struct_size != sizeof *out)
@@ -146,6 +169,23 @@ int weir_pool_option(const weir_pool *pool, const char *option, weir_value *out,
 }
 
 weir_reactor *weir_pool_reactor(const weir_pool *pool) { return pool ? pool->reactor : NULL; }
+
+weir_breaker *weir_pool_breaker(weir_pool *pool, size_t endpoint, weir_breaker_role role) {
+    if (!pool || endpoint) return NULL;
+    if (role == WEIR_BREAKER_CONNECTS) return &pool->guard.connect;
+    return role == WEIR_BREAKER_QUERIES ? &pool->guard.query : NULL;
+}
+
+weir_breaker_state weir_pool_breaker_state(weir_pool *pool, size_t endpoint) {
+    static const int severity[] = {
+        [WEIR_BREAKER_CLOSED] = 0,    [WEIR_BREAKER_DISABLED] = 1, [WEIR_BREAKER_METRICS_ONLY] = 2,
+        [WEIR_BREAKER_HALF_OPEN] = 3, [WEIR_BREAKER_OPEN] = 4,     [WEIR_BREAKER_FORCED_OPEN] = 5};
+    weir_breaker_state connects =
+        weir_breaker_state_now(weir_pool_breaker(pool, endpoint, WEIR_BREAKER_CONNECTS));
+    weir_breaker_state queries =
+        weir_breaker_state_now(weir_pool_breaker(pool, endpoint, WEIR_BREAKER_QUERIES));
+    return severity[connects] > severity[queries] ? connects : queries;
+}
 
 int weir_pool_transaction(weir_pool *pool, weir_batch *batch, const weir_transaction *begin,
                           const weir_run *run, void *token, weir_op *op, weir_error *error) {
@@ -208,4 +248,24 @@ int weir_pool_execute(weir_pool *pool, weir_statement *statement, const weir_run
     code = weir__pool_execute(pool, statement, &own, token, op, error);
     weir__leave(pool->reactor);
     return code;
+}
+
+int weir_pool_holders(weir_pool *pool, int64_t min_age_ms, weir_holder **out, size_t *count,
+                      weir_error *error) {
+    if (!pool || !out || !count) return weir__fail(error, WEIR_EINVAL, "pool, out and count are needed");
+    if (min_age_ms < 0)
+        return weir__fail(error, WEIR_EINVAL, "min_age_ms=%lld: give 0 or more", (long long)min_age_ms);
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    int code = weir__pool_holders(pool, min_age_ms, out, count, error);
+    weir__leave(pool->reactor);
+    return code;
+}
+
+void weir_holders_free(weir_holder *holders) { weir__free(holders); }
+
+bool weir_pool_wants_stack(weir_pool *pool) {
+    if (!pool || pool->config->options.leak_threshold_ms < 0) return false;
+    unsigned every = (unsigned)pool->config->options.leak_stacks;
+    return every &&
+           atomic_fetch_add_explicit(&pool->stack_turn, 1, memory_order_relaxed) % every == every - 1;
 }

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "reactor/keeper.h"
 
 static void opening_cancelled(weir__op *op) {
     ((weir__task *)op)->pool->opening = NULL;
@@ -15,9 +16,15 @@ static void destroy(weir_pool *pool) {
     weir__free(pool->slots);
     weir__spares_free(pool);
     weir__share_close(pool);
+    weir__guard_close(pool);
     weir_error_clear(&pool->last_error);
     weir__config_free(pool->config);
     weir__free(pool);
+}
+
+void weir__pool_unkeep(weir_pool *pool) {
+    if (pool->keeper) weir__keeper_unwant(pool->reactor);
+    pool->keeper = false;
 }
 
 static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir__config *config,
@@ -35,6 +42,7 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     pool->rng.state = seed;
     pool->min_size = config->options.min_size;
     pool->max_size = config->options.max_size;
+    pool->leak_action = weir__leak_action_of(config->options.leak_action);
     pool->last_error = (weir_error)WEIR_ERROR_INIT;
     pool->settle.run = weir__pool_settle;
     weir__list_init(&pool->settle.link);
@@ -50,7 +58,7 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     weir__timer_init(&pool->grace, weir__pool_grace_over);
     pool->base =
         (weir__env){driver, config, &weir__pool_host, &reactor->clock, &reactor->log, reactor->mailbox};
-    if (!weir__share_open(pool))
+    if (!weir__share_open(pool) || !weir__guard_open(pool, seed))
         weir__fail(error, WEIR_ENOMEM, "out of memory for a pool");
     else if ((pool->env = driver->env_open(&pool->base, error)))
         return pool;
@@ -75,8 +83,9 @@ int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__con
         weir_error_clear(&own);
         return code;
     }
-    int code = WEIR_OK;
-    if (pool->min_size || config->options.require) {
+    int code = config->options.background_thread ? weir__keeper_want(reactor, error) : WEIR_OK;
+    pool->keeper = config->options.background_thread && !code;
+    if (!code && (pool->min_size || config->options.require)) {
         pool->opening =
             (weir__task *)weir__op_new(reactor, WEIR_DONE_OPEN, token, pool, opening_cancelled, NULL);
         code =
@@ -91,6 +100,7 @@ int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__con
         weir__pool_grow(pool);
         weir__pool_touch(pool);
     }
+    if (code > 0) weir__pool_unkeep(pool);
     weir__leave(reactor);
     if (code > 0) destroy(pool);
     weir_error_clear(&own);
@@ -118,9 +128,11 @@ void weir__pool_free(weir_pool *pool) {
     if (closer && closer->state == WEIR__OP_PENDING) weir__op_drop(closer);
     weir__reactor_forget(reactor, pool);
     weir__timer_stop(&reactor->wheel, &pool->retry);
+    weir__timer_stop(&reactor->wheel, &pool->guard.timer);
     weir__timer_stop(&reactor->wheel, &pool->reaper);
     weir__timer_stop(&reactor->wheel, &pool->grace);
     weir__list_remove(&pool->settle.link);
+    weir__pool_unkeep(pool);
     weir__leave(reactor);
     if (gone)
         destroy(pool); /* else a driver's thread still uses it: better leaked than freed under its feet */
