@@ -74,14 +74,19 @@ static int open_body(lua_State *L) {
 
 int weir__lua_open(lua_State *L) { return weir__lua_guard(L, open_body); }
 
-static int close_body(lua_State *L) {
+static int pool_end(lua_State *L, bool drain) {
     weir_lua_call *call = begin_pool(L);
     int64_t grace = weir__lua_to_timeout(L, FIRST, "grace", true);
-    int code = weir_pool_close(call->home->pool, grace, NULL, &call->op, &call->error);
+    int code =
+        (drain ? weir_pool_drain : weir_pool_close)(call->home->pool, grace, NULL, &call->op, &call->error);
     return weir__lua_done(L, call, weir__lua_outcome(L, call, code));
 }
 
+static int close_body(lua_State *L) { return pool_end(L, false); }
+static int drain_body(lua_State *L) { return pool_end(L, true); }
+
 int weir__lua_pool_close(lua_State *L) { return weir__lua_guard(L, close_body); }
+int weir__lua_pool_drain(lua_State *L) { return weir__lua_guard(L, drain_body); }
 
 static int holders_body(lua_State *L) {
     weir_lua_call *call = begin_pool(L);

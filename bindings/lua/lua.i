@@ -34,6 +34,7 @@
 %ignore weir_reactor_sleep;
 %ignore weir_pool_open;
 %ignore weir_pool_close;
+%ignore weir_pool_drain;
 %ignore weir_pool_free;
 %ignore weir_pool_reactor;
 %ignore weir_checkout_init;
@@ -57,6 +58,7 @@
 /* ---- the hand-written functions */
 %native(open) int weir__lua_open(lua_State *L);
 %native(pool_close) int weir__lua_pool_close(lua_State *L);
+%native(pool_drain) int weir__lua_pool_drain(lua_State *L);
 %native(pool_acquire) int weir__lua_acquire(lua_State *L);
 %native(pool_execute) int weir__lua_pool_execute(lua_State *L);
 %native(session_execute) int weir__lua_session_execute(lua_State *L);
@@ -134,7 +136,7 @@
 /* ---- structs that are filled in: a table each, or nothing past the end of a table of the core */
 %typemap(out) int weir_pool_snapshot, int weir_session_begin, int weir_session_inspect, bool weir_error_table,
     bool weir_option_table, bool weir_metric_table, bool weir_breaker_option_table, bool weir_breaker_metric_table,
-    int weir_breaker_take_snapshot ""
+    int weir_breaker_take_snapshot, int weir_pool_option ""
 %typemap(in, numinputs=0) weir_breaker_snapshot *out (weir_breaker_snapshot snapshot) {
     snapshot.struct_size = sizeof snapshot;
     $1 = &snapshot;
@@ -152,6 +154,13 @@
 %typemap(argout) weir_snapshot *out {
     if (result == WEIR_OK) {
         weir__lua_push_snapshot(L, $1);
+        SWIG_arg++;
+    }
+}
+%typemap(in, numinputs=0) weir_value *out (weir_value value) "$1 = &value;"
+%typemap(argout) weir_value *out {
+    if (result == WEIR_OK) {
+        weir__lua_push_value(L, $1);
         SWIG_arg++;
     }
 }

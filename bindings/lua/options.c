@@ -192,7 +192,6 @@ void weir__lua_read_options(lua_State *L, int index, weir_options *out) {
         read_option(L, lua_tostring(L, -2), out);
         lua_pop(L, 1);
     }
-    if (!out->url) weir__lua_misuse(L, "url is missing: weirpool.open { url = \"sqlite:///file.db\" }");
     weir_error error = WEIR_ERROR_INIT;
     if (weir_options_check(out, &error) != WEIR_OK) weir__lua_fail(L, &error);
 }

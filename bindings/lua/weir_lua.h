@@ -210,6 +210,7 @@ int weir__lua_rows(lua_State *L, weir_lua_call *call, int code, enum weir_lua_sh
 weir_run weir__lua_run(const weir_lua_call *call, enum weir_lua_shape shape);
 int weir__lua_open(lua_State *L);             /* (options, host, hooked, noticed) */
 int weir__lua_pool_close(lua_State *L);       /* (pool, host, grace) */
+int weir__lua_pool_drain(lua_State *L);       /* likewise */
 int weir__lua_acquire(lua_State *L);          /* (pool, host, transaction, options, setup, call) */
 int weir__lua_pool_execute(lua_State *L);     /* (pool, host, shape, statement, …) */
 int weir__lua_session_execute(lua_State *L);  /* (session, host, shape, statement, …) */

@@ -29,6 +29,8 @@ const char *weir__py_kind_name(weir__py_kind kind) {
         return "create_pool";
     case WEIR__PY_CLOSE:
         return "close";
+    case WEIR__PY_DRAIN:
+        return "drain";
     case WEIR__PY_SLEEP:
         return "_sleep";
     case WEIR__PY_SCRIPT:
@@ -102,6 +104,8 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
         return weir_pool_open(engine->reactor, &call->pool->options, token, &engine->pool, op, error);
     case WEIR__PY_CLOSE:
         return weir_pool_close(engine->pool, call->timeout_ms, token, op, error);
+    case WEIR__PY_DRAIN:
+        return weir_pool_drain(engine->pool, call->timeout_ms, token, op, error);
     case WEIR__PY_SLEEP:
         return weir_reactor_sleep(engine->reactor, call->timeout_ms, token, op, error);
     case WEIR__PY_COPY_IN:
@@ -128,7 +132,7 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
 
 void weir__py_settle(weir__py_call *call, weir_completion *completion) {
     if (call->release && call->session) weir__py_release(call->session, false);
-    if (call->kind == WEIR__PY_CLOSE && completion->code == WEIR_OK) {
+    if (weir__py_ends(call) && completion->code == WEIR_OK) {
         call->pool->closed = true;
         weir__py_unwatch(call->pool->engine);
     }
@@ -248,6 +252,7 @@ PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {
     case WEIR__PY_COMMIT:
     case WEIR__PY_ROLLBACK:
     case WEIR__PY_CLOSE:
+    case WEIR__PY_DRAIN:
     case WEIR__PY_SLEEP:
     case WEIR__PY_COPY_IN:
     case WEIR__PY_COPY_PUT:

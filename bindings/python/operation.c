@@ -252,7 +252,7 @@ static int start(OperationObject *operation) {
     weir__py_call *call = &operation->call;
     PoolObject *pool = call->pool;
     weir_error error = WEIR_ERROR_INIT;
-    if (call->kind == WEIR__PY_CLOSE && closes_at_once(pool)) {
+    if (weir__py_ends(call) && closes_at_once(pool)) {
         weir__py_engine_shut(pool->engine);
         operation->state = WEIR__PY_DONE;
         return 0;
@@ -271,7 +271,7 @@ static int start(OperationObject *operation) {
     if (rc > WEIR_OK && !call->quiet) weir__py_raise(&error);
     weir_error_clear(&error);
     weir__py_drain(pool->engine);
-    if (call->kind == WEIR__PY_OPEN || call->kind == WEIR__PY_CLOSE) weir__py_drain_logs(pool->engine);
+    if (call->kind == WEIR__PY_OPEN || weir__py_ends(call)) weir__py_drain_logs(pool->engine);
     if (rc <= WEIR_OK || call->quiet) return 0;
     if (call->kind == WEIR__PY_OPEN) weir__py_engine_shut(pool->engine);
     return -1;

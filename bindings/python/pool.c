@@ -80,8 +80,10 @@ static int pool_fill(PoolObject *pool, PyObject *url, PyObject *options, PyObjec
     pool->kept = PyList_New(0);
     pool->engine = weir__py_engine(pool);
     if (!pool->kept || !pool->engine) return -1;
-    pool->options.url = weir__py_text("url", url);
-    if (!pool->options.url || keep(pool, url) < 0) return -1;
+    if (url != Py_None) {
+        pool->options.url = weir__py_text("url", url);
+        if (!pool->options.url || keep(pool, url) < 0) return -1;
+    }
     if (set_hook(&pool->init, "init", hooks[0]) < 0 || set_hook(&pool->setup, "setup", hooks[1]) < 0 ||
         set_hook(&pool->on_notice, "on_notice", hooks[2]) < 0)
         return -1;
@@ -214,16 +216,17 @@ static PyObject *pool_aexit(PyObject *self, PyObject *const *arguments, Py_ssize
     return weir__py_operation(&call);
 }
 
-static PyObject *pool_close(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *kwnames) {
+static PyObject *pool_end(PyObject *self, weir__py_kind kind, PyObject *const *arguments, Py_ssize_t count,
+                          PyObject *kwnames) {
     PoolObject *pool = (PoolObject *)self;
-    weir__py_call call = {.kind = WEIR__PY_CLOSE};
+    weir__py_call call = {.kind = kind};
     PyObject *const names[] = {weir__py.grace};
     PyObject *grace;
     if (count) {
-        PyErr_SetString(PyExc_TypeError, "close() takes keyword arguments only");
+        PyErr_Format(PyExc_TypeError, "%s() takes keyword arguments only", weir__py_kind_name(kind));
         return NULL;
     }
-    if (weir__py_keywords("close", arguments, kwnames, names, &grace, 1) < 0) return NULL;
+    if (weir__py_keywords(weir__py_kind_name(kind), arguments, kwnames, names, &grace, 1) < 0) return NULL;
     if (weir__py_milliseconds("grace", grace, true, &call.timeout_ms) < 0) return NULL;
     pool->begun = true; /* a pool that was closed unopened cannot be opened any more */
     if (pool->sync && !pool->engine->reactor) {
@@ -232,6 +235,14 @@ static PyObject *pool_close(PyObject *self, PyObject *const *arguments, Py_ssize
     }
     call.pool = (PoolObject *)Py_NewRef(self);
     return pool->sync ? weir__py_run(&call) : weir__py_operation(&call);
+}
+
+static PyObject *pool_close(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *kwnames) {
+    return pool_end(self, WEIR__PY_CLOSE, arguments, count, kwnames);
+}
+
+static PyObject *pool_drain(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *kwnames) {
+    return pool_end(self, WEIR__PY_DRAIN, arguments, count, kwnames);
 }
 
 /* Opens a blocking pool. */
@@ -397,6 +408,13 @@ static void pool_dealloc(PyObject *self) {
          "A context manager that lends a connection in autocommit.\n\n"                                      \
          "checkout_timeout: seconds to wait for it; None is without limit, omitted is the pool's option.\n"  \
          "reset: \"auto\", \"always\" or \"never\" for this loan; None is the pool's option."},              \
+        {"drain", FAST(pool_drain), FAST_FLAGS,                                                              \
+         "drain($self, /, *, grace=...)\n--\n\n"                                                             \
+         "Closes the pool as close() does, but serves those who wait for a connection already, too.\n\n"     \
+         "For the end of a process, which what has begun should survive: statements that run, loans that "   \
+         "are "                                                                                              \
+         "out, and\ncallers in the queue go on; new ones get PoolClosed.\n\n"                                \
+         "grace: seconds for all of it, as for close()."},                                                   \
     {                                                                                                        \
         "close", FAST(pool_close), FAST_FLAGS,                                                               \
             "close($self, /, *, grace=...)\n--\n\n"                                                          \
@@ -410,8 +428,9 @@ static PyMethodDef async_methods[] = {COMMON,
                                       {"__aexit__", FAST(pool_aexit), METH_FASTCALL, NULL},
                                       {0}};
 static PyMethodDef sync_methods[] = {COMMON, {"_open", pool_open, METH_NOARGS, "Opens the pool."}, {0}};
-static PyGetSetDef fields[] = {
-    {"closed", pool_closed, NULL, "True once close() has been called, or opening has failed.", NULL}, {0}};
+static PyGetSetDef fields[] = {{"closed", pool_closed, NULL,
+                                "True once close() or drain() has been called, or opening has failed.", NULL},
+                               {0}};
 static PyMemberDef members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(PoolObject, weak), READONLY, NULL}, {0}};
 

@@ -30,12 +30,14 @@
 %rename(error_text) weir_error_text;
 %rename(sqlstate_class) weir_sqlstate_class;
 %rename(option_table) weir_option_table;
+%rename(option_variable) weir_option_variable;
 %rename(metric_table) weir_metric_table;
 %rename(histogram_bound) weir_histogram_bound;
 %rename(pool_resize) weir_pool_resize;
 %rename(pool_expire) weir_pool_expire;
 %rename(pool_snapshot) weir_pool_snapshot;
 %rename(pool_name) weir_pool_name;
+%rename(pool_option) weir_pool_option;
 %rename(pool_url) weir_pool_url;
 %rename(pool_database_system) weir_pool_database_system;
 %rename(_pin_width) weir__pool_pin_width;
@@ -110,6 +112,12 @@ int weir__pool_spin(weir_pool *pool, int us, weir_error *error);
 %typemap(in, numinputs=0) weir_metric_info *out (weir_metric_info row) "$1 = &row;"
 %typemap(argout) weir_metric_info *out {
   if (!$result) $result = Py_BuildValue("(sis)", $1->name, (int)$1->kind, $1->text);
+}
+
+%typemap(out) int weir_pool_option "$result = NULL;"
+%typemap(in, numinputs=0) weir_value *out (weir_value value) "$1 = &value;"
+%typemap(argout) weir_value *out {
+  if (result == WEIR_OK && !($result = weir__py_from_value(NULL, $1))) SWIG_fail;
 }
 
 %typemap(out) int weir_pool_snapshot "$result = NULL;"

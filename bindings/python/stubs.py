@@ -48,6 +48,8 @@ class _Managed:
     @property
     def database_system(self) -> str: ...
     @property
+    def options(self) -> dict[str, float | str | None]: ...
+    @property
     def min_size(self) -> int: ...
     @property
     def max_size(self) -> int: ...
@@ -134,7 +136,7 @@ class SyncPool(_Managed, _core.SyncPool):
 
 FUNCTION = """
 def {function}(
-    url: str,
+    url: str | None = None,
     *,
     init: Callable[[{connection}], {answer}] | None = None,
     setup: Callable[[{connection}], {answer}] | None = None,

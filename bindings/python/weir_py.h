@@ -200,6 +200,7 @@ typedef enum weir__py_kind {
     WEIR__PY_ROLLBACK,
     WEIR__PY_OPEN,
     WEIR__PY_CLOSE,
+    WEIR__PY_DRAIN,
     WEIR__PY_SLEEP,
     WEIR__PY_SCRIPT,
     WEIR__PY_COPY_IN,
@@ -227,7 +228,7 @@ typedef struct weir__py_call {
     Py_buffer data;            /* COPY_PUT: owned; its obj is NULL otherwise */
     weir_stream stream;        /* NEXT: the session's */
     weir_listener listener;    /* CONFIRM, WAIT */
-    int64_t timeout_ms;        /* a statement's; CLOSE: the grace; SLEEP: how long; WAIT */
+    int64_t timeout_ms;        /* a statement's; CLOSE, DRAIN: the grace; SLEEP: how long; WAIT */
     bool readonly, hold;       /* a statement's, as in weir_run */
     uint64_t owner;            /* … and who asks */
     Py_ssize_t column;         /* FETCHVAL */
@@ -235,6 +236,10 @@ typedef struct weir__py_call {
     CheckoutObject *checkout;  /* ACQUIRE: borrowed; it outlives the call */
 } weir__py_call;
 
+/* Whether the call ends its pool. */
+static inline bool weir__py_ends(const weir__py_call *call) {
+    return call->kind == WEIR__PY_CLOSE || call->kind == WEIR__PY_DRAIN;
+}
 void weir__py_call_clear(weir__py_call *call);
 int weir__py_call_visit(weir__py_call *call, visitproc visit, void *arg);
 /*

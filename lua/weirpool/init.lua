@@ -113,8 +113,22 @@ local function rows(of)
     return list
 end
 
+--- The environment variables of an option, or of "url".
+local function variables(option)
+    local names, name = {}, core.option_variable(option, 0)
+    while name do
+        names[#names + 1] = name
+        name = core.option_variable(option, #names)
+    end
+    return names
+end
+
 function weirpool.options()
-    return rows(core.option_table)
+    local options = rows(core.option_table)
+    for _, option in ipairs(options) do
+        option.variables = variables(option.name)
+    end
+    return options
 end
 
 --- The options of weirpool.breaker, beside record and ignore as functions, and fallback.

@@ -22,10 +22,14 @@
 local weirpool = {}
 
 ---@class weirpool.Options
----@field url string "postgresql://user@host/database", "sqlite:///relative.db", "sqlite:////absolute.db", "sqlite://:memory:"
+---@field url? string by default the variable DATABASE_URL: "postgresql://user@host/database", "sqlite:///relative.db", "sqlite:////absolute.db", "sqlite://:memory:"
 ---@field min_size? integer 5: connections that the pool keeps open
 ---@field max_size? integer 20: connections that it keeps at most
 ---@field max_overflow? integer 0: further ones under load
+---@field pod_count? integer|false false: processes with such a pool that share the database; max_size is then by default connections_per_pod
+---@field connections_per_pod? integer 10: max_size of each of them; where both are given, the smaller counts
+---@field connection_budget? integer|false false: connections of all of them together; this pool has its share at most, overflow included
+---@field connection_reserve? integer 0: connections of the budget that are left to others
 ---@field max_waiting? integer|false false: callers that may wait for one
 ---@field lifo? boolean true
 ---@field pre_ping? boolean true
@@ -71,6 +75,7 @@ local weirpool = {}
 ---@field reset_functions? string of your own, with commas between them, that leave something behind
 ---@field sqlite_begin? "immediate"|"deferred"|"exclusive" "immediate"
 ---@field sqlite_types? "stored"|"declared" "stored": what SQLite's columns give
+---@field environment? boolean true: what is given neither here nor in the URL's query comes from the environment
 ---@field name? string in logs and metrics; by default host:port/database
 ---@field codecs? table<string|integer, weirpool.Codec> by the types' names ("schema.type", or as the search path finds them) or numbers; PostgreSQL
 ---@field server_settings? table<string, string> what each connection starts with
@@ -94,7 +99,8 @@ local weirpool = {}
 ---@field metatable? table of the parameters that the encoder writes
 ---@field format? "text"|"binary" "text": has all columns of a statement come as text. With statement_cache_size = 0 nothing is decoded
 
---- Opens a pool: `assert(weirpool.open { url = "sqlite:///demo.db", max_size = 4 })`, or just a URL.
+--- Opens a pool: `assert(weirpool.open { url = "sqlite:///demo.db", max_size = 4 })`, or just a URL. An option given here
+--- beats the URL's query, that beats the environment, and that the default; weirpool.options() has the variables.
 ---@param options weirpool.Options|string
 ---@return weirpool.Pool? pool
 ---@return weirpool.Error? err
@@ -140,7 +146,7 @@ function weirpool.range(range) end
 function weirpool.log(fn, level) end
 
 --- The options of open, as a list: name, kind ("count", "time", "flag", "text", "ratio"), default, least, most, nullable, choices,
---- text.
+--- text, variables (a list of the environment variables that give it, the first that is set counts).
 ---@return table[]
 function weirpool.options() end
 
@@ -532,7 +538,13 @@ function Pool:connection(options, fn) end
 ---@return weirpool.Error? err
 function Pool:close(grace) end
 
----@return boolean
+--- As close, but whoever waits for a connection already is served, too, within the grace: for the end of a process.
+---@param grace? number|false seconds; 0: none; false: for ever; nil: the option close_timeout
+---@return boolean? done
+---@return weirpool.Error? err
+function Pool:drain(grace) end
+
+---@return boolean # has close or drain been called?
 function Pool:closed() end
 
 --- nil: as it is.
@@ -541,6 +553,10 @@ function Pool:closed() end
 ---@return boolean? done
 ---@return weirpool.Error? err
 function Pool:resize(min_size, max_size) end
+
+--- What each option is in this pool, wherever it has come from, as it was opened; false: none.
+---@return table<string, number|string|boolean>
+function Pool:options() end
 
 --- Every connection made before this is replaced as it comes free.
 ---@return boolean? done

@@ -339,6 +339,11 @@ function Pool:close(grace)
     return core.pool_close(self.handle, self.host, grace)
 end
 
+--- As close, but whoever waits for a connection already is served, too.
+function Pool:drain(grace)
+    return core.pool_drain(self.handle, self.host, grace)
+end
+
 function Pool:closed()
     return core.pool_closed(self.handle)
 end
@@ -357,6 +362,17 @@ end
 
 function Pool:expire()
     return core.pool_expire(self.handle)
+end
+
+--- What each option is in this pool, wherever it has come from; false: none.
+function Pool:options()
+    local options, count, row = {}, 1, core.option_table(0)
+    while row do
+        local value = core.pool_option(self.handle, row.name)
+        options[row.name] = value ~= null and value
+        count, row = count + 1, core.option_table(count)
+    end
+    return options
 end
 
 function Pool:snapshot()

@@ -21,6 +21,7 @@ from . import _core, errors
 from ._breaker import Breaker, CircuitBreaker, PoolBreaker
 from ._copy import CopyOut, SyncCopyOut
 from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
+from ._drain import drain_on_sigterm
 from ._listen import Gap, Listener, Notice, Notification, SyncListener
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
 from ._types import BreakerEvent, BreakerSnapshot, Holder, Latency, SessionInfo, Snapshot
@@ -139,6 +140,7 @@ __all__ = [
     "WrongLoop",
     "create_pool",
     "create_pool_sync",
+    "drain_on_sigterm",
     "errors",
     "libpq_version",
     "sqlite_version",

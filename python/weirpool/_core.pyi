@@ -31,6 +31,7 @@ __all__ = [
     "error_table",
     "sqlstate_class",
     "option_table",
+    "option_variable",
     "histogram_bound",
     "metric_table",
     "breaker_option_table",
@@ -48,6 +49,7 @@ __all__ = [
     "pool_expire",
     "pool_snapshot",
     "pool_name",
+    "pool_option",
     "pool_url",
     "pool_database_system",
     "version",
@@ -311,7 +313,7 @@ class SyncSession(SyncConnection):
 class Pool:
     def __new__(
         cls,
-        url: str,
+        url: str | None,
         options: dict[str, bool | int | float | str | None],
         server_settings: dict[str, str] | None = None,
         init: Callable[[Connection], Awaitable[object]] | None = None,
@@ -374,13 +376,14 @@ class Pool:
         checkout_timeout: float | None = ...,
         reset: Literal["auto", "always", "never"] | None = None,
     ) -> Checkout[Connection]: ...
+    def drain(self, *, grace: float | None = ...) -> Coroutine[object, None, None]: ...
     def close(self, *, grace: float | None = ...) -> Coroutine[object, None, None]: ...
 
 @disjoint_base
 class SyncPool:
     def __new__(
         cls,
-        url: str,
+        url: str | None,
         options: dict[str, bool | int | float | str | None],
         server_settings: dict[str, str] | None = None,
         init: Callable[[SyncConnection], object] | None = None,
@@ -429,6 +432,7 @@ class SyncPool:
         checkout_timeout: float | None = ...,
         reset: Literal["auto", "always", "never"] | None = None,
     ) -> SyncCheckout[SyncConnection]: ...
+    def drain(self, *, grace: float | None = ...) -> None: ...
     def close(self, *, grace: float | None = ...) -> None: ...
 
 def _make_record(columns: Columns, values: tuple[object, ...], /) -> Record: ...
@@ -442,6 +446,7 @@ def sqlstate_class(sqlstate: str, /) -> str: ...
 def option_table(
     row: int, /
 ) -> tuple[str, int, bool, bool | int | float | str | None, float, float, str | None, str] | None: ...
+def option_variable(option: str, n: int, /) -> str | None: ...
 def metric_table(row: int, /) -> tuple[str, int, str] | None: ...
 def histogram_bound(n: int, /) -> float: ...
 def breaker_option_table(
@@ -463,5 +468,6 @@ def pool_snapshot(pool: object, /) -> Snapshot: ...
 def _pin_width(pool: object, width: int, /) -> None: ...
 def _spin(pool: object, us: int, /) -> None: ...
 def pool_name(pool: object, /) -> str: ...
+def pool_option(pool: object, option: str, /) -> float | str | None: ...
 def pool_url(pool: object, /) -> str: ...
 def pool_database_system(pool: object, /) -> str: ...

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from . import _core
+
 Row: TypeAlias = tuple[str, int, bool, bool | int | float | str | None, float, float, str | None, str]
 Table: TypeAlias = Callable[[int], Row | None]
 _SHOWS_RANGE = (0, 1, 4)  # counts, times, ratios
@@ -24,7 +26,16 @@ def line(row: Row) -> str:
         text += f" ({least:g} to {most:g}{', or None' if nullable else ''})"
     elif choices:
         text += f" ({choices.replace('|', ', ')})"
-    return f"{name}: {text}; default {initial!r}"
+    names = "".join(f"; {name}" for name in variables(name))
+    return f"{name}: {text}; default {initial!r}{names}"
+
+
+def variables(option: str) -> list[str]:
+    """The environment variables of an option, or of "url"."""
+    names: list[str] = []
+    while (name := _core.option_variable(option, len(names))) is not None:
+        names.append(name)
+    return names
 
 
 def parameter(row: Row) -> inspect.Parameter:

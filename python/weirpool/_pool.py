@@ -28,6 +28,11 @@ class _Managed:
         return _core.pool_database_system(self)
 
     @property
+    def options(self):
+        """What each option is in this pool, wherever it has come from, as a dict. As it was opened: resize() changes the snapshot."""
+        return {row[0]: _core.pool_option(self, row[0]) for row in _options.rows(_core.option_table)}
+
+    @property
     def min_size(self):
         """Connections that the pool keeps open."""
         return _core.pool_snapshot(self)["min_size"]
@@ -228,13 +233,13 @@ class SyncPool(_Managed, _core.SyncPool):
 
 
 def create_pool(
-    url, *, init=None, setup=None, server_settings=None, codecs=None, on_notice=None, **options
+    url=None, *, init=None, setup=None, server_settings=None, codecs=None, on_notice=None, **options
 ):
     return Pool(url, options, server_settings, init, setup, codecs, on_notice)
 
 
 def create_pool_sync(
-    url, *, init=None, setup=None, server_settings=None, codecs=None, on_notice=None, **options
+    url=None, *, init=None, setup=None, server_settings=None, codecs=None, on_notice=None, **options
 ):
     pool = SyncPool(url, options, server_settings, init, setup, codecs, on_notice)
     pool._open()
@@ -246,7 +251,7 @@ _DOC = """{title}
 {how}
 
 url: postgresql://user:password@host:port/database, sqlite:///file.db (sqlite:////absolute/file.db), or
-    :memory:.
+    :memory:; when it is omitted, the environment variable {url}.
 init: {kind} that gets each new connection before anyone else does, and again whenever what a borrower left
     behind could only be undone together with what init had set; when it fails the connection is closed.
 setup: {kind} that gets the session at each checkout, within the checkout's time{setup}; when it fails, or is
@@ -259,8 +264,9 @@ on_notice: a function that gets each Notice(severity, sqlstate, message, detail,
     RAISE NOTICE makes, {turn}; what it raises is logged. Without
     one notices are log lines of level debug.
 
-Options; an option given here beats the same one in the URL's query. Times are in seconds, and None is without
-limit:
+Options; an option given here beats the same one in the URL's query, that beats the environment variable that is
+named with it (the first of them that is set, and not empty), and that the default. They are read while the pool
+opens. Times are in seconds, variables' too, and None, in URLs and variables "none", is without limit:
 
 {options}
 
@@ -272,13 +278,16 @@ require=True, when the database cannot be reached."""
 def _describe(function, result, title, how, kind, setup, turn):
     """Gives the function the signature and the docstring that the core's table of options makes."""
     parameter, only = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
-    signature = [parameter("url", parameter.POSITIONAL_OR_KEYWORD)]
+    signature = [parameter("url", parameter.POSITIONAL_OR_KEYWORD, default=None)]
     hooks = ("init", "setup", "server_settings", "codecs", "on_notice")
     signature += [parameter(name, only, default=None) for name in hooks]
     rows = list(_options.rows(_core.option_table))
     function.__signature__ = inspect.Signature(signature + [_options.parameter(row) for row in rows])
     lines = "\n".join(map(_options.line, rows))
-    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, setup=setup, turn=turn, options=lines)
+    url = " or ".join(_options.variables("url"))
+    function.__doc__ = _DOC.format(
+        title=title, how=how, kind=kind, setup=setup, turn=turn, url=url, options=lines
+    )
 
 
 _describe(

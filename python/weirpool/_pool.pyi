@@ -21,6 +21,8 @@ class _Managed:
     @property
     def database_system(self) -> str: ...
     @property
+    def options(self) -> dict[str, float | str | None]: ...
+    @property
     def min_size(self) -> int: ...
     @property
     def max_size(self) -> int: ...
@@ -105,7 +107,7 @@ class SyncPool(_Managed, _core.SyncPool):
     ) -> None: ...
 
 def create_pool(
-    url: str,
+    url: str | None = None,
     *,
     init: Callable[[Connection], Awaitable[object]] | None = None,
     setup: Callable[[Connection], Awaitable[object]] | None = None,
@@ -115,6 +117,10 @@ def create_pool(
     min_size: int = 5,
     max_size: int = 20,
     max_overflow: int = 0,
+    pod_count: int | None = None,
+    connections_per_pod: int = 10,
+    connection_budget: int | None = None,
+    connection_reserve: int = 0,
     max_waiting: int | None = None,
     lifo: bool = True,
     pre_ping: bool = True,
@@ -144,6 +150,7 @@ def create_pool(
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
     sqlite_types: Literal["stored", "declared"] = "stored",
+    environment: bool = True,
     name: str | None = None,
     circuit_failure_threshold: int | None = 5,
     circuit_failure_rate: float | None = 0.5,
@@ -163,7 +170,7 @@ def create_pool(
     circuit_ignore: str | None = None,
 ) -> Pool: ...
 def create_pool_sync(
-    url: str,
+    url: str | None = None,
     *,
     init: Callable[[SyncConnection], object] | None = None,
     setup: Callable[[SyncConnection], object] | None = None,
@@ -173,6 +180,10 @@ def create_pool_sync(
     min_size: int = 5,
     max_size: int = 20,
     max_overflow: int = 0,
+    pod_count: int | None = None,
+    connections_per_pod: int = 10,
+    connection_budget: int | None = None,
+    connection_reserve: int = 0,
     max_waiting: int | None = None,
     lifo: bool = True,
     pre_ping: bool = True,
@@ -202,6 +213,7 @@ def create_pool_sync(
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
     sqlite_types: Literal["stored", "declared"] = "stored",
+    environment: bool = True,
     name: str | None = None,
     circuit_failure_threshold: int | None = 5,
     circuit_failure_rate: float | None = 0.5,

@@ -662,8 +662,9 @@ static void resize(void) {
 
 static void close_pool(int64_t grace) {
     weir_op op = 0;
-    int code = weir_pool_close(rig.pool, grace, &sim.closed, &op, NULL);
-    trace("close", grace, code);
+    bool drain = chance(50);
+    int code = (drain ? weir_pool_drain : weir_pool_close)(rig.pool, grace, &sim.closed, &op, NULL);
+    trace(drain ? "drain" : "close", grace, code);
     sim.closed = true;
     if (code == WEIR_PENDING)
         sim.close_op = op;

@@ -217,6 +217,8 @@ static const struct {
     {"postgresql://h?max_size=0&password=x", "the value of max_size in the URL's query is not allowed"},
     {"postgresql://h?max_size=4&min_size=9",
      "min_size=9 is above max_size=4: lower min_size or raise max_size"},
+    {"sqlite:///a.db?min_size=21",
+     "min_size=21 is above max_size=20 (the default): lower min_size or raise max_size"},
     {"sqlite:///a.db?sqlite_begin=later", "sqlite_begin=later|exclusive"},
     {"sqlite:///a.db?name=", "name is 0 bytes long"},
 };

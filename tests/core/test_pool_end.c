@@ -195,6 +195,112 @@ START_TEST(a_second_close_hastens) {
 }
 END_TEST
 
+static void refused_as(const char *words) {
+    weir_error error = WEIR_ERROR_INIT;
+    ck_assert_int_eq(refused(&error), WEIR_ECLOSED);
+    ck_assert_msg(strstr(error.message, words) != NULL, "%s", error.message);
+    weir_error_clear(&error);
+}
+
+START_TEST(draining_serves_who_waits) {
+    bounds(1, 1, 0);
+    rig_ready(&options);
+    weir_session first = lend(), second;
+    weir_op waiter = queue(), statement = submit_to_pool("sleep 5", -1), op;
+    ck_assert_int_eq(weir_pool_drain(rig.pool, 1000, NULL, &op, NULL), WEIR_PENDING);
+    ck_assert(weir_pool_closed(rig.pool));
+    refused_as("it is draining");
+    weir_op late = 0;
+    weir_statement *text = weir_statement_new("select 1", 8, NULL);
+    ck_assert_int_eq(weir_pool_execute(rig.pool, text, NULL, NULL, &late, NULL), WEIR_ECLOSED);
+    weir_statement_unref(text);
+    ck_assert_int_eq(weir_pool_resize(rig.pool, 1, 2, NULL), WEIR_ECLOSED);
+    ck_assert_int_eq(weir_pool_expire(rig.pool, NULL), WEIR_ECLOSED);
+    ck_assert_int_eq(run_sql(first, "select 1"), WEIR_OK);
+    ck_assert_int_eq(outcome(waiter, NULL), WEIR_PENDING);
+    weir_session_release(first);
+    ck_assert_int_eq(outcome(waiter, &second), WEIR_OK);
+    ck_assert_int_eq(run_sql(second, "select 1"), WEIR_OK);
+    refused_as("it is draining");
+    weir_session_release(second);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_PENDING);
+    rig_advance(10);
+    ck_assert_int_eq(outcome(statement, NULL), WEIR_OK);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+    refused_as("it is closed");
+    ck_assert_int_eq(weir_pool_drain(rig.pool, 0, NULL, &op, NULL), WEIR_OK);
+    rig_advance(100000);
+    ck_assert_int_eq(weir__fake.created, 1);
+}
+END_TEST
+
+START_TEST(a_drain_ends_with_its_grace) {
+    bounds(1, 1, 0);
+    rig_ready(&options);
+    weir_session holder = lend();
+    weir_op waiter = queue(), op, again;
+    ck_assert_int_eq(weir_pool_drain(rig.pool, -1, NULL, &op, NULL), WEIR_PENDING);
+    rig_advance(20000);
+    ck_assert_int_eq(weir_pool_drain(rig.pool, 50, NULL, &again, NULL), WEIR_PENDING);
+    rig_advance(48);
+    ck_assert_int_eq(outcome(waiter, NULL), WEIR_PENDING);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_PENDING);
+    rig_advance(4);
+    ck_assert_int_eq(outcome(waiter, NULL), WEIR_ECLOSED);
+    ck_assert_int_eq(weir_session_release(holder), WEIR_ECLOSED);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+    ck_assert_int_eq(outcome(again, NULL), WEIR_OK);
+    ck_assert(logged("holds a connection, for 20.1 s; it is cut off"));
+}
+END_TEST
+
+START_TEST(closing_ends_a_drain) {
+    bounds(1, 1, 0);
+    rig_ready(&options);
+    weir_session holder = lend();
+    weir_op waiter = queue(), op, again;
+    ck_assert_int_eq(weir_pool_drain(rig.pool, -1, NULL, &op, NULL), WEIR_PENDING);
+    ck_assert_int_eq(weir_pool_close(rig.pool, -1, NULL, &again, NULL), WEIR_PENDING);
+    ck_assert_int_eq(outcome(waiter, NULL), WEIR_ECLOSED);
+    ck_assert_int_eq(weir_pool_drain(rig.pool, 100, NULL, &op, NULL), WEIR_PENDING); /* it is closing */
+    refused_as("it is closed");
+    ck_assert_int_eq(run_sql(holder, "select 1"), WEIR_OK);
+    weir_session_release(holder);
+    rig_advance(10);
+    ck_assert_int_eq(outcome(again, NULL), WEIR_OK);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+}
+END_TEST
+
+/* The last who waits goes away; the first connection is still being made. */
+START_TEST(draining_waits_for_nobody_else) {
+    bounds(0, 1, 0);
+    weir__fake.connect_min_ns = weir__fake.connect_max_ns = 10 * WEIR__MS;
+    rig_ready(&options);
+    ck_assert_int_eq(snapshot().size, 0);
+    weir_op one = queue(), two = queue(), op;
+    ck_assert_int_eq(weir_pool_drain(rig.pool, -1, NULL, &op, NULL), WEIR_PENDING);
+    weir_reactor_cancel(rig.reactor, one);
+    rig_advance(5);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_PENDING);
+    weir_reactor_cancel(rig.reactor, two);
+    rig_advance(20);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+    ck_assert_int_eq(snapshot().size, 0);
+}
+END_TEST
+
+START_TEST(draining_an_idle_pool) {
+    weir_op op;
+    rig_ready(&options);
+    weir__fake.down_min_ns = weir__fake.down_max_ns = 5 * WEIR__MS;
+    ck_assert_int_eq(weir_pool_drain(rig.pool, WEIR_TIMEOUT_DEFAULT, NULL, &op, NULL), WEIR_PENDING);
+    ck_assert_int_eq(in_state(WEIR__IDLE), 0);
+    rig_advance(8);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+}
+END_TEST
+
 START_TEST(closing_while_opening) {
     weir__fake.connect_min_ns = weir__fake.connect_max_ns = 10 * WEIR__MS;
     weir_op op;
@@ -297,6 +403,7 @@ START_TEST(bad_arguments) {
     FAILS(WEIR_EOPTION, weir_pool_open(rig.reactor, &options, NULL, &other, &op, error));
     ck_assert_ptr_null(other);
     FAILS(WEIR_EINVAL, weir_pool_close(NULL, 0, NULL, &op, error));
+    FAILS(WEIR_EINVAL, weir_pool_drain(NULL, 0, NULL, &op, error));
     FAILS(WEIR_EINVAL, weir_pool_close(pool, 0, NULL, NULL, error));
     FAILS(WEIR_EINVAL, weir_pool_close(pool, -2, NULL, &op, error));
     FAILS(WEIR_EINVAL, weir_pool_close(pool, INT64_MAX, NULL, &op, error));
@@ -400,6 +507,11 @@ int main(void) {
                                   closing_with_a_grace,
                                   holders_are_named,
                                   a_second_close_hastens,
+                                  draining_serves_who_waits,
+                                  a_drain_ends_with_its_grace,
+                                  closing_ends_a_drain,
+                                  draining_waits_for_nobody_else,
+                                  draining_an_idle_pool,
                                   closing_while_opening,
                                   freeing_in_full_flight,
                                   two_pools_share_a_reactor,

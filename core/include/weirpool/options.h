@@ -23,6 +23,17 @@ WEIR_BEGIN_DECLS
           "not given")                                                                                       \
     COUNT(max_size, 20, 1, 10000, false, "connections that the pool keeps at most")                          \
     COUNT(max_overflow, 0, 0, 10000, false, "further connections under load, closed when they come back")    \
+    COUNT(pod_count, -1, 1, 100000, true,                                                                    \
+          "processes with such a pool that share the database; when it is given, max_size is by default "    \
+          "connections_per_pod")                                                                             \
+    COUNT(connections_per_pod, 10, 1, 10000, false,                                                          \
+          "max_size of each of them; where both are given, the smaller counts")                              \
+    COUNT(                                                                                                   \
+        connection_budget, -1, 1, 1000000, true,                                                             \
+        "connections that all of them may have together: max_size and max_overflow stay within this one's "  \
+        "share, over pod_count, rounded down")                                                               \
+    COUNT(connection_reserve, 0, 0, 1000000, false,                                                          \
+          "connections of connection_budget that are left to others, such as administrators and listeners")  \
     COUNT(max_waiting, -1, 0, 10000000, true,                                                                \
           "callers that may wait for a connection; one more is refused at once")                             \
     FLAG(lifo, true, "lend the connection that came back last, so that surplus ones become idle and close")  \
@@ -90,13 +101,36 @@ WEIR_BEGIN_DECLS
          "what SQLite's columns give: what is stored (integer, real, text, blob, null), or what they are "   \
          "declared as (BOOLEAN, DATE, TIME, DATETIME, TIMESTAMP, DECIMAL, NUMERIC, JSON, UUID) where they "  \
          "hold that")                                                                                        \
+    FLAG(environment, true,                                                                                  \
+         "options that are given neither here nor in the URL's query come from their environment variables") \
     TEXT(name, NULL, NULL,                                                                                   \
          "the pool's name in logs and metrics; by default host:port/database without secrets")
 
 /*
+ * X(variable, option): environment variables, and the option that each gives when neither the caller nor the
+ * URL's query does; "url" is the URL itself. The value is written as in a query, times in seconds. Where an
+ * option has several, the first that is set counts; one that is empty is not set. They are read while a pool
+ * is opened, without a copy: no other thread may change the environment then.
+ */
+#define WEIR_VARIABLES(X)                                                                                    \
+    X("DATABASE_URL", "url")                                                                                 \
+    X("POD_COUNT", "pod_count")                                                                              \
+    X("DB_MIN_POOL_SIZE", "min_size")                                                                        \
+    X("DB_MAX_POOL_SIZE", "max_size")                                                                        \
+    X("DB_POOL_SIZE", "max_size")                                                                            \
+    X("DB_MAX_OVERFLOW", "max_overflow")                                                                     \
+    X("DB_CONNECT_TIMEOUT", "connect_timeout")                                                               \
+    X("DB_COMMAND_TIMEOUT", "command_timeout")                                                               \
+    X("DB_CHECKOUT_TIMEOUT", "checkout_timeout")                                                             \
+    X("DB_POOL_TIMEOUT", "checkout_timeout")                                                                 \
+    X("DB_POOL_RECYCLE", "max_lifetime")                                                                     \
+    X("DB_CIRCUIT_FAILURE_THRESHOLD", "circuit_failure_threshold")                                           \
+    X("DB_CIRCUIT_RECOVERY_TIMEOUT", "circuit_recovery_timeout")
+
+/*
  * The caller owns the struct and all it points at; opening a pool copies what it needs. Start with
  * weir_options_init. An option set here (by weir_options_set, or a field that differs from its default) beats
- * the one in the URL's query.
+ * the one in the URL's query, and that beats the environment's.
  */
 /* A type whose values the host reads and writes itself: as WEIR_TYPE_RAW, in results and parameters. */
 typedef struct weir_codec {
@@ -107,7 +141,7 @@ typedef struct weir_codec {
 typedef struct weir_options {
     size_t size;     /* sizeof(weir_options), by weir_options_init: any other is refused, nothing else is read
                         then */
-    const char *url; /* postgresql://…, sqlite:///…, :memory: */
+    const char *url; /* postgresql://…, sqlite:///…, :memory:; NULL: the variable DATABASE_URL */
     /* {name, value, name, value, …, NULL}: settings of the server that each connection starts with; NULL:
        none. application_name is "weirpool" unless it is given. */
     const char *const *server_settings;
@@ -120,6 +154,7 @@ typedef struct weir_options {
     const weir_codec *codecs; /* PostgreSQL only; of no use to SQLite, which has no types */
     size_t codec_count;       /* at most 65535 */
     uint64_t given;           /* bit n: option n of the table was set by weir_options_set; not for callers */
+    uint64_t looked_up;       /* bit n: option n has come from the environment; not for callers */
     weir_breaker_options circuit; /* of the pool's breakers: the options circuit_…; its name is not used */
 #define WEIR__COUNT(name, initial, least, most, nullable, text) int name;
 #define WEIR__TIME(name, initial, least, most, nullable, text) int64_t name##_ms;
@@ -150,11 +185,14 @@ WEIR_API int weir_options_set(weir_options *options, const char *name, const wei
  */
 WEIR_API int weir_options_set_text(weir_options *options, const char *name, const char *text,
                                    weir_error *error);
-/* Checks all fields and their relations (min_size <= max_size …), without looking at the URL. */
+/* Checks all fields, and the relations (min_size <= max_size …) of those that are set here: what is left may
+ * still come from the URL or the environment. */
 WEIR_API int weir_options_check(const weir_options *options, weir_error *error);
 
 /* Row 0 … n-1; false past the end. */
 WEIR_API bool weir_option_table(size_t row, weir_option_info *out);
+/* The n-th environment variable, from 0, of an option, or of "url"; NULL past the last. Static. */
+WEIR_API const char *weir_option_variable(const char *option, size_t n);
 
 WEIR_END_DECLS
 

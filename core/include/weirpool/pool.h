@@ -34,14 +34,20 @@ WEIR_API int weir_pool_open(weir_reactor *reactor, const weir_options *options, 
  * first.
  */
 WEIR_API int weir_pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error);
+/*
+ * The same, but those who already wait for a connection are served, too, and the grace is over waiting and
+ * use together: for the end of a process, which what it has begun should survive. WEIR_ECLOSED for new
+ * callers says that the pool is draining. A weir_pool_close ends a drain, and with it the waiting.
+ */
+WEIR_API int weir_pool_drain(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error);
 /* Closes without grace and frees. Sessions and operations of the pool end. NULL is accepted. No other call on
    the pool may run at the same time or come later. In a forked child nothing that is shared is closed. */
 WEIR_API void weir_pool_free(weir_pool *pool);
-/* True once weir_pool_close has been called. */
+/* True once weir_pool_close or weir_pool_drain has been called. */
 WEIR_API bool weir_pool_closed(const weir_pool *pool);
 
 /* New bounds while running: more are opened, surplus ones close as they come free. WEIR_EOPTION when min >
- * max. */
+ * max, or max is above the pool's share of connection_budget. */
 WEIR_API int weir_pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *error);
 /* Every connection made before this call is replaced as it comes free; lent ones are not touched. */
 WEIR_API int weir_pool_expire(weir_pool *pool, weir_error *error);
@@ -53,6 +59,9 @@ WEIR_API const char *weir_pool_name(const weir_pool *pool);
 WEIR_API const char *weir_pool_url(const weir_pool *pool);
 /* "postgresql" or "sqlite". Static. */
 WEIR_API const char *weir_pool_database_system(const weir_pool *pool);
+/* The value that an option has in this pool, of wherever it has come from, as it was opened: weir_pool_resize
+ * changes what the snapshot says. Times are FLOAT seconds, none is NULL, a text is borrowed from the pool. */
+WEIR_API int weir_pool_option(const weir_pool *pool, const char *option, weir_value *out, weir_error *error);
 WEIR_API weir_reactor *weir_pool_reactor(const weir_pool *pool);
 
 /*

@@ -39,8 +39,7 @@ static int take_listen(weir_listen *out, const weir_listen *given, weir_error *e
 /* In the pool, and connecting. The listener is freed by the caller when that fails. */
 static int start(weir__listener *listener, const char *const *channels, size_t count, weir_error *error) {
     weir_pool *pool = listener->pool;
-    int code = pool->closing ? weir__fail(error, WEIR_ECLOSED, "pool %s: it is closed", weir_pool_name(pool))
-                             : WEIR_OK;
+    int code = weir__pool_check_shut(pool, error);
     for (size_t i = 0; !code && i < count; i++) code = weir__channel_add(listener, channels[i], error);
     if (code)
         weir__list_remove(&listener->settle.link);

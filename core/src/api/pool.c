@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "config/option.h"
 
 /* 100 years: a longer time-out is a mistake. */
 #define TIMEOUT_MAX_MS INT64_C(3153600000000)
@@ -73,14 +74,22 @@ int weir_pool_open(weir_reactor *reactor, const weir_options *options, void *tok
     return weir__pool_open(reactor, driver, config, seed(config), token, out, op, error);
 }
 
-int weir_pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error) {
+static int end(weir_pool *pool, int64_t grace_ms, bool drain, void *token, weir_op *op, weir_error *error) {
     if (!pool || !op) return weir__fail(error, WEIR_EINVAL, "pool and op are needed");
     int code = grace_ms ? weir__check_timeout(grace_ms, "grace", error) : WEIR_OK;
     if (code) return code;
     if (!weir__enter(pool->reactor)) return weir__forked(error);
-    code = weir__pool_close(pool, grace_ms, token, op, error);
+    code = weir__pool_close(pool, grace_ms, drain, token, op, error);
     weir__leave(pool->reactor);
     return code;
+}
+
+int weir_pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error) {
+    return end(pool, grace_ms, false, token, op, error);
+}
+
+int weir_pool_drain(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error) {
+    return end(pool, grace_ms, true, token, op, error);
 }
 
 void weir_pool_free(weir_pool *pool) {
@@ -91,7 +100,7 @@ bool weir_pool_closed(const weir_pool *pool) {
     if (!pool) return true;
     weir_reactor *reactor = pool->reactor;
     if (!weir__enter(reactor)) return true;
-    bool closed = pool->closing;
+    bool closed = weir__pool_shut(pool) != NULL;
     weir__leave(reactor);
     return closed;
 }
@@ -99,8 +108,8 @@ bool weir_pool_closed(const weir_pool *pool) {
 int weir_pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *error) {
     if (!pool) return no_pool(error);
     if (!weir__enter(pool->reactor)) return weir__forked(error);
-    int code = pool->closing ? weir__fail(error, WEIR_ECLOSED, "pool %s: it is closed", weir_pool_name(pool))
-                             : weir__pool_resize(pool, min_size, max_size, error);
+    int code = weir__pool_check_shut(pool, error);
+    if (!code) code = weir__pool_resize(pool, min_size, max_size, error);
     weir__leave(pool->reactor);
     return code;
 }
@@ -108,8 +117,7 @@ int weir_pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *er
 int weir_pool_expire(weir_pool *pool, weir_error *error) {
     if (!pool) return no_pool(error);
     if (!weir__enter(pool->reactor)) return weir__forked(error);
-    int code = pool->closing ? weir__fail(error, WEIR_ECLOSED, "pool %s: it is closed", weir_pool_name(pool))
-                             : WEIR_OK;
+    int code = weir__pool_check_shut(pool, error);
     if (!code) weir__pool_expire(pool);
     weir__leave(pool->reactor);
     return code;
@@ -151,6 +159,15 @@ int weir_pool_snapshot(weir_pool *pool, weir_snapshot *out, weir_error *error) {
 const char *weir_pool_name(const weir_pool *pool) { return pool ? pool->config->options.name : NULL; }
 const char *weir_pool_url(const weir_pool *pool) { return pool ? pool->config->options.url : NULL; }
 const char *weir_pool_database_system(const weir_pool *pool) { return pool ? pool->config->scheme : NULL; }
+
+int weir_pool_option(const weir_pool *pool, const char *option, weir_value *out, weir_error *error) {
+    if (!pool || !option || !out) return weir__fail(error, WEIR_EINVAL, "pool, option and out are needed");
+    const weir__option *row = weir__option_find(option);
+    if (!row) return weir__option_unknown(option, error);
+    *out = weir__option_value(&pool->config->options, row);
+    return WEIR_OK;
+}
+
 weir_reactor *weir_pool_reactor(const weir_pool *pool) { return pool ? pool->reactor : NULL; }
 
 weir_breaker *weir_pool_breaker(weir_pool *pool, size_t endpoint, weir_breaker_role role) {

@@ -313,25 +313,39 @@ int weir__option_check_all(const weir__option_table *table, const void *options,
 
 /* ---- the table for bindings */
 
-static weir_value initial_value(const weir__option *option) {
+static weir_value text_value(const char *text) {
     weir_value value = {.type = WEIR_TYPE_NULL};
-    if (option->kind == WEIR_OPTION_TEXT) {
-        if (!option->initial_text) return value;
-        value.type = WEIR_TYPE_TEXT;
-        value.as.bytes.data = option->initial_text;
-        value.as.bytes.length = strlen(option->initial_text);
-    } else if (option->kind == WEIR_OPTION_FLAG) {
+    if (!text) return value;
+    value.type = WEIR_TYPE_TEXT;
+    value.as.bytes.data = text;
+    value.as.bytes.length = strlen(text);
+    return value;
+}
+
+static weir_value number_value(const weir__option *option, int64_t number) {
+    weir_value value = {.type = WEIR_TYPE_NULL};
+    if (option->kind == WEIR_OPTION_FLAG) {
         value.type = WEIR_TYPE_BOOL;
-        value.as.boolean = option->initial != 0;
-    } else if (option->initial >= 0) {
+        value.as.boolean = number != 0;
+    } else if (number >= 0) {
         bool count = option->kind == WEIR_OPTION_COUNT;
         value.type = count ? WEIR_TYPE_INT : WEIR_TYPE_FLOAT;
         if (!count)
-            value.as.real = (double)option->initial / (double)unit_of(option);
+            value.as.real = (double)number / (double)unit_of(option);
         else
-            value.as.integer = option->initial;
+            value.as.integer = number;
     }
     return value;
+}
+
+weir_value weir__option_value(const void *options, const weir__option *option) {
+    if (option->kind == WEIR_OPTION_TEXT) return text_value(get_text(options, option));
+    return number_value(option, weir__option_number(options, option));
+}
+
+static weir_value initial_value(const weir__option *option) {
+    if (option->kind == WEIR_OPTION_TEXT) return text_value(option->initial_text);
+    return number_value(option, option->initial);
 }
 
 void weir__option_describe(const weir__option *option, weir_option_info *out) {

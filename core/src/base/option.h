@@ -52,6 +52,8 @@ int weir__option_set(const weir__option_table *table, void *options, const weir_
                      const weir_value *value, weir_error *error);
 /* Checks all fields. */
 int weir__option_check_all(const weir__option_table *table, const void *options, weir_error *error);
+/* The field as the caller writes it, times in seconds. A text is borrowed. */
+weir_value weir__option_value(const void *options, const weir__option *option);
 void weir__option_describe(const weir__option *option, weir_option_info *out);
 
 /* The field of a TEXT. */

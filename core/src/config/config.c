@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/error.h"
+#include "config/environment.h"
 #include "config/option.h"
 #include "config/url.h"
 
@@ -223,12 +224,23 @@ static int name_pool(weir__config *config, weir_error *error) {
     return WEIR_OK;
 }
 
-static int check_url(const char *url, weir_error *error) {
+static int check_url(const char *url, bool environment, weir_error *error) {
     if (url && *url) return WEIR_OK;
-    return weir__fail(
-        error, WEIR_EOPTION,
-        "%s: give one such as postgresql://user:password@host:5432/database, sqlite:///file.db or :memory:",
-        url ? "the URL is empty" : "there is no URL");
+    bool unset = !url && environment;
+    return weir__fail(error, WEIR_EOPTION,
+                      "%s%s: give one such as postgresql://user:password@host:5432/database, "
+                      "sqlite:///file.db or :memory:%s",
+                      url ? "the URL is empty" : "there is no URL",
+                      unset ? ", and DATABASE_URL is not set in the environment" : "",
+                      unset ? ", here or there" : "");
+}
+
+/* The URL's parts, and its query's options. variable: where it has come from, or NULL. */
+static int take_url(const char *url, const char *variable, const weir_options *options, weir__config *config,
+                    weir_options *merged, weir_error *error) {
+    int code = weir__url_parse(url, config, error);
+    if (code == WEIR_OK) code = merge_query(config, options, merged, error);
+    return variable ? weir__environment_blame(variable, code, error) : code;
 }
 
 /* ---- codecs */
@@ -309,18 +321,20 @@ weir__config *weir__config_new(const weir_options *options, weir_error *error) {
         return NULL;
     }
     int code = weir__options_version(options, error);
-    if (code == WEIR_OK) code = check_url(options->url, error);
     if (code != WEIR_OK) return NULL;
+    const char *url = options->url, *variable = NULL;
+    if (!url && options->environment) url = weir__environment_get("url", &variable);
+    if (check_url(url, options->environment, error) != WEIR_OK) return NULL;
     config = weir__calloc(1, sizeof *config);
     if (!config) {
         fail_memory(error);
         return NULL;
     }
     weir_options merged = *options;
-    code = weir__url_parse(options->url, config, error);
-    if (code == WEIR_OK) code = merge_query(config, options, &merged, error);
+    code = take_url(url, variable, options, config, &merged, error);
+    if (code == WEIR_OK && merged.environment) code = weir__environment_merge(&merged, error);
     if (code == WEIR_OK) code = weir_options_check(&merged, error);
-    if (code == WEIR_OK) weir__options_settle(&merged);
+    if (code == WEIR_OK) code = weir__options_settle(&merged, error);
     if (code == WEIR_OK) code = own_options(config, &merged, error);
     if (code != WEIR_OK) goto out;
     drop_options(config);

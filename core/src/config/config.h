@@ -1,4 +1,5 @@
-/* A pool's settings, checked and owned: the options with the URL's query merged in, and the URL's parts. */
+/* A pool's settings, checked and owned: the options with the URL's query and the environment merged in, and
+ * the URL's parts. */
 #ifndef WEIR_CONFIG_CONFIG_H
 #define WEIR_CONFIG_CONFIG_H
 

@@ -1,9 +1,12 @@
 #include "config/option.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "config/environment.h"
 #include "config/reset.h"
+#include "config/sizing.h"
 
 static const weir__option rows[] = {
 #define FIELD(name) offsetof(weir_options, name)
@@ -85,29 +88,48 @@ int weir_options_set(weir_options *options, const char *name, const weir_value *
     return code;
 }
 
+/* Where an option's value has come from, for a message, when that is not its caller. */
+static const char *source(char out[WEIR__QUOTE_SIZE], const weir_options *options,
+                          const weir__option *option) {
+    const char *variable;
+    *out = '\0';
+    if (options->looked_up & bit(option) && weir__environment_get(option->name, &variable))
+        snprintf(out, WEIR__QUOTE_SIZE, " (%s)", variable);
+    else if (!weir__option_chosen(options, option))
+        snprintf(out, WEIR__QUOTE_SIZE, " (the default)");
+    return out;
+}
+
 /* Pairs of which the first may not be above the second. */
 static const char *const orders[][2] = {{"min_size", "max_size"}, {"retry_min", "retry_max"}};
 #define ORDERS (sizeof orders / sizeof *orders)
 
-static int check_order(const weir_options *options, const char *low_name, const char *high_name,
+/* whole: what has not been chosen is the default, and not yet to come from the URL or the environment. */
+static int check_order(const weir_options *options, const char *low_name, const char *high_name, bool whole,
                        weir_error *error) {
     const weir__option *low = weir__option_find(low_name), *high = weir__option_find(high_name);
     int64_t least = weir__option_number(options, low), most = weir__option_number(options, high);
-    char shown[2][WEIR__NUMBER_SIZE];
+    char shown[2][WEIR__NUMBER_SIZE], from[2][WEIR__QUOTE_SIZE];
     if (least <= most || !weir__option_chosen(options, low)) return WEIR_OK; /* a default gives way */
-    return weir__fail(error, WEIR_EOPTION, "%s=%s is above %s=%s%s: lower %s or raise %s", low_name,
-                      weir__option_show(shown[0], low, least), high_name,
-                      weir__option_show(shown[1], high, most),
-                      weir__option_chosen(options, high) ? "" : " (the default)", low_name, high_name);
+    if (!whole && !weir__option_chosen(options, high)) return WEIR_OK;
+    return weir__fail(error, WEIR_EOPTION, "%s=%s%s is above %s=%s%s: lower %s or raise %s", low_name,
+                      weir__option_show(shown[0], low, least), source(from[0], options, low), high_name,
+                      weir__option_show(shown[1], high, most), source(from[1], options, high), low_name,
+                      high_name);
 }
 
-void weir__options_settle(weir_options *options) {
+int weir__options_settle(weir_options *options, weir_error *error) {
+    int code = weir__sizing_settle(options, error);
+    if (code != WEIR_OK) return code;
     for (size_t i = 0; i < ORDERS; i++) {
+        code = check_order(options, orders[i][0], orders[i][1], true, error);
+        if (code != WEIR_OK) return code;
         const weir__option *low = weir__option_find(orders[i][0]), *high = weir__option_find(orders[i][1]);
         if (weir__option_number(options, low) > weir__option_number(options, high) &&
             !weir__option_chosen(options, low))
             weir__option_put(options, low, weir__option_number(options, high));
     }
+    return WEIR_OK;
 }
 
 int weir_options_check(const weir_options *options, weir_error *error) {
@@ -115,7 +137,7 @@ int weir_options_check(const weir_options *options, weir_error *error) {
     int code = weir__options_version(options, error);
     if (code == WEIR_OK) code = weir__option_check_all(&table, options, error);
     for (size_t i = 0; code == WEIR_OK && i < ORDERS; i++)
-        code = check_order(options, orders[i][0], orders[i][1], error);
+        code = check_order(options, orders[i][0], orders[i][1], false, error);
     return code;
 }
 

@@ -124,7 +124,8 @@ static int ask_the_guard(weir_pool *pool, int64_t now, weir_error *error) {
  * refused. */
 static inline int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) {
     pool->stats.checkouts_started++;
-    if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
+    const char *shut = weir__pool_shut(pool);
+    if (shut) return refuse(pool, error, WEIR_ECLOSED, shut);
     bool calm = weir__breaker_calm(weir__guard_of(pool, WEIR_BREAKER_QUERIES));
     return calm ? WEIR_OK : ask_the_guard(pool, now, error);
 }

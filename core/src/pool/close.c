@@ -1,10 +1,22 @@
-/* Closing: nobody new, a grace for those who hold a connection, then the cut. */
+/* Closing: nobody new, a grace for those who hold a connection, then the cut. Draining: those who wait for
+ * one have the grace, too. */
 #include "pool/pool.h"
 
 #include "base/error.h"
 
 static void closed_error(const weir_pool *pool, weir_error *error) {
     weir__fail(error, WEIR_ECLOSED, "pool %s: it is closed", weir_pool_name(pool));
+}
+
+const char *weir__pool_shut(const weir_pool *pool) {
+    if (pool->draining && !(pool->closing && weir__pool_gone(pool)))
+        return "it is draining: it ends what has begun, and takes nothing new";
+    return pool->draining || pool->closing ? "it is closed" : NULL;
+}
+
+int weir__pool_check_shut(const weir_pool *pool, weir_error *error) {
+    const char *why = weir__pool_shut(pool);
+    return why ? weir__fail(error, WEIR_ECLOSED, "pool %s: %s", weir_pool_name(pool), why) : WEIR_OK;
 }
 
 static void close_slots(weir_pool *pool, unsigned states) {
@@ -32,17 +44,6 @@ static void name_holders(weir_pool *pool) {
     }
 }
 
-static void cut(weir_pool *pool) {
-    if (pool->cut) return;
-    pool->cut = true;
-    weir__timer_stop(&pool->reactor->wheel, &pool->grace);
-    name_holders(pool);
-    close_slots(pool, ~0u);
-    weir__pool_touch(pool);
-}
-
-void weir__pool_grace_over(weir__timer *timer) { cut(weir__container(timer, weir_pool, grace)); }
-
 static void begin_closing(weir_pool *pool) {
     pool->closing = true;
     weir__timer_stop(&pool->reactor->wheel, &pool->retry);
@@ -58,10 +59,28 @@ static void begin_closing(weir_pool *pool) {
                           1u << WEIR__CHECKING | 1u << WEIR__RESETTING);
 }
 
-int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error) {
+static void cut(weir_pool *pool) {
+    if (pool->cut) return;
+    if (!pool->closing) begin_closing(pool);
+    pool->cut = true;
+    weir__timer_stop(&pool->reactor->wheel, &pool->grace);
+    name_holders(pool);
+    close_slots(pool, ~0u);
+    weir__pool_touch(pool);
+}
+
+void weir__pool_grace_over(weir__timer *timer) { cut(weir__container(timer, weir_pool, grace)); }
+
+void weir__pool_check_drained(weir_pool *pool) {
+    if (pool->draining && !pool->closing && !pool->waiting) begin_closing(pool);
+}
+
+int weir__pool_close(weir_pool *pool, int64_t grace_ms, bool drain, void *token, weir_op *op,
+                     weir_error *error) {
     int64_t now = weir__reactor_now(pool->reactor);
     if (grace_ms == WEIR_TIMEOUT_DEFAULT) grace_ms = pool->config->options.close_timeout_ms;
-    if (!pool->closing) begin_closing(pool);
+    if (!pool->closing) pool->draining = drain;
+    if (!pool->closing && !(drain && pool->waiting)) begin_closing(pool);
     int64_t at = weir__deadline(now, grace_ms);
     if (!grace_ms)
         cut(pool);
@@ -69,7 +88,7 @@ int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op
         pool->grace_at = at;
         weir__reactor_start(pool->reactor, &pool->grace, at);
     }
-    if (weir__pool_gone(pool)) return WEIR_OK;
+    if (pool->closing && weir__pool_gone(pool)) return WEIR_OK;
     weir__task *task =
         (weir__task *)weir__op_new(pool->reactor, WEIR_DONE_CLOSE, token, pool, weir__op_drop, NULL);
     if (!task)

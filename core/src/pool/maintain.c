@@ -2,6 +2,7 @@
 #include "pool/pool.h"
 
 #include "base/error.h"
+#include "config/sizing.h"
 
 void weir__pool_arm_reaper(weir_pool *pool, int64_t at) {
     if (weir__timer_running(&pool->reaper) && pool->reap_at <= at) return;
@@ -55,12 +56,15 @@ int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *e
     weir_options wanted = pool->config->options;
     wanted.min_size = min_size;
     wanted.max_size = max_size;
+    wanted.looked_up = 0;
     int code = weir_options_check(&wanted, error);
     if (code) return code;
     if (min_size > max_size)
         return weir__fail(error, WEIR_EOPTION,
                           "min_size=%d is above max_size=%d: lower min_size or raise max_size", min_size,
                           max_size);
+    code = weir__sizing_check(&wanted, max_size, error);
+    if (code) return code;
     pool->min_size = min_size;
     pool->max_size = max_size;
     for (weir__slot *slot; kept(pool) > max_size && (slot = longest_idle(pool));)

@@ -111,7 +111,7 @@ void weir__pool_free(weir_pool *pool) {
     weir_reactor *reactor = pool->reactor;
     weir_op op = 0;
     if (!weir__enter(reactor)) return; /* a forked child: what is shared stays open, in the parent's hands */
-    weir__pool_close(pool, 0, NULL, &op, NULL);
+    weir__pool_close(pool, 0, false, NULL, &op, NULL);
     int64_t deadline = weir__now(&weir__monotonic) + WEIR__CLEAN_BOUND;
     bool gone;
     for (;;) {

@@ -344,6 +344,7 @@ struct weir_pool {
     weir__link listeners; /* listener.h */
     uint64_t listener_numbers;
 
+    bool draining; /* takes nobody new; it closes when nobody waits any more */
     bool closing, cut;
     bool keeper; /* asks for the reactor's background thread */
     weir__timer grace;
@@ -754,7 +755,14 @@ int weir__pool_holders(const weir_pool *pool, int64_t min_age_ms, weir_holder **
 static inline bool weir__pool_gone(const weir_pool *pool) {
     return !weir__pool_total(pool) && weir__list_empty(&pool->listeners);
 }
-int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error);
+/* Why it takes nobody new: a text, or NULL when it does. */
+const char *weir__pool_shut(const weir_pool *pool);
+/* The same as an error: WEIR_ECLOSED or WEIR_OK. */
+int weir__pool_check_shut(const weir_pool *pool, weir_error *error);
+/* drain: who waits already is served, within the grace. */
+int weir__pool_close(weir_pool *pool, int64_t grace_ms, bool drain, void *token, weir_op *op,
+                     weir_error *error);
+void weir__pool_check_drained(weir_pool *pool);
 void weir__pool_grace_over(weir__timer *timer);
 void weir__pool_check_closed(weir_pool *pool);
 

@@ -118,6 +118,7 @@ void weir__pool_settle(weir__deferred *deferred) {
         if (!weir__guard_quiet(pool)) weir__guard_heed(pool);
         weir__pool_serve(pool);
         weir__pool_grow(pool);
+        weir__pool_check_drained(pool);
     } while (!weir__list_empty(&pool->news));
     pool->share.wish = false;
     if (!weir__guard_calm(pool)) weir__guard_watch(pool);
