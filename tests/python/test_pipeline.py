@@ -46,13 +46,27 @@ def test_what_changes_a_connection_is_refused(pg_url, run, sql):
     async def body():
         async with weirpool.create_pool(pg_url, max_size=1) as pool:
             remedy = r"pool\.listen\(\)" if "LISTEN" in sql else r"pool\.connection\(\)"
-            with pytest.raises(weirpool.ArgumentError, match=remedy):
+            with pytest.raises(weirpool.ArgumentError, match=remedy) as caught:
                 await pool.execute(sql)
+            assert f": {sql.removeprefix('/* a */ ').split()[0]} would " in str(caught.value)
             assert await pool.fetchval(ECHO, 7) == 7
         async with weirpool.create_pool(pg_url, max_size=1, pipeline=False) as pool:
             if sql != "BEGIN":
                 await pool.execute(sql)
             assert await pool.fetchval(ECHO, 7) == 7
+
+    run(body)
+
+
+@pytest.mark.parametrize("pipeline", [True, False])
+@pytest.mark.parametrize("sql", ["COMMIT PREPARED 'x'", "rollback /* it */ prepared 'x'"])
+def test_prepared_transactions_are_ended_on_the_pool(pg_url, run, sql, pipeline):
+    """They are no connection's."""
+
+    async def body():
+        async with weirpool.create_pool(pg_url, max_size=1, pipeline=pipeline) as pool:
+            with pytest.raises(weirpool.errors.UndefinedObject, match='identifier "x" does not exist'):
+                await pool.execute(sql)
 
     run(body)
 

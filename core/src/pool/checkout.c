@@ -65,7 +65,9 @@ static weir_session lend(weir__slot *slot, uint64_t owner, int64_t now) {
 /* `until`: when the wait would have ended. */
 static void limit(weir__slot *slot, int64_t now, int64_t until, int64_t session_ms, bool setup, bool call) {
     slot->call = call;
-    weir__session_limits(slot, call ? until : weir__deadline(now, session_ms), setup ? until : WEIR__NEVER);
+    bool bounded = call && session_ms != WEIR_TIMEOUT_DEFAULT;
+    weir__session_limits(slot, bounded ? until : weir__deadline(now, session_ms),
+                         setup ? until : WEIR__NEVER);
 }
 
 static int refuse(weir_pool *pool, weir_error *error, int code, const char *text) {
@@ -141,8 +143,8 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     if (!code) code = weir__reset_of_loan(checkout->reset, &reset, error);
     if (code) return code;
     int64_t now = weir__reactor_now(pool->reactor), session_ms = checkout->session_timeout_ms;
-    bool call = checkout->call && session_ms != WEIR_TIMEOUT_DEFAULT;
-    int64_t wait_ms = call ? session_ms : checkout->checkout_timeout_ms;
+    bool call = checkout->call;
+    int64_t wait_ms = call && session_ms != WEIR_TIMEOUT_DEFAULT ? session_ms : checkout->checkout_timeout_ms;
     if (wait_ms == WEIR_TIMEOUT_DEFAULT) wait_ms = pool->config->options.checkout_timeout_ms;
     int64_t until = weir__deadline(now, wait_ms);
     weir__slot *slot = NULL;
@@ -237,7 +239,7 @@ int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin
     const weir_options *options = &pool->config->options;
     int64_t now = weir__reactor_now(pool->reactor);
     weir__slot *slot = NULL;
-    int code = weir__batch_start(batch, begin, error);
+    int code = weir__batch_start(pool, batch, begin, error);
     if (code) return code;
     code = ask(pool, now, &slot, error);
     weir__task *task = code <= 0 ? weir__task_new(pool, WEIR_DONE_BATCH, token, now) : NULL;

@@ -448,8 +448,9 @@ void weir__slot_cancel(weir__slot *slot);
 void weir__slot_drain(weir__slot *slot, int64_t now);
 
 /* ---- batch.c ---- */
-/* It is running from here on, until the end. WEIR_EBUSY: it is already. */
-int weir__batch_start(weir_batch *batch, const char *begin, weir_error *error);
+/* It is running from here on, until the end. WEIR_EBUSY: it is already. WEIR_EINVAL: a statement of its own
+   would end its transaction. */
+int weir__batch_start(weir_pool *pool, weir_batch *batch, const char *begin, weir_error *error);
 /* NULL is accepted. */
 void weir__batch_end(weir_batch *batch, bool well);
 /* COMMIT may have been sent, and nothing is known to have gone wrong before it. */
@@ -469,6 +470,8 @@ void weir__share_close(weir_pool *pool);
  * *out: it wants one for itself. WEIR_EINVAL: the pool does not run it. */
 int weir__share_judge(weir_pool *pool, const weir_statement *statement, const weir_run *run,
                       weir__profile **out, weir_error *error);
+/* WEIR_EINVAL: the statement begins or ends a transaction, where that is the pool's part. */
+int weir__share_judge_part(weir_pool *pool, const weir_statement *statement, weir_error *error);
 void weir__profile_unref(weir_pool *pool, weir__profile *profile);
 /* A connection for such a statement, which may have to become busy for it; NULL: it waits in the lane. */
 weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, bool readonly, int64_t now);

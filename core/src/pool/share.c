@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/sql.h"
 
 enum {
     PROFILES = 1000,        /* texts that a pool remembers */
@@ -85,10 +86,11 @@ void weir__share_close(weir_pool *pool) {
 /* ---- who may share */
 
 static int refuse(weir_pool *pool, const weir_statement *statement, const char *why, weir_error *error) {
-    const char *sql = statement->sql;
-    while (*sql && strchr(" \t\n\r\f\v;(", *sql)) sql++;
-    return weir__fail(error, WEIR_EINVAL, "pool %s: %.*s %s", weir_pool_name(pool),
-                      (int)strcspn(sql, " \t\n\r(;"), sql, why);
+    const char *end = statement->sql + statement->sql_length,
+               *word = weir__sql_skip_to_word(statement->sql, end), *behind = word;
+    while (behind < end && weir__sql_in_word(*behind)) behind++;
+    return weir__fail(error, WEIR_EINVAL, "pool %s: %.*s %s", weir_pool_name(pool), (int)(behind - word),
+                      word, why);
 }
 
 /* A longer limit than usual is told the server by a SET, which would be its neighbours' as well. */
@@ -98,11 +100,26 @@ static bool has_usual_time(const weir_pool *pool, const weir_run *run) {
     return run->timeout_ms > 0 && run->timeout_ms <= usual;
 }
 
+/* *profile: borrowed; NULL: nothing is kept of such a text. */
+static unsigned text_of(weir_pool *pool, const weir_statement *statement, weir__profile **profile) {
+    *profile = pool->driver->pipelines ? find_profile(pool, statement) : NULL;
+    return *profile ? (*profile)->text : pool->driver->classify(pool->env, statement);
+}
+
+int weir__share_judge_part(weir_pool *pool, const weir_statement *statement, weir_error *error) {
+    weir__profile *profile;
+    if (!(text_of(pool, statement, &profile) & WEIR__TEXT_TRANSACTION)) return WEIR_OK;
+    return refuse(pool, statement,
+                  "begins or ends a transaction, or a part of one, which the pool does by itself here: use "
+                  "pool.session()",
+                  error);
+}
+
 int weir__share_judge(weir_pool *pool, const weir_statement *statement, const weir_run *run,
                       weir__profile **out, weir_error *error) {
+    weir__profile *profile;
+    unsigned text = text_of(pool, statement, &profile);
     *out = NULL;
-    weir__profile *profile = pool->driver->pipelines ? find_profile(pool, statement) : NULL;
-    unsigned text = profile ? profile->text : pool->driver->classify(pool->env, statement);
     if (text & (pool->share.on ? WEIR__TEXT_STATE : WEIR__TEXT_TRANSACTION))
         return refuse(
             pool, statement,
