@@ -296,5 +296,12 @@ def test_a_crowd_shares_its_trips(on_line):
         assert trips <= 3 and answers == list(range(30))
         trips, tags = await line.cost(asyncio.gather(*[line.pool.execute(insert, n) for n in range(8)]))
         assert trips <= 3 and tags == ["INSERT 0 1"] * 8
+        sets = [(n,) for n in range(5)]
+        for _ in range(3):
+            await line.pool.executemany(insert, sets)
+        trips, counts = await line.cost(
+            asyncio.gather(*[line.pool.executemany(insert, sets) for _ in range(8)])
+        )
+        assert trips <= 3 and counts == [5] * 8
 
     on_line(test)

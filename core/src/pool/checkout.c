@@ -98,11 +98,11 @@ static int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *erro
 }
 
 /* Likewise, for a statement that may share one: *slot may be RUNNING. */
-static int ask_to_share(weir_pool *pool, weir__profile *profile, bool readonly, int64_t now,
+static int ask_to_share(weir_pool *pool, weir__profile *profile, int64_t sets, bool readonly, int64_t now,
                         weir__slot **slot, weir_error *error) {
     pool->stats.checkouts_started++;
     if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
-    *slot = pool->share.lane_count ? NULL : weir__share_pick(pool, profile, readonly, now);
+    *slot = pool->share.lane_count ? NULL : weir__share_pick(pool, profile, sets, readonly, now);
     if (pool->share.wish) weir__pool_touch(pool);
     return *slot ? WEIR_OK : may_wait(pool, error);
 }
@@ -208,7 +208,8 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
                           weir_pool_name(pool));
     if (!code && !run->script) code = weir__share_judge(pool, statement, run, &profile, error);
     if (code) return code;
-    code = profile ? ask_to_share(pool, profile, run->readonly, now, &slot, error)
+    int64_t sets = weir__share_sets(statement);
+    code = profile ? ask_to_share(pool, profile, sets, run->readonly, now, &slot, error)
                    : ask(pool, now, &slot, error);
     weir__task *task = code <= 0 ? weir__task_new(pool, WEIR_DONE_EXECUTE, token, now) : NULL;
     if (!task) {
@@ -295,7 +296,8 @@ static bool next_to_serve(weir_pool *pool, int64_t now, weir__task **task, weir_
     *slot = first ? weir__pool_take_idle(pool, now) : NULL;
     if (*slot || !sharing) return *slot;
     *task = sharing;
-    *slot = weir__share_pick(pool, sharing->profile, sharing->readonly, now);
+    int64_t sets = weir__share_sets(sharing->statement);
+    *slot = weir__share_pick(pool, sharing->profile, sets, sharing->readonly, now);
     if (*slot || !alone || first) return *slot;
     *task = alone;
     *slot = weir__pool_take_idle(pool, now);

@@ -205,14 +205,15 @@ struct weir__task {
 _Static_assert(sizeof(weir__task) <= WEIR__OP_BYTES, "an operation has outgrown its place");
 _Static_assert(sizeof(weir__task) <= 512, "a waiter takes less than 512 bytes");
 
-/* What is known of a statement's text. */
+/* What is known of a statement's text, run by itself or as an executemany. */
 struct weir__profile {
     weir__lru_node node;
     int references;
-    unsigned text;      /* WEIR__TEXT_… */
-    int64_t alone;      /* ns, a moving mean: from sending to answer with nothing before it; 0 unknown */
-    int64_t behind;     /* … what it adds to a connection that is busy; 0 unknown */
-    int64_t tried_at;   /* when it last ran behind another one only to find that out */
+    unsigned text;    /* WEIR__TEXT_… */
+    bool writes;      /* as far as anybody knows */
+    int64_t alone;    /* ns a set, a moving mean: from sending to answer with nothing before it; 0 unknown */
+    int64_t behind;   /* … what it adds to a connection that is busy; 0 unknown */
+    int64_t tried_at; /* when it last ran behind another one only to find that out */
     int64_t stalled_at; /* when it last took longer than pipeline_max_wait; 0 never */
     int stalls;         /* … how often of late: a moving mean, in 65,536ths of its runs */
     char sql[];
@@ -472,9 +473,14 @@ int weir__share_judge(weir_pool *pool, const weir_statement *statement, const we
                       weir__profile **out, weir_error *error);
 /* WEIR_EINVAL: the statement begins or ends a transaction, where that is the pool's part. */
 int weir__share_judge_part(weir_pool *pool, const weir_statement *statement, weir_error *error);
+/* How many times it is run. */
+static inline int64_t weir__share_sets(const weir_statement *statement) {
+    return statement->many && statement->sets ? (int64_t)statement->sets : 1;
+}
 void weir__profile_unref(weir_pool *pool, weir__profile *profile);
 /* A connection for such a statement, which may have to become busy for it; NULL: it waits in the lane. */
-weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, bool readonly, int64_t now);
+weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, int64_t sets, bool readonly,
+                             int64_t now);
 /* An idle slot, RUNNING by now, takes statements from here on. */
 void weir__share_begin(weir__slot *slot, bool readonly);
 /* … and no longer. NULL-safe for slots that never did. */
