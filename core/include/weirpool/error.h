@@ -41,7 +41,12 @@ WEIR_BEGIN_DECLS
     X(EVALUE, 23, DataError, DatabaseError, false, "a value cannot be converted")                            \
     X(ENOTSUP, 24, NotSupportedError, DatabaseError, false, "not supported by this database")                \
     X(EINTERNAL, 25, InternalError, DatabaseError, false, "internal error of weirpool")                      \
-    X(ECIRCUITOPEN, 26, CircuitOpen, OperationalError, true, "the circuit breaker is open")
+    X(ECIRCUITOPEN, 26, CircuitOpen, OperationalError, true, "the circuit breaker is open")                  \
+    X(EOUTCOMETIMEOUT, 27, OutcomeTimeout, OutcomeUnknown, false,                                            \
+      "a write was not answered in time: whether it takes effect is unknown")
+
+/* X(class, parent): a class that stands below a second one, too. */
+#define WEIR_ERRORS_ALSO(X) X(OutcomeTimeout, CommandTimeout)
 
 /* Results of calls: 0 is success, negative is neither success nor failure, positive is an error of the table.
  */
@@ -95,6 +100,7 @@ typedef struct weir_error_info {
     const char *sqlstate; /* "23505"; NULL for a row of WEIR_ERRORS */
     const char *name;     /* "UniqueViolation" */
     const char *parent;   /* "IntegrityError" */
+    const char *also;     /* a second parent; NULL: none */
 } weir_error_info;
 /* Rows 0 … n-1: first WEIR_ERRORS, then PostgreSQL's SQLSTATEs. False past the end. Parents of PEP 249 have
  * no row. */

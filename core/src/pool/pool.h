@@ -415,6 +415,10 @@ int weir__nothing_to_end(weir__slot *slot, bool commit, weir_error *error);
 /* ---- run.c ---- */
 /* Fails the task with a copy of *why, or, when it was sent and is a COMMIT, with WEIR_EOUTCOME. */
 void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent);
+/* … of a task that was sent, since its time is up: with WEIR_EOUTCOMETIMEOUT when that is in doubt. */
+void weir__task_give_up(weir__task *task, const weir_error *why, bool doubtful);
+/* Whether it may be done all the same, without a COMMIT, though nobody waits for its answer any more. */
+bool weir__flight_doubtful(const weir__flight *flight);
 bool weir__task_commits(const weir__task *task);
 /* In the pool's numbers it is a query. */
 static inline bool weir__task_is_query(const weir__task *task) {
