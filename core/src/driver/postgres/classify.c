@@ -323,11 +323,10 @@ static bool shares(word first) {
 
 /* COMMIT PREPARED and ROLLBACK PREPARED are about a transaction that no connection has any more. */
 static bool is_of_transactions(const char *sql, word first, const char *at, const char *end) {
-    static const char *const kinds[] = {"begin", "start",   "commit",    "end", "rollback",
-                                        "abort", "release", "savepoint", NULL};
+    static const char *const kinds[] = {"begin", "start", "end", "abort", "release", "savepoint", NULL};
     word second;
     if (is(first, "prepare")) return traits_of_prepare(sql, at, end) & WEIR__TRAIT_COMMITS;
-    if (!among(first, kinds)) return false;
+    if (!is(first, "commit") && !is(first, "rollback")) return among(first, kinds);
     at = weir__sql_skip_to_word(at, end);
     return !next_word(&at, end, &second) || !is(second, "prepared");
 }
