@@ -81,6 +81,27 @@ static int close_body(lua_State *L) {
 
 int weir__lua_pool_close(lua_State *L) { return weir__lua_guard(L, close_body); }
 
+static int holders_body(lua_State *L) {
+    weir_lua_call *call = begin_pool(L);
+    size_t count;
+    double age = lua_isnoneornil(L, FIRST)           ? 0
+                 : lua_type(L, FIRST) == LUA_TNUMBER ? lua_tonumber(L, FIRST)
+                                                     : -1;
+    if (!(age >= 0 && age < 1e9)) weir__lua_misuse(L, "min_age must be seconds, 0 or more");
+    int code =
+        weir_pool_holders(call->home->pool, (int64_t)(age * 1000), &call->holders, &count, &call->error);
+    if (code != WEIR_OK) return weir__lua_done(L, call, code);
+    lua_createtable(L, (int)count, 0);
+    for (size_t i = 0; i < count; i++) {
+        weir__lua_push_holder(L, &call->holders[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    weir__lua_settle(L, call);
+    return 1;
+}
+
+int weir__lua_pool_holders(lua_State *L) { return weir__lua_guard(L, holders_body); }
+
 static int sleep_body(lua_State *L) {
     weir_lua_call *call = begin_pool(L);
     int64_t ms = weir__lua_to_timeout(L, FIRST, "seconds", false);
@@ -103,6 +124,13 @@ static void set_where(lua_State *L, lua_Debug *frame, weir_checkout *checkout, w
     snprintf(session->where, sizeof session->where, "%s:%d", frame->short_src, frame->currentline);
 }
 
+/* His whole stack, now and then: kept on Lua's. */
+static void set_stack(lua_State *L, weir_pool *pool, weir_checkout *checkout) {
+    if (!weir_pool_wants_stack(pool)) return;
+    luaL_traceback(L, L, NULL, 0);
+    checkout->stack = lua_tostring(L, -1);
+}
+
 static int acquire_body(lua_State *L) {
     weir_lua_call *call = begin_pool(L);
     weir_checkout checkout;
@@ -116,6 +144,7 @@ static int acquire_body(lua_State *L) {
     int handle = lua_gettop(L);
     lua_Debug frame;
     set_where(L, &frame, &checkout, session);
+    set_stack(L, call->home->pool, &checkout);
     int code =
         weir_pool_acquire(call->home->pool, &checkout, NULL, &session->session, &call->op, &call->error);
     bool waits = code == WEIR_PENDING;

@@ -9,6 +9,7 @@ static void clear(weir_lua_call *call) {
     weir_batch_free(call->batch);
     weir_notification_free(call->notification);
     weir_notice_free(call->notice);
+    weir_holders_free(call->holders);
     if (call->opening.pool) weir_listener_close(call->opening);
 }
 

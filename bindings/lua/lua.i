@@ -39,6 +39,10 @@
 %ignore weir_checkout_init;
 %ignore weir_pool_acquire;
 %ignore weir_pool_execute;
+%ignore weir_pool_holders;
+%ignore weir_holders_free;
+%ignore weir_pool_wants_stack;
+%ignore weir_session_release_unused;
 %ignore weir_session_release;
 %ignore weir_session_discard;
 %ignore weir_session_execute;
@@ -69,6 +73,7 @@
 %native(answer_wait) int weir__lua_answer_wait(lua_State *L);
 %native(answer_take) int weir__lua_answer_take(lua_State *L);
 %native(answer_cut) int weir__lua_answer_cut(lua_State *L);
+%native(pool_holders) int weir__lua_pool_holders(lua_State *L);
 %native(pool_sleep) int weir__lua_pool_sleep(lua_State *L);
 %native(listen) int weir__lua_listen(lua_State *L);
 %native(listener_change) int weir__lua_listener_change(lua_State *L);

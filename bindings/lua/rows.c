@@ -174,6 +174,20 @@ void weir__lua_push_snapshot(lua_State *L, const weir_snapshot *snapshot) {
     }
 }
 
+void weir__lua_push_holder(lua_State *L, const weir_holder *holder) {
+    lua_createtable(L, 0, 10);
+    weir__lua_set_text(L, "file", holder->file);
+    weir__lua_set_text(L, "caller", holder->function); /* `function` is Lua's own */
+    set_integer(L, "line", holder->line);
+    set_number(L, "age", (double)holder->age_ms / 1000);
+    weir__lua_set_text(L, "statement", holder->statement);
+    weir__lua_set_text(L, "stack", *holder->stack ? holder->stack : NULL);
+    set_integer(L, "depth", holder->depth);
+    set_flag(L, "busy", holder->busy);
+    set_flag(L, "leaked", holder->leaked);
+    set_integer(L, "backend", holder->backend);
+}
+
 void weir__lua_push_metric_info(lua_State *L, const weir_metric_info *info) {
     static const char *const kinds[] = {"gauge", "counter", "latency", "ratio", "time"};
     lua_createtable(L, 0, 3);

@@ -71,6 +71,7 @@ typedef struct weir_lua_call {
     weir_listener opening; /* nobody has it yet */
     weir_notification *notification;
     weir_notice *notice;
+    weir_holder *holders;
     weir_completion done;
     weir_error error;
 } weir_lua_call;
@@ -153,6 +154,7 @@ void weir__lua_push_snapshot(lua_State *L, const weir_snapshot *snapshot);
 void weir__lua_push_error_info(lua_State *L, const weir_error_info *info);
 void weir__lua_push_option_info(lua_State *L, const weir_option_info *info);
 void weir__lua_push_metric_info(lua_State *L, const weir_metric_info *info);
+void weir__lua_push_holder(lua_State *L, const weir_holder *holder);
 void weir__lua_push_session_info(lua_State *L, const weir_session_info *info);
 
 /* ---- handle.c */
@@ -210,6 +212,7 @@ int weir__lua_pool_execute(lua_State *L);     /* (pool, host, shape, statement, 
 int weir__lua_session_execute(lua_State *L);  /* (session, host, shape, statement, …) */
 int weir__lua_session_end(lua_State *L);      /* (session, host, commit, depth) */
 int weir__lua_pool_transaction(lua_State *L); /* (pool, host, statements, options) */
+int weir__lua_pool_holders(lua_State *L);     /* (pool, host, seconds) -> a list of tables */
 int weir__lua_pool_sleep(lua_State *L);       /* (pool, host, seconds) */
 
 /* ---- flow.c: streams, and COPY TO STDOUT */

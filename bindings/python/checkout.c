@@ -69,6 +69,15 @@ static void note_code(CheckoutObject *checkout, PyCodeObject *code) {
     if (!checkout->how.function || !checkout->how.file) PyErr_Clear(); /* a name without UTF-8 form */
 }
 
+/* Now and then all of them. */
+static void note_stack(CheckoutObject *checkout) {
+    weir_pool *pool = checkout->operation.call.pool->engine->pool;
+    if (!pool || !weir_pool_wants_stack(pool)) return;
+    checkout->stack = weir__py_stack();
+    checkout->how.stack = checkout->stack ? PyUnicode_AsUTF8(checkout->stack) : NULL;
+    if (!checkout->how.stack) PyErr_Clear();
+}
+
 /* Who asks: the frame of the caller. */
 static void note_caller(CheckoutObject *checkout) {
     PyFrameObject *frame = PyEval_GetFrame();
@@ -116,6 +125,7 @@ static PyObject *whole(CheckoutObject *checkout, bool well) {
         return NULL;
     }
     note_caller(checkout);
+    note_stack(checkout);
     checkout->operation.state = WEIR__PY_NEW;
     return (PyObject *)checkout;
 }
@@ -208,6 +218,11 @@ int weir__py_leave(CheckoutObject *checkout, bool failed, weir__py_call *call) {
     SessionObject *session = checkout->lent;
     checkout->lent = NULL;
     bool whole = checkout->depth == 0; /* the loan, not a transaction in it */
+    if (whole && !failed && !session->returned && checkout->how.transaction &&
+        weir__py_release_unused(session)) {
+        Py_DECREF((PyObject *)session);
+        return 0;
+    }
     if (session->returned || (whole && (failed || !checkout->how.transaction))) {
         weir__py_release(session, false); /* what is open is rolled back in the background */
         Py_DECREF((PyObject *)session);
@@ -265,6 +280,7 @@ void weir__py_checkout_dealloc(PyObject *self) {
     Py_CLEAR(checkout->isolation);
     Py_CLEAR(checkout->reset);
     Py_CLEAR(checkout->code);
+    Py_CLEAR(checkout->stack);
     type->tp_free(self);
     Py_DECREF(type);
 }

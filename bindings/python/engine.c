@@ -300,6 +300,26 @@ void weir__py_engine_shut(EngineObject *engine) {
     Py_DECREF((PyObject *)engine);
 }
 
+/*
+ * Whether the calling thread runs the engine's loop. get_running_loop costs a getpid before Python 3.12,
+ * which is dear; a loop that has a current task is running, in the one thread that runs it.
+ */
+static bool runs_loop(EngineObject *engine) {
+#if PY_VERSION_HEX < 0x030c0000
+    static PyObject *current_task;
+    PyObject *get = weir__py_lazy(&current_task, "asyncio", "current_task");
+    PyObject *task =
+        get && engine->thread == PyThread_get_thread_ident() ? PyObject_CallOneArg(get, engine->loop) : NULL;
+    bool runs = task && task != Py_None;
+    if (!task) PyErr_Clear();
+    Py_XDECREF(task);
+    return runs;
+#else
+    (void)engine;
+    return false;
+#endif
+}
+
 int weir__py_check(PoolObject *pool) {
     EngineObject *engine = pool->engine;
     if (!engine->reactor || engine->doomed) {
@@ -310,7 +330,7 @@ int weir__py_check(PoolObject *pool) {
         weir__py_fail(WEIR_EFORKED, NULL);
         return -1;
     }
-    if (pool->sync) return 0;
+    if (pool->sync || runs_loop(engine)) return 0;
     PyObject *get = weir__py_lazy(&weir__py.running_loop, "asyncio", "get_running_loop");
     PyObject *running = get ? PyObject_CallNoArgs(get) : NULL;
     if (!running) return -1;

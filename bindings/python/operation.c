@@ -321,7 +321,9 @@ static PySendResult operation_send(PyObject *self, PyObject *argument, PyObject 
 }
 
 PyObject *weir__py_stop_iteration(PyObject *value) {
-    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value); /* by call: value may be a tuple */
+    /* A tuple would be taken for arguments, and an exception for the StopIteration itself. */
+    bool plain = !PyTuple_Check(value) && !PyExceptionInstance_Check(value);
+    PyObject *stop = plain ? Py_NewRef(value) : PyObject_CallOneArg(PyExc_StopIteration, value);
     Py_DECREF(value);
     if (stop) PyErr_SetObject(PyExc_StopIteration, stop);
     Py_XDECREF(stop);
@@ -334,7 +336,14 @@ static PyObject *operation_send_method(PyObject *self, PyObject *argument) {
     return result == PYGEN_RETURN ? weir__py_stop_iteration(value) : value;
 }
 
-static PyObject *operation_next(PyObject *self) { return operation_send_method(self, Py_None); }
+static PyObject *operation_next(PyObject *self) {
+    PyObject *value;
+    PySendResult result = operation_send(self, Py_None, &value);
+    if (result != PYGEN_RETURN) return value;
+    if (value != Py_None) return weir__py_stop_iteration(value);
+    Py_DECREF(value);
+    return NULL; /* an iterator that ends without an exception: that is None */
+}
 
 /* ---- throw, close ---- */
 

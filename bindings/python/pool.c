@@ -392,7 +392,7 @@ static void pool_dealloc(PyObject *self) {
         {"_listener_wait", weir__py_listener_wait, METH_VARARGS, NULL},                                      \
         {"_listener_take", weir__py_listener_take, METH_O, NULL},                                            \
         {"_listener_close", weir__py_listener_close, METH_O, NULL}, {"_borrow", pool_borrow, METH_O, NULL},  \
-        {"_sleep", pool_sleep, METH_O, NULL},                                                                \
+        {"_sleep", pool_sleep, METH_O, NULL}, {"_holders", weir__py_holders, METH_O, NULL},                  \
         {"connection", FAST(pool_connection), FAST_FLAGS,                                                    \
          "connection($self, /, *, checkout_timeout=..., reset=None)\n--\n\n"                                 \
          "A context manager that lends a connection in autocommit.\n\n"                                      \

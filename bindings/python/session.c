@@ -19,17 +19,27 @@ SessionObject *weir__py_session(PoolObject *pool, weir_session handle, bool tran
     return session;
 }
 
+static void returned(SessionObject *session) {
+    session->returned = true;
+    session->pool->engine->lent--;
+    weir__py_drain(session->pool->engine); /* it may have been granted to somebody who waits */
+}
+
 void weir__py_release(SessionObject *session, bool discard) {
     if (session->returned) return;
-    session->returned = true;
-    EngineObject *engine = session->pool->engine;
-    engine->lent--;
-    if (!engine->pool) return; /* it went with its pool */
-    if (discard)
-        weir_session_discard(session->handle);
-    else
-        weir_session_release(session->handle);
-    weir__py_drain(engine); /* it may have been granted to somebody who waits */
+    if (session->pool->engine->pool) { /* else it went with its pool */
+        if (discard)
+            weir_session_discard(session->handle);
+        else
+            weir_session_release(session->handle);
+    }
+    returned(session);
+}
+
+bool weir__py_release_unused(SessionObject *session) {
+    if (!session->pool->engine->pool || weir_session_release_unused(session->handle) != WEIR_OK) return false;
+    returned(session);
+    return true;
 }
 
 /* ---- methods of all forms ---- */

@@ -33,7 +33,7 @@ from . import Parameter, _core
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
-from ._types import Snapshot
+from ._types import Holder, Snapshot
 from ._values import Codec
 
 _T = TypeVar("_T")
@@ -52,6 +52,7 @@ class _Managed:
     def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None: ...
     def expire(self) -> None: ...
     def snapshot(self) -> Snapshot: ...
+    def holders(self, min_age: float = 0.0) -> list[Holder]: ...
 
 class Pool(_Managed, _core.Pool):
     async def run(
@@ -213,6 +214,29 @@ class SessionInfo(TypedDict):
     """The server's process id; None for SQLite."""
     age: float
     """Seconds since it was lent."""
+
+
+class Holder(TypedDict):
+    """Who holds a connection."""
+
+    file: str | None
+    function: str | None
+    """Where it was checked out, the ends of longer names; None where that is unknown."""
+    line: int
+    age: float
+    """Seconds since it was lent."""
+    statement: str | None
+    """The beginning of its last statement's text, never its parameters."""
+    stack: str | None
+    """The caller's stack, a frame a line, the innermost first, of one in leak_stacks checkouts."""
+    depth: int
+    """Transactions and savepoints that are open."""
+    busy: bool
+    """An operation runs."""
+    leaked: bool
+    """It has been held for longer than leak_threshold, and that was reported."""
+    backend: int | None
+    """The server's process id; None for SQLite."""
 
 
 class Snapshot(TypedDict):

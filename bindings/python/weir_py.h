@@ -352,9 +352,9 @@ struct CheckoutObject {
     OperationObject operation; /* entering, and later leaving */
     int phase;                 /* 0: not entered yet, 1: inside, 2: left */
     weir_checkout how;
-    SessionObject *lent;                /* whom it was lent to; of a transaction: whose it is. Owned */
-    int depth;                          /* of a transaction */
-    PyObject *isolation, *reset, *code; /* own the text that `how` points at */
+    SessionObject *lent; /* whom it was lent to; of a transaction: whose it is. Owned */
+    int depth;           /* of a transaction */
+    PyObject *isolation, *reset, *code, *stack; /* own the text that `how` points at */
 };
 /*
  * Begins the leaving of a checkout or transaction: *call is what has to be waited for, or empty (kind
@@ -480,7 +480,13 @@ int weir__py_session_types(PyObject *module);
 /* The Python object of a loan; on failure the loan is given back. */
 SessionObject *weir__py_session(PoolObject *pool, weir_session handle, bool transaction);
 /* Gives the loan back, or closes the connection; nothing happens when that has been done before. */
+/* Who holds connections, a dict each, for at least so many seconds. */
+PyObject *weir__py_holders(PyObject *self, PyObject *min_age);
+/* The frames of the caller and his callers, a line each, the innermost first; NULL with an exception. */
+PyObject *weir__py_stack(void);
 void weir__py_release(SessionObject *session, bool discard);
+/* Of a transaction that has nothing to commit; false: it has, or it is over. */
+bool weir__py_release_unused(SessionObject *session);
 
 /* ---- copy.c: methods of sessions ---- */
 

@@ -38,8 +38,13 @@ local weirpool = {}
 ---@field command_timeout? number|false 30
 ---@field lock_timeout? number|false 5
 ---@field close_timeout? number|false 10
+---@field idle_in_transaction_timeout? number|false false: a transaction in which nothing has run for so long is rolled back
+---@field leak_threshold? number|false 300: a connection held for longer is reported, and pool:holders() tells who holds it
+---@field leak_action? "report"|"cancel"|"close"|"replace" "report": what else is done with it
+---@field leak_stacks? integer 1000: of so many checkouts one is recorded with its whole stack; 0: none
 ---@field retry_min? number 0.1
 ---@field retry_max? number 5
+---@field background_thread? boolean false: a thread of the core's does what falls due while no call waits
 ---@field pipeline? boolean true: statements of the pool's own callers share connections, where the driver can
 ---@field pipeline_max_wait? number 0.005: no statement is sent behind one that has run for longer
 ---@field commit_xid? boolean true: an OutcomeUnknown tells the transaction's number
@@ -425,6 +430,25 @@ function Pool:expire() end
 ---@return table<string, any>? snapshot
 ---@return weirpool.Error? err
 function Pool:snapshot() end
+
+--- Who holds a connection.
+---@class weirpool.Holder
+---@field file string where it was checked out; "" unknown
+---@field caller string the name of the function
+---@field line integer
+---@field age number seconds since it was lent
+---@field statement string the beginning of its last statement's text, never its parameters; "" none yet
+---@field stack? string the caller's stack, of one in leak_stacks checkouts
+---@field depth integer transactions and savepoints that are open
+---@field busy boolean an operation runs
+---@field leaked boolean it has been held for longer than leak_threshold, and that was reported
+---@field backend integer the server's process id; 0 for SQLite
+
+--- Who has held a connection for at least min_age seconds, the oldest loan first.
+---@param min_age? number 0
+---@return weirpool.Holder[]? holders
+---@return weirpool.Error? err
+function Pool:holders(min_age) end
 
 --- A lent connection. When the collector finds one that was not given back it comes back at once, and that is logged.
 ---@class weirpool.Connection: weirpool.Executor

@@ -362,6 +362,11 @@ function Pool:snapshot()
     return core.pool_snapshot(self.handle)
 end
 
+function Pool:holders(min_age)
+    core.reactor_dispatch(self.handle)
+    return core.pool_holders(self.handle, self.host, min_age)
+end
+
 function Pool:__close()
     self:close()
 end

@@ -22,7 +22,7 @@ from ._copy import CopyOut, SyncCopyOut
 from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
 from ._listen import Gap, Listener, Notice, Notification, SyncListener
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
-from ._types import Latency, SessionInfo, Snapshot
+from ._types import Holder, Latency, SessionInfo, Snapshot
 from ._values import Codec, Json, Range
 from .errors import (
     ArgumentError,
@@ -35,6 +35,7 @@ from .errors import (
     DataError,
     Error,
     ForkedError,
+    IdleInTransactionTimeout,
     IntegrityError,
     InterfaceError,
     InternalError,
@@ -49,6 +50,7 @@ from .errors import (
     ProgrammingError,
     SessionBusy,
     SessionClosed,
+    SessionReclaimed,
     SessionTimeout,
     TooManyWaiting,
     TransactionError,
@@ -89,6 +91,8 @@ __all__ = [
     "Error",
     "ForkedError",
     "Gap",
+    "Holder",
+    "IdleInTransactionTimeout",
     "IntegrityError",
     "InterfaceError",
     "InternalError",
@@ -114,6 +118,7 @@ __all__ = [
     "SessionBusy",
     "SessionClosed",
     "SessionInfo",
+    "SessionReclaimed",
     "SessionTimeout",
     "Snapshot",
     "SyncConnection",

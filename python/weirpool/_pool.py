@@ -57,6 +57,10 @@ class _Managed:
         """The pool's numbers, all read at one instant: gauges, counters, and latencies in seconds."""
         return _core.pool_snapshot(self)
 
+    def holders(self, min_age=0.0):
+        """Who has held a connection for at least min_age seconds, the oldest loan first; a dict each."""
+        return self._holders(min_age)
+
     def __repr__(self):
         kind = type(self).__name__
         if self.closed:

@@ -7,7 +7,7 @@ from . import Parameter, _core
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
-from ._types import Snapshot
+from ._types import Holder, Snapshot
 from ._values import Codec
 
 _T = TypeVar("_T")
@@ -26,6 +26,7 @@ class _Managed:
     def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None: ...
     def expire(self) -> None: ...
     def snapshot(self) -> Snapshot: ...
+    def holders(self, min_age: float = 0.0) -> list[Holder]: ...
 
 class Pool(_Managed, _core.Pool):
     async def run(
@@ -121,9 +122,14 @@ def create_pool(
     checkout_timeout: float | None = 30.0,
     command_timeout: float | None = 30.0,
     lock_timeout: float | None = 5.0,
+    idle_in_transaction_timeout: float | None = None,
+    leak_threshold: float | None = 300.0,
+    leak_action: Literal["report", "cancel", "close", "replace"] = "report",
+    leak_stacks: int = 1000,
     close_timeout: float | None = 10.0,
     retry_min: float = 0.1,
     retry_max: float = 5.0,
+    background_thread: bool = False,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     readonly: bool = False,
@@ -156,9 +162,14 @@ def create_pool_sync(
     checkout_timeout: float | None = 30.0,
     command_timeout: float | None = 30.0,
     lock_timeout: float | None = 5.0,
+    idle_in_transaction_timeout: float | None = None,
+    leak_threshold: float | None = 300.0,
+    leak_action: Literal["report", "cancel", "close", "replace"] = "report",
+    leak_stacks: int = 1000,
     close_timeout: float | None = 10.0,
     retry_min: float = 0.1,
     retry_max: float = 5.0,
+    background_thread: bool = False,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     readonly: bool = False,

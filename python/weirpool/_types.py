@@ -34,6 +34,29 @@ class SessionInfo(TypedDict):
     """Seconds since it was lent."""
 
 
+class Holder(TypedDict):
+    """Who holds a connection."""
+
+    file: str | None
+    function: str | None
+    """Where it was checked out, the ends of longer names; None where that is unknown."""
+    line: int
+    age: float
+    """Seconds since it was lent."""
+    statement: str | None
+    """The beginning of its last statement's text, never its parameters."""
+    stack: str | None
+    """The caller's stack, a frame a line, the innermost first, of one in leak_stacks checkouts."""
+    depth: int
+    """Transactions and savepoints that are open."""
+    busy: bool
+    """An operation runs."""
+    leaked: bool
+    """It has been held for longer than leak_threshold, and that was reported."""
+    backend: int | None
+    """The server's process id; None for SQLite."""
+
+
 class Snapshot(TypedDict):
     """The pool's numbers, all read at one instant."""
 
@@ -69,6 +92,14 @@ class Snapshot(TypedDict):
     """Requests that were cancelled while they waited."""
     checkouts_refused: int
     """Requests refused: queue full, database down, pool closed."""
+    checkouts_nested: int
+    """Requests that had to wait, all connections taken, of who held one of them already."""
+    leaks: int
+    """Connections held for longer than leak_threshold."""
+    leaks_reclaimed: int
+    """Connections of these that were taken back from their holders."""
+    transactions_idle: int
+    """Transactions that were idle for longer than idle_in_transaction_timeout."""
     returned: int
     """Connections given back."""
     connections_started: int

@@ -1,9 +1,15 @@
-/* Sixteen threads on one pool, each blocking in weir_reactor_wait, on the real clock: for ThreadSanitizer,
-   and for lost wake-ups, which would let them stand still. */
+/* Sixteen threads on one pool, each blocking in weir_reactor_wait, on the real clock, with and without the
+   background thread beside them: for ThreadSanitizer, and for lost wake-ups, which would let them stand
+   still. */
 #include <check.h>
+#include <dirent.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "config/config.h"
@@ -115,7 +121,7 @@ static void *work(void *arg) {
     return NULL;
 }
 
-static void open_pool(void) {
+static void open_pool(bool background_thread) {
     weir_options options;
     weir_op op;
     weir_completion out;
@@ -123,6 +129,7 @@ static void open_pool(void) {
     options.url = "postgresql://user@host/db";
     options.min_size = options.max_size = CONNECTIONS;
     options.idle_timeout_ms = options.max_lifetime_ms = -1; /* the fake's list is for one thread */
+    options.background_thread = background_thread;
     weir__fake_start(3);
     weir__fake.run_max_ns = weir__fake.reset_max_ns = weir__fake.cancel_max_ns = 2 * WEIR__MS;
     weir__fake.reset_permille = 300;
@@ -137,7 +144,7 @@ static void open_pool(void) {
 START_TEST(sixteen_threads) {
     static worker workers[THREADS];
     long live = weir__alloc_live(), done = 0, cancelled = 0, timed_out = 0;
-    open_pool();
+    open_pool(_i);
     for (int i = 0; i < THREADS; i++) {
         workers[i] = (worker){.rng = {(uint64_t)i + 1}, .nonce = (int64_t)i << 32};
         ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
@@ -165,11 +172,131 @@ START_TEST(sixteen_threads) {
 }
 END_TEST
 
+static void nap(void) { nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); }
+
+static int threads(void) {
+    int count = 0;
+    DIR *folder = opendir("/proc/self/task");
+    for (struct dirent *entry; (entry = readdir(folder));) count += entry->d_name[0] != '.';
+    closedir(folder);
+    return count;
+}
+
+/* Nobody calls: what is lost is replaced all the same. A test that fails does so by its time-out. */
+START_TEST(kept_alone) {
+    long live = weir__alloc_live();
+    open_pool(true);
+    for (int round = 0; round < 3; round++) {
+        bool whole = false;
+        ck_assert(weir__enter(reactor));
+        for (size_t i = 0; i < pool->slot_count; i++)
+            if (pool->slots[i]->state == WEIR__IDLE) ck_assert(weir__fake_kill(pool->slots[i]->conn));
+        weir__leave(reactor);
+        while (!whole) {
+            nap();
+            ck_assert(weir__enter(reactor));
+            whole = pool->counts[WEIR__IDLE] == CONNECTIONS && weir__fake.lost == CONNECTIONS * (round + 1L);
+            weir__leave(reactor);
+        }
+    }
+    weir_pool_free(pool);
+    weir_reactor_free(reactor);
+    ck_assert_int_eq(weir__alloc_live(), live);
+}
+END_TEST
+
+static void *nothing(void *arg) { return arg; }
+
+START_TEST(the_thread_ends_with_its_pools) {
+    weir_op op;
+    weir_completion out;
+    pthread_t first; /* a sanitizer has a thread of its own from the first one on */
+    ck_assert_int_eq(pthread_create(&first, NULL, nothing, NULL), 0);
+    ck_assert_int_eq(pthread_join(first, NULL), 0);
+    int before = threads();
+    open_pool(true);
+    ck_assert_int_eq(threads(), before + 1);
+    for (int round = 0; round < 3; round++) { /* a second pool of the reactor ends it and starts it again */
+        weir_options options;
+        weir_pool *second;
+        weir_options_init(&options);
+        options.url = "postgresql://user@host/db";
+        options.min_size = 0;
+        options.background_thread = true;
+        weir__config *config = weir__config_new(&options, NULL);
+        ck_assert_int_eq(weir__pool_open(reactor, &weir__fake_driver, config, 1, NULL, &second, &op, NULL),
+                         WEIR_OK);
+        ck_assert_int_eq(threads(), before + 1);
+        if (!round) { /* closed, and not yet freed */
+            int code = weir_pool_close(pool, 0, NULL, &op, NULL);
+            if (code == WEIR_PENDING) code = weir_reactor_wait(reactor, op, -1, &out);
+            ck_assert_int_eq(code, WEIR_OK);
+        }
+        weir_pool_free(second);
+        while (threads() > before) nap();
+    }
+    weir_pool_free(pool);
+    weir_reactor_free(reactor);
+}
+END_TEST
+
+/* The thread takes no wake-up away from a host that waits for the descriptor. */
+START_TEST(an_event_loop_beside_it) {
+    weir_op op;
+    weir_completion out;
+    weir__fake.run_max_ns = 0;
+    open_pool(true);
+    for (int i = 0; i < 50; i++) {
+        weir_statement *s = weir_statement_new("echo", 4, NULL);
+        weir_value value = {.type = WEIR_TYPE_INT, .as.integer = i};
+        weir_statement_add(s, &value);
+        int code = weir_pool_execute(pool, s, &(weir_run){.size = sizeof(weir_run), .timeout_ms = -1}, &op,
+                                     &op, NULL);
+        weir_statement_unref(s);
+        ck_assert_int_eq(code, WEIR_PENDING);
+        struct pollfd fd = {.fd = weir_reactor_fd(reactor), .events = POLLIN};
+        do {
+            ck_assert_int_eq(poll(&fd, 1, 20000), 1);
+            if (i % 2) weir_reactor_dispatch(reactor);
+        } while (!weir_reactor_next(reactor, &out));
+        ck_assert_int_eq(out.code, WEIR_OK);
+        weir_completion_discard(&out);
+    }
+    weir_pool_free(pool);
+    weir_reactor_free(reactor);
+}
+END_TEST
+
+START_TEST(a_thread_that_cannot_start) {
+    struct rlimit none = {0, 0};
+    weir_options options;
+    weir_op op;
+    weir_error error = WEIR_ERROR_INIT;
+    ck_assert_int_eq(weir_reactor_new(&reactor, NULL), WEIR_OK);
+    if (getuid() == 0)
+        ck_assert_int_eq(setuid(65534), 0); /* root knows no such limit; the test has a process of its own */
+    ck_assert_int_eq(setrlimit(RLIMIT_NPROC, &none), 0);
+    weir_options_init(&options);
+    options.url = "postgresql://user@host/db";
+    options.background_thread = true;
+    weir__config *config = weir__config_new(&options, NULL);
+    int code = weir__pool_open(reactor, &weir__fake_driver, config, 1, NULL, &pool, &op, &error);
+    ck_assert_int_eq(code, WEIR_EINTERNAL);
+    ck_assert(strstr(error.message, "cannot start the background thread: "));
+    weir_error_clear(&error);
+    weir_reactor_free(reactor);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("pool_threads");
     TCase *tc = tcase_create("pool_threads");
     tcase_set_timeout(tc, 120);
-    tcase_add_test(tc, sixteen_threads);
+    tcase_add_loop_test(tc, sixteen_threads, false, true + 1);
+    tcase_add_test(tc, kept_alone);
+    tcase_add_test(tc, the_thread_ends_with_its_pools);
+    tcase_add_test(tc, an_event_loop_beside_it);
+    tcase_add_test(tc, a_thread_that_cannot_start);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -387,3 +387,53 @@ support.each("a pool", function(db)
         end)
     end
 end)
+
+support.each("a pool with a background thread", function(db)
+    if db.name == "sqlite" then
+        return
+    end
+
+    it("keeps its size though nobody calls it", function()
+        assert(db.open { min_size = 2, background_thread = true, retry_min = 0.01, name = "kept" })
+        local other = assert(db.open { max_size = 1, pipeline = false })
+        local others = " from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        local count = "select count(*)" .. others
+        assert.equal(2, other:fetchval(count))
+        assert(other:fetch("select pg_terminate_backend(pid, 10000)" .. others))
+        support.eventually(function()
+            return other:fetchval(count) == 2
+        end)
+    end)
+end)
+
+support.each("a pool's holders", function(db)
+    it("are told, and taken back from", function()
+        local lines = {}
+        weirpool.log(function(_, line)
+            lines[#lines + 1] = line
+        end)
+        local options = { max_size = 1, leak_threshold = 0.02, leak_action = "cancel", leak_stacks = 1 }
+        local pool = assert(db.open(options))
+        local session = assert(pool:session())
+        assert(session:execute "create table t (a integer)")
+        local holder = assert(pool:holders())[1]
+        assert.matches("pool_spec.lua", holder.file)
+        assert.equal("create table t (a integer)", holder.statement)
+        assert.matches("pool_spec.lua:%d+:", holder.stack)
+        assert.is_false(holder.busy)
+        assert.same({}, pool:holders(1000))
+        support.eventually(function()
+            return pool:snapshot().leaks == 1
+        end)
+        local done, err = session:execute "insert into t values (1)"
+        assert.is_nil(done)
+        assert.equal("SessionReclaimed", err.class)
+        assert.equal(7, pool:fetchval "select 7")
+        assert.same({}, pool:holders())
+        assert.matches("pool_spec.lua:%d+%) has held a connection", table.concat(lines, "\n"))
+        weirpool.log(false)
+        support.misuse("min_age", function()
+            pool:holders(-1)
+        end)
+    end)
+end)

@@ -282,6 +282,13 @@ def interrupt(process):
     return float(words[1]) - begin  # the clock is the system's
 
 
+def sleeps(process):
+    """Its main thread waits in the kernel. Until it does, a SIGINT may end a task in the midst of its first steps, which
+    asyncio.run of Python 3.10, with no handler of its own, reports as an exception that nobody has retrieved."""
+    with open(f"/proc/{process.pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "S"
+
+
 def end(process):
     assert process.stdout.read() == "whole\n"
     assert process.wait(DEADLINE) == 0
@@ -364,7 +371,7 @@ def test_asyncio_is_interrupted(server, pg_url, wait, loop):
     body = ASYNC.replace("{wait}", ASYNC_WAITS[wait]).replace("{run}", LOOPS[loop])
     active = f"select count(*) from pg_stat_activity where state = 'active' and query = '{SLEEP}'"
     with child(CHILD.replace("{body}", body), pg_url) as process:
-        until(lambda: server.sql(active) == "1")
+        until(lambda: server.sql(active) == "1" and sleeps(process))
         assert interrupt(process) < 10
         end(process)
     until(lambda: server.backends(pg_url) == 0)

@@ -9,7 +9,7 @@ import traceback
 
 import pytest
 import weirpool
-from support import descriptors, free_port, no_warnings, turns, until_async
+from support import descriptors, free_port, no_warnings, turns, until, until_async
 from weirpool import errors
 
 CANARY = "s3cr3t-canary"
@@ -33,6 +33,22 @@ def test_server_down_at_open_and_healing(own_server, run):
 
     with no_warnings():
         run(main)
+
+
+def test_a_blocking_pool_heals_alone(own_server):
+    """With the option background_thread nobody need call it: after a restart, and when a connection ages."""
+    url = own_server.url("template1")
+    options = {"min_size": 3, "retry_min": 0.01, "retry_max": 0.05, "background_thread": True}
+    with no_warnings(), weirpool.create_pool_sync(url, **options):
+        assert own_server.backends(url) == 3
+        own_server.stop()
+        own_server.start()
+        until(lambda: own_server.backends(url) == 3)
+    with no_warnings(), weirpool.create_pool_sync(url, max_lifetime=0.2, **options):
+        oldest = "select min(backend_start) from pg_stat_activity where datname = 'template1'"
+        at_first = own_server.sql(oldest)
+        until(lambda: own_server.sql(oldest) not in ("", at_first) and own_server.backends(url) == 3)
+    own_server.stop()
 
 
 def test_require(run):

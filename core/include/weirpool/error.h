@@ -42,7 +42,11 @@ WEIR_BEGIN_DECLS
     X(ENOTSUP, 24, NotSupportedError, DatabaseError, false, "not supported by this database")                \
     X(EINTERNAL, 25, InternalError, DatabaseError, false, "internal error of weirpool")                      \
     X(ECIRCUITOPEN, 26, CircuitOpen, OperationalError, true, "the circuit breaker is open")                  \
-    X(EOUTCOMETIMEOUT, 27, OutcomeTimeout, OutcomeUnknown, false,                                            \
+    X(ERECLAIMED, 27, SessionReclaimed, OperationalError, false,                                             \
+      "the connection was held for longer than leak_threshold, and was taken back")                          \
+    X(EIDLE, 28, IdleInTransactionTimeout, PoolTimeout, true,                                                \
+      "the transaction was idle for longer than idle_in_transaction_timeout, and was rolled back")           \
+    X(EOUTCOMETIMEOUT, 29, OutcomeTimeout, OutcomeUnknown, false,                                            \
       "a write was not answered in time: whether it takes effect is unknown")
 
 /* X(class, parent): a class that stands below a second one, too. */

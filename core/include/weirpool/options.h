@@ -34,10 +34,28 @@ WEIR_BEGIN_DECLS
     TIME(checkout_timeout, 30000, 1, 86400000, true, "time to wait for a connection")                        \
     TIME(command_timeout, 30000, 1, 86400000, true, "time for a statement; the statement is then cancelled") \
     TIME(lock_timeout, 5000, 1, 86400000, true, "time to wait for a lock in the database")                   \
+    TIME(idle_in_transaction_timeout, -1, 1, 31536000000, true,                                              \
+         "a transaction in which nothing has run for so long is rolled back, and the connection taken "      \
+         "back: the holder's next call raises IdleInTransactionTimeout")                                     \
+    TIME(leak_threshold, 300000, 1, 31536000000, true,                                                       \
+         "a connection that is held for longer counts as leaked: a warning and pool.holders() tell who "     \
+         "holds it, since "                                                                                  \
+         "when, and its last statement")                                                                     \
+    TEXT(leak_action, "report", "report|cancel|close|replace",                                               \
+         "what else is done then: cancel ends the loan, rolls back and keeps the connection, close closes "  \
+         "it, replace "                                                                                      \
+         "closes it and opens another one at once; the holder's next call raises SessionReclaimed")          \
+    COUNT(leak_stacks, 1000, 0, 1000000, false,                                                              \
+          "of so many checkouts one is recorded with its caller's whole stack; 0: none")                     \
     TIME(close_timeout, 10000, 1, 86400000, true, "time that close gives to those who hold a connection")    \
     TIME(retry_min, 100, 1, 86400000, false,                                                                 \
          "first pause after a failed connect; doubled each time, full jitter")                               \
     TIME(retry_max, 5000, 1, 86400000, false, "longest pause between attempts to connect")                   \
+    FLAG(                                                                                                    \
+        background_thread, false,                                                                            \
+        "a thread of the core's does what falls due while no call of the application's waits: keeps "        \
+        "min_size, replaces what has aged, notices what was lost; for blocking callers: an event loop does " \
+        "that anyway")                                                                                       \
     FLAG(pipeline, true,                                                                                     \
          "statements of the pool's own callers share connections, where the driver can: they are sent "      \
          "without waiting for the answers to those before them")                                             \

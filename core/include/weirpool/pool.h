@@ -76,6 +76,8 @@ typedef struct weir_checkout {
     /* Who asks, for reports of holders; copied (the ends of longer ones). May be NULL, 0. */
     const char *file, *function;
     int line;
+    const char
+        *stack; /* … his stack, a frame a line, when weir_pool_wants_stack asks for it; copied. Or NULL */
     uint64_t owner; /* who asks: a number of a task's or thread's own, or 0. While he holds the connection,
                        what he runs on the pool itself does not share connections: it could wait for his own
                        locks. But for what only reads, which never waits for long behind another one */

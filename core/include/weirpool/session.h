@@ -13,6 +13,9 @@ WEIR_BEGIN_DECLS
 /* Gives the connection back, at once and without waiting: an open transaction is rolled back in the
    background. A second time: WEIR_ESTALE, harmless. */
 WEIR_API int weir_session_release(weir_session session);
+/* As release, for a session of kind `transaction` that has nothing to commit: nothing was run, or all of it
+   has been committed or rolled back. WEIR_EBUSY: there is something; nothing has changed then. */
+WEIR_API int weir_session_release_unused(weir_session session);
 /* As release, but the connection is closed, and replaced when the pool wants one. */
 WEIR_API int weir_session_discard(weir_session session);
 

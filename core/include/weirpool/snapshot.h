@@ -48,6 +48,10 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(checkouts_timed_out, "requests that waited longer than checkout_timeout")                              \
     X(checkouts_cancelled, "requests that were cancelled while they waited")                                 \
     X(checkouts_refused, "requests refused: queue full, database down, pool closed")                         \
+    X(checkouts_nested, "requests that had to wait, all connections taken, of who held one of them already") \
+    X(leaks, "connections held for longer than leak_threshold")                                              \
+    X(leaks_reclaimed, "connections of these that were taken back from their holders")                       \
+    X(transactions_idle, "transactions that were idle for longer than idle_in_transaction_timeout")          \
     X(returned, "connections given back")                                                                    \
     X(connections_started, "attempts to connect")                                                            \
     X(connections_created, "attempts that succeeded")                                                        \

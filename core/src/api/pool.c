@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/error.h"
 
 /* 100 years: a longer time-out is a mistake. */
@@ -191,4 +192,24 @@ int weir_pool_execute(weir_pool *pool, weir_statement *statement, const weir_run
     code = weir__pool_execute(pool, statement, &own, token, op, error);
     weir__leave(pool->reactor);
     return code;
+}
+
+int weir_pool_holders(weir_pool *pool, int64_t min_age_ms, weir_holder **out, size_t *count,
+                      weir_error *error) {
+    if (!pool || !out || !count) return weir__fail(error, WEIR_EINVAL, "pool, out and count are needed");
+    if (min_age_ms < 0)
+        return weir__fail(error, WEIR_EINVAL, "min_age_ms=%lld: give 0 or more", (long long)min_age_ms);
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    int code = weir__pool_holders(pool, min_age_ms, out, count, error);
+    weir__leave(pool->reactor);
+    return code;
+}
+
+void weir_holders_free(weir_holder *holders) { weir__free(holders); }
+
+bool weir_pool_wants_stack(weir_pool *pool) {
+    if (!pool || pool->config->options.leak_threshold_ms < 0) return false;
+    unsigned every = (unsigned)pool->config->options.leak_stacks;
+    return every &&
+           atomic_fetch_add_explicit(&pool->stack_turn, 1, memory_order_relaxed) % every == every - 1;
 }

@@ -35,7 +35,9 @@ int weir_reactor_flush(weir_reactor *reactor) {
 }
 
 bool weir_reactor_next(weir_reactor *reactor, weir_completion *out) {
-    if (!reactor || !out || !weir__enter(reactor)) return false;
+    /* Without the lock: what another thread adds in this moment signals the descriptor. */
+    if (!reactor || !out || !atomic_load_explicit(&reactor->some_done, memory_order_relaxed)) return false;
+    if (!weir__enter(reactor)) return false;
     bool taken = weir__reactor_take_next(reactor, out);
     weir__leave(reactor);
     return taken;

@@ -21,6 +21,19 @@ static int give_back(weir_session session, bool discard) {
 }
 
 int weir_session_release(weir_session session) { return give_back(session, false); }
+
+int weir_session_release_unused(weir_session session) {
+    weir__slot *slot;
+    int code = weir__enter_session(session, &slot, NULL);
+    if (code) return code;
+    if (!slot->transaction || slot->depth || slot->broken_off || weir__session_busy(slot))
+        code = WEIR_EBUSY;
+    else
+        weir__session_return(slot, false);
+    weir__leave(session.pool->reactor);
+    return code;
+}
+
 int weir_session_discard(weir_session session) { return give_back(session, true); }
 
 int weir_session_ready(weir_session session, weir_error *error) {

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/error.h"
 
 weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *token, int64_t now) {
@@ -45,13 +46,20 @@ static void copy_end(char *to, const char *from) {
     to[length] = '\0';
 }
 
+/* A stack for reports, as far as memory goes. */
+static char *copy_stack(const char *stack) {
+    size_t size = stack ? strlen(stack) + 1 : 0;
+    char *copy = size ? weir__malloc(size) : NULL;
+    return copy ? memcpy(copy, stack, size) : NULL;
+}
+
 static void count_grant(weir_pool *pool, int64_t started_at, int64_t now) {
     pool->stats.checkouts_granted++;
     weir__histogram_record(&pool->wait, now - started_at);
 }
 
 /* Idle -> lent. The slot's site, begin and kind are the caller's to set. */
-static weir_session lend(weir__slot *slot, uint64_t owner, int64_t now) {
+static weir_session lend(weir__slot *slot, uint64_t owner, char *stack, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__slot_move(slot, WEIR__LENT);
     slot->loan = ++pool->loans;
@@ -59,6 +67,7 @@ static weir_session lend(weir__slot *slot, uint64_t owner, int64_t now) {
     slot->in_use = true;
     slot->owner = owner;
     weir__owner_add(pool, owner, 1);
+    weir__leak_begin(slot, stack);
     return (weir_session){pool, slot->loan, slot->index};
 }
 
@@ -112,6 +121,7 @@ static void get_in_line(weir_pool *pool, weir__task *task, int64_t deadline) {
     pool->waiting++;
     pool->share.lane_count += task->profile != NULL;
     weir__reactor_start(pool->reactor, &task->op.timer, deadline);
+    weir__leak_waits(pool, task, task->started_at);
     weir__share_claim(pool);
     weir__pool_touch(pool);
 }
@@ -151,7 +161,7 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     code = ask(pool, now, &slot, error);
     if (code == WEIR_OK) {
         count_grant(pool, now, now);
-        *session = lend(slot, checkout->owner, now);
+        *session = lend(slot, checkout->owner, copy_stack(checkout->stack), now);
         limit(slot, now, until, session_ms, checkout->setup, call);
         slot->reset = reset;
         slot->transaction = checkout->transaction;
@@ -169,6 +179,7 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     task->setup = checkout->setup;
     task->call = call;
     task->owner = checkout->owner;
+    task->stack = copy_stack(checkout->stack);
     task->reset = reset;
     task->transaction = checkout->transaction;
     task->begin = begin;
@@ -222,6 +233,7 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
     task->profile = profile;
     task->readonly = run->readonly || options->readonly;
     task->hold = run->hold && profile;
+    task->owner = run->owner;
     bool given = run->timeout_ms != WEIR_TIMEOUT_DEFAULT;
     task->run_ms = given ? run->timeout_ms : options->command_timeout_ms;
     if (given) task->run_deadline = weir__deadline(now, task->run_ms);
@@ -250,6 +262,7 @@ int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin
     }
     *op = task->op.completion.op;
     task->batch = batch;
+    task->owner = run->owner;
     bool given = run->timeout_ms != WEIR_TIMEOUT_DEFAULT;
     task->run_ms = given ? run->timeout_ms : options->command_timeout_ms;
     if (given) task->run_deadline = weir__deadline(now, task->run_ms);
@@ -272,7 +285,8 @@ static void grant(weir__slot *slot, weir__task *task, int64_t now) {
         run_statement(slot, task, now);
         return;
     }
-    task->op.completion.session = lend(slot, task->owner, now);
+    task->op.completion.session = lend(slot, task->owner, task->stack, now);
+    task->stack = NULL;
     limit(slot, now, task->run_deadline, task->session_ms, task->setup, task->call);
     slot->reset = task->reset;
     slot->transaction = task->transaction;

@@ -20,14 +20,11 @@ static void name_holders(weir_pool *pool) {
     for (size_t i = 0; i < pool->slot_count; i++) {
         const weir__slot *slot = pool->slots[i];
         double age = (double)(now - slot->lent_at) / 1e9;
-        if (slot->state == WEIR__LENT && slot->function[0])
+        char who[WEIR__SITE_TEXT];
+        if (slot->state == WEIR__LENT)
             weir__logf(&pool->reactor->log, WEIR_LOG_WARNING,
-                       "pool %s: closed while %s (%s:%d) holds a connection, for %.1f s; it is cut off",
-                       weir_pool_name(pool), slot->function, slot->file, slot->line, age);
-        else if (slot->state == WEIR__LENT)
-            weir__logf(&pool->reactor->log, WEIR_LOG_WARNING,
-                       "pool %s: closed while session %llu holds a connection, for %.1f s; it is cut off",
-                       weir_pool_name(pool), (unsigned long long)slot->loan, age);
+                       "pool %s: closed while %s holds a connection, for %.1f s; it is cut off",
+                       weir_pool_name(pool), weir__site(slot, who, sizeof who), age);
         else if (slot->state == WEIR__RUNNING)
             weir__logf(&pool->reactor->log, WEIR_LOG_WARNING,
                        "pool %s: closed while a statement runs, for %.1f s; it is cut off",
@@ -87,6 +84,7 @@ int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op
 void weir__pool_check_closed(weir_pool *pool) {
     if (!pool->closing || !weir__pool_gone(pool)) return;
     weir__timer_stop(&pool->reactor->wheel, &pool->grace);
+    weir__pool_unkeep(pool);
     for (weir__link *link; (link = weir__list_front(&pool->closers));)
         weir__op_complete(weir__container(link, weir__op, link), WEIR_OK);
 }

@@ -67,6 +67,7 @@ static int wanted(const weir_pool *pool, int coming) {
     int there = weir__pool_total(pool) - pool->counts[WEIR__CLOSING];
     int floor = floor_of(pool) - there, demand = weir__pool_demand(pool) - coming;
     int want = floor > demand ? floor : demand;
+    if (want < pool->replacing) want = pool->replacing;
     int room = pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
     return want < room ? want : room;
 }
@@ -89,7 +90,10 @@ void weir__pool_grow(weir_pool *pool) {
         want = 1;
     }
     while (want-- > 0) {
-        if (begin_connect(pool, now)) continue;
+        if (begin_connect(pool, now)) {
+            pool->replacing -= pool->replacing > 0;
+            continue;
+        }
         weir__reactor_start(pool->reactor, &pool->retry,
                             weir__deadline(now, pool->config->options.retry_min_ms));
         return; /* no memory */

@@ -29,6 +29,8 @@ void weir__pool_reap(weir__timer *timer) {
     int64_t idle_ms = pool->config->options.idle_timeout_ms;
     for (size_t i = 0; i < pool->slot_count; i++) {
         weir__slot *slot = pool->slots[i];
+        int64_t look = weir__leak_look(slot, now);
+        if (look < next) next = look;
         if (slot->state == WEIR__IDLE && slot->expires_at <= now)
             weir__slot_close(slot, WEIR_ESTALE, NULL);
         else if (slot->state != WEIR__EMPTY && slot->expires_at > now && slot->expires_at < next)

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "reactor/keeper.h"
 
 static void opening_cancelled(weir__op *op) {
     ((weir__task *)op)->pool->opening = NULL;
@@ -20,6 +21,11 @@ static void destroy(weir_pool *pool) {
     weir__free(pool);
 }
 
+void weir__pool_unkeep(weir_pool *pool) {
+    if (pool->keeper) weir__keeper_unwant(pool->reactor);
+    pool->keeper = false;
+}
+
 static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir__config *config,
                          uint64_t seed, void *token, weir_error *error) {
     weir_pool *pool = weir__calloc(1, sizeof *pool);
@@ -35,6 +41,7 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     pool->rng.state = seed;
     pool->min_size = config->options.min_size;
     pool->max_size = config->options.max_size;
+    pool->leak_action = weir__leak_action_of(config->options.leak_action);
     pool->last_error = (weir_error)WEIR_ERROR_INIT;
     pool->settle.run = weir__pool_settle;
     weir__list_init(&pool->settle.link);
@@ -75,8 +82,9 @@ int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__con
         weir_error_clear(&own);
         return code;
     }
-    int code = WEIR_OK;
-    if (pool->min_size || config->options.require) {
+    int code = config->options.background_thread ? weir__keeper_want(reactor, error) : WEIR_OK;
+    pool->keeper = config->options.background_thread && !code;
+    if (!code && (pool->min_size || config->options.require)) {
         pool->opening =
             (weir__task *)weir__op_new(reactor, WEIR_DONE_OPEN, token, pool, opening_cancelled, NULL);
         code =
@@ -91,6 +99,7 @@ int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__con
         weir__pool_grow(pool);
         weir__pool_touch(pool);
     }
+    if (code > 0) weir__pool_unkeep(pool);
     weir__leave(reactor);
     if (code > 0) destroy(pool);
     weir_error_clear(&own);
@@ -121,6 +130,7 @@ void weir__pool_free(weir_pool *pool) {
     weir__timer_stop(&reactor->wheel, &pool->reaper);
     weir__timer_stop(&reactor->wheel, &pool->grace);
     weir__list_remove(&pool->settle.link);
+    weir__pool_unkeep(pool);
     weir__leave(reactor);
     if (gone)
         destroy(pool); /* else a driver's thread still uses it: better leaked than freed under its feet */

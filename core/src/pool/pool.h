@@ -9,6 +9,7 @@
 #define WEIR_POOL_POOL_H
 
 #include <weirpool/batch.h>
+#include <weirpool/holder.h>
 #include <weirpool/session.h>
 #include <weirpool/stream.h>
 
@@ -41,6 +42,8 @@ enum {
     WEIR__DEPTH_MAX = 32, /* a transaction and the savepoints in it */
     WEIR__NONE_DEAD = 127,
     WEIR__SITE_BYTES = 48,
+    WEIR__SITE_TEXT = 2 * WEIR__SITE_BYTES + 32,
+    WEIR__TEXT_BYTES = 160, /* of a holder's last statement */
 };
 #define WEIR__CLEAN_BOUND                                                                                    \
     (5000 * WEIR__MS) /* for a cancelled statement, or a reset, to end; then the connection is closed */
@@ -170,7 +173,19 @@ struct weir__slot {
     uint64_t owner;              /* who holds it, by a number of his own; 0 unknown */
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
     int line;
+    char last_text[WEIR__TEXT_BYTES]; /* the beginning of the holder's last statement */
+    char *stack;                      /* his stack, or NULL */
+    int64_t quiet_since;              /* when the last of his requests ended */
+    bool leaked;                      /* that he holds it for too long has been reported */
 };
+
+/* What is done with a leaked connection: the option leak_action. */
+typedef enum weir__leak_action {
+    WEIR__LEAK_REPORT,
+    WEIR__LEAK_CANCEL,
+    WEIR__LEAK_CLOSE,
+    WEIR__LEAK_REPLACE,
+} weir__leak_action;
 
 /* An operation of the pool. */
 struct weir__task {
@@ -191,6 +206,7 @@ struct weir__task {
     weir__reset reset;
     bool transaction, setup, call;
     const char *begin;
+    char *stack;
     uint64_t owner;
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
     int line;
@@ -283,6 +299,11 @@ struct weir_pool {
     weir__timer retry;
     weir_error last_error;
 
+    weir__leak_action leak_action;
+    atomic_uint stack_turn; /* weir_pool_wants_stack */
+    int64_t nested_at;      /* when a nested checkout was logged last; 0 never */
+    int replacing;          /* connections that are to be opened although nobody asks for them */
+
     weir__timer reaper;
     int64_t reap_at;
     weir__task *opening;
@@ -291,6 +312,7 @@ struct weir_pool {
     uint64_t listener_numbers;
 
     bool closing, cut;
+    bool keeper; /* asks for the reactor's background thread */
     weir__timer grace;
     int64_t grace_at;
     weir__link closers; /* tasks that wait for the end */
@@ -520,6 +542,10 @@ void weir__slot_bound_fired(weir__timer *timer);
 bool weir__slot_reset_failed(const weir__slot *slot, const weir__request *reset);
 
 /* ---- session.c ---- */
+/* "main (app.py:12)" of the holder. Gives `text`. */
+const char *weir__site(const weir__slot *slot, char *text, size_t size);
+/* Ends the loan with *why, whose statements go to *counter; the connection goes on. */
+void weir__session_break_off(weir__slot *slot, const weir_error *why, uint64_t *counter);
 int weir__session_find(weir_session session, weir__slot **out, weir_error *error);
 int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mode mode, const weir_run *run,
                           void *token, weir_op *op, weir_error *error);
@@ -606,6 +632,24 @@ void weir__listeners_end(weir_pool *pool, int code);
 void weir__listeners_renew(weir_pool *pool);
 int weir__listeners_count(const weir_pool *pool);
 
+/* ---- leak.c ---- */
+weir__leak_action weir__leak_action_of(const char *option);
+/* A loan begins; the stack is taken over. */
+void weir__leak_begin(weir__slot *slot, char *stack);
+void weir__leak_end(weir__slot *slot, int64_t now);
+/* The holder has given that statement. */
+void weir__leak_note(weir__slot *slot, const char *text, size_t length);
+/* Nothing flies for the holder any more. */
+void weir__leak_quiet(weir__slot *slot, int64_t now);
+/* Has the loan lasted for too long, or its transaction been idle? When to look again. */
+int64_t weir__leak_look(weir__slot *slot, int64_t now);
+/* The task has got in line: warns when its caller holds a connection, and none is left. */
+void weir__leak_waits(weir_pool *pool, const weir__task *task, int64_t now);
+/* Why the task has waited in vain; in `text`, or static. */
+const char *weir__leak_why(const weir__task *task, char *text, size_t size);
+int weir__pool_holders(const weir_pool *pool, int64_t min_age_ms, weir_holder **out, size_t *count,
+                       weir_error *error);
+
 /* ---- close.c ---- */
 /* Nothing of a closing pool is left but its memory. */
 static inline bool weir__pool_gone(const weir_pool *pool) {
@@ -616,6 +660,8 @@ void weir__pool_grace_over(weir__timer *timer);
 void weir__pool_check_closed(weir_pool *pool);
 
 /* ---- open.c ---- */
+/* Does without the background thread from here on. */
+void weir__pool_unkeep(weir_pool *pool);
 int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__config *config, uint64_t seed,
                     void *token, weir_pool **out, weir_op *op, weir_error *error);
 void weir__pool_free(weir_pool *pool); /* not under the lock */

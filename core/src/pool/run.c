@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/error.h"
 
 bool weir__task_commits(const weir__task *task) {
@@ -17,6 +18,8 @@ static void release(weir__task *task, bool well) {
     task->statement = NULL;
     task->profile = NULL;
     task->batch = NULL;
+    weir__free(task->stack);
+    task->stack = NULL;
 }
 
 void weir__task_drop(weir__task *task) {
@@ -268,11 +271,12 @@ void weir__task_expired(weir__timer *timer) {
     weir__slot *slot = task->slot;
     int64_t ms = (weir__reactor_now(task->pool->reactor) - task->started_at) / WEIR__MS;
     if (!slot) {
+        char text[2 * WEIR__SITE_TEXT + 64];
         weir__task_leave_line(task);
         task->pool->stats.checkouts_timed_out++;
         task->pool->stats.queries_timed_out += task->moved;
         fail_unsent(task, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT,
-                    "no connection came free in time", ms);
+                    weir__leak_why(task, text, sizeof text), ms);
     } else if (!task->flight) {
         weir__list_remove(&task->op.link);
         if (task->depth) weir__levels_die(slot, task->depth);

@@ -112,6 +112,7 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mod
         slot->depth = 1;
         slot->broken_off = false;
     }
+    weir__leak_note(slot, statement->sql, statement->sql_length);
     task->statement = weir_statement_ref(statement);
     task->mode = mode;
     task->readonly = pool->config->options.readonly;
@@ -225,6 +226,13 @@ int weir__session_ready(weir__slot *slot, weir_error *error) {
     return WEIR_OK;
 }
 
+void weir__session_break_off(weir__slot *slot, const weir_error *why, uint64_t *counter) {
+    int64_t now = weir__reactor_now(slot->pool->reactor);
+    weir__slot_fail_tasks(slot, why, counter);
+    weir__slot_end_loan(slot, why->code, now);
+    weir__slot_release(slot, now);
+}
+
 void weir__session_expired(weir__timer *timer) {
     weir__slot *slot = weir__container(timer, weir__slot, session_timer);
     weir_pool *pool = slot->pool;
@@ -242,10 +250,8 @@ void weir__session_expired(weir__timer *timer) {
                    "pool %s: the session lasted longer than its timeout (%lld ms)", weir_pool_name(pool),
                    (long long)ms);
     slot->discard |= slot->setup_until != WEIR__NEVER; /* nobody knows how far it has come */
-    weir__slot_fail_tasks(slot, &why, &pool->stats.queries_timed_out);
-    weir__slot_end_loan(slot, why.code, now);
+    weir__session_break_off(slot, &why, &pool->stats.queries_timed_out);
     weir_error_clear(&why);
-    weir__slot_release(slot, now);
 }
 
 static void watch_cancelled(weir__op *op) {

@@ -105,6 +105,7 @@ weir__slot *weir__slot_new(weir_pool *pool, uint32_t index) {
 void weir__slot_free(weir__slot *slot) {
     if (!slot) return;
     weir_error_clear(&slot->lost);
+    weir__free(slot->stack);
     weir__free(slot);
 }
 
@@ -122,6 +123,7 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
     weir__timer_stop(&pool->reactor->wheel, &slot->session_timer);
     weir__session_tell(slot, code);
     weir__slot_end_use(slot, now);
+    weir__leak_end(slot, now);
     weir__copy_forget(slot, code);
     if (code != WEIR_ESTALE) {
         slot->last_loan = slot->loan;

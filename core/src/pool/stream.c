@@ -233,6 +233,7 @@ void weir__slot_resume(weir__slot *slot, int64_t now) {
         } else if (queue) {
             weir__slot_run_queued(slot, now);
         } else {
+            if (slot->state == WEIR__LENT) weir__leak_quiet(slot, now);
             return;
         }
     }
@@ -396,6 +397,7 @@ int weir__stream_open(weir__slot *slot, weir_statement *statement, size_t rows, 
         forget(stream);
         return code;
     }
+    weir__leak_note(slot, statement->sql, statement->sql_length);
     *number = stream->number = ++pool->streams;
     weir__list_push_back(&slot->streams, &stream->link);
     if (!slot->flying) weir__slot_resume(slot, weir__reactor_now(pool->reactor));

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/fork.h"
+#include "reactor/keeper.h"
 
 /* Batches of events in one go; what is left keeps the descriptor readable, and the timers are not starved
  * meanwhile. */
@@ -63,6 +64,7 @@ int weir__reactor_new(const weir__clock *clock, weir_reactor **out, weir_error *
 void weir_reactor_free(weir_reactor *reactor) {
     if (!reactor || reactor->fork_stamp != weir__fork_count())
         return; /* a child shares the parent's descriptors */
+    weir__keeper_join(reactor);
     weir__mailbox_close(reactor->mailbox);
     weir__mailbox_unref(reactor->mailbox);
     weir_completion left;
@@ -118,6 +120,7 @@ static bool leave_once(weir_reactor *reactor, weir__link *graves) {
     weir__list_splice(graves, &reactor->graves);
     bool signal = reactor->signal && !(reactor->attached && pthread_equal(reactor->owner, pthread_self()));
     reactor->signal = false;
+    atomic_store_explicit(&reactor->some_done, !weir__list_empty(&reactor->done), memory_order_relaxed);
     if (signal)
         weir__poller_wake(&reactor->poller); /* under the lock: the reactor cannot be freed meanwhile */
     pthread_mutex_unlock(&reactor->lock);

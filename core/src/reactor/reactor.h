@@ -20,7 +20,7 @@
 #include "reactor/wheel.h"
 
 enum {
-    WEIR__OP_BYTES = 384, /* what an operation of the layer above may take, weir__op included */
+    WEIR__OP_BYTES = 400, /* what an operation of the layer above may take, weir__op included */
     WEIR__OP_BLOCK = 64,  /* operations allocated at a time */
     WEIR__LOG_LINES = 256,
 };
@@ -70,6 +70,14 @@ typedef struct weir__grave {
     void (*buried)(struct weir__grave *grave);
 } weir__grave;
 
+/* keeper.c: the thread that works while nobody else does. */
+typedef struct weir__keeper {
+    pthread_t thread;
+    pthread_cond_t change;
+    int wanted; /* pools that ask for it */
+    bool made, running, joinable;
+} weir__keeper;
+
 struct weir_reactor {
     /*
      * Guards everything below, and all the pools of this reactor with their slots and connections. Held for
@@ -90,13 +98,15 @@ struct weir_reactor {
     weir__op **blocks; /* the operations: block_count blocks of WEIR__OP_BLOCK */
     size_t block_count;
     weir__link free_ops;
-    weir__link done; /* complete, for weir_reactor_next */
-    bool signal;     /* something was added to `done` since the lock was taken */
-    bool attached;   /* `owner` drains after each call of its own */
+    weir__link done;       /* complete, for weir_reactor_next */
+    atomic_bool some_done; /* there were some when the lock was left last */
+    bool signal;           /* something was added to `done` since the lock was taken */
+    bool attached;         /* `owner` drains after each call of its own */
     pthread_t owner;
 
     weir__parked *leader; /* the thread that sleeps in the poller */
     weir__link followers;
+    weir__keeper keeper;
 
     weir__link deferred, held, graves;
     weir__log log; /* writes into the ring */

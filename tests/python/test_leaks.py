@@ -1,0 +1,169 @@
+"""Connections that are held for too long, and who holds them."""
+
+import asyncio
+import contextvars
+import logging
+import re
+
+import pytest
+import weirpool
+from support import no_warnings, until, until_async
+
+
+def lines_of(caplog, text):
+    return [record.getMessage() for record in caplog.records if text in record.getMessage()]
+
+
+async def holder_of(pool):
+    session = await pool.session()
+    await session.execute("select 1")
+    return session
+
+
+def test_holders(url, run):
+    async def main():
+        async with weirpool.create_pool(url, min_size=0, max_size=3, leak_stacks=1) as pool:
+            assert pool.holders() == []
+            session = await holder_of(pool)
+            async with pool.connection():
+                first, second = pool.holders()
+                assert first["function"] == "holder_of" and first["file"].endswith("test_leaks.py")
+                assert first["line"] == holder_of.__code__.co_firstlineno + 1
+                assert first["age"] >= second["age"] >= 0
+                assert first["statement"] == "select 1" and second["statement"] is None
+                assert (first["depth"], first["busy"], first["leaked"]) == (1, False, False)
+                assert (first["backend"] is None) == url.startswith("sqlite")
+                stack = first["stack"].splitlines()
+                assert re.fullmatch(r"holder_of \(.*test_leaks.py:\d+\)", stack[0])
+                assert re.fullmatch(r"main \(.*test_leaks.py:\d+\)", stack[1])
+                assert pool.holders(min_age=1000) == []
+            session.release()
+            for wrong in (-1, "x", True, None, float("nan"), 1e10):
+                with pytest.raises(weirpool.ArgumentError, match="min_age"):
+                    pool.holders(wrong)
+        assert pool.holders() == []
+
+    with no_warnings():
+        run(main)
+
+
+def test_holders_of_a_blocking_pool(url):
+    with no_warnings(), weirpool.create_pool_sync(url, max_size=2, leak_stacks=0) as pool:
+        with pool.connection() as connection:
+            connection.execute("select 2")
+            (holder,) = pool.holders()
+            assert holder["statement"] == "select 2" and holder["stack"] is None
+            assert holder["function"] == "test_holders_of_a_blocking_pool"
+        assert pool.holders() == []
+
+
+def test_a_leak_is_told(url, run, caplog):
+    async def main():
+        async with weirpool.create_pool(url, min_size=1, max_size=1, leak_threshold=0.05) as pool:
+            session = await holder_of(pool)
+            await until_async(lambda: pool.snapshot()["leaks"] == 1)
+            assert pool.holders()[0]["leaked"]
+            (line,) = lines_of(caplog, "longer than leak_threshold")
+            assert re.search(r"holder_of \(.*test_leaks.py:\d+\) has held a connection for \d\.\d s", line)
+            assert "its last statement: select 1" in line
+            session.release()
+            await until_async(lambda: len(lines_of(caplog, "held is free again")) == 1)
+
+    with caplog.at_level(logging.INFO, "weirpool"), no_warnings():
+        run(main)
+
+
+@pytest.mark.parametrize("action", ["cancel", "close", "replace"])
+def test_a_leak_is_taken_back(url, run, action):
+    async def main():
+        options = {"leak_threshold": 0.05, "leak_action": action}
+        async with weirpool.create_pool(url, min_size=1, max_size=1, **options) as pool:
+            session = await pool.session()
+            await session.execute("create table t (a integer)")
+            assert await pool.fetchval("select 7") == 7  # it waits until then
+            with pytest.raises(weirpool.SessionReclaimed, match="leak_threshold"):
+                await session.execute("insert into t values (1)")
+            with pytest.raises(weirpool.DatabaseError):  # it was rolled back
+                await pool.fetchval("select count(*) from t")
+            assert pool.snapshot()["leaks_reclaimed"] == 1
+
+    with no_warnings():
+        run(main)
+
+
+def test_a_running_statement_is_taken_back(pg_url, server, run):
+    async def main():
+        async with weirpool.create_pool(pg_url, max_size=1, leak_threshold=0.05, leak_action="cancel") as pool:
+            async with pool.connection() as connection:
+                with pytest.raises(weirpool.SessionReclaimed):
+                    await connection.execute("select pg_sleep(600)")
+            assert await pool.fetchval("select 1") == 1
+            assert pool.snapshot()["connections_closed"] == 0
+
+    with no_warnings():
+        run(main)
+
+
+def test_an_idle_transaction_is_rolled_back(pg_url, server, run):
+    async def main():
+        async with weirpool.create_pool(pg_url, min_size=1, max_size=1, idle_in_transaction_timeout=0.05) as pool:
+            await pool.execute("create table t (a integer)")
+            session = await pool.session()
+            await session.execute("insert into t values (1)")
+            assert await pool.fetchval("select count(*) from t") == 0  # it waits for the roll-back
+            with pytest.raises(weirpool.IdleInTransactionTimeout, match="idle_in_transaction_timeout"):
+                await session.execute("insert into t values (2)")
+            async with pool.session() as session:  # what runs is not idle
+                await session.execute("select pg_sleep(0.2)")
+            assert pool.snapshot()["transactions_idle"] == 1
+            assert pool.snapshot()["connections_closed"] == 0
+
+    with no_warnings():
+        run(main)
+
+
+def test_a_nested_checkout_is_named(url, run, caplog):
+    async def main():
+        async with weirpool.create_pool(url, min_size=1, max_size=1, checkout_timeout=0.1) as pool:
+
+            async def outer():
+                async with pool.session():
+                    async with pool.connection():
+                        pass
+
+            async def statement():
+                async with pool.session():
+                    await pool.fetchval("select 1")
+
+            for nested in (outer, statement):
+                said = rf"the caller itself holds one.*{nested.__name__} \("
+                with pytest.raises(weirpool.CheckoutTimeout, match=said):
+                    await nested()
+            assert pool.snapshot()["checkouts_nested"] == 2
+            assert len(lines_of(caplog, "holds a connection and waits for another one")) == 1
+
+            async def wait():
+                async with pool.connection():
+                    pass
+
+            async with pool.session():
+                with pytest.raises(weirpool.CheckoutTimeout) as caught:  # of a task that is no child of the holder
+                    await contextvars.Context().run(asyncio.ensure_future, wait())
+            assert "itself" not in str(caught.value)
+
+    with caplog.at_level(logging.WARNING, "weirpool"), no_warnings():
+        run(main)
+
+
+def test_threads_that_nest(url):
+    with no_warnings(), weirpool.create_pool_sync(url, min_size=1, max_size=1, checkout_timeout=0.05) as pool:
+        with pool.connection():
+            with pytest.raises(weirpool.CheckoutTimeout, match="the caller itself holds one"):
+                pool.fetchval("select 1")
+        until(lambda: pool.snapshot()["idle"] == 1)
+
+
+def test_options():
+    for name, wrong in (("leak_action", "kill"), ("leak_threshold", 0), ("leak_stacks", -1)):
+        with pytest.raises(weirpool.OptionError, match=name):
+            weirpool.create_pool_sync("sqlite://", **{name: wrong})
