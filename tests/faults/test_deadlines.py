@@ -40,7 +40,16 @@ ON_POOL = {
     "copy_out": lambda on: all_of(on.copy_out(OUT, timeout=SOON)),
     "stream": lambda on: all_of(on.stream(ROWS, prefetch=10, timeout=SOON)),
 }
-ON_LOAN = ["fetchval", "an unknown statement", "by the option", "execute", "executemany", "script", "copy_in", "copy_out"]
+ON_LOAN = [
+    "fetchval",
+    "an unknown statement",
+    "by the option",
+    "execute",
+    "executemany",
+    "script",
+    "copy_in",
+    "copy_out",
+]
 IN_DOUBT = ["execute", "executemany", "script"]
 
 
@@ -102,7 +111,10 @@ def in_time(name, unknown, lateness):
         yield
     lateness[name] = time.monotonic() - began - SOON
     error = caught.value
-    assert isinstance(error, (weirpool.PoolTimeout, weirpool.OutcomeUnknown, asyncio.TimeoutError)), (name, error)
+    assert isinstance(error, (weirpool.PoolTimeout, weirpool.OutcomeUnknown, asyncio.TimeoutError)), (
+        name,
+        error,
+    )
     assert isinstance(error, weirpool.OutcomeUnknown) == unknown or name == "transaction", (name, error)
 
 

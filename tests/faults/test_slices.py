@@ -114,7 +114,12 @@ async def of_each(coroutine):
 async def pieces(pool):
     """Streams, COPY and scripts."""
     async with pool.session() as session:
-        yield [tuple(r) async for r in session.stream("select i, repeat('z', i) from generate_series(1, 40) i", prefetch=7)]
+        yield [
+            tuple(r)
+            async for r in session.stream(
+                "select i, repeat('z', i) from generate_series(1, 40) i", prefetch=7
+            )
+        ]
     yield await outcome(pool.copy_in("copy t (a) from stdin", b"".join(b"%d\n" % n for n in range(300, 400))))
     yield await outcome(pool.copy_in("copy t (a) from stdin", b"401\nx\n"))
     yield await outcome(pool.copy_records("t", [(n, "y" * n) for n in range(500, 530)]))
