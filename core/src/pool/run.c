@@ -42,7 +42,7 @@ void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
 
 void weir__task_give_up(weir__task *task, const weir_error *why, bool doubtful) {
     weir_error unknown = WEIR_ERROR_INIT;
-    if (doubtful && !weir__task_commits(task)) {
+    if (doubtful && !task->batch && !weir__task_commits(task)) { /* a transaction goes by its COMMIT alone */
         weir__fail(&unknown, WEIR_EOUTCOMETIMEOUT, "%s: whether it takes effect is unknown",
                    why->message ? why->message : weir_error_text(why->code));
         why = &unknown;
