@@ -21,6 +21,7 @@
 %include "options.i"
 %include "statement.i"
 %include "snapshot.i"
+%include "breaker.i"
 %include "reactor.i"
 %include "pool.i"
 %include "session.i"

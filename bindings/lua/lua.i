@@ -39,6 +39,9 @@
 %ignore weir_checkout_init;
 %ignore weir_pool_acquire;
 %ignore weir_pool_execute;
+%rename("$ignore", regextarget=1) "^weir_breaker_(new|free|acquire|probe|record|cancel|classify|options_|next_event|last_event)";
+%rename("$ignore", regextarget=1) "^weir_breaker_(state|event|reason)_name$";
+%ignore weir_pool_breaker;
 %ignore weir_pool_holders;
 %ignore weir_holders_free;
 %ignore weir_pool_wants_stack;
@@ -79,6 +82,12 @@
 %native(listener_change) int weir__lua_listener_change(lua_State *L);
 %native(listener_get) int weir__lua_listener_get(lua_State *L);
 %native(listener_close) int weir__lua_listener_close(lua_State *L);
+%native(breaker_new) int weir__lua_breaker_new(lua_State *L);
+%native(pool_breaker) int weir__lua_pool_breaker(lua_State *L);
+%native(breaker_acquire) int weir__lua_breaker_acquire(lua_State *L);
+%native(breaker_record) int weir__lua_breaker_record(lua_State *L);
+%native(breaker_cancel) int weir__lua_breaker_cancel(lua_State *L);
+%native(breaker_events) int weir__lua_breaker_events(lua_State *L);
 %native(retry_new) int weir__lua_retry_new(lua_State *L);
 %native(retry_left) int weir__lua_retry_left(lua_State *L);
 %native(retry_admit) int weir__lua_retry_admit(lua_State *L);
@@ -100,6 +109,9 @@
 /* ---- handles: a pool stands for its reactor too */
 %typemap(in) weir_pool *, const weir_pool * "$1 = weir__lua_to_pool(L, $input)->pool;"
 %typemap(in) weir_reactor *, const weir_reactor * "$1 = weir__lua_to_pool(L, $input)->reactor;"
+%typemap(in) weir_breaker *, const weir_breaker * "$1 = weir__lua_to_breaker(L, $input);"
+%typemap(in, numinputs=0) size_t endpoint "$1 = 0;"
+%typemap(out) weir_breaker_state "lua_pushstring(L, weir_breaker_state_name($1)); SWIG_arg++;"
 %typemap(in) weir_session "$1 = weir__lua_to_session(L, $input)->session;"
 %typemap(check) SWIGTYPE * {
     if (!$1)
@@ -121,7 +133,18 @@
 
 /* ---- structs that are filled in: a table each, or nothing past the end of a table of the core */
 %typemap(out) int weir_pool_snapshot, int weir_session_begin, int weir_session_inspect, bool weir_error_table,
-    bool weir_option_table, bool weir_metric_table ""
+    bool weir_option_table, bool weir_metric_table, bool weir_breaker_option_table, bool weir_breaker_metric_table,
+    int weir_breaker_take_snapshot ""
+%typemap(in, numinputs=0) weir_breaker_snapshot *out (weir_breaker_snapshot snapshot) {
+    snapshot.struct_size = sizeof snapshot;
+    $1 = &snapshot;
+}
+%typemap(argout) weir_breaker_snapshot *out {
+    if (result == WEIR_OK) {
+        weir__lua_push_breaker_snapshot(L, $1);
+        SWIG_arg++;
+    }
+}
 %typemap(in, numinputs=0) weir_snapshot *out (weir_snapshot snapshot) {
     snapshot.struct_size = sizeof snapshot;
     $1 = &snapshot;

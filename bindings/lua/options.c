@@ -92,20 +92,22 @@ void weir__lua_read_listen(lua_State *L, int index, weir_listen *how) {
     }
 }
 
-static bool is_flag(const char *name) {
+typedef bool option_table(size_t row, weir_option_info *out);
+
+static bool is_flag(option_table *table, const char *name) {
     weir_option_info info;
-    for (size_t row = 0; weir_option_table(row, &info); row++) {
+    for (size_t row = 0; table(row, &info); row++) {
         if (strcmp(info.name, name) == 0) return info.kind == WEIR_OPTION_FLAG;
     }
     return false;
 }
 
 /* The value on top as weir_options_set wants it: false is "none" for all that is no flag. */
-static weir_value option_value(lua_State *L, const char *name) {
+static weir_value option_value(lua_State *L, option_table *table, const char *name) {
     weir_value value = {.type = WEIR_TYPE_NULL};
     switch (lua_type(L, -1)) {
     case LUA_TBOOLEAN:
-        if (lua_toboolean(L, -1) || is_flag(name)) {
+        if (lua_toboolean(L, -1) || is_flag(table, name)) {
             value.type = WEIR_TYPE_BOOL;
             value.as.boolean = lua_toboolean(L, -1);
         }
@@ -174,7 +176,7 @@ static void read_option(lua_State *L, const char *name, weir_options *out) {
     } else if (strcmp(name, "codecs") == 0) {
         read_codecs(L, out);
     } else {
-        weir_value value = option_value(L, name);
+        weir_value value = option_value(L, weir_option_table, name);
         weir_error error = WEIR_ERROR_INIT;
         if (weir_options_set(out, name, &value, &error) != WEIR_OK) weir__lua_fail(L, &error);
     }
@@ -193,4 +195,19 @@ void weir__lua_read_options(lua_State *L, int index, weir_options *out) {
     if (!out->url) weir__lua_misuse(L, "url is missing: weirpool.open { url = \"sqlite:///file.db\" }");
     weir_error error = WEIR_ERROR_INIT;
     if (weir_options_check(out, &error) != WEIR_OK) weir__lua_fail(L, &error);
+}
+
+void weir__lua_read_breaker_options(lua_State *L, int index, weir_breaker_options *out) {
+    weir_breaker_options_init(out);
+    if (!lua_istable(L, index))
+        weir__lua_misuse(L, "a table of options is wanted, not a %s", luaL_typename(L, index));
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        if (lua_type(L, -2) != LUA_TSTRING) weir__lua_misuse(L, "names of options are strings");
+        const char *name = lua_tostring(L, -2);
+        weir_value value = option_value(L, weir_breaker_option_table, name);
+        weir_error error = WEIR_ERROR_INIT;
+        if (weir_breaker_options_set(out, name, &value, &error) != WEIR_OK) weir__lua_fail(L, &error);
+        lua_pop(L, 1);
+    }
 }

@@ -31,8 +31,7 @@ int weir__lua_retry_left(lua_State *L) {
     return 1;
 }
 
-/* What the decision depends on, out of an error object. */
-static void read_error(lua_State *L, int index, weir_error *out) {
+void weir__lua_read_error(lua_State *L, int index, weir_error *out) {
     lua_getfield(L, index, "code");
     lua_getfield(L, index, "retryable");
     lua_getfield(L, index, "retry_after");
@@ -49,7 +48,7 @@ int weir__lua_retry_next(lua_State *L) {
     weir_error error = WEIR_ERROR_INIT;
     weir_retry *retry = to_retry(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
-    read_error(L, 2, &error);
+    weir__lua_read_error(L, 2, &error);
     int64_t pause = weir_retry_next(retry, &error, weir_now_ns());
     if (pause < 0)
         lua_pushnil(L);

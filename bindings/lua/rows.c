@@ -158,20 +158,31 @@ static void set_latency(lua_State *L, const char *name, const weir_histogram *la
     lua_setfield(L, -2, name);
 }
 
-void weir__lua_push_snapshot(lua_State *L, const weir_snapshot *snapshot) {
-    lua_createtable(L, 0, 32);
+static void fill(lua_State *L, const void *snapshot, bool (*table)(size_t, weir_metric_info *)) {
     weir_metric_info info;
-    for (size_t row = 0; weir_metric_table(row, &info); row++) {
+    for (size_t row = 0; table(row, &info); row++) {
         const void *field = (const char *)snapshot + info.offset;
         if (info.kind == WEIR_METRIC_LATENCY)
             set_latency(L, info.name, field);
         else if (info.kind == WEIR_METRIC_RATIO)
             set_number(L, info.name, *(const double *)field);
-        else if (info.kind == WEIR_METRIC_TIME)
-            set_number(L, info.name, (double)*(const int64_t *)field / 1000);
-        else
+        else if (info.kind != WEIR_METRIC_TIME)
             set_integer(L, info.name, *(const int64_t *)field); /* a counter's sign is never reached */
+        else if (*(const int64_t *)field >= 0)
+            set_number(L, info.name, (double)*(const int64_t *)field / 1000);
     }
+}
+
+void weir__lua_push_snapshot(lua_State *L, const weir_snapshot *snapshot) {
+    lua_createtable(L, 0, 40);
+    fill(L, snapshot, weir_metric_table);
+}
+
+void weir__lua_push_breaker_snapshot(lua_State *L, const weir_breaker_snapshot *snapshot) {
+    lua_createtable(L, 0, 30);
+    weir__lua_set_text(L, "state", weir_breaker_state_name(snapshot->state));
+    weir__lua_set_text(L, "last_failure", *snapshot->last_failure ? snapshot->last_failure : NULL);
+    fill(L, snapshot, weir_breaker_metric_table);
 }
 
 void weir__lua_push_holder(lua_State *L, const weir_holder *holder) {
@@ -206,7 +217,7 @@ void weir__lua_push_error_info(lua_State *L, const weir_error_info *info) {
 }
 
 void weir__lua_push_option_info(lua_State *L, const weir_option_info *info) {
-    static const char *const kinds[] = {"count", "time", "flag", "text"};
+    static const char *const kinds[] = {"count", "time", "flag", "text", "ratio"};
     lua_createtable(L, 0, 8);
     weir__lua_set_text(L, "name", info->name);
     weir__lua_set_text(L, "kind", kinds[info->kind]);

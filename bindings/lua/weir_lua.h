@@ -151,6 +151,7 @@ int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape
 void weir__lua_set_text(lua_State *L, const char *name, const char *value);
 /* A table of the pool's numbers; of a row of the tables of errors and options. */
 void weir__lua_push_snapshot(lua_State *L, const weir_snapshot *snapshot);
+void weir__lua_push_breaker_snapshot(lua_State *L, const weir_breaker_snapshot *snapshot);
 void weir__lua_push_error_info(lua_State *L, const weir_error_info *info);
 void weir__lua_push_option_info(lua_State *L, const weir_option_info *info);
 void weir__lua_push_metric_info(lua_State *L, const weir_metric_info *info);
@@ -191,6 +192,8 @@ void weir__lua_read_listen(lua_State *L, int index, weir_listen *how);
 /* As weir_pool_open wants it; raises an error for what it does not know. The settings are put in a new
    userdata on the stack, whose strings, as all others, are borrowed from the table. */
 void weir__lua_read_options(lua_State *L, int index, weir_options *out);
+/* The same for a breaker that stands alone. */
+void weir__lua_read_breaker_options(lua_State *L, int index, weir_breaker_options *out);
 
 /* ---- calls.c: the functions that may wait */
 enum { WEIR_LUA_HANDLE = 2, WEIR_LUA_HOST, WEIR_LUA_FIRST }; /* the arguments of all but open, in a body */
@@ -242,7 +245,19 @@ int weir__lua_listener_change(lua_State *L); /* (listener, host, channel, add) *
 int weir__lua_listener_get(lua_State *L);    /* (listener, host, timeout): a table, or nil, "timeout" */
 int weir__lua_listener_close(lua_State *L);  /* (listener): any number of times */
 
+/* ---- breaker.c */
+weir_breaker *weir__lua_to_breaker(lua_State *L, int index); /* or raises an error */
+int weir__lua_breaker_new(lua_State *L);                     /* (options) */
+int weir__lua_pool_breaker(lua_State *L);                    /* (pool, queries) */
+int weir__lua_breaker_acquire(lua_State *L);                 /* (breaker): a permit, or nil, err, sqlstate */
+/* (breaker, permit, error or nil, verdict): true is a failure, false nothing, nil leaves it to the core */
+int weir__lua_breaker_record(lua_State *L);
+int weir__lua_breaker_cancel(lua_State *L); /* (breaker, permit) */
+int weir__lua_breaker_events(lua_State *L); /* (breaker, after) */
+
 /* ---- retry.c: for pool:run */
+/* What decisions depend on, out of an error object. */
+void weir__lua_read_error(lua_State *L, int index, weir_error *out);
 int weir__lua_retry_new(lua_State *L);   /* (retries, timeout), each may be nil */
 int weir__lua_retry_left(lua_State *L);  /* (retry): seconds, or nil */
 int weir__lua_retry_admit(lua_State *L); /* (retry, session): the session ends with the time */

@@ -382,9 +382,12 @@ PyObject *weir__py_run(weir__py_call *call) {
     Py_BEGIN_ALLOW_THREADS
         rc = weir__py_submit(call, NULL, &op, &outcome, &error);
         /* A COPY that is never kept waiting would not hear of its end: nobody else drives a blocking pool. */
-        if (rc == WEIR_OK && call->kind == WEIR__PY_COPY_PUT) weir_reactor_dispatch(engine->reactor);
+        bool unheard = rc == WEIR_OK && call->kind == WEIR__PY_COPY_PUT;
+        /* Nor would a pool whose callers are refused find out that its server is back. */
+        if (unheard || rc == WEIR_ECIRCUITOPEN) weir_reactor_dispatch(engine->reactor);
         if (rc == WEIR_PENDING) waited = weir_reactor_wait(engine->reactor, op, SIGNALS_MS, &outcome);
     Py_END_ALLOW_THREADS
+    if (rc == WEIR_ECIRCUITOPEN && weir__py_events(engine) < 0) goto out;
     if (rc > WEIR_OK) {
         outcome.code = rc;
         outcome.error = &error;

@@ -61,3 +61,47 @@ PyObject *weir__py_fail(int code, const char *format, ...) {
     Py_XDECREF(message);
     return NULL;
 }
+
+int weir__py_is_error(PyObject *exception) {
+    static PyObject *class;
+    PyObject *base = weir__py_lazy(&class, "weirpool.errors", "Error");
+    return base ? PyObject_IsInstance(exception, base) : -1;
+}
+
+static int get_int(PyObject *object, const char *name, int64_t *out) {
+    PyObject *value = PyObject_GetAttrString(object, name);
+    if (value) *out = PyLong_AsLongLong(value);
+    Py_XDECREF(value);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* A new reference to a str, whose text is borrowed in *out; None is no text. */
+static PyObject *get_text(PyObject *object, const char *name, const char **out) {
+    PyObject *value = PyObject_GetAttrString(object, name);
+    *out = NULL;
+    if (!value || value == Py_None || (*out = weir__py_text(name, value))) return value;
+    Py_DECREF(value);
+    return NULL;
+}
+
+int weir__py_read_error(PyObject *exception, weir_error *out, PyObject **message) {
+    int64_t code = 0;
+    const char *text;
+    if (get_int(exception, "_code", &code) < 0) return -1;
+    out->code = (int)code;
+    PyObject *retryable = PyObject_GetAttrString(exception, "retryable");
+    int yes = retryable ? PyObject_IsTrue(retryable) : -1;
+    Py_XDECREF(retryable);
+    if (yes < 0) return -1;
+    out->retryable = yes;
+    PyObject *after = PyObject_GetAttrString(exception, "retry_after");
+    double seconds = after && after != Py_None ? PyFloat_AsDouble(after) : -1;
+    Py_XDECREF(after);
+    if (PyErr_Occurred()) return -1;
+    if (seconds >= 0 && seconds < 1e9) out->retry_after_ms = (int64_t)(seconds * 1000.0);
+    PyObject *sqlstate = get_text(exception, "sqlstate", &text);
+    if (!sqlstate) return -1;
+    if (text) strncpy(out->sqlstate, text, sizeof out->sqlstate - 1);
+    Py_DECREF(sqlstate);
+    return !message || (*message = get_text(exception, "message", &out->message)) ? 0 : -1;
+}

@@ -72,7 +72,8 @@ int weir__py_add_types(PyObject *module) {
     if (weir__py_operation_types(module) < 0 || weir__py_checkout_types(module) < 0) return -1;
     if (weir__py_sync_types(module) < 0 || weir__py_retry_types(module) < 0) return -1;
     if (weir__py_stream_types(module) < 0) return -1;
-    return weir__py_session_types(module) < 0 ? -1 : weir__py_pool_types(module);
+    if (weir__py_session_types(module) < 0 || weir__py_breaker_types(module) < 0) return -1;
+    return weir__py_pool_types(module);
 }
 
 PyTypeObject *weir__py_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base) {

@@ -38,6 +38,19 @@
 %rename(pool_name) weir_pool_name;
 %rename(pool_url) weir_pool_url;
 %rename(pool_database_system) weir_pool_database_system;
+%rename(_pin_width) weir__pool_pin_width;
+%rename(_spin) weir__pool_spin;
+%rename(pool_breaker_state) weir_pool_breaker_state;
+%rename(breaker_state_now) weir_breaker_state_now;
+%rename(breaker_name) weir_breaker_name;
+%rename(breaker_force_open) weir_breaker_force_open;
+%rename(breaker_force_close) weir_breaker_force_close;
+%rename(breaker_disable) weir_breaker_disable;
+%rename(breaker_metrics_only) weir_breaker_metrics_only;
+%rename(breaker_reset) weir_breaker_reset;
+%rename(breaker_take_snapshot) weir_breaker_take_snapshot;
+%rename(breaker_option_table) weir_breaker_option_table;
+%rename(breaker_metric_table) weir_breaker_metric_table;
 
 /* A Pool or SyncPool, open; what the call has set going is taken afterwards. */
 %typemap(in) weir_pool *pool, const weir_pool *pool {
@@ -45,6 +58,15 @@
   if (!$1) SWIG_fail;
 }
 %typemap(argout) weir_pool *pool "weir__py_pool_after($input);"
+
+/* A Breaker: one that stands alone, or an open pool's. */
+%typemap(in) weir_breaker *breaker, const weir_breaker *breaker {
+  $1 = weir__py_breaker_handle($input);
+  if (!$1) SWIG_fail;
+}
+%typemap(argout) weir_breaker *breaker "weir__py_breaker_after($input);"
+%typemap(in, numinputs=0) size_t endpoint "$1 = 0;"
+%typemap(out) weir_breaker_state "$result = PyUnicode_FromString(weir_breaker_state_name($1));"
 
 %typemap(in) int min_size, int max_size {
   if (weir__py_bound("$1_name", $input, &$1) < 0) SWIG_fail;
@@ -59,7 +81,21 @@
     SWIG_fail;
   }
 }
-%typemap(out) int weir_pool_resize, int weir_pool_expire "$result = Py_NewRef(Py_None);"
+%typemap(out) int weir_pool_resize, int weir_pool_expire, int weir__pool_pin_width,
+  int weir__pool_spin
+  "$result = Py_NewRef(Py_None);"
+
+/* For the benchmark alone, so in no public header. */
+%feature("docstring") weir__pool_pin_width "_pin_width(pool, width)\n--\n\nSo many connections are kept busy \
+from here on; 0: as many as is learnt."
+%feature("docstring") weir__pool_spin "_spin(pool, us)\n--\n\nA thread that waits alone looks for so many \
+microseconds before it sleeps."
+%{
+int weir__pool_pin_width(weir_pool *pool, int width, weir_error *error);
+int weir__pool_spin(weir_pool *pool, int us, weir_error *error);
+%}
+int weir__pool_pin_width(weir_pool *pool, int width, weir_error *error);
+int weir__pool_spin(weir_pool *pool, int us, weir_error *error);
 
 /* Tables: a row as a tuple, None past the end. */
 %typemap(out) bool "$result = NULL; if (!$1) $result = Py_NewRef(Py_None);"
@@ -83,4 +119,13 @@
 }
 %typemap(argout) weir_snapshot *out {
   if (result == WEIR_OK && !($result = weir__py_snapshot($1))) SWIG_fail;
+}
+
+%typemap(out) int weir_breaker_take_snapshot "$result = NULL;"
+%typemap(in, numinputs=0) weir_breaker_snapshot *out (weir_breaker_snapshot snapshot) {
+  snapshot.struct_size = sizeof snapshot;
+  $1 = &snapshot;
+}
+%typemap(argout) weir_breaker_snapshot *out {
+  if (result == WEIR_OK && !($result = weir__py_breaker_snapshot($1))) SWIG_fail;
 }

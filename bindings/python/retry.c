@@ -78,42 +78,9 @@ static PyObject *retry_admit(PyObject *self, PyObject *argument) {
     return NULL;
 }
 
-static int get_int(PyObject *object, const char *name, int64_t *out) {
-    PyObject *value = PyObject_GetAttrString(object, name);
-    if (value) *out = PyLong_AsLongLong(value);
-    Py_XDECREF(value);
-    return PyErr_Occurred() ? -1 : 0;
-}
-
-/* What the decision depends on, out of an exception. */
-static int read_error(PyObject *exception, weir_error *out, PyObject **sqlstate) {
-    int64_t code = 0;
-    if (get_int(exception, "_code", &code) < 0) return -1;
-    out->code = (int)code;
-    PyObject *retryable = PyObject_GetAttrString(exception, "retryable");
-    int yes = retryable ? PyObject_IsTrue(retryable) : -1;
-    Py_XDECREF(retryable);
-    if (yes < 0) return -1;
-    out->retryable = yes;
-    PyObject *after = PyObject_GetAttrString(exception, "retry_after");
-    double seconds = after && after != Py_None ? PyFloat_AsDouble(after) : -1;
-    Py_XDECREF(after);
-    if (PyErr_Occurred()) return -1;
-    if (seconds >= 0 && seconds < 1e9) out->retry_after_ms = (int64_t)(seconds * 1000.0);
-    *sqlstate = PyObject_GetAttrString(exception, "sqlstate");
-    if (!*sqlstate) return -1;
-    const char *text = *sqlstate == Py_None ? "" : weir__py_text("sqlstate", *sqlstate);
-    if (!text) return -1;
-    strncpy(out->sqlstate, text, sizeof out->sqlstate - 1);
-    return 0;
-}
-
 static PyObject *retry_next(PyObject *self, PyObject *exception) {
     weir_error error = WEIR_ERROR_INIT;
-    PyObject *sqlstate = NULL;
-    int failed = read_error(exception, &error, &sqlstate);
-    Py_XDECREF(sqlstate);
-    if (failed < 0) return NULL;
+    if (weir__py_read_error(exception, &error, NULL) < 0) return NULL;
     int64_t pause = weir_retry_next(&((RetryObject *)self)->retry, &error, weir_now_ns());
     return pause < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble((double)pause / 1000.0);
 }

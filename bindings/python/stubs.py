@@ -10,6 +10,7 @@ import sys
 from weirpool import _core
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "python" / "weirpool"
+STATE = 'Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]'
 HEADER = "# Written by bindings/python/stubs.py from the core's tables.\n"
 PEP249 = [
     ("InterfaceError", "Error"),
@@ -22,7 +23,7 @@ PEP249 = [
     ("NotSupportedError", "DatabaseError"),
 ]
 ALSO = {"OutOfMemory": "MemoryError", "ArgumentError": "ValueError", "PoolTimeout": "TimeoutError"}
-OPTION_TYPES = ["int", "float", "bool", "str"]
+OPTION_TYPES = ["int", "float", "bool", "str", "float"]
 
 POOL = """
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -30,6 +31,7 @@ from types import TracebackType
 from typing import Literal, TypeVar, overload
 
 from . import Parameter, _core
+from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
@@ -51,6 +53,8 @@ class _Managed:
     def max_size(self) -> int: ...
     def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None: ...
     def expire(self) -> None: ...
+    @property
+    def breaker(self) -> PoolBreaker: ...
     def snapshot(self) -> Snapshot: ...
     def holders(self, min_age: float = 0.0) -> list[Holder]: ...
 
@@ -141,6 +145,88 @@ def {function}(
 ) -> {pool}: ...
 """
 
+BREAKER = """
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+
+from . import Pool, SyncPool, _core
+from ._types import BreakerEvent, BreakerSnapshot
+from .errors import CircuitOpen
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_Item: TypeAlias = str | type[BaseException] | Callable[[Exception], object]
+
+class _Decorator(Protocol):
+    def __call__(self, function: Callable[_P, _T], /) -> Callable[_P, _T]: ...
+
+class Breaker(_core.Breaker):
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def state(self) -> {state}: ...
+    def snapshot(self) -> BreakerSnapshot: ...
+    def events(self, after: int = 0) -> list[BreakerEvent]: ...
+    def force_open(self) -> None: ...
+    def force_close(self) -> None: ...
+    def disable(self) -> None: ...
+    def metrics_only(self) -> None: ...
+    def reset(self) -> None: ...
+
+class CircuitBreaker(Breaker):
+    def __new__(
+        cls,
+        name: str | None = None,
+        *,
+        record: _Item | Iterable[_Item] | None = None,
+        ignore: _Item | Iterable[_Item] | None = None,
+        fallback: Callable[[CircuitOpen], object] | None = None,
+{options}
+    ) -> CircuitBreaker: ...
+    def __enter__(self) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    async def __aenter__(self) -> None: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    @overload
+    def __call__(
+        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], object] | None = None
+    ) -> Callable[_P, _T]: ...
+    @overload
+    def __call__(
+        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], object] | None = None
+    ) -> _Decorator: ...
+
+class PoolBreaker:
+    connect: Breaker
+    query: Breaker
+    def __init__(self, pool: Pool | SyncPool) -> None: ...
+    @property
+    def state(self) -> {state}: ...
+    def snapshot(self) -> dict[Literal["connect", "query"], BreakerSnapshot]: ...
+    def force_open(self) -> None: ...
+    def force_close(self) -> None: ...
+    def disable(self) -> None: ...
+    def metrics_only(self) -> None: ...
+    def reset(self) -> None: ...
+    @overload
+    def __call__(
+        self, function: Callable[_P, Awaitable[_T]], /, *, fallback: Callable[[CircuitOpen], object] | None
+    ) -> Callable[_P, Awaitable[_T]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], object] | None
+    ) -> Callable[_P, _T]: ...
+    @overload
+    def __call__(
+        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], object] | None
+    ) -> _Decorator: ...
+"""
+
 ERRORS = """
 import builtins
 
@@ -183,7 +269,7 @@ class Error(Exception):
 TYPES = '''
 """The shapes of the dicts that the package gives."""
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 
 class Latency(TypedDict):
@@ -216,6 +302,18 @@ class SessionInfo(TypedDict):
     """Seconds since it was lent."""
 
 
+class BreakerEvent(TypedDict):
+    """What has happened to a circuit breaker: see Breaker.events()."""
+
+    number: int
+    at: float
+    kind: str
+    before: {state}
+    state: {state}
+    reason: str
+    duration: float | None
+
+
 class Holder(TypedDict):
     """Who holds a connection."""
 
@@ -242,6 +340,14 @@ class Holder(TypedDict):
 class Snapshot(TypedDict):
     """The pool's numbers, all read at one instant."""
 
+'''
+BREAKER_TYPE = '''
+
+class BreakerSnapshot(TypedDict):
+    """The numbers of a circuit breaker, all read at one instant; times are in seconds."""
+
+    state: {state}
+    last_failure: str | None
 '''
 
 
@@ -293,16 +399,32 @@ def error_stub():
     return HEADER + ERRORS.lstrip("\n") + "\n".join(lines) + f"\n\n__all__ = [\n{names}]\n"
 
 
+def breaker_stub():
+    own = {"name", "record", "ignore"}
+    options = [option(*row) for row in rows(_core.breaker_option_table) if row[0] not in own]
+    text = "\n".join("    " + line for line in options)
+    return HEADER + BREAKER.lstrip("\n").replace("{options}", text).replace("{state}", STATE)
+
+
+def fields(table):
+    kinds = ["int", "int", "Latency", "float", "float | None"]
+    lines = [f'    {name}: {kinds[kind]}\n    """{text[0].upper()}{text[1:]}."""' for name, kind, text in rows(table)]
+    return "\n".join(lines) + "\n"
+
+
 def type_module():
-    kinds = ["int", "int", "Latency"]
-    lines = []
-    for name, kind, text in rows(_core.metric_table):
-        lines.append(f'    {name}: {kinds[kind]}\n    """{text[0].upper()}{text[1:]}."""')
-    return HEADER + TYPES.lstrip("\n") + "\n".join(lines) + "\n"
+    text = HEADER + TYPES.lstrip("\n") + fields(_core.metric_table)
+    text += BREAKER_TYPE + fields(_core.breaker_metric_table)
+    return text.replace("{state}", STATE)
 
 
 def main(arguments):
-    files = {"_pool.pyi": pool_stub(), "errors.pyi": error_stub(), "_types.py": type_module()}
+    files = {
+        "_breaker.pyi": breaker_stub(),
+        "_pool.pyi": pool_stub(),
+        "errors.pyi": error_stub(),
+        "_types.py": type_module(),
+    }
     stale = []
     for name, text in files.items():
         path = PACKAGE / name

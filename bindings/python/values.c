@@ -414,7 +414,7 @@ static PyObject *latency_of(const weir_histogram *histogram) {
     return NULL;
 }
 
-static PyObject *metric_of(const weir_snapshot *snapshot, const weir_metric_info *info) {
+static PyObject *metric_of(const void *snapshot, const weir_metric_info *info) {
     const char *field = (const char *)snapshot + info->offset;
     switch (info->kind) {
     case WEIR_METRIC_GAUGE:
@@ -432,12 +432,22 @@ static PyObject *metric_of(const weir_snapshot *snapshot, const weir_metric_info
     return weir__py_fail(WEIR_EINTERNAL, "a metric of the unknown kind %d", (int)info->kind);
 }
 
-PyObject *weir__py_snapshot(const weir_snapshot *snapshot) {
-    PyObject *dict = PyDict_New();
+static PyObject *fill(PyObject *dict, const void *snapshot, bool (*table)(size_t, weir_metric_info *)) {
     weir_metric_info info;
-    for (size_t row = 0; dict && weir_metric_table(row, &info); row++)
+    for (size_t row = 0; dict && table(row, &info); row++)
         if (put(dict, info.name, metric_of(snapshot, &info)) < 0) Py_CLEAR(dict);
     return dict;
+}
+
+PyObject *weir__py_snapshot(const weir_snapshot *snapshot) {
+    return fill(PyDict_New(), snapshot, weir_metric_table);
+}
+
+PyObject *weir__py_breaker_snapshot(const weir_breaker_snapshot *snapshot) {
+    const char *failure = *snapshot->last_failure ? snapshot->last_failure : NULL;
+    PyObject *dict =
+        Py_BuildValue("{sssz}", "state", weir_breaker_state_name(snapshot->state), "last_failure", failure);
+    return fill(dict, snapshot, weir_breaker_metric_table);
 }
 
 /* ---- the table of options ---- */

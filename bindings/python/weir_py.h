@@ -79,6 +79,15 @@ void weir__py_raise(weir_error *error);
 /* Raises the exception of a code, with a text of our own or, format being NULL, the code's. Always NULL. */
 PyObject *weir__py_fail(int code, const char *format, ...);
 
+/* Whether it is one of the package's own; -1 with another exception. */
+int weir__py_is_error(PyObject *exception);
+/*
+ * The error of one of the package's own exceptions: code, retryable, retry_after, sqlstate, and, when
+ * `message` is not NULL, the message, which is borrowed from *message, a new reference. -1 with another
+ * exception.
+ */
+int weir__py_read_error(PyObject *exception, weir_error *out, PyObject **message);
+
 /* ---- values.c ---- */
 
 /* A pool's codecs, by their numbers in the core; all NULL: there are none. */
@@ -127,6 +136,8 @@ int weir__py_option_value(const char *name, PyObject *object, weir_value *out);
 const char *weir__py_text(const char *what, PyObject *object);
 /* The dict of a snapshot. NULL with an exception. */
 PyObject *weir__py_snapshot(const weir_snapshot *snapshot);
+/* Likewise of a breaker's. */
+PyObject *weir__py_breaker_snapshot(const weir_breaker_snapshot *snapshot);
 /* A row of the table of options as a tuple. NULL with an exception. */
 PyObject *weir__py_option_row(const weir_option_info *info);
 
@@ -545,6 +556,15 @@ int weir__py_sync_types(PyObject *module);
 /* ---- retry.c ---- */
 
 int weir__py_retry_types(PyObject *module);
+
+/* ---- breaker.c ---- */
+
+int weir__py_breaker_types(PyObject *module);
+/* The core's breaker of a Python Breaker; NULL with an exception. Like the next, for the wrapper's typemaps.
+ */
+weir_breaker *weir__py_breaker_handle(PyObject *object);
+/* After a call of the core: takes what it has set going. */
+void weir__py_breaker_after(PyObject *object);
 
 /* ---- pool.c ---- */
 

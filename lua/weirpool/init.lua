@@ -7,6 +7,7 @@ rawset(_G, "swig_equals", swig_equals)
 core.own(function() end) -- errors of misuse are blamed on the code outside this folder
 local Error = require "weirpool.error"
 local log = require "weirpool.log"
+local Breaker = require("weirpool.breaker").Breaker
 local Pool = require "weirpool.pool"
 
 local weirpool = {
@@ -15,6 +16,7 @@ local weirpool = {
     sqlite_version = core.sqlite_version(),
     null = core.null(),
     open = Pool.open,
+    breaker = Breaker.new,
     log = log.set,
     sqlite_adopt = function(path)
         return core.sqlite_adopt(path) == 0
@@ -113,6 +115,11 @@ end
 
 function weirpool.options()
     return rows(core.option_table)
+end
+
+--- The options of weirpool.breaker, beside record and ignore as functions, and fallback.
+function weirpool.breaker_options()
+    return rows(core.breaker_option_table)
 end
 
 function weirpool.metrics()

@@ -45,6 +45,24 @@ local weirpool = {}
 ---@field retry_min? number 0.1
 ---@field retry_max? number 5
 ---@field background_thread? boolean false: a thread of the core's does what falls due while no call waits
+---@field circuit_breaker? boolean true: while the database is down calls fail at once, and the pool finds out when it is back
+---@field circuit_probe_interval? number 0.25: while it is down an attempt to connect begins this often
+---@field circuit_failure_threshold? integer|false 5: failures in a row that open a breaker
+---@field circuit_failure_rate? number|false 0.5: share of failures among the calls in the window that opens it
+---@field circuit_slow_call_rate? number|false false: share of slow calls that opens it
+---@field circuit_slow_call_duration? number 5: a call that takes this long is slow
+---@field circuit_window? "count"|"time" "count"
+---@field circuit_window_calls? integer 100
+---@field circuit_window_time? number 60
+---@field circuit_minimum_calls? integer 20: calls in the window before a rate counts
+---@field circuit_recovery_timeout? number 60: calls are refused for this long when no probe succeeds before; doubled each time
+---@field circuit_recovery_timeout_max? number 600
+---@field circuit_recovery_jitter? number 0.1
+---@field circuit_slow_start? integer 4: half-open, 1 call is let in at a time, then 2, 4 … up to this many
+---@field circuit_half_open_timeout? number 30
+---@field circuit_call_events? boolean false: events for each call, too
+---@field circuit_record? string what counts as failure besides: "08,ConnectionLost"
+---@field circuit_ignore? string what does not count; beats circuit_record
 ---@field pipeline? boolean true: statements of the pool's own callers share connections, where the driver can
 ---@field pipeline_max_wait? number 0.005: no statement is sent behind one that has run for longer
 ---@field commit_xid? boolean true: an OutcomeUnknown tells the transaction's number
@@ -83,6 +101,17 @@ local weirpool = {}
 ---@return string? sqlstate
 function weirpool.open(options) end
 
+--- A circuit breaker of one's own. The options are those of a pool without their circuit_, its name, and:
+---   record, ignore  also functions that get the error and say whether it counts
+---   fallback        a function that gets the CircuitOpen in the place of a refused call; see Breaker:call
+---@param options? table<string, any>
+---@return weirpool.Breaker
+function weirpool.breaker(options) end
+
+--- Its options, as a list like that of weirpool.options.
+---@return table[]
+function weirpool.breaker_options() end
+
 --- A parameter that is bytes, not text.
 ---@param text string
 ---@return weirpool.Bytes
@@ -110,7 +139,7 @@ function weirpool.range(range) end
 ---@param level? "debug"|"info"|"warning"|"error" and above; "info" by default
 function weirpool.log(fn, level) end
 
---- The options of open, as a list: name, kind ("count", "time", "flag", "text"), default, least, most, nullable, choices,
+--- The options of open, as a list: name, kind ("count", "time", "flag", "text", "ratio"), default, least, most, nullable, choices,
 --- text.
 ---@return table[]
 function weirpool.options() end
@@ -157,6 +186,7 @@ function weirpool.sqlite_adopt(path) end
 ---@field column? string
 ---@field constraint? string
 ---@field retry_after? number seconds until the pool tries again by itself
+---@field cause? weirpool.Error of a fallback's failure: the refusal that it was to stand in for
 ---@field xid? integer of OutcomeUnknown: the transaction's number, for PostgreSQL's pg_xact_status()
 ---@field note? string after Pool:run: how many attempts there were, and why there is no other
 local Error = {}
@@ -332,7 +362,100 @@ function CopyOut:close() end
 
 ---@class weirpool.SessionOptions: weirpool.CheckoutOptions, weirpool.BeginOptions
 
+---@alias weirpool.BreakerState "closed"|"open"|"half_open"|"forced_open"|"disabled"|"metrics_only"
+
+--- One of a pool's, or one of one's own.
+---@class weirpool.AnyBreaker
+---@field name? string
+local AnyBreaker = {}
+
+---@return weirpool.BreakerState
+function AnyBreaker:state() end
+
+--- Its numbers: state, last_failure, what is in the window, counters. Times in seconds; nil is none.
+---@return table<string, any>
+function AnyBreaker:snapshot() end
+
+--- What has happened since the event of that number, of the last 64: number, kind ("state", "exceeded", "reset"; with
+--- call_events also "success", "failure", "ignored", "refused"), before, state, reason, age, duration (of a call).
+---@param after? integer
+---@return table[]
+function AnyBreaker:events(after) end
+
+--- Has all calls refused until the state is changed by hand.
+function AnyBreaker:force_open() end
+
+--- Closes it; what was counted is forgotten.
+function AnyBreaker:force_close() end
+
+--- Has all calls let in, none of which decides anything.
+function AnyBreaker:disable() end
+
+--- Has all calls let in; what would have opened it is an event only.
+function AnyBreaker:metrics_only() end
+
+--- As new, but for its counters.
+function AnyBreaker:reset() end
+
+---@class weirpool.Breaker: weirpool.AnyBreaker
+local Breaker = {}
+
+--- Calls fn(…), and gives what it gave. A call fails by raising, which is raised on, or by returning nil, err. A refused
+--- one gives nil, err (CircuitOpen, with its retry_after), or what the fallback gives; the fallback is called for nothing
+--- else, and a failure of its own has the refusal as its cause.
+---@param fn fun(...): ...
+---@return ...
+function Breaker:call(fn, ...) end
+
+--- A function that does so each time, with a fallback of its own.
+---@param fn fun(...): ...
+---@param fallback? fun(refusal: weirpool.Error): ...
+---@return fun(...): ...
+function Breaker:wrap(fn, fallback) end
+
+--- Leave to make one call, which ends with record or cancel.
+---@return userdata? permit
+---@return weirpool.Error? err
+function Breaker:acquire() end
+
+--- The call has ended, with success or with an error of whatever type.
+---@param permit userdata
+---@param err? any
+function Breaker:record(permit, err) end
+
+--- The call was not made.
+---@param permit userdata
+function Breaker:cancel(permit) end
+
+--- The circuit breakers of a pool: connect counts its attempts to connect, query its statements. The changes by hand are
+--- of both.
+---@class weirpool.PoolBreaker
+---@field connect weirpool.AnyBreaker
+---@field query weirpool.AnyBreaker
+local PoolBreaker = {}
+
+--- The state of the one that lets less in.
+---@return weirpool.BreakerState
+function PoolBreaker:state() end
+
+---@return { connect: table<string, any>, query: table<string, any> }
+function PoolBreaker:snapshot() end
+
+function PoolBreaker:force_open() end
+function PoolBreaker:force_close() end
+function PoolBreaker:disable() end
+function PoolBreaker:metrics_only() end
+function PoolBreaker:reset() end
+
+--- A function that calls fn(…), and fallback(refusal) in its place when the pool's breakers have refused it. Nothing else
+--- goes to the fallback.
+---@param fn fun(...): ...
+---@param fallback fun(refusal: weirpool.Error): ...
+---@return fun(...): ...
+function PoolBreaker:wrap(fn, fallback) end
+
 ---@class weirpool.Pool: weirpool.Executor
+---@field breaker weirpool.PoolBreaker
 ---@field name string
 ---@field url string without its password
 ---@field database_system "postgresql"|"sqlite"

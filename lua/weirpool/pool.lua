@@ -1,4 +1,5 @@
 --- The pool.
+local breakers = require "weirpool.breaker"
 local core = require "weirpool.core"
 local copy = require "weirpool.copy"
 local listen = require "weirpool.listener"
@@ -83,6 +84,7 @@ function Pool.open(options)
     pool.name = core.pool_name(handle)
     pool.url = core.pool_url(handle)
     pool.database_system = core.pool_database_system(handle)
+    pool.breaker = breakers.PoolBreaker.new(handle)
     log.adopt(pool)
     return pool
 end

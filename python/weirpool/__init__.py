@@ -18,15 +18,17 @@ from typing import TypeAlias as _TypeAlias
 from uuid import UUID as _UUID
 
 from . import _core, errors
+from ._breaker import Breaker, CircuitBreaker, PoolBreaker
 from ._copy import CopyOut, SyncCopyOut
 from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
 from ._listen import Gap, Listener, Notice, Notification, SyncListener
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
-from ._types import Holder, Latency, SessionInfo, Snapshot
+from ._types import BreakerEvent, BreakerSnapshot, Holder, Latency, SessionInfo, Snapshot
 from ._values import Codec, Json, Range
 from .errors import (
     ArgumentError,
     CheckoutTimeout,
+    CircuitOpen,
     CommandTimeout,
     ConnectError,
     ConnectionLost,
@@ -78,7 +80,12 @@ Parameter: _TypeAlias = (
 
 __all__ = [
     "ArgumentError",
+    "Breaker",
+    "BreakerEvent",
+    "BreakerSnapshot",
     "CheckoutTimeout",
+    "CircuitBreaker",
+    "CircuitOpen",
     "Codec",
     "CommandTimeout",
     "ConnectError",
@@ -109,6 +116,7 @@ __all__ = [
     "OutcomeUnknown",
     "Parameter",
     "Pool",
+    "PoolBreaker",
     "PoolClosed",
     "PoolTimeout",
     "ProgrammingError",

@@ -2,7 +2,8 @@
 
 import inspect
 
-from . import _copy, _core, _hooks, _listen, _run
+from . import _copy, _core, _hooks, _listen, _options, _run
+from ._breaker import PoolBreaker
 from .errors import Error, InterfaceError
 
 
@@ -53,6 +54,11 @@ class _Managed:
         """
         _core.pool_expire(self)
 
+    @property
+    def breaker(self):
+        """The pool's circuit breakers, a PoolBreaker: `connect` and `query`, each with its state and numbers."""
+        return PoolBreaker(self)
+
     def snapshot(self):
         """The pool's numbers, all read at one instant: gauges, counters, and latencies in seconds."""
         return _core.pool_snapshot(self)
@@ -98,9 +104,10 @@ class Pool(_Managed, _core.Pool):
 
         A whole transaction, with a fresh session, is repeated after a serialization failure (40001), a
         deadlock (40P01), when its connection was lost before COMMIT was sent, and when no connection could be
-        made; after pauses that double from 10 ms, with full jitter. All other errors, fn's own too, are raised
-        at once, and so is OutcomeUnknown: that COMMIT may have taken effect. What fn does beside the session
-        is done anew with each attempt. An error after which run() has given up says so in its __notes__.
+        made or a circuit breaker was open; after pauses that double from 10 ms, with full jitter. All other
+        errors, fn's own too, are raised at once, and so is OutcomeUnknown: that COMMIT may have taken effect.
+        What fn does beside the session is done anew with each attempt. An error after which run() has given
+        up says so in its __notes__.
 
         fn: a coroutine function that takes the session; it leaves commit() to run().
         retries: how often at most.
@@ -262,33 +269,16 @@ ConnectError: a wrong password, a database that does not exist, a setting that t
 require=True, when the database cannot be reached."""
 
 
-def _option_rows():
-    row = 0
-    while (entry := _core.option_table(row)) is not None:
-        yield entry
-        row += 1
-
-
-def _option_line(name, kind, nullable, initial, least, most, choices, text):
-    if kind in (0, 1):
-        text += f" ({least:g} to {most:g}{', or None' if nullable else ''})"
-    elif choices:
-        text += f" ({choices.replace('|', ', ')})"
-    return f"{name}: {text}; default {initial!r}"
-
-
 def _describe(function, result, title, how, kind, setup, turn):
     """Gives the function the signature and the docstring that the core's table of options makes."""
     parameter, only = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
     signature = [parameter("url", parameter.POSITIONAL_OR_KEYWORD)]
     hooks = ("init", "setup", "server_settings", "codecs", "on_notice")
     signature += [parameter(name, only, default=None) for name in hooks]
-    lines = []
-    for row in _option_rows():
-        signature.append(parameter(row[0], only, default=row[3]))
-        lines.append(_option_line(*row))
-    function.__signature__ = inspect.Signature(signature)
-    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, setup=setup, turn=turn, options="\n".join(lines))
+    rows = list(_options.rows(_core.option_table))
+    function.__signature__ = inspect.Signature(signature + [_options.parameter(row) for row in rows])
+    lines = "\n".join(map(_options.line, rows))
+    function.__doc__ = _DOC.format(title=title, how=how, kind=kind, setup=setup, turn=turn, options=lines)
 
 
 _describe(

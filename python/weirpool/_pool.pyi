@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Literal, TypeVar, overload
 
 from . import Parameter, _core
+from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
@@ -25,6 +26,8 @@ class _Managed:
     def max_size(self) -> int: ...
     def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None: ...
     def expire(self) -> None: ...
+    @property
+    def breaker(self) -> PoolBreaker: ...
     def snapshot(self) -> Snapshot: ...
     def holders(self, min_age: float = 0.0) -> list[Holder]: ...
 
@@ -130,6 +133,8 @@ def create_pool(
     retry_min: float = 0.1,
     retry_max: float = 5.0,
     background_thread: bool = False,
+    circuit_breaker: bool = True,
+    circuit_probe_interval: float = 0.25,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     readonly: bool = False,
@@ -140,6 +145,22 @@ def create_pool(
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
     sqlite_types: Literal["stored", "declared"] = "stored",
     name: str | None = None,
+    circuit_failure_threshold: int | None = 5,
+    circuit_failure_rate: float | None = 0.5,
+    circuit_slow_call_rate: float | None = None,
+    circuit_slow_call_duration: float = 5.0,
+    circuit_window: Literal["count", "time"] = "count",
+    circuit_window_calls: int = 100,
+    circuit_window_time: float = 60.0,
+    circuit_minimum_calls: int = 20,
+    circuit_recovery_timeout: float = 60.0,
+    circuit_recovery_timeout_max: float = 600.0,
+    circuit_recovery_jitter: float = 0.1,
+    circuit_slow_start: int = 4,
+    circuit_half_open_timeout: float = 30.0,
+    circuit_call_events: bool = False,
+    circuit_record: str | None = None,
+    circuit_ignore: str | None = None,
 ) -> Pool: ...
 def create_pool_sync(
     url: str,
@@ -170,6 +191,8 @@ def create_pool_sync(
     retry_min: float = 0.1,
     retry_max: float = 5.0,
     background_thread: bool = False,
+    circuit_breaker: bool = True,
+    circuit_probe_interval: float = 0.25,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     readonly: bool = False,
@@ -180,4 +203,20 @@ def create_pool_sync(
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
     sqlite_types: Literal["stored", "declared"] = "stored",
     name: str | None = None,
+    circuit_failure_threshold: int | None = 5,
+    circuit_failure_rate: float | None = 0.5,
+    circuit_slow_call_rate: float | None = None,
+    circuit_slow_call_duration: float = 5.0,
+    circuit_window: Literal["count", "time"] = "count",
+    circuit_window_calls: int = 100,
+    circuit_window_time: float = 60.0,
+    circuit_minimum_calls: int = 20,
+    circuit_recovery_timeout: float = 60.0,
+    circuit_recovery_timeout_max: float = 600.0,
+    circuit_recovery_jitter: float = 0.1,
+    circuit_slow_start: int = 4,
+    circuit_half_open_timeout: float = 30.0,
+    circuit_call_events: bool = False,
+    circuit_record: str | None = None,
+    circuit_ignore: str | None = None,
 ) -> SyncPool: ...

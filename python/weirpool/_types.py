@@ -1,7 +1,7 @@
 # Written by bindings/python/stubs.py from the core's tables.
 """The shapes of the dicts that the package gives."""
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 
 class Latency(TypedDict):
@@ -32,6 +32,18 @@ class SessionInfo(TypedDict):
     """The server's process id; None for SQLite."""
     age: float
     """Seconds since it was lent."""
+
+
+class BreakerEvent(TypedDict):
+    """What has happened to a circuit breaker: see Breaker.events()."""
+
+    number: int
+    at: float
+    kind: str
+    before: Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]
+    state: Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]
+    reason: str
+    duration: float | None
 
 
 class Holder(TypedDict):
@@ -69,7 +81,7 @@ class Snapshot(TypedDict):
     connecting: int
     """Connections being made."""
     cleaning: int
-    """Connections being reset, cancelled, set up or closed."""
+    """Connections being reset, cancelled, set up, checked or closed."""
     overflow: int
     """Connections above max_size."""
     waiting: int
@@ -82,6 +94,12 @@ class Snapshot(TypedDict):
     """Further connections under load."""
     listeners: int
     """Listeners, each with a connection beside these."""
+    probing: int
+    """Attempts to find out whether the server is back."""
+    circuit_connect: int
+    """State of the breaker for connecting: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics only."""
+    circuit_query: int
+    """State of the breaker for statements, likewise."""
     checkouts_started: int
     """Requests for a connection."""
     checkouts_granted: int
@@ -91,7 +109,7 @@ class Snapshot(TypedDict):
     checkouts_cancelled: int
     """Requests that were cancelled while they waited."""
     checkouts_refused: int
-    """Requests refused: queue full, database down, pool closed."""
+    """Requests refused: queue full, database down, circuit breaker open, pool closed."""
     checkouts_nested: int
     """Requests that had to wait, all connections taken, of who held one of them already."""
     leaks: int
@@ -128,6 +146,10 @@ class Snapshot(TypedDict):
     """Notifications of these that found the listener's queue full."""
     listeners_reconnected: int
     """Connections of listeners that were lost and made anew."""
+    circuit_refused: int
+    """Requests and statements that a circuit breaker refused."""
+    probes_started: int
+    """Attempts to find out whether the server is back."""
     wait: Latency
     """From the request for a connection to its grant."""
     use: Latency
@@ -136,3 +158,58 @@ class Snapshot(TypedDict):
     """From the start of an attempt to connect to its success."""
     query: Latency
     """From the sending of a statement to its answer."""
+
+
+class BreakerSnapshot(TypedDict):
+    """The numbers of a circuit breaker, all read at one instant; times are in seconds."""
+
+    state: Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]
+    last_failure: str | None
+    consecutive_failures: int
+    """Failures in a row."""
+    window_calls: int
+    """Calls in the window."""
+    window_failures: int
+    """Failures in the window."""
+    window_slow: int
+    """Slow calls in the window."""
+    half_open_limit: int
+    """Calls that are let in at once, half-open; else 0."""
+    half_open_calls: int
+    """Calls that are in, half-open; else 0."""
+    openings: int
+    """Openings since it was closed."""
+    running: int
+    """Calls that have not ended."""
+    failure_rate: float
+    """Failures in the window over calls in the window."""
+    slow_call_rate: float
+    """Slow calls in the window over calls in the window."""
+    state_age: float | None
+    """Since it has this state."""
+    retry_after: float | None
+    """Until calls are let in, when it is open."""
+    last_failure_age: float | None
+    """Since the last failure."""
+    calls_permitted: int
+    """Calls that were let in."""
+    calls_refused: int
+    """Calls that were refused."""
+    calls_succeeded: int
+    """Calls that succeeded."""
+    calls_failed: int
+    """Calls that failed."""
+    calls_ignored: int
+    """Calls whose end says nothing."""
+    calls_cancelled: int
+    """Calls that were cancelled."""
+    calls_late: int
+    """Calls that were let in in an earlier state, and counted nothing."""
+    calls_slow: int
+    """Calls that were slow, of those that succeeded or failed."""
+    probes_succeeded: int
+    """Probes that succeeded."""
+    probes_failed: int
+    """Probes that failed."""
+    opened: int
+    """Times that it opened."""

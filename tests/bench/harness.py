@@ -29,6 +29,7 @@ class Row:
         False  # less is better: the ratio, or the value where there is no peer, must be at most `asked`
     )
     asked: float | None = None
+    limit: float | None = None  # asked of our own value, whatever the peer's is
     ours: list[Figures] = field(default_factory=list)
     theirs: list[Figures] = field(default_factory=list)
     absent: str = ""  # why there are no figures
@@ -48,10 +49,13 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        if self.asked is None or not self.ours:
+        asked = self.asked if self.limit is None else self.limit
+        if asked is None or not self.ours:
             return ""
-        value = self.ratio if self.ratio is not None else statistics.median(self.values(self.ours))
-        return "ok" if (value <= self.asked if self.lower else value >= self.asked) else "MISSED"
+        own = self.limit is not None or self.ratio is None
+        value = statistics.median(self.values(self.ours)) if own else self.ratio
+        assert value is not None
+        return "ok" if (value <= asked if self.lower else value >= asked) else "MISSED"
 
 
 @dataclass
@@ -132,7 +136,9 @@ def cells(row: Row) -> tuple[str, ...]:
         return (row.part, row.title, row.absent, *[""] * (len(HEAD) - 3))
     ours = row.values(row.ours)
     sign = "<=" if row.lower else ">="
-    asked = "" if row.asked is None else f"{sign} {row.asked:g}" + ("" if row.theirs else f" {row.unit}")
+    wanted = row.asked if row.limit is None else row.limit
+    unit = "" if row.theirs and row.limit is None else f" {row.unit}"
+    asked = "" if wanted is None else f"{sign} {wanted:g}{unit}"
     shown = [
         row.part,
         row.title,

@@ -23,6 +23,7 @@
 #include "base/statement.h"
 #include "driver/driver.h"
 #include "pg_server.h"
+#include "support_suite.h"
 
 #define PATIENCE (60000 * WEIR__MS) /* how long a test waits for what must come */
 #define PEERS 16
@@ -441,15 +442,6 @@ static inline void open_lone(lone *l) {
 static inline void close_lone(lone *l) {
     stop_peer(&l->peer);
     close_pool(&l->pool);
-}
-
-static inline int run_suite(Suite *suite) {
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_server_stop();
-    return failed ? 1 : 0;
 }
 
 #endif

@@ -207,9 +207,25 @@ static char *query(const char *database, const char *sql) {
     return value;
 }
 
+static void kill_postmaster(int signal) {
+    int status;
+    if (!is_running(&postmaster)) return;
+    kill(postmaster, signal);
+    while (waitpid(postmaster, &status, 0) < 0 && errno == EINTR) {
+    }
+    postmaster = 0;
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *state) {
+    (void)info, (void)kind, (void)state;
+    return remove(path);
+}
+
 /* The parent's server is none of a forked test's business. */
 static void stop_at_exit(void) {
-    if (getpid() == owner) pg_server_stop();
+    if (getpid() != owner || !*server.directory) return;
+    kill_postmaster(SIGQUIT);
+    nftw(server.directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 const pg_server *pg_server_start(void) {
@@ -225,27 +241,6 @@ const pg_server *pg_server_start(void) {
     free(query("postgres", "CREATE DATABASE weir OWNER weir"));
     free(pg_server_query("CREATE ROLE weir_secret LOGIN PASSWORD '" PG_SERVER_PASSWORD "'"));
     return &server;
-}
-
-static void kill_postmaster(int signal) {
-    int status;
-    if (!is_running(&postmaster)) return;
-    kill(postmaster, signal);
-    while (waitpid(postmaster, &status, 0) < 0 && errno == EINTR) {
-    }
-    postmaster = 0;
-}
-
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *state) {
-    (void)info, (void)kind, (void)state;
-    return remove(path);
-}
-
-void pg_server_stop(void) {
-    if (getpid() != owner || !*server.directory) return;
-    kill_postmaster(SIGQUIT);
-    nftw(server.directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    *server.directory = '\0';
 }
 
 const char *pg_server_tls(void) {

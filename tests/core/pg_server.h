@@ -23,8 +23,6 @@ typedef struct pg_server {
 
 /* Once a program; later calls give the same one. */
 const pg_server *pg_server_start(void);
-/* Also runs at the exit of the process that has started it. May be called twice. */
-void pg_server_stop(void);
 /* TLS with a certificate of its own making for "localhost"; gives the path of the certificate to trust. */
 const char *pg_server_tls(void);
 /* Starts a second server, which ends with the process: role postgres alone, over TCP too, and every

@@ -44,8 +44,12 @@ static struct {
     bool closed, opened;
     weir_op close_op;
     weir_options options;
-    long created; /* the driver's, at the step before */
-    int limit;    /* how many connections there may be */
+    long created;        /* the driver's, at the step before */
+    int limit;           /* how many connections there may be */
+    uint64_t shut;       /* the breaker's generation at the step before, when it let nobody in; else 0 */
+    uint64_t granted;    /* … and how many had been let in */
+    int64_t outage_ends; /* 0: there is none */
+    int usually;         /* fails of a thousand attempts to connect without one */
 } sim;
 
 /* ---- chances, the trace, faults ---- */
@@ -174,6 +178,10 @@ static bool has_ended(holder *h, int code, const char *what) {
     forget_holder(h);
     return true;
 }
+
+/* ---- breakers ---- */
+
+static const weir__breaker *queries(void) { return weir__guard_of(rig.pool, WEIR_BREAKER_QUERIES); }
 
 /* ---- completions ---- */
 
@@ -337,6 +345,38 @@ static void check_transactions(void) {
     }
 }
 
+static uint64_t running(const weir__breaker *breaker) {
+    const weir__breaker_totals *n = &breaker->totals;
+    return n->calls_permitted - n->calls_succeeded - n->calls_failed - n->calls_ignored - n->calls_cancelled -
+           n->calls_late;
+}
+
+static bool holds(const weir_permit *permit) { return permit->generation && !permit->probe; }
+
+/* Each permit is somebody's, and while the breaker is open nobody gets one. */
+static void check_breakers(void) {
+    const weir__breaker *query = queries();
+    uint64_t calls = 0, attempts = 0, granted = rig.pool->stats.checkouts_granted;
+    for (size_t i = 0; i < rig.pool->slot_count; i++) {
+        const weir__slot *slot = rig.pool->slots[i];
+        attempts += holds(&slot->attempt);
+        calls += holds(&slot->entry);
+        for (const weir__link *l = slot->flights.next; l != &slot->flights; l = l->next) {
+            const weir__task *task = weir__container(l, weir__flight, link)->task;
+            calls += task && holds(&task->permit);
+        }
+        for (const weir__link *l = slot->queue.next; l != &slot->queue; l = l->next)
+            calls += holds(&weir__container(l, weir__task, op.link)->permit);
+    }
+    if (running(query) != calls) fault("a permit for a call has been lost, or is in two places");
+    if (running(weir__guard_of(rig.pool, WEIR_BREAKER_CONNECTS)) != attempts)
+        fault("a permit to connect has been lost, or is in two places");
+    if (sim.shut && sim.shut == query->generation && granted != sim.granted)
+        fault("a call was let in while the breaker was open");
+    sim.shut = weir__breaker_shut(query) ? query->generation : 0;
+    sim.granted = granted;
+}
+
 static void check(void) {
     if (failed() || !rig.pool) return;
     const char *why = rig_fault();
@@ -344,6 +384,7 @@ static void check(void) {
     check_line();
     check_numbers();
     check_transactions();
+    check_breakers();
     int limit = rig.pool->max_size + rig.pool->config->options.max_overflow;
     int most = limit > sim.limit ? limit : sim.limit;
     if (weir__fake.created != sim.created && weir__pool_total(rig.pool) > most)
@@ -425,6 +466,12 @@ static void execute(void) {
         fault("execute on a closed pool gives %d", code);
 }
 
+/* By the breaker, in a session. */
+static bool may_be_refused(const holder *h) {
+    const weir__slot *slot = rig.pool->slots[h->session.slot];
+    return weir__breaker_shut(queries()) && !weir__levels_alive(slot);
+}
+
 static void session_execute(holder *h) {
     ask *a = new_ask(WEIR_DONE_EXECUTE, (int)(h - sim.holders));
     weir_statement *statement = a ? some_statement(a) : NULL;
@@ -436,7 +483,9 @@ static void session_execute(holder *h) {
     if (busy && code == WEIR_PENDING) fault("two operations on one session");
     submitted(a, code, op, "session execute");
     if (code == WEIR_PENDING && h->transaction && !h->depth) h->depth = 1;
-    if (code != WEIR_PENDING && !(busy && code == WEIR_EBUSY)) has_ended(h, code, "execute");
+    if (code == WEIR_ECIRCUITOPEN && !may_be_refused(h)) fault("a statement in a transaction was refused");
+    if (code != WEIR_PENDING && code != WEIR_ECIRCUITOPEN && !(busy && code == WEIR_EBUSY))
+        has_ended(h, code, "execute");
 }
 
 static void session_begin(holder *h) {
@@ -557,6 +606,52 @@ static void harm(void) {
         weir__fake_mute(conn);
 }
 
+/* The server goes, and no attempt to connect finds it; or it comes back. */
+static void outage(void) {
+    if (sim.outage_ends && rig.clock.now >= sim.outage_ends) {
+        trace("server back", 0, 0);
+        weir__fake.connect_fail_permille = sim.usually;
+        sim.outage_ends = 0;
+    } else if (!sim.outage_ends && chance(1)) {
+        sim.outage_ends = rig.clock.now + below(2000 * WEIR__MS) + 1;
+        sim.usually = weir__fake.connect_fail_permille;
+        weir__fake.connect_fail_permille = 1000;
+        trace("server gone", sim.outage_ends, 0);
+        for (size_t i = 0; i < weir__fake.live_count; i++) weir__fake_kill(weir__fake_conn_at(i));
+        for (int64_t hangs = below(8); hangs; hangs--) weir__fake_next_connect(WEIR__FAKE_HANG, 0);
+        sim.report->outages++;
+    }
+}
+
+static void force(void) {
+    static void (*const changes[])(weir_breaker *) = {weir_breaker_force_open, weir_breaker_force_close,
+                                                      weir_breaker_disable,    weir_breaker_metrics_only,
+                                                      weir_breaker_reset,      weir_breaker_reset};
+    weir_breaker_role role = chance(60) ? WEIR_BREAKER_QUERIES : WEIR_BREAKER_CONNECTS;
+    int64_t which = below(sizeof changes / sizeof *changes);
+    trace("force", which, role);
+    changes[which](weir_pool_breaker(rig.pool, 0, role));
+    sim.report->forced++;
+}
+
+/* The planted fault: a connection is lent past the breaker. */
+static void let_in(void) {
+    weir_session session;
+    weir_op op = 0;
+    weir_checkout checkout;
+    weir_checkout_init(&checkout);
+    weir__breaker *query = weir__guard_of(rig.pool, WEIR_BREAKER_QUERIES);
+    weir_breaker_state state = query->state;
+    if (sim.report->planted || sim.closed || !weir__breaker_shut(query) || !rig.pool->counts[WEIR__IDLE])
+        return;
+    if (sim.shut != query->generation || rig.pool->waiting) return;
+    query->state = WEIR_BREAKER_DISABLED;
+    int code = weir_pool_acquire(rig.pool, &checkout, NULL, &session, &op, NULL);
+    query->state = state;
+    trace("let in", code, 0);
+    sim.report->planted = code == WEIR_OK;
+}
+
 static void resize(void) {
     int min = (int)below(4), max = min + (int)below(4);
     if (!max) max = 1;
@@ -584,6 +679,9 @@ static int64_t some_grace(void) {
 static void step(void) {
     int64_t what = below(100);
     holder *h = random_holder();
+    if (sim.plan->breakers) outage();
+    if (sim.plan->breakers && chance(1)) force();
+    if (sim.plan->let_in) let_in();
     if (what < 20)
         acquire();
     else if (what < 30)
@@ -661,6 +759,22 @@ static void choose_options(void) {
     o->retry_max_ms = o->retry_min_ms + below(500);
 }
 
+static void choose_breakers(void) {
+    weir_options *o = &sim.options;
+    o->circuit_breaker = sim.plan->breakers;
+    if (!sim.plan->breakers) return;
+    o->circuit_probe_interval_ms = 10 + below(300);
+    o->circuit.failure_threshold = chance(20) ? -1 : 1 + (int)below(8);
+    o->circuit.failure_rate = chance(50) ? -1 : 0.3;
+    o->circuit.slow_call_rate = chance(70) ? -1 : 0.5;
+    o->circuit.slow_call_duration_ms = 1 + below(50);
+    o->circuit.window_calls = 1 + (int)below(20);
+    o->circuit.minimum_calls = 1 + (int)below(20);
+    o->circuit.recovery_timeout_ms = 10 + below(chance(50) ? 100 : 5000);
+    o->circuit.slow_start = 1 + (int)below(6);
+    o->circuit.half_open_timeout_ms = 5 + below(1000);
+}
+
 static void begin(const sim_plan *plan, sim_report *report) {
     *report = (sim_report){.hash = UINT64_C(14695981039346656037)};
     memset(&sim, 0, sizeof sim);
@@ -671,9 +785,10 @@ static void begin(const sim_plan *plan, sim_report *report) {
     if (!rig.reactor) fault("no reactor");
     write_script();
     choose_options();
+    choose_breakers();
     sim.limit = sim.options.max_size + sim.options.max_overflow;
     if (failed()) return;
-    if (plan->starve) weir__alloc_fail_at(1 + below(60), false);
+    if (plan->starve) weir__alloc_fail_at(1 + below(80), false); /* opening takes some thirty */
     int code = rig_open(&sim.options, plan->seed ^ 2, &sim.opened, NULL);
     weir__alloc_fail_at(0, false);
     trace("open", code, sim.options.min_size);
@@ -713,6 +828,11 @@ static void recover(void) {
     weir__fake.connects.count = weir__fake.runs.count = 0;
     weir__fake.rng = rng;
     sim.report->lost = lost;
+    if (queries()->state == WEIR_BREAKER_OPEN) sim.report->recovered++; /* by a probe, or by its timeout */
+    if (queries()->state == WEIR_BREAKER_FORCED_OPEN)
+        weir_breaker_reset(weir_pool_breaker(rig.pool, 0, WEIR_BREAKER_QUERIES));
+    if (weir__guard_state(rig.pool, WEIR_BREAKER_CONNECTS) == WEIR_BREAKER_FORCED_OPEN)
+        weir_breaker_reset(weir_pool_breaker(rig.pool, 0, WEIR_BREAKER_CONNECTS));
     do {
         cancel_endless();
         drain();
@@ -723,6 +843,11 @@ static void recover(void) {
         check();
     } while (!failed() && rig_hop(until));
     if (rig.pool->waiting) fault("%d callers wait for ever", rig.pool->waiting);
+    weir__guard_state(rig.pool, WEIR_BREAKER_QUERIES); /* as of now */
+    if (!sim.closed && !failed() && weir__breaker_shut(queries()))
+        fault("the breaker stays open although all is well");
+    sim.report->refused += (long)rig.pool->stats.circuit_refused;
+    sim.report->probes += (long)rig.pool->stats.probes_started;
     cancel_endless();
     drain();
     if (random_pending()) fault("an operation is never complete");

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "support_suite.h"
 
 /* ---- alloc ---- */
 
@@ -465,9 +466,5 @@ int main(void) {
     tcase_add_test(tests, rng_replays_and_spreads);
     tcase_add_test(tests, types_have_names);
     tcase_add_test(tests, fork_is_seen_in_the_child);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "breaker/breaker.h"
 #include "config_assert.h"
+#include "support_suite.h"
 
 static weir_breaker_options options;
 static weir__breaker *breaker;
@@ -763,9 +764,5 @@ int main(void) {
     tcase_add_test(tests, threads_share_it);
     tcase_add_test(tests, the_public_functions);
     tcase_add_test(tests, null_is_nobody);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

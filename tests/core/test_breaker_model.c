@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "support_breaker.h"
+#include "support_suite.h"
 
 /* Sanitizers make a step many times slower. */
 #ifdef NDEBUG
@@ -75,9 +76,5 @@ int main(void) {
     suite_add_tcase(suite, tests);
     tcase_add_test(tests, histories);
     tcase_add_loop_test(tests, a_planted_fault_is_found, FAULT_NONE + 1, FAULTS);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "config/config.h"
 #include "config_assert.h"
+#include "support_suite.h"
 
 /* Stands in for libc's, and remembers what it wiped: there is no other way to see it. */
 static char wiped[4096];
@@ -507,9 +508,5 @@ int main(void) {
     tcase_add_test(tests, copies_codecs);
     tcase_add_loop_test(tests, survives_lack_of_memory, 0, 2 * COUNT_OF(ladders));
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,4 +1,5 @@
-/* COPY's watch, on a real PostgreSQL server; the steps themselves are tested through Python. */
+/* COPY's watch, and what the breaker has of it, on a real PostgreSQL server; the steps themselves are tested
+ * through Python. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include <weirpool/weirpool.h>
 
 #include "pg_server.h"
+#include "support_suite.h"
 
 static weir_reactor *reactor;
 static weir_pool *pool;
@@ -146,6 +148,60 @@ START_TEST(it_may_be_left) {
 }
 END_TEST
 
+/* What the breaker for statements has of it. */
+static weir_breaker_snapshot calls(void) {
+    weir_breaker_snapshot out = {.struct_size = sizeof out};
+    weir_breaker *breaker = weir_pool_breaker(pool, 0, WEIR_BREAKER_QUERIES);
+    ck_assert_int_eq(weir_breaker_take_snapshot(breaker, &out, NULL), WEIR_OK);
+    return out;
+}
+
+/* Until the end, or a failure. */
+static int take_all(void) {
+    for (;;) {
+        weir_op op;
+        weir_completion done;
+        int code = weir_session_copy_take(session, NULL, &op, NULL);
+        if (code != WEIR_PENDING) return code;
+        ck_assert_int_eq(weir_reactor_wait(reactor, op, 20000, &done), WEIR_OK);
+        bool more = done.code == WEIR_OK && weir_result_rows(done.result);
+        code = done.code;
+        weir_completion_discard(&done);
+        if (!more) return code;
+    }
+}
+
+/* To the breaker a COPY is one call, from its begin to its end, however many steps wait for the server. */
+START_TEST(it_is_one_call) {
+    static const char silent[] =
+        "copy (select repeat('x', 100000) union all select pg_sleep(600)::text) to stdout";
+    weir_breaker_snapshot before = calls(), after;
+    begin(-1);
+    ck_assert_int_eq(calls().running, 1);
+    ck_assert_int_eq(put("1\n"), WEIR_OK);
+    ck_assert_int_eq(end(), WEIR_OK);
+    ck_assert_int_eq(run(weir_session_copy_out,
+                         "copy (select g, pg_sleep(0.01) from generate_series(1, 3) g) to stdout", -1),
+                     WEIR_OK);
+    ck_assert_int_eq(calls().running, 1);
+    ck_assert_int_eq(take_all(), WEIR_OK);
+    after = calls();
+    ck_assert_int_eq(after.running, 0);
+    ck_assert_uint_eq(after.calls_succeeded, before.calls_succeeded + 2);
+    ck_assert_int_eq(run(weir_session_copy_out, silent, 100), WEIR_OK); /* its first rows fill a buffer */
+    ck_assert_int_eq(take_all(), WEIR_ECOMMANDTIMEOUT);                 /* the server's silence */
+    ck_assert_uint_eq(calls().calls_failed, before.calls_failed + 1);
+    ck_assert_int_eq(run(weir_session_execute, "select 1", -1), WEIR_OK); /* it has been cancelled by now */
+    begin(50);
+    ck_assert_int_eq(finish(watch()), WEIR_ECOMMANDTIMEOUT); /* our own */
+    ck_assert_int_eq(weir_session_copy_abort(session, NULL), WEIR_OK);
+    after = calls();
+    ck_assert_int_eq(after.running, 0);
+    ck_assert_uint_eq(after.calls_failed, before.calls_failed + 1);
+    ck_assert_uint_eq(after.calls_cancelled, before.calls_cancelled + 1);
+}
+END_TEST
+
 static Suite *make_suite(void) {
     Suite *suite = suite_create("copy");
     TCase *tcase = tcase_create("watch");
@@ -156,16 +212,12 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, it_tells_what_the_server_says);
     tcase_add_test(tcase, it_tells_that_nobody_wants_the_copy);
     tcase_add_test(tcase, it_may_be_left);
+    tcase_add_test(tcase, it_is_one_call);
     suite_add_tcase(suite, tcase);
     return suite;
 }
 
 int main(void) {
     pg_server_start();
-    SRunner *runner = srunner_create(make_suite());
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_server_stop();
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(make_suite());
 }

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "support_suite.h"
 
 static const char *const pep249[] = {
     "Warning",          "Error",          "InterfaceError", "DatabaseError",    "DataError",
@@ -356,9 +357,5 @@ int main(void) {
     tcase_add_test(tests, table_ends);
     tcase_add_test(tests, sqlstates_are_found);
     tcase_add_test(tests, sqlstate_classes);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -8,6 +8,7 @@
 #include "base/statement.h"
 #include "driver/fake/clock.h"
 #include "driver/fake/fake.h"
+#include "support_suite.h"
 
 /* A connection as its host sees it. */
 typedef struct peer {
@@ -405,9 +406,5 @@ int main(void) {
     tcase_add_test(bare, breaches_are_counted);
     tcase_add_test(bare, each_allocation_may_fail);
     suite_add_tcase(suite, bare);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

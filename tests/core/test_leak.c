@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "support_pool.h"
+#include "support_suite.h"
 
 static weir_options options;
 static weir_holder *holders;
@@ -296,9 +297,5 @@ int main(void) {
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tc, tests[i]);
     tcase_add_loop_test(tc, a_leak_is_taken_back, 0, 6);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "pool/listener.h"
 #include "support_pool.h"
+#include "support_suite.h"
 
 #define LISTEN(out, ...)                                                                                     \
     do {                                                                                                     \
@@ -724,9 +725,5 @@ int main(void) {
     tcase_add_test(tc, memory_may_fail_anywhere);
     tcase_add_loop_test(tc, histories, 0, 200);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "pg_server.h"
 #include "pool/pool.h"
+#include "support_suite.h"
 
 static weir_reactor *reactor;
 static weir_pool *pool;
@@ -458,10 +459,5 @@ int main(void) {
     tcase_add_test(tc, notices_that_nobody_takes);
     tcase_add_test(tc, notices_without_a_hook_are_logged);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_server_stop();
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/mailbox.h"
+#include "support_suite.h"
 
 enum { THREADS = 8, LETTERS = 2000 };
 
@@ -259,9 +260,5 @@ int main(void) {
     tcase_add_test(tests, takes_letters_of_many_threads);
     tcase_add_loop_test(tests, closes_while_threads_post, 0, 20);
     tcase_add_test(tests, close_waits_for_the_waker);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "config/option.h"
 #include "config_assert.h"
+#include "support_suite.h"
 
 /* ---- weir_options_set */
 
@@ -28,16 +29,13 @@
     { .type = WEIR_TYPE_NULL }
 
 static int64_t field(const weir_options *options, const char *name) {
-    const weir__option *option = weir__option_find(name);
-    const char *at = (const char *)options + option->offset;
-    if (option->kind == WEIR_OPTION_COUNT) return *(const int *)at;
-    return option->kind == WEIR_OPTION_TIME ? *(const int64_t *)at : *(const bool *)at;
+    return weir__option_number(options, weir__option_find(name));
 }
 
 static const struct {
     const char *name;
     weir_value value;
-    int64_t expected; /* milliseconds for a time */
+    int64_t expected; /* milliseconds for a time, millionths for a ratio */
 } good_options[] = {
     {"min_size", INT(0), 0},
     {"min_size", INT(10000), 10000},
@@ -57,6 +55,13 @@ static const struct {
     {"command_timeout", NONE, -1},
     {"max_lifetime", INT(31536000), 31536000000},
     {"retry_min", REAL(0.5), 500},
+    {"circuit_breaker", BOOL(false), 0},
+    {"circuit_failure_threshold", INT(3), 3},
+    {"circuit_failure_threshold", NONE, -1},
+    {"circuit_failure_rate", REAL(0.25), 250000},
+    {"circuit_slow_call_rate", NONE, -1},
+    {"circuit_recovery_timeout", REAL(2.5), 2500},
+    {"circuit_call_events", BOOL(true), 1},
 };
 
 START_TEST(sets) {
@@ -122,6 +127,12 @@ static const struct {
     {"sqlite_begin", STRING("immed"), "sqlite_begin=immed|deferred"},
     {"sqlite_begin", STRING(""), "sqlite_begin=|deferred"},
     {"sqlite_begin", NONE, "sqlite_begin cannot be none|immediate"},
+    {"circuit_failure_rate", REAL(1.5), "circuit_failure_rate=1.5|from 0.001 to 1"},
+    {"circuit_recovery_timeout", NONE, "circuit_recovery_timeout cannot be none"},
+    {"circuit_window", STRING("calls"), "circuit_window=calls|count|time"},
+    {"circuit_ignore", STRING("08,UniqeViolation"), "circuit_ignore=UniqeViolation|UniqueViolation"},
+    {"circuit_failure_treshold", INT(3), "did you mean circuit_failure_threshold?"},
+    {"circuit_name", STRING("x"), "unknown option circuit_name"},
     {"name", STRING(""), "name is 0 bytes long"},
     {"name", STRING("a\nb"), "name=a?b|control character"},
     {"name", STRING("a\xff"), "name=a?|UTF-8"},
@@ -175,6 +186,9 @@ static const struct {
     {"connect_timeout", ".0001", 1, NULL},
     {"connect_timeout", "30.", 30000, NULL},
     {"connect_timeout", "none", -1, NULL},
+    {"circuit_failure_rate", "0.25", 250000, NULL},
+    {"circuit_failure_rate", "none", -1, NULL},
+    {"circuit_failure_rate", "half", 0, "circuit_failure_rate=half|no ratio|0.5, or none"},
     {"lifo", "maybe", 0, "lifo=maybe|true, false, 1, 0, yes, no, on or off"},
     {"lifo", "", 0, "lifo=|neither"},
     {"max_size", "", 0, "max_size=|no whole number|8"},
@@ -311,9 +325,21 @@ START_TEST(shows_the_table) {
     ck_assert_double_eq(info.initial.as.real, 10.0);
     ck_assert_double_eq(info.least, 0.001);
     ck_assert_double_eq(info.most, 86400.0);
-    ck_assert(weir_option_table(rows - 1, &info));
+    ck_assert_int_eq(options.max_waiting, -1);
+    size_t own = rows;
+    for (weir_option_info rule; weir_breaker_option_table(rows - own + 1, &rule);
+         own--) { /* without its name */
+    }
+    ck_assert(weir_option_table(own - 1, &info));
     ck_assert_str_eq(info.name, "name");
     ck_assert(info.nullable);
+    for (size_t row = own; row < rows; row++) { /* the breaker's own table, by other names */
+        weir_option_info rule;
+        ck_assert(weir_option_table(row, &info) && weir_breaker_option_table(row - own + 1, &rule));
+        ck_assert(strncmp(info.name, "circuit_", 8) == 0 && strcmp(info.name + 8, rule.name) == 0);
+        ck_assert_str_eq(info.text, rule.text);
+        ck_assert(info.kind == rule.kind && info.least == rule.least && info.most == rule.most);
+    }
     ck_assert_int_eq(options.max_waiting, -1);
     ck_assert_int_eq((int)options.connect_timeout_ms, 10000);
 }
@@ -330,9 +356,5 @@ int main(void) {
     tcase_add_test(tests, checks_given_pairs);
     tcase_add_test(tests, shows_the_table);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

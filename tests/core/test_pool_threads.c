@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "config/config.h"
 #include "driver/fake/fake.h"
 #include "pool/pool.h"
+#include "support_suite.h"
 
 enum { THREADS = 16, TURNS = 200, CONNECTIONS = 3 };
 
@@ -268,19 +270,23 @@ START_TEST(an_event_loop_beside_it) {
 END_TEST
 
 START_TEST(a_thread_that_cannot_start) {
-    struct rlimit none = {0, 0};
+    struct rlimit limit, none;
     weir_options options;
     weir_op op;
     weir_error error = WEIR_ERROR_INIT;
     ck_assert_int_eq(weir_reactor_new(&reactor, NULL), WEIR_OK);
     if (getuid() == 0)
-        ck_assert_int_eq(setuid(65534), 0); /* root knows no such limit; the test has a process of its own */
+        ck_assert_int_eq(setuid(65534), 0); /* root knows no such limit; the test is a process */
+    prctl(PR_SET_DUMPABLE, 1);              /* LeakSanitizer wants to trace it at its end */
+    ck_assert_int_eq(getrlimit(RLIMIT_NPROC, &limit), 0);
+    none = (struct rlimit){0, limit.rlim_max};
     ck_assert_int_eq(setrlimit(RLIMIT_NPROC, &none), 0);
     weir_options_init(&options);
     options.url = "postgresql://user@host/db";
     options.background_thread = true;
     weir__config *config = weir__config_new(&options, NULL);
     int code = weir__pool_open(reactor, &weir__fake_driver, config, 1, NULL, &pool, &op, &error);
+    ck_assert_int_eq(setrlimit(RLIMIT_NPROC, &limit), 0);
     ck_assert_int_eq(code, WEIR_EINTERNAL);
     ck_assert(strstr(error.message, "cannot start the background thread: "));
     weir_error_clear(&error);
@@ -298,9 +304,5 @@ int main(void) {
     tcase_add_test(tc, an_event_loop_beside_it);
     tcase_add_test(tc, a_thread_that_cannot_start);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

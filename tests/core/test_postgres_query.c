@@ -4,21 +4,7 @@
 
 #include "base/number.h"
 #include "driver/postgres/value.h"
-#include "pg_host.h"
-
-static lone l;
-static peer *const p = &l.peer;
-
-static void setup_lone(void) {
-    setup();
-    with_socket("");
-    open_lone(&l);
-}
-
-static void teardown_lone(void) {
-    close_lone(&l);
-    teardown();
-}
+#include "pg_lone.h"
 
 /* ---- values */
 

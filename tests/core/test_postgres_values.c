@@ -2,21 +2,7 @@
 #include <inttypes.h>
 
 #include "driver/postgres/value.h"
-#include "pg_host.h"
-
-static lone l;
-static peer *const p = &l.peer;
-
-static void setup_lone(void) {
-    setup();
-    with_socket("");
-    open_lone(&l);
-}
-
-static void teardown_lone(void) {
-    close_lone(&l);
-    teardown();
-}
+#include "pg_lone.h"
 
 static weir_value time_value(weir_type type, int64_t time) {
     return (weir_value){.type = type, .as.time = time};

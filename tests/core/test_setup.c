@@ -1,9 +1,9 @@
 /* How long a loan may last: its setup, the call that it is for; and who is told of its end. */
 #include <check.h>
-#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "support_pool.h"
+#include "support_suite.h"
 
 static weir_options options;
 static weir_checkout checkout;
@@ -250,9 +250,5 @@ int main(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tc, tests[i]);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

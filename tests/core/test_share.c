@@ -1,9 +1,9 @@
 /* Statements that share connections, on the fake driver and clock: who joins whom, and who goes elsewhere. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "support_pool.h"
+#include "support_suite.h"
 
 /* Their answers come within a quarter of pipeline_max_wait: they are short. */
 #define READ "sleep 10 shared"
@@ -173,6 +173,21 @@ START_TEST(as_many_as_the_width_are_kept_busy) {
 }
 END_TEST
 
+START_TEST(more_than_the_width_take_no_more) {
+    weir_op ops[9];
+    open_pool(4);
+    learn(READ);
+    weir__width_pin(rig.pool, 3);
+    ask_many(READ, ops, 6);
+    weir__width_pin(rig.pool, 1);
+    ask_many(READ, ops + 6, 3);
+    for (int i = 6; i < 9; i++) ck_assert_ptr_eq(place_of(ops[i]), place_of(ops[0]));
+    pass(100);
+    all_succeed(ops, 9);
+    ck_assert_int_eq(in_state(WEIR__IDLE), 4);
+}
+END_TEST
+
 START_TEST(a_slow_one_wants_a_connection_of_its_own) {
     static const char *const texts[] = {"sleep 300 shared", "sleep 300 shared write"};
     open_pool(2);
@@ -237,6 +252,37 @@ START_TEST(a_writer_that_was_late_does_not_share_for_a_second) {
     ck_assert_ptr_eq(place_of(ops[0]), place_of(ops[1]));
     pass(100);
     all_succeed(ops, 2);
+}
+END_TEST
+
+/* The first of each line is answered when the way there and back is done, which takes longer than any may
+ * run. */
+START_TEST(the_way_there_is_no_running) {
+    const char *text = "sleep 1 shared";
+    weir_op ops[10];
+    options.pipeline_max_wait_ms = 20;
+    open_pool(1);
+    next_takes(60);
+    learn(text);
+    next_takes(60);
+    ops[0] = ask(text);
+    pass(50);
+    ops[1] = ask(text); /* it is tried behind another one */
+    pass(60);
+    all_succeed(ops, 2);
+    next_takes(60);
+    ask_many(text, ops, 10);
+    pass(55);
+    ck_assert_int_eq(in_lane(), 0);
+    ck_assert_int_eq(place_of(ops[0])->flying, 10);
+    pass(60);
+    all_succeed(ops, 10);
+    next_takes(100); /* … but one that takes longer than the first ones has run */
+    ask_many(text, ops, 10);
+    pass(90);
+    ck_assert_int_eq(in_lane(), 9);
+    pass(60);
+    all_succeed(ops, 10);
 }
 END_TEST
 
@@ -568,9 +614,11 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, the_wait_is_bounded);
     tcase_add_test(tcase, writes_stand_in_short_lines);
     tcase_add_test(tcase, as_many_as_the_width_are_kept_busy);
+    tcase_add_test(tcase, more_than_the_width_take_no_more);
     tcase_add_test(tcase, a_slow_one_is_tried_behind_another);
     tcase_add_loop_test(tcase, a_slow_one_wants_a_connection_of_its_own, 0, 2);
     tcase_add_loop_test(tcase, a_writer_that_was_late_does_not_share_for_a_second, 0, 2);
+    tcase_add_test(tcase, the_way_there_is_no_running);
     tcase_add_test(tcase, what_the_client_did_not_look_at_was_not_late);
     tcase_add_test(tcase, one_that_is_often_late_does_not_share);
     tcase_add_test(tcase, readonly_ones_keep_to_themselves);
@@ -591,10 +639,4 @@ static Suite *make_suite(void) {
     return suite;
 }
 
-int main(void) {
-    SRunner *runner = srunner_create(make_suite());
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+int main(void) { return run_suite(make_suite()); }

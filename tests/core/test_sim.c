@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "support_sim.h"
+#include "support_suite.h"
 
 #ifdef __SANITIZE_THREAD__ /* there is one thread: nothing to be found, at eight times the cost */
 enum { SEEDS = 1000, STARVED_SEEDS = 100, PLANTED_SEEDS = 40 };
@@ -21,40 +22,61 @@ static long seeds(long otherwise) {
     return text ? strtol(text, NULL, 10) : otherwise;
 }
 
-static void run_many(long count, bool starve) {
+static sim_report run_many(long count, bool starve, bool breakers) {
     sim_report report, sum = {0};
     for (long seed = 1; seed <= count; seed++) {
-        sim_run(&(sim_plan){.seed = (uint64_t)seed, .starve = starve}, &report);
+        sim_run(&(sim_plan){.seed = (uint64_t)seed, .starve = starve, .breakers = breakers}, &report);
         if (report.fault[0])
-            ck_abort_msg("seed %ld: %s (again, with its trace: WEIR_SIM_SEED=%s%ld)", seed, report.fault,
-                         starve ? "starve:" : "", seed);
+            ck_abort_msg("seed %ld: %s (again, with its trace: WEIR_SIM_SEED=%s%s%ld)", seed, report.fault,
+                         breakers ? "breakers:" : "", starve ? "starve:" : "", seed);
         sum.granted += report.granted;
         sum.completions += report.completions;
         sum.cancelled += report.cancelled;
         sum.lost += report.lost;
         sum.starved += report.starved;
+        sum.refused += report.refused;
+        sum.probes += report.probes;
+        sum.recovered += report.recovered;
+        sum.forced += report.forced;
+        sum.outages += report.outages;
     }
     /* a simulation in which nothing happens would find nothing */
-    ck_assert_int_gt(sum.granted, count * 5);
-    ck_assert_int_gt(sum.completions, count * 20);
+    ck_assert_int_gt(sum.granted, count * (breakers ? 2 : 5)); /* who is refused gets nothing */
+    ck_assert_int_gt(sum.completions, count * (breakers ? 10 : 20));
     ck_assert_int_gt(sum.cancelled, count * 2);
     ck_assert_int_gt(sum.lost, count / 2);
     ck_assert(!starve || sum.starved > count * 10);
+    return sum;
 }
 
-START_TEST(schedules) { run_many(seeds(SEEDS), false); }
+START_TEST(schedules) { run_many(seeds(SEEDS), false, false); }
 END_TEST
 
-START_TEST(schedules_without_memory) { run_many(seeds(STARVED_SEEDS), true); }
+START_TEST(schedules_without_memory) { run_many(seeds(STARVED_SEEDS), true, false); }
+END_TEST
+
+START_TEST(schedules_with_breakers) {
+    long count = seeds(SEEDS);
+    sim_report sum = run_many(count, false, true);
+    ck_assert_int_gt(sum.refused, count * 5);
+    ck_assert_int_gt(sum.probes, count);
+    ck_assert_int_gt(sum.recovered, count / 200);
+    ck_assert_int_gt(sum.forced, count);
+    ck_assert_int_gt(sum.outages, count / 2);
+}
+END_TEST
+
+START_TEST(schedules_with_breakers_without_memory) { run_many(seeds(STARVED_SEEDS), true, true); }
 END_TEST
 
 START_TEST(a_seed_replays) {
     for (uint64_t seed = 1; seed <= 50; seed++) {
         sim_report first, second;
-        sim_run(&(sim_plan){.seed = seed}, &first);
-        sim_run(&(sim_plan){.seed = seed}, &second);
+        bool breakers = seed % 2;
+        sim_run(&(sim_plan){.seed = seed, .breakers = breakers}, &first);
+        sim_run(&(sim_plan){.seed = seed, .breakers = breakers}, &second);
         ck_assert_uint_eq(first.hash, second.hash);
-        sim_run(&(sim_plan){.seed = seed + 1000000}, &second);
+        sim_run(&(sim_plan){.seed = seed + 1000000, .breakers = breakers}, &second);
         ck_assert_uint_ne(first.hash, second.hash);
     }
 }
@@ -79,12 +101,29 @@ START_TEST(a_planted_fault_is_found) {
 }
 END_TEST
 
+START_TEST(a_call_that_is_let_in_is_found) {
+    int planted = 0;
+    for (uint64_t seed = 1; seed <= 2 * PLANTED_SEEDS; seed++) { /* an idle connection behind it is rare */
+        sim_report report;
+        sim_run(&(sim_plan){.seed = seed, .breakers = true, .let_in = true}, &report);
+        ck_assert_msg(report.planted == (report.fault[0] != 0), "seed %d: %s", (int)seed, report.fault);
+        if (!report.planted) continue;
+        planted++;
+        ck_assert_ptr_nonnull(strstr(report.fault, "a call was let in while the breaker was open"));
+    }
+    ck_assert_int_gt(planted, PLANTED_SEEDS / 4);
+}
+END_TEST
+
 static int replay(const char *text) {
-    bool starve = strncmp(text, "starve:", 7) == 0, planted = strncmp(text, "plant:", 6) == 0;
     sim_report report;
-    const char *number = strchr(text, ':');
-    uint64_t seed = strtoull(number ? number + 1 : text, NULL, 10);
-    sim_run(&(sim_plan){.seed = seed, .starve = starve, .lose_wake = planted, .print = true}, &report);
+    const char *number = strrchr(text, ':');
+    sim_plan plan = {.seed = strtoull(number ? number + 1 : text, NULL, 10),
+                     .starve = strstr(text, "starve:"),
+                     .lose_wake = strstr(text, "plant:"),
+                     .breakers = strstr(text, "breakers:"),
+                     .print = true};
+    sim_run(&plan, &report);
     printf("hash %016llx: %s\n", (unsigned long long)report.hash,
            report.fault[0] ? report.fault : "nothing found");
     return report.fault[0] ? EXIT_FAILURE : EXIT_SUCCESS;
@@ -99,10 +138,9 @@ int main(void) {
     tcase_add_test(tc, a_planted_fault_is_found);
     tcase_add_test(tc, schedules);
     tcase_add_test(tc, schedules_without_memory);
+    tcase_add_test(tc, a_call_that_is_let_in_is_found);
+    tcase_add_test(tc, schedules_with_breakers);
+    tcase_add_test(tc, schedules_with_breakers_without_memory);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

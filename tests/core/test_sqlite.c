@@ -1,6 +1,7 @@
 /* The SQLite driver: statements, results, transactions, errors. Its connections' life is in
  * test_sqlite_life.c. */
 #include "sqlite_host.h"
+#include "support_suite.h"
 
 static peer a, b;
 static pool db;
@@ -647,9 +648,5 @@ int main(void) {
     tcase_add_test(tests, writers_take_turns);
     tcase_add_test(tests, memory_belongs_to_its_pool);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

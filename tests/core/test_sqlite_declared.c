@@ -1,5 +1,6 @@
 /* SQLite's columns as what they are declared as (sqlite_types=declared): what is read from what. */
 #include "sqlite_host.h"
+#include "support_suite.h"
 
 static peer a;
 static pool db;
@@ -255,9 +256,5 @@ int main(void) {
     tcase_add_test(tests, streams_are_read_too);
     tcase_add_test(tests, columns_are_stored_ones_by_default);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

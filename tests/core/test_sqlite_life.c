@@ -12,6 +12,7 @@
 #include <weirpool/version.h>
 
 #include "driver/sqlite/table.h"
+#include "support_suite.h"
 
 #define ENDLESS "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
 #define ENDLESS_WRITE                                                                                        \
@@ -670,9 +671,5 @@ int main(void) {
     tcase_add_test(living, a_forked_child_lets_go);
     tcase_add_test(living, the_thread_takes_no_signals);
     suite_add_tcase(suite, living);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

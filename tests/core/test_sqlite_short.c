@@ -3,6 +3,7 @@
  * look at it, so that what is short does not depend on the machine: with a step of 1 µs a budget is 50 looks.
  */
 #include "sqlite_host.h"
+#include "support_suite.h"
 
 #include <weirpool/pool.h>
 
@@ -332,9 +333,5 @@ int main(void) {
     tcase_add_checked_fixture(threads, setup, teardown);
     tcase_add_test(threads, threads_share_the_connections);
     suite_add_tcase(suite, threads);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/statement.h"
+#include "support_suite.h"
 
 static weir_statement *new_statement(const char *sql) {
     weir_error error = WEIR_ERROR_INIT;
@@ -424,9 +425,5 @@ int main(void) {
     tcase_add_test(tests, hashes_tell_texts_apart);
     tcase_add_test(tests, hashes_spread);
     tcase_add_test(tests, is_shared_by_threads);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "pg_server.h"
 #include "pool/pool.h"
+#include "support_suite.h"
 
 enum { POSTGRES, SQLITE, DATABASES };
 
@@ -572,10 +573,5 @@ static Suite *make_suite(void) {
 
 int main(void) {
     pg_server_start();
-    SRunner *runner = srunner_create(make_suite());
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_server_stop();
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(make_suite());
 }

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/statement.h"
 #include "base/value.h"
+#include "support_suite.h"
 
 #define SECOND INT64_C(1000000)
 
@@ -355,9 +356,5 @@ int main(void) {
     tcase_add_test(tests, statements_refuse_strange_arrays);
     tcase_add_test(tests, arena_gives_pieces);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

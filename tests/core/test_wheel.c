@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "reactor/wheel.h"
+#include "support_suite.h"
 
 enum { TIMERS = 48, ROUNDS = 300, STEPS = 400 };
 #define TICK (INT64_C(1) << 20)
@@ -263,9 +264,5 @@ int main(void) {
     tcase_add_test(tc, stop_of_one_that_is_due);
     tcase_add_test(tc, restart_in_the_past);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -83,7 +83,12 @@ async def echo(pool, timeout=20.0):
         try:
             assert await pool.fetchval("select $1::bigint", nonce, timeout=timeout) == nonce
             return
-        except (weirpool.ConnectError, weirpool.ConnectionLost, weirpool.PoolTimeout) as error:
+        except (
+            weirpool.CircuitOpen,
+            weirpool.ConnectError,
+            weirpool.ConnectionLost,
+            weirpool.PoolTimeout,
+        ) as error:
             assert loop.time() < end, error
             await asyncio.sleep(min(max(error.retry_after or 0, 0.001), 0.05))
 

@@ -109,6 +109,15 @@ class Proxy:
     def flow(self):
         self.network.call(self.flowing.set)
 
+    def vanish(self):
+        """From now on nothing arrives in the connections that there are, and nobody is told."""
+
+        def cut():
+            for conversation in self.conversations:
+                conversation.fault, conversation.cut = Fault(how="vanish"), True
+
+        self.network.call(cut)
+
     def trips(self):
         return sum(conversation.trips() for conversation in self.conversations)
 

@@ -11,3 +11,7 @@ def test_with_it():
     """It asks for encryption before it cancels."""
     cancellations = f"{HERE}/test_neighbours.py::test_late_and_lost_cancellations"
     with_newer_libpq([f"{cancellations}[pass]", f"{cancellations}[drop]"])
+
+
+def test_how_often_it_sends():
+    with_newer_libpq([f"{HERE}/test_sends.py"])

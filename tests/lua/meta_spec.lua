@@ -6,7 +6,7 @@ local file = assert(io.open(support.here .. "/../../lua/weirpool/meta.lua"))
 local meta = file:read "*a"
 file:close()
 
-local TYPES = { count = "integer", time = "number", flag = "boolean", text = "string" }
+local TYPES = { count = "integer", time = "number", ratio = "number", flag = "boolean", text = "string" }
 
 describe("meta.lua", function()
     it("has all options, with their types and defaults", function()

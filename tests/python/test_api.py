@@ -53,7 +53,7 @@ def test_sqlite_is_the_one_that_python_has():
 
 
 def test_signature_is_the_table_of_options():
-    options = {row[0]: row for row in weirpool._pool._option_rows()}
+    options = {row[0]: row for row in weirpool._options.rows(weirpool._core.option_table)}
     for function in (weirpool.create_pool, weirpool.create_pool_sync):
         parameters = dict(inspect.signature(function).parameters)
         for name in ("url", "init", "setup", "server_settings", "codecs", "on_notice"):

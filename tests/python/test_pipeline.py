@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import weirpool
+from weirpool import _core
 
 
 async def known(pool, *statements):
@@ -35,6 +36,27 @@ def test_errors_stay_with_their_callers(pg_url, run, readonly):
                     assert isinstance(answer, weirpool.Error) and answer.sqlstate == "22012"
                 else:
                     assert answer == number
+
+    run(body)
+
+
+def test_the_width_can_be_pinned(pg_url, run):
+    """As the benchmark does it."""
+    pid = "SELECT pg_backend_pid() + 0 * $1::int"
+
+    async def body():
+        async with weirpool.create_pool(pg_url, min_size=4, max_size=4, pipeline_max_wait=1) as pool:
+            await known(pool, pid)
+            for width in (1, 3, 4):
+                _core._pin_width(pool, width)
+                for _ in range(20):
+                    pids = await asyncio.gather(*(pool.fetchval(pid, number) for number in range(16)))
+                    assert len(set(pids)) == width
+            for width in (-1, 5):
+                with pytest.raises(weirpool.ArgumentError, match=rf"width={width}: give 1 to max_size=4"):
+                    _core._pin_width(pool, width)
+            _core._pin_width(pool, 0)
+            assert await pool.fetchval(ECHO, 7) == 7
 
     run(body)
 
@@ -249,3 +271,16 @@ def test_who_holds_a_lock_is_answered(pg_url, run):
                 await pool.execute("DROP TABLE locked")
 
     run(body)
+
+
+def test_waiting_may_look_before_it_sleeps(pg_url):
+    """As the benchmark does it."""
+    with weirpool.create_pool_sync(pg_url, max_size=2) as pool:
+        for us in (50, 1000, 0):
+            _core._spin(pool, us)
+            assert [pool.fetchval(ECHO, n) for n in range(20)] == list(range(20))
+            with pytest.raises(weirpool.CommandTimeout):
+                pool.fetchval("SELECT pg_sleep(60)", timeout=0.05)
+        for us in (-1, 1001):
+            with pytest.raises(weirpool.ArgumentError, match=rf"us={us}: give 0 to 1000"):
+                _core._spin(pool, us)

@@ -56,6 +56,18 @@ async def main() -> None:
             assert_type(await pool.listen("a"), weirpool.Listener)
         assert_type(pool.snapshot()["wait"]["p50"], float)
         assert_type(session.info["backend"], int | None)
+    breaker = weirpool.CircuitBreaker("x", failure_threshold=3, ignore=[ValueError, "08", lambda error: error.args])
+    async with breaker:
+        pass
+    with breaker:
+        assert_type(breaker(len, fallback=lambda error: error.retry_after)("x"), int)
+    assert_type(await breaker(insert)(session), int)
+    assert_type(await decorated(1), str)
+    assert_type(await pool.breaker(pool.execute, fallback=None)("x"), str)
+    assert_type(pool.breaker.query.snapshot()["retry_after"], float | None)
+    assert_type(pool.breaker.connect.events(after=3)[0]["reason"], str)
+    if breaker.state == "opened":  # type: ignore[comparison-overlap]
+        pass
     opened = await weirpool.create_pool("x", setup=hook, init=hook)
     assert_type(opened, weirpool.Pool)
     await asyncio.wait_for(opened.close(grace=1), 3)
@@ -67,6 +79,16 @@ async def main() -> None:
 
 async def insert(session: weirpool.Session) -> int:
     return 3
+
+
+@weirpool.CircuitBreaker(fallback=print)
+async def plain(n: int) -> str:
+    return "x"
+
+
+@weirpool.CircuitBreaker()(fallback=print)
+async def decorated(n: int) -> str:
+    return "x"
 
 
 async def hook(connection: weirpool.Connection) -> None: ...

@@ -9,12 +9,13 @@
  * Each permit ends in one record or cancel. A breaker has no thread and no timer: what falls due is done at
  * the next call of any of these functions, as of the time when it fell due. Any thread may call them, but
  * weir_breaker_free. A child of fork may go on using its copy, unless another thread was inside a call of the
- * breaker while the fork was made.
+ * breaker while the fork was made. A pool's breakers (weir_pool_breaker) look after themselves.
  */
 #ifndef WEIRPOOL_BREAKER_H
 #define WEIRPOOL_BREAKER_H
 
-#include <weirpool/options.h>
+#include <weirpool/error.h>
+#include <weirpool/option.h>
 #include <weirpool/snapshot.h>
 
 WEIR_BEGIN_DECLS
@@ -67,10 +68,11 @@ typedef enum weir_outcome {
     SQLSTATE("F0", FAILURE)    /* its configuration file */                                                  \
     SQLSTATE("XX", FAILURE)    /* internal errors, corrupted data */
 
-/* COUNT, TIME, FLAG, TEXT: as in WEIR_OPTIONS. RATIO(name, default, least, most, nullable, text): a double, 0
- * to 1; null (-1) switches it off. */
-#define WEIR_BREAKER_OPTIONS(COUNT, TIME, RATIO, FLAG, TEXT)                                                   \
-    TEXT(name, NULL, NULL, "the breaker's name in errors and metrics")                                         \
+/*
+ * COUNT, TIME, FLAG, TEXT: as in WEIR_OPTIONS. RATIO(name, default, least, most, nullable, text): a double, 0
+ * to 1; null (-1) switches it off. These are a pool's options, too, by names that begin with circuit_.
+ */
+#define WEIR_BREAKER_RULES(COUNT, TIME, RATIO, FLAG, TEXT)                                                     \
     COUNT(failure_threshold, 5, 1, 1000000, true, "failures in a row that open it")                            \
     RATIO(failure_rate, 0.5, 0.001, 1, true,                                                                   \
           "share of failures in the window that opens it, when there are minimum_calls in it")                 \
@@ -102,6 +104,9 @@ typedef enum weir_outcome {
         "what counts as failure besides: SQLSTATEs' first characters, names of errors, with commas between "   \
         "them (08,ConnectionLost)")                                                                            \
     TEXT(ignore, NULL, NULL, "what does not count, in the same form; beats record")
+#define WEIR_BREAKER_OPTIONS(COUNT, TIME, RATIO, FLAG, TEXT)                                                 \
+    TEXT(name, NULL, NULL, "the breaker's name in errors and metrics")                                       \
+    WEIR_BREAKER_RULES(COUNT, TIME, RATIO, FLAG, TEXT)
 
 /* Start with weir_breaker_options_init. The caller owns what it points at; a breaker copies what it needs. */
 typedef struct weir_breaker_options {

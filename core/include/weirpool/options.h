@@ -1,9 +1,11 @@
 /* The options of a pool: one table gives C's fields and Python's and Lua's signatures, checks, stubs and
- * documents. */
+ * documents. The rows of WEIR_BREAKER_RULES follow those of WEIR_OPTIONS in it. */
 #ifndef WEIRPOOL_OPTIONS_H
 #define WEIRPOOL_OPTIONS_H
 
+#include <weirpool/breaker.h>
 #include <weirpool/error.h>
+#include <weirpool/option.h>
 #include <weirpool/value.h>
 
 WEIR_BEGIN_DECLS
@@ -49,18 +51,25 @@ WEIR_BEGIN_DECLS
           "of so many checkouts one is recorded with its caller's whole stack; 0: none")                     \
     TIME(close_timeout, 10000, 1, 86400000, true, "time that close gives to those who hold a connection")    \
     TIME(retry_min, 100, 1, 86400000, false,                                                                 \
-         "first pause after a failed connect; doubled each time, full jitter")                               \
+         "first pause after a failed connect; doubled each time, full jitter; see circuit_probe_interval")   \
     TIME(retry_max, 5000, 1, 86400000, false, "longest pause between attempts to connect")                   \
     FLAG(                                                                                                    \
         background_thread, false,                                                                            \
         "a thread of the core's does what falls due while no call of the application's waits: keeps "        \
         "min_size, replaces what has aged, notices what was lost; for blocking callers: an event loop does " \
         "that anyway")                                                                                       \
+    FLAG(circuit_breaker, true,                                                                              \
+         "while the database is down calls fail at once, and the pool itself finds out when it is back; "    \
+         "false: the breakers are there, disabled")                                                          \
+    TIME(circuit_probe_interval, 250, 10, 86400000, false,                                                   \
+         "while the database is down an attempt to connect begins this often, less up to 20 % jitter, "      \
+         "however those before it stand, up to 4 at a time; in the place of the pauses of retry_min")        \
     FLAG(pipeline, true,                                                                                     \
          "statements of the pool's own callers share connections, where the driver can: they are sent "      \
          "without waiting for the answers to those before them")                                             \
     TIME(pipeline_max_wait, 5, 1, 60000, false,                                                              \
-         "no statement is sent behind one that has run for longer, or behind more work than that")           \
+         "no statement is sent behind one that has run for longer, the way to the server and back not "      \
+         "counted, or behind more work than that")                                                           \
     FLAG(readonly, false,                                                                                    \
          "what runs on the pool only reads, as with readonly at each call, and transactions are read only; " \
          "SQLite: as mode=ro")                                                                               \
@@ -111,6 +120,7 @@ typedef struct weir_options {
     const weir_codec *codecs; /* PostgreSQL only; of no use to SQLite, which has no types */
     size_t codec_count;       /* at most 65535 */
     uint64_t given;           /* bit n: option n of the table was set by weir_options_set; not for callers */
+    weir_breaker_options circuit; /* of the pool's breakers: the options circuit_…; its name is not used */
 #define WEIR__COUNT(name, initial, least, most, nullable, text) int name;
 #define WEIR__TIME(name, initial, least, most, nullable, text) int64_t name##_ms;
 #define WEIR__FLAG(name, initial, text) bool name;
@@ -143,25 +153,6 @@ WEIR_API int weir_options_set_text(weir_options *options, const char *name, cons
 /* Checks all fields and their relations (min_size <= max_size …), without looking at the URL. */
 WEIR_API int weir_options_check(const weir_options *options, weir_error *error);
 
-typedef enum weir_option_kind {
-    WEIR_OPTION_COUNT,
-    WEIR_OPTION_TIME,
-    WEIR_OPTION_FLAG,
-    WEIR_OPTION_TEXT,
-    WEIR_OPTION_RATIO, /* 0 to 1 */
-} weir_option_kind;
-
-/* A row of the table, as the bindings show it: the numbers of a TIME are in seconds. All strings are static.
- */
-typedef struct weir_option_info {
-    const char *name;
-    weir_option_kind kind;
-    bool nullable;
-    weir_value initial; /* WEIR_TYPE_NULL for none */
-    double least, most;
-    const char *choices; /* or NULL */
-    const char *text;
-} weir_option_info;
 /* Row 0 … n-1; false past the end. */
 WEIR_API bool weir_option_table(size_t row, weir_option_info *out);
 

@@ -2,6 +2,7 @@
 #ifndef WEIRPOOL_POOL_H
 #define WEIRPOOL_POOL_H
 
+#include <weirpool/breaker.h>
 #include <weirpool/options.h>
 #include <weirpool/reactor.h>
 #include <weirpool/snapshot.h>
@@ -53,6 +54,30 @@ WEIR_API const char *weir_pool_url(const weir_pool *pool);
 /* "postgresql" or "sqlite". Static. */
 WEIR_API const char *weir_pool_database_system(const weir_pool *pool);
 WEIR_API weir_reactor *weir_pool_reactor(const weir_pool *pool);
+
+/*
+ * A pool has two circuit breakers for each of its endpoints, of which there is one, number 0, today.
+ * CONNECTS counts how attempts to connect end. While it is open none is made but the pool's own probe, and
+ * calls are refused as long as no connection lives. QUERIES counts how statements end. While it is open calls
+ * are refused: checkouts, statements on the pool, and those on a connection outside of a transaction.
+ *
+ * The probe: a new attempt every circuit_probe_interval, to connect and to run SELECT 1, on a place of the
+ * pool's that is free, or else on an idle connection; at most WEIR_PROBES of them at a time, each bounded by
+ * connect_timeout; when there are so many the third oldest gives way to a new one. The first to succeed wins.
+ */
+typedef enum weir_breaker_role {
+    WEIR_BREAKER_CONNECTS = 0,
+    WEIR_BREAKER_QUERIES = 1,
+} weir_breaker_role;
+#define WEIR_PROBES 4
+/*
+ * For all functions of <weirpool/breaker.h> but weir_breaker_free; it lives as long as the pool. NULL when
+ * there is none of that number or role. Any thread; in a forked child it does nothing. What is acquired and
+ * recorded by hand counts beside the pool's own calls.
+ */
+WEIR_API weir_breaker *weir_pool_breaker(weir_pool *pool, size_t endpoint, weir_breaker_role role);
+/* The state of the two that lets less in. */
+WEIR_API weir_breaker_state weir_pool_breaker_state(weir_pool *pool, size_t endpoint);
 
 /* How a transaction begins. isolation: "read uncommitted", "read committed", "repeatable read",
    "serializable", with spaces or underscores, or NULL for the database's default. */
@@ -111,7 +136,8 @@ WEIR_API void weir_run_init(weir_run *run);
 /*
  * Asks for a connection. WEIR_OK: *session is there at once. WEIR_PENDING: it comes with the completion.
  * Errors: WEIR_EQUEUEFULL, WEIR_ECLOSED, WEIR_ECONNECT (no live connection, and the next attempt is not yet
- * due: retry_after_ms).
+ * due: retry_after_ms), WEIR_ECIRCUITOPEN (a breaker is open; detail is the last failure). Who is refused and
+ * has a reactor that nobody drives calls weir_reactor_dispatch, so that what is due is done.
  */
 WEIR_API int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token,
                                weir_session *session, weir_op *op, weir_error *error);

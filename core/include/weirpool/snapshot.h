@@ -34,20 +34,25 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(idle, "connections ready to be lent")                                                                  \
     X(active, "connections lent, or running a statement of the pool's own callers")                          \
     X(connecting, "connections being made")                                                                  \
-    X(cleaning, "connections being reset, cancelled, set up or closed")                                      \
+    X(cleaning, "connections being reset, cancelled, set up, checked or closed")                             \
     X(overflow, "connections above max_size")                                                                \
     X(waiting, "callers waiting for a connection")                                                           \
     X(min_size, "connections that the pool keeps open")                                                      \
     X(max_size, "connections that the pool keeps at most")                                                   \
     X(max_overflow, "further connections under load")                                                        \
-    X(listeners, "listeners, each with a connection beside these")
+    X(listeners, "listeners, each with a connection beside these")                                           \
+    X(probing, "attempts to find out whether the server is back")                                            \
+    X(circuit_connect,                                                                                       \
+      "state of the breaker for connecting: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 "    \
+      "metrics only")                                                                                        \
+    X(circuit_query, "state of the breaker for statements, likewise")
 
 #define WEIR_COUNTERS(X)                                                                                     \
     X(checkouts_started, "requests for a connection")                                                        \
     X(checkouts_granted, "requests that got one")                                                            \
     X(checkouts_timed_out, "requests that waited longer than checkout_timeout")                              \
     X(checkouts_cancelled, "requests that were cancelled while they waited")                                 \
-    X(checkouts_refused, "requests refused: queue full, database down, pool closed")                         \
+    X(checkouts_refused, "requests refused: queue full, database down, circuit breaker open, pool closed")   \
     X(checkouts_nested, "requests that had to wait, all connections taken, of who held one of them already") \
     X(leaks, "connections held for longer than leak_threshold")                                              \
     X(leaks_reclaimed, "connections of these that were taken back from their holders")                       \
@@ -65,7 +70,9 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(queries_cancelled, "statements whose caller went away")                                                \
     X(notifications, "notifications that have come for listeners")                                           \
     X(notifications_dropped, "notifications of these that found the listener's queue full")                  \
-    X(listeners_reconnected, "connections of listeners that were lost and made anew")
+    X(listeners_reconnected, "connections of listeners that were lost and made anew")                        \
+    X(circuit_refused, "requests and statements that a circuit breaker refused")                             \
+    X(probes_started, "attempts to find out whether the server is back")
 
 #define WEIR_LATENCIES(X)                                                                                    \
     X(wait, "from the request for a connection to its grant")                                                \

@@ -10,6 +10,7 @@
 #include <weirpool/listener.h>
 #include <weirpool/log.h>
 #include <weirpool/notice.h>
+#include <weirpool/option.h>
 #include <weirpool/options.h>
 #include <weirpool/pool.h>
 #include <weirpool/reactor.h>

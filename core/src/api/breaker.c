@@ -1,19 +1,11 @@
-/* The breaker that users have: with a clock, and a lock. */
-#include "breaker/breaker.h"
-
-#include <pthread.h>
+/* The breaker that users have: with a clock, and a lock; one of its own, or that of a pool's reactor. */
 #include <unistd.h>
 
+#include "api/api.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fork.h"
-
-struct weir_breaker {
-    pthread_mutex_t lock; /* guards machine and forks; nothing but the machine's steps under it */
-    weir__breaker *machine;
-    unsigned forks; /* when it was seeded: processes are to differ in their jitter */
-};
 
 static uint64_t fresh_seed(const void *where) {
     return (uint64_t)weir__now(&weir__monotonic) ^ (uint64_t)(uintptr_t)where << 20 ^
@@ -42,23 +34,37 @@ int weir_breaker_new(const weir_breaker_options *options, weir_breaker **out, we
 }
 
 void weir_breaker_free(weir_breaker *breaker) {
-    if (!breaker) return;
+    if (!breaker || breaker->pool) return; /* a pool frees its own */
     weir__breaker_free(breaker->machine);
     pthread_mutex_destroy(&breaker->lock);
     weir__free(breaker);
 }
 
-/* The time is read under the lock, so that the machine never sees it go back. */
-static int64_t lock(weir_breaker *breaker) {
+/* The time is read under the lock, so that the machine never sees it go back. False: it belongs to a pool
+ * that was opened before a fork. */
+static bool lock(weir_breaker *breaker, int64_t *now_ns) {
+    if (breaker->pool) {
+        if (!weir__enter(breaker->pool->reactor)) return false;
+        *now_ns = weir__reactor_now(breaker->pool->reactor);
+        return true;
+    }
     pthread_mutex_lock(&breaker->lock);
     if (breaker->forks != weir__fork_count()) {
         breaker->forks = weir__fork_count();
         breaker->machine->rng.state = fresh_seed(breaker);
     }
-    return weir__now(&weir__monotonic);
+    *now_ns = weir__now(&weir__monotonic);
+    return true;
 }
 
-static void unlock(weir_breaker *breaker) { pthread_mutex_unlock(&breaker->lock); }
+static void unlock(weir_breaker *breaker) {
+    if (breaker->pool) {
+        weir__pool_touch(breaker->pool); /* it acts by the state */
+        weir__leave(breaker->pool->reactor);
+    } else {
+        pthread_mutex_unlock(&breaker->lock);
+    }
+}
 
 static int missing(const char *function, weir_error *error) {
     return weir__fail(error, WEIR_EINVAL, "%s takes a breaker and a permit: one is NULL", function);
@@ -66,7 +72,8 @@ static int missing(const char *function, weir_error *error) {
 
 int weir_breaker_acquire(weir_breaker *breaker, weir_permit *permit, weir_error *error) {
     if (!breaker || !permit) return missing("weir_breaker_acquire", error);
-    int64_t now_ns = lock(breaker);
+    int64_t now_ns;
+    if (!lock(breaker, &now_ns)) return weir__forked(error);
     int code = weir__breaker_acquire(breaker->machine, now_ns, permit, error);
     unlock(breaker);
     return code;
@@ -74,7 +81,8 @@ int weir_breaker_acquire(weir_breaker *breaker, weir_permit *permit, weir_error 
 
 int weir_breaker_probe(weir_breaker *breaker, weir_permit *permit, weir_error *error) {
     if (!breaker || !permit) return missing("weir_breaker_probe", error);
-    int64_t now_ns = lock(breaker);
+    int64_t now_ns;
+    if (!lock(breaker, &now_ns)) return weir__forked(error);
     int code = weir__breaker_probe(breaker->machine, now_ns, permit, error);
     unlock(breaker);
     return code;
@@ -82,15 +90,15 @@ int weir_breaker_probe(weir_breaker *breaker, weir_permit *permit, weir_error *e
 
 void weir_breaker_record(weir_breaker *breaker, weir_permit *permit, weir_outcome outcome,
                          int64_t duration_ns, const weir_error *error) {
-    if (!breaker || !permit || !permit->generation) return;
-    int64_t now_ns = lock(breaker);
+    int64_t now_ns;
+    if (!breaker || !permit || !permit->generation || !lock(breaker, &now_ns)) return;
     weir__breaker_record(breaker->machine, now_ns, permit, outcome, duration_ns, error);
     unlock(breaker);
 }
 
 void weir_breaker_cancel(weir_breaker *breaker, weir_permit *permit) {
-    if (!breaker || !permit || !permit->generation) return;
-    int64_t now_ns = lock(breaker);
+    int64_t now_ns;
+    if (!breaker || !permit || !permit->generation || !lock(breaker, &now_ns)) return;
     weir__breaker_cancel(breaker->machine, now_ns, permit);
     unlock(breaker);
 }
@@ -100,16 +108,18 @@ weir_outcome weir_breaker_classify(const weir_breaker *breaker, const weir_error
 }
 
 weir_breaker_state weir_breaker_state_now(weir_breaker *breaker) {
-    if (!breaker) return WEIR_BREAKER_CLOSED;
-    weir__breaker_tick(breaker->machine, lock(breaker));
+    int64_t now_ns;
+    if (!breaker || !lock(breaker, &now_ns)) return WEIR_BREAKER_CLOSED;
+    weir__breaker_tick(breaker->machine, now_ns);
     weir_breaker_state state = breaker->machine->state;
     unlock(breaker);
     return state;
 }
 
 static void force(weir_breaker *breaker, weir_breaker_state state) {
-    if (!breaker) return;
-    weir__breaker_force(breaker->machine, lock(breaker), state);
+    int64_t now_ns;
+    if (!breaker || !lock(breaker, &now_ns)) return;
+    weir__breaker_force(breaker->machine, now_ns, state);
     unlock(breaker);
 }
 
@@ -119,8 +129,9 @@ void weir_breaker_disable(weir_breaker *breaker) { force(breaker, WEIR_BREAKER_D
 void weir_breaker_metrics_only(weir_breaker *breaker) { force(breaker, WEIR_BREAKER_METRICS_ONLY); }
 
 void weir_breaker_reset(weir_breaker *breaker) {
-    if (!breaker) return;
-    weir__breaker_reset(breaker->machine, lock(breaker));
+    int64_t now_ns;
+    if (!breaker || !lock(breaker, &now_ns)) return;
+    weir__breaker_reset(breaker->machine, now_ns);
     unlock(breaker);
 }
 
@@ -134,14 +145,17 @@ int weir_breaker_take_snapshot(weir_breaker *breaker, weir_breaker_snapshot *out
         return weir__fail(error, WEIR_EINVAL,
                           "snapshot.struct_size is %zu: set it to sizeof(weir_breaker_snapshot), %zu",
                           out->struct_size, sizeof *out);
-    weir__breaker_snapshot(breaker->machine, lock(breaker), out);
+    int64_t now_ns;
+    if (!lock(breaker, &now_ns)) return weir__forked(error);
+    weir__breaker_snapshot(breaker->machine, now_ns, out);
     unlock(breaker);
     return WEIR_OK;
 }
 
 bool weir_breaker_next_event(weir_breaker *breaker, uint64_t *after, weir_breaker_event *out) {
-    if (!breaker || !after || !out) return false;
-    weir__breaker_tick(breaker->machine, lock(breaker));
+    int64_t now_ns;
+    if (!breaker || !after || !out || !lock(breaker, &now_ns)) return false;
+    weir__breaker_tick(breaker->machine, now_ns);
     bool found = weir__breaker_next_event(breaker->machine, after, out);
     unlock(breaker);
     return found;

@@ -115,6 +115,28 @@ int weir_pool_expire(weir_pool *pool, weir_error *error) {
     return code;
 }
 
+int weir__pool_pin_width(weir_pool *pool, int width, weir_error *error) {
+    if (!pool) return no_pool(error);
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    int code = WEIR_OK;
+    if (width < 0 || width > pool->max_size)
+        code = weir__fail(error, WEIR_EINVAL, "width=%d: give 1 to max_size=%d, or 0 to have it learnt",
+                          width, pool->max_size);
+    else
+        weir__width_pin(pool, width);
+    weir__leave(pool->reactor);
+    return code;
+}
+
+int weir__pool_spin(weir_pool *pool, int us, weir_error *error) {
+    if (!pool) return no_pool(error);
+    if (us < 0 || us > 1000) return weir__fail(error, WEIR_EINVAL, "us=%d: give 0 to 1000", us);
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    pool->reactor->spin_ns = us * INT64_C(1000);
+    weir__leave(pool->reactor);
+    return WEIR_OK;
+}
+
 int weir_pool_snapshot(weir_pool *pool, weir_snapshot *out, weir_error *error) {
     if (!pool || !out) return weir__fail(error, WEIR_EINVAL, "pool and out are needed");
     if (out->struct_size != sizeof *out)
@@ -130,6 +152,23 @@ const char *weir_pool_name(const weir_pool *pool) { return pool ? pool->config->
 const char *weir_pool_url(const weir_pool *pool) { return pool ? pool->config->options.url : NULL; }
 const char *weir_pool_database_system(const weir_pool *pool) { return pool ? pool->config->scheme : NULL; }
 weir_reactor *weir_pool_reactor(const weir_pool *pool) { return pool ? pool->reactor : NULL; }
+
+weir_breaker *weir_pool_breaker(weir_pool *pool, size_t endpoint, weir_breaker_role role) {
+    if (!pool || endpoint) return NULL;
+    if (role == WEIR_BREAKER_CONNECTS) return &pool->guard.connect;
+    return role == WEIR_BREAKER_QUERIES ? &pool->guard.query : NULL;
+}
+
+weir_breaker_state weir_pool_breaker_state(weir_pool *pool, size_t endpoint) {
+    static const int severity[] = {
+        [WEIR_BREAKER_CLOSED] = 0,    [WEIR_BREAKER_DISABLED] = 1, [WEIR_BREAKER_METRICS_ONLY] = 2,
+        [WEIR_BREAKER_HALF_OPEN] = 3, [WEIR_BREAKER_OPEN] = 4,     [WEIR_BREAKER_FORCED_OPEN] = 5};
+    weir_breaker_state connects =
+        weir_breaker_state_now(weir_pool_breaker(pool, endpoint, WEIR_BREAKER_CONNECTS));
+    weir_breaker_state queries =
+        weir_breaker_state_now(weir_pool_breaker(pool, endpoint, WEIR_BREAKER_QUERIES));
+    return severity[connects] > severity[queries] ? connects : queries;
+}
 
 int weir_pool_transaction(weir_pool *pool, weir_batch *batch, const weir_transaction *begin,
                           const weir_run *run, void *token, weir_op *op, weir_error *error) {

@@ -31,4 +31,10 @@ weir_error *weir__error_detach(weir_error *error);
 /* The row of a SQLSTATE, for at least five characters; NULL when PostgreSQL's table has none. */
 const weir_error_info *weir__sqlstate_find(const char *sqlstate);
 
+/* ---- error_list.c */
+/* Whether one of the list's items is the error's: "08,UniqueViolation"; NULL is an empty list. */
+bool weir__error_is_listed(const char *list, const weir_error *error);
+/* The text of the option `name`: WEIR_EOPTION names what is wrong with it. */
+int weir__error_list_check(const char *name, const char *list, weir_error *error);
+
 #endif

@@ -2,7 +2,8 @@
 #ifndef WEIR_BASE_OPTION_H
 #define WEIR_BASE_OPTION_H
 
-#include <weirpool/options.h>
+#include <weirpool/error.h>
+#include <weirpool/option.h>
 
 #define WEIR__RATIO_ONE 1000000 /* a RATIO is counted in millionths here, and is a double in the struct */
 
@@ -18,6 +19,20 @@ typedef struct weir__option {
     const char *choices;
     const char *text;
 } weir__option;
+
+/* Rows; `shown` is the option's name, `field` where it lies in the struct. */
+#define WEIR__ROW_COUNT(shown, field, initial, least, most, nullable, text)                                  \
+    {shown, WEIR_OPTION_COUNT, nullable, field, initial, NULL, least, most, NULL, text},
+#define WEIR__ROW_TIME(shown, field, initial, least, most, nullable, text)                                   \
+    {shown, WEIR_OPTION_TIME, nullable, field, initial, NULL, least, most, NULL, text},
+#define WEIR__ROW_RATIO(shown, field, initial, least, most, nullable, text)                                  \
+    {shown, WEIR_OPTION_RATIO,  nullable,          field, WEIR__PARTS(initial),                              \
+     NULL,  WEIR__PARTS(least), WEIR__PARTS(most), NULL,  text},
+#define WEIR__ROW_FLAG(shown, field, initial, text)                                                          \
+    {shown, WEIR_OPTION_FLAG, false, field, initial, NULL, 0, 1, NULL, text},
+#define WEIR__ROW_TEXT(shown, field, initial, choices, text)                                                 \
+    {shown, WEIR_OPTION_TEXT, false, field, 0, initial, 0, 0, choices, text},
+#define WEIR__PARTS(ratio) ((ratio) < 0 ? -1 : (int64_t)((ratio)*WEIR__RATIO_ONE + 0.5))
 
 typedef struct weir__option_table {
     const weir__option *rows;

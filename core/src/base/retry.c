@@ -57,7 +57,8 @@ static const char not_repeated[] = "this error is not one to be repeated";
 /* By the code, since "retryable" alone also says so of what was too slow, or too much, the first time. */
 static bool is_repeated(const weir_error *error) {
     if (!error->retryable) return false;
-    if (error->code == WEIR_ELOST || error->code == WEIR_ECONNECT || error->code == WEIR_ECONNECTTIMEOUT)
+    if (error->code == WEIR_ELOST || error->code == WEIR_ECONNECT || error->code == WEIR_ECONNECTTIMEOUT ||
+        error->code == WEIR_ECIRCUITOPEN)
         return true;
     return error->code == WEIR_ESERVER &&
            (strcmp(error->sqlstate, "40001") == 0 || strcmp(error->sqlstate, "40P01") == 0);

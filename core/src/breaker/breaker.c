@@ -117,6 +117,7 @@ int64_t weir__breaker_due(const weir__breaker *breaker) {
 
 void weir__breaker_tick(weir__breaker *breaker, int64_t now_ns) {
     int64_t due;
+    if (weir__breaker_calm(breaker)) return;
     while ((due = weir__breaker_due(breaker)) <= now_ns) {
         if (breaker->state == WEIR_BREAKER_OPEN) {
             half_open(breaker, due, WEIR_BREAKER_REASON_TIMEOUT, false);
@@ -209,16 +210,20 @@ static void grant(const weir__breaker *breaker, int64_t now_ns, weir_permit *per
     *permit = (weir_permit){breaker->generation, now_ns, breaker->round, probe};
 }
 
-int weir__breaker_acquire(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_error *error) {
+bool weir__breaker_admits(weir__breaker *breaker, int64_t now_ns) {
+    if (weir__breaker_calm(breaker)) return true;
     weir__breaker_tick(breaker, now_ns);
-    bool half = breaker->state == WEIR_BREAKER_HALF_OPEN;
-    if (breaker->state == WEIR_BREAKER_OPEN || breaker->state == WEIR_BREAKER_FORCED_OPEN ||
-        (half && breaker->inside >= breaker->limit)) {
+    if (breaker->state == WEIR_BREAKER_HALF_OPEN) return breaker->inside < breaker->limit;
+    return breaker->state != WEIR_BREAKER_OPEN && breaker->state != WEIR_BREAKER_FORCED_OPEN;
+}
+
+int weir__breaker_acquire(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_error *error) {
+    if (!weir__breaker_admits(breaker, now_ns)) {
         breaker->totals.calls_refused++;
         emit_call(breaker, now_ns, WEIR_BREAKER_EVENT_REFUSED, -1);
         return refuse(breaker, now_ns, error);
     }
-    if (half) {
+    if (breaker->state == WEIR_BREAKER_HALF_OPEN) {
         breaker->inside++;
         breaker->progress_ns = now_ns;
     }

@@ -9,9 +9,10 @@
 #ifndef WEIR_BREAKER_BREAKER_H
 #define WEIR_BREAKER_BREAKER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
-#include <weirpool/breaker.h>
+#include <weirpool/pool.h>
 
 #include "base/rng.h"
 #include "breaker/window.h"
@@ -66,11 +67,32 @@ typedef struct weir__breaker {
     _Atomic uint64_t last_event;
 } weir__breaker;
 
+/* What users have in their hands. */
+struct weir_breaker {
+    weir__breaker *machine;
+    weir_pool *pool;      /* whose it is, and whose reactor's lock guards it; NULL: it stands alone … */
+    pthread_mutex_t lock; /* … and this guards machine and forks; nothing but the machine's steps under it */
+    unsigned forks;       /* when it was seeded: processes are to differ in their jitter */
+};
+
 /* options NULL: the defaults. seed: of the jitter. NULL with *error set. */
 weir__breaker *weir__breaker_new(const weir_breaker_options *options, uint64_t seed, int64_t now_ns,
                                  weir_error *error);
 void weir__breaker_free(weir__breaker *breaker); /* NULL is accepted */
 
+/* As usual: everybody is let in, and nothing falls due. A load and a branch. */
+static inline bool weir__breaker_calm(const weir__breaker *breaker) {
+    return breaker->state < WEIR_BREAKER_OPEN || breaker->state > WEIR_BREAKER_FORCED_OPEN;
+}
+_Static_assert(WEIR_BREAKER_OPEN + 1 == WEIR_BREAKER_HALF_OPEN &&
+                   WEIR_BREAKER_HALF_OPEN + 1 == WEIR_BREAKER_FORCED_OPEN,
+               "what is not calm stands together");
+/* Nobody is let in; of itself it knows only as of its last tick. */
+static inline bool weir__breaker_shut(const weir__breaker *breaker) {
+    return breaker->state == WEIR_BREAKER_OPEN || breaker->state == WEIR_BREAKER_FORCED_OPEN;
+}
+/* Whether a call would be let in. */
+bool weir__breaker_admits(weir__breaker *breaker, int64_t now_ns);
 int weir__breaker_acquire(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_error *error);
 int weir__breaker_probe(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_error *error);
 void weir__breaker_record(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_outcome outcome,
@@ -91,8 +113,6 @@ bool weir__breaker_next_event(const weir__breaker *breaker, uint64_t *after, wei
 weir_outcome weir__breaker_classify(const weir__breaker *breaker, const weir_error *error);
 /* "ConnectError: …": what an error is called in reports; cut to size at the end of a character. */
 void weir__breaker_describe(const weir_error *error, char *out, size_t size);
-/* The text of `record` or `ignore`: WEIR_EOPTION names what is wrong with it. */
-int weir__breaker_check_list(const char *name, const char *list, weir_error *error);
 
 /* ---- options.c */
 int weir__breaker_options_check(const weir_breaker_options *options, weir_error *error);

@@ -5,22 +5,13 @@
 #include "base/option.h"
 #include "breaker/breaker.h"
 
-#define LIST_MAX_BYTES 2000
-
-#define MILLIONTHS(ratio) ((ratio) < 0 ? -1 : (int64_t)((ratio)*WEIR__RATIO_ONE + 0.5))
 static const weir__option rows[] = {
 #define FIELD(name) offsetof(weir_breaker_options, name)
-#define COUNT(name, initial, least, most, nullable, text)                                                    \
-    {#name, WEIR_OPTION_COUNT, nullable, FIELD(name), initial, NULL, least, most, NULL, text},
-#define TIME(name, initial, least, most, nullable, text)                                                     \
-    {#name, WEIR_OPTION_TIME, nullable, FIELD(name##_ms), initial, NULL, least, most, NULL, text},
-#define RATIO(name, initial, least, most, nullable, text)                                                    \
-    {#name, WEIR_OPTION_RATIO, nullable,         FIELD(name), MILLIONTHS(initial),                           \
-     NULL,  MILLIONTHS(least), MILLIONTHS(most), NULL,        text},
-#define FLAG(name, initial, text)                                                                            \
-    {#name, WEIR_OPTION_FLAG, false, FIELD(name), initial, NULL, 0, 1, NULL, text},
-#define TEXT(name, initial, choices, text)                                                                   \
-    {#name, WEIR_OPTION_TEXT, false, FIELD(name), 0, initial, 0, 0, choices, text},
+#define COUNT(name, ...) WEIR__ROW_COUNT(#name, FIELD(name), __VA_ARGS__)
+#define TIME(name, ...) WEIR__ROW_TIME(#name, FIELD(name##_ms), __VA_ARGS__)
+#define RATIO(name, ...) WEIR__ROW_RATIO(#name, FIELD(name), __VA_ARGS__)
+#define FLAG(name, ...) WEIR__ROW_FLAG(#name, FIELD(name), __VA_ARGS__)
+#define TEXT(name, ...) WEIR__ROW_TEXT(#name, FIELD(name), __VA_ARGS__)
     WEIR_BREAKER_OPTIONS(COUNT, TIME, RATIO, FLAG, TEXT)
 #undef FIELD
 #undef COUNT
@@ -32,10 +23,7 @@ static const weir__option rows[] = {
 
 static int check_text(const weir__option *option, const char *text, weir_error *error) {
     if (strcmp(option->name, "name") == 0) return weir__option_plain_text(option, text, error);
-    if (strlen(text) > LIST_MAX_BYTES)
-        return weir__fail(error, WEIR_EOPTION, "%s is %zu bytes long: give %d at most", option->name,
-                          strlen(text), LIST_MAX_BYTES);
-    return weir__breaker_check_list(option->name, text, error);
+    return weir__error_list_check(option->name, text, error);
 }
 
 static const weir__option_table table = {rows, sizeof rows / sizeof *rows, check_text};

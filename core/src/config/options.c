@@ -6,19 +6,26 @@
 #include "config/reset.h"
 
 static const weir__option rows[] = {
-#define COUNT(name, initial, least, most, nullable, text)                                                    \
-    {#name, WEIR_OPTION_COUNT, nullable, offsetof(weir_options, name), initial, NULL, least, most, NULL,     \
-     text},
-#define TIME(name, initial, least, most, nullable, text)                                                     \
-    {#name, WEIR_OPTION_TIME, nullable, offsetof(weir_options, name##_ms), initial, NULL, least, most, NULL, \
-     text},
-#define FLAG(name, initial, text)                                                                            \
-    {#name, WEIR_OPTION_FLAG, false, offsetof(weir_options, name), initial, NULL, 0, 1, NULL, text},
-#define TEXT(name, initial, choices, text)                                                                   \
-    {#name, WEIR_OPTION_TEXT, false, offsetof(weir_options, name), 0, initial, 0, 0, choices, text},
+#define FIELD(name) offsetof(weir_options, name)
+#define COUNT(name, ...) WEIR__ROW_COUNT(#name, FIELD(name), __VA_ARGS__)
+#define TIME(name, ...) WEIR__ROW_TIME(#name, FIELD(name##_ms), __VA_ARGS__)
+#define FLAG(name, ...) WEIR__ROW_FLAG(#name, FIELD(name), __VA_ARGS__)
+#define TEXT(name, ...) WEIR__ROW_TEXT(#name, FIELD(name), __VA_ARGS__)
     WEIR_OPTIONS(COUNT, TIME, FLAG, TEXT)
 #undef COUNT
 #undef TIME
+#undef FLAG
+#undef TEXT
+#define COUNT(name, ...) WEIR__ROW_COUNT("circuit_" #name, FIELD(circuit.name), __VA_ARGS__)
+#define TIME(name, ...) WEIR__ROW_TIME("circuit_" #name, FIELD(circuit.name##_ms), __VA_ARGS__)
+#define RATIO(name, ...) WEIR__ROW_RATIO("circuit_" #name, FIELD(circuit.name), __VA_ARGS__)
+#define FLAG(name, ...) WEIR__ROW_FLAG("circuit_" #name, FIELD(circuit.name), __VA_ARGS__)
+#define TEXT(name, ...) WEIR__ROW_TEXT("circuit_" #name, FIELD(circuit.name), __VA_ARGS__)
+        WEIR_BREAKER_RULES(COUNT, TIME, RATIO, FLAG, TEXT)
+#undef FIELD
+#undef COUNT
+#undef TIME
+#undef RATIO
 #undef FLAG
 #undef TEXT
 };
@@ -30,6 +37,7 @@ const weir__option *weir__option_at(size_t row) { return row < ROWS ? &rows[row]
 static int check_text(const weir__option *option, const char *text, weir_error *error) {
     if (strcmp(option->name, "reset") == 0) return weir__reset_check(text, error);
     if (strcmp(option->name, "reset_functions") == 0) return weir__reset_functions_check(text, error);
+    if (strncmp(option->name, "circuit_", 8) == 0) return weir__error_list_check(option->name, text, error);
     return weir__option_plain_text(option, text, error);
 }
 
@@ -51,6 +59,7 @@ void weir_options_init(weir_options *options) {
     if (!options) return;
     memset(options, 0, sizeof *options);
     options->size = sizeof *options;
+    options->circuit.size = sizeof options->circuit;
     weir__option_defaults(&table, options);
 }
 

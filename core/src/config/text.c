@@ -40,10 +40,11 @@ static int fail_unread(const weir__option *option, const char *text, weir_error 
         return weir__fail(error, WEIR_EOPTION,
                           "%s=%s is neither true nor false: write true, false, 1, 0, yes, no, on or off",
                           option->name, shown);
-    bool time = option->kind == WEIR_OPTION_TIME;
+    static const char *const wanted[][2] = {[WEIR_OPTION_COUNT] = {"whole number", "8"},
+                                            [WEIR_OPTION_TIME] = {"number of seconds", "30 or 0.5"},
+                                            [WEIR_OPTION_RATIO] = {"ratio", "0.5"}};
     return weir__fail(error, WEIR_EOPTION, "%s=%s is no %s: write digits, such as %s%s", option->name, shown,
-                      time ? "number of seconds" : "whole number", time ? "30 or 0.5" : "8",
-                      option->nullable ? ", or none" : "");
+                      wanted[option->kind][0], wanted[option->kind][1], option->nullable ? ", or none" : "");
 }
 
 int weir_options_set_text(weir_options *options, const char *name, const char *text, weir_error *error) {

@@ -53,6 +53,36 @@ static const char *check_slot(const weir__slot *slot) {
     return NULL;
 }
 
+/* As weir__guard_serves, without looking at the clock. */
+static bool serves(const weir_pool *pool) {
+    const weir__breaker *query = pool->guard.query.machine;
+    if (query->state == WEIR_BREAKER_HALF_OPEN) return query->inside < query->limit;
+    return !weir__breaker_shut(query);
+}
+
+/* Whether a further attempt to connect would be let in. */
+static bool attempts(const weir_pool *pool) {
+    const weir__breaker *connect = pool->guard.connect.machine;
+    return connect->state != WEIR_BREAKER_HALF_OPEN || connect->inside < connect->limit;
+}
+
+static const char *check_guard(const weir_pool *pool) {
+    int trying = 0;
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        const weir__slot *slot = pool->slots[i];
+        bool may_try = slot->state == WEIR__CONNECTING || slot->state == WEIR__PREPARING ||
+                       slot->state == WEIR__CHECKING || slot->state == WEIR__RESETTING;
+        trying += slot->trying;
+        if (slot->trying && !may_try) return "an attempt that has ended goes on";
+        if (slot->state == WEIR__CHECKING && !slot->trying) return "a check without an attempt";
+        if (slot->attempt.generation && !slot->trying) return "a permit to connect is left over";
+        if (slot->entry.generation && slot->state != WEIR__LENT && slot->state != WEIR__CHECKING)
+            return "a loan's permit is left over";
+    }
+    if (weir__pool_probing(pool) && trying > WEIR_PROBES) return "too many probes are under way";
+    return NULL;
+}
+
 const char *weir__pool_check(const weir_pool *pool) {
     const char *why = check_counts(pool);
     for (size_t i = 0; !why && i < pool->slot_count; i++) why = check_slot(pool->slots[i]);
@@ -61,13 +91,17 @@ const char *weir__pool_check(const weir_pool *pool) {
                      pool->stats.checkouts_cancelled + pool->stats.checkouts_refused;
     if (pool->stats.checkouts_started != ended + (uint64_t)pool->waiting)
         return "a checkout is not accounted for";
-    if (pool->waiting && pool->counts[WEIR__IDLE]) return "somebody waits while a connection is idle";
+    const char *fault = check_guard(pool);
+    if (fault) return fault;
+    if (pool->waiting && pool->counts[WEIR__IDLE] && serves(pool))
+        return "somebody waits while a connection is idle";
     const int *n = pool->counts;
     int coming = weir__pool_coming(pool, weir__reactor_now(pool->reactor)) + n[WEIR__CLOSING];
     int room = pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
-    bool later = pool->failures
-                     ? n[WEIR__CONNECTING] + n[WEIR__PREPARING] || weir__timer_running(&pool->retry)
-                     : weir__timer_running(&pool->retry);
+    bool tried = weir__pool_trying(pool) || n[WEIR__PREPARING];
+    bool kept_back = pool->failures || pool->guard.outage || !attempts(pool);
+    bool later = weir__timer_running(&pool->retry) || (tried && kept_back) ||
+                 pool->guard.connect.machine->state == WEIR_BREAKER_FORCED_OPEN;
     if (weir__pool_demand(pool) > coming && room > 0 && !later)
         return "somebody waits, and nothing is on its way";
     if (pool->closing && (pool->waiting || pool->counts[WEIR__IDLE]))

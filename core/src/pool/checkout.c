@@ -59,13 +59,16 @@ static void count_grant(weir_pool *pool, int64_t started_at, int64_t now) {
 }
 
 /* Idle -> lent. The slot's site, begin and kind are the caller's to set. */
-static weir_session lend(weir__slot *slot, uint64_t owner, char *stack, int64_t now) {
+static weir_session lend(weir__slot *slot, uint64_t owner, char *stack, int64_t asked_at, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__slot_move(slot, WEIR__LENT);
     slot->loan = ++pool->loans;
+    slot->asked_at = asked_at;
     slot->lent_at = now;
     slot->in_use = true;
     slot->owner = owner;
+    if (!weir__breaker_calm(weir__guard_of(pool, WEIR_BREAKER_QUERIES)))
+        weir__guard_grant(pool, &slot->entry, now);
     weir__owner_add(pool, owner, 1);
     weir__leak_begin(slot, stack);
     return (weir_session){pool, slot->loan, slot->index};
@@ -84,12 +87,28 @@ static int refuse(weir_pool *pool, weir_error *error, int code, const char *text
     return weir__fail(error, code, "pool %s: %s", weir_pool_name(pool), text);
 }
 
+/* *why is taken over. */
+static int refuse_with(weir_pool *pool, weir_error *why, weir_error *error) {
+    int code = why->code;
+    pool->stats.checkouts_refused++;
+    pool->stats.circuit_refused += code == WEIR_ECIRCUITOPEN;
+    weir_error_clear(error);
+    if (error)
+        *error = *why;
+    else
+        weir_error_clear(why);
+    return code;
+}
+
+static int ask_for_health(weir_pool *pool, weir_error *error) {
+    weir_error why = WEIR_ERROR_INIT;
+    return weir__pool_down(pool, &why) ? refuse_with(pool, &why, error) : WEIR_PENDING;
+}
+
 /* Why nobody gets in line now: WEIR_PENDING if he does. */
 static int may_wait(weir_pool *pool, weir_error *error) {
-    if (weir__pool_down(pool, error)) {
-        pool->stats.checkouts_refused++;
-        return error ? error->code : WEIR_ECONNECT;
-    }
+    int code = pool->failures || !weir__guard_calm(pool) ? ask_for_health(pool, error) : WEIR_PENDING;
+    if (code > 0) return code;
     int most = pool->config->options.max_waiting;
     int unmade = pool->max_size + pool->config->options.max_overflow - weir__pool_live(pool);
     if (most >= 0 && pool->waiting >= most + (unmade > 0 ? unmade : 0))
@@ -97,21 +116,36 @@ static int may_wait(weir_pool *pool, weir_error *error) {
     return WEIR_PENDING;
 }
 
-/* Counts the request for a connection of one's own. WEIR_OK: *slot is idle and yours; WEIR_PENDING: get in
- * line. */
-static int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
+static int ask_the_guard(weir_pool *pool, int64_t now, weir_error *error) {
+    weir_error why = WEIR_ERROR_INIT;
+    int code = weir__guard_ask(pool, now, &why);
+    return code > 0 ? refuse_with(pool, &why, error) : code;
+}
+
+/* Counts the request. WEIR_OK: there may be a connection at once; WEIR_PENDING: there is none; else it is
+ * refused. */
+static inline int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) {
     pool->stats.checkouts_started++;
     if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
-    *slot = pool->waiting ? NULL : weir__pool_take_idle(pool, now);
+    bool calm = weir__breaker_calm(weir__guard_of(pool, WEIR_BREAKER_QUERIES));
+    return calm ? WEIR_OK : ask_the_guard(pool, now, error);
+}
+
+/* For a connection of one's own. WEIR_OK: *slot is idle and yours; WEIR_PENDING: get in line. */
+static inline int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
+    int code = begin_to_ask(pool, now, error);
+    if (code > 0) return code;
+    *slot = code || pool->waiting ? NULL : weir__pool_take_idle(pool, now);
     return *slot ? WEIR_OK : may_wait(pool, error);
 }
 
 /* Likewise, for a statement that may share one: *slot may be RUNNING. */
 static int ask_to_share(weir_pool *pool, weir__profile *profile, int64_t sets, bool readonly, int64_t now,
                         weir__slot **slot, weir_error *error) {
-    pool->stats.checkouts_started++;
-    if (pool->closing) return refuse(pool, error, WEIR_ECLOSED, "it is closed");
-    *slot = pool->share.lane_count ? NULL : weir__share_pick(pool, profile, sets, readonly, now);
+    int code = begin_to_ask(pool, now, error);
+    if (code > 0) return code;
+    weir__width_pass(pool, now);
+    *slot = code || pool->share.lane_count ? NULL : weir__share_pick(pool, profile, sets, readonly, now);
     if (pool->share.wish) weir__pool_touch(pool);
     return *slot ? WEIR_OK : may_wait(pool, error);
 }
@@ -120,6 +154,7 @@ static void get_in_line(weir_pool *pool, weir__task *task, int64_t deadline) {
     weir__list_push_back(task->profile ? &pool->lane : &pool->waiters, &task->op.link);
     pool->waiting++;
     pool->share.lane_count += task->profile != NULL;
+    if (!weir__guard_calm(pool)) deadline = weir__guard_patience(pool, task->started_at, deadline);
     weir__reactor_start(pool->reactor, &task->op.timer, deadline);
     weir__leak_waits(pool, task, task->started_at);
     weir__share_claim(pool);
@@ -136,6 +171,7 @@ void weir__task_leave_line(weir__task *task) {
 
 void weir__task_move_on(weir__task *task) {
     weir_pool *pool = task->pool;
+    weir__guard_cancel(pool, &task->permit, weir__reactor_now(pool->reactor));
     task->slot = NULL;
     task->moved = true;
     pool->stats.checkouts_started++; /* that is another one */
@@ -161,7 +197,7 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     code = ask(pool, now, &slot, error);
     if (code == WEIR_OK) {
         count_grant(pool, now, now);
-        *session = lend(slot, checkout->owner, copy_stack(checkout->stack), now);
+        *session = lend(slot, checkout->owner, copy_stack(checkout->stack), now, now);
         limit(slot, now, until, session_ms, checkout->setup, call);
         slot->reset = reset;
         slot->transaction = checkout->transaction;
@@ -193,6 +229,7 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
 
 /* Runs a statement of the pool's own on a connection that is idle, or shared. */
 static void run_statement(weir__slot *slot, weir__task *task, int64_t now) {
+    weir__guard_grant(slot->pool, &task->permit, now);
     if (slot->state == WEIR__IDLE) {
         weir__slot_move(slot, WEIR__RUNNING);
         slot->lent_at = now;
@@ -285,7 +322,7 @@ static void grant(weir__slot *slot, weir__task *task, int64_t now) {
         run_statement(slot, task, now);
         return;
     }
-    task->op.completion.session = lend(slot, task->owner, task->stack, now);
+    task->op.completion.session = lend(slot, task->owner, task->stack, task->started_at, now);
     task->stack = NULL;
     limit(slot, now, task->run_deadline, task->session_ms, task->setup, task->call);
     slot->reset = task->reset;
@@ -324,7 +361,9 @@ void weir__pool_serve(weir_pool *pool) {
     if (!pool->waiting) return;
     int64_t now = weir__reactor_now(pool->reactor);
     bool served = false;
-    for (; pool->waiting && next_to_serve(pool, now, &task, &slot); served = true) grant(slot, task, now);
+    for (; pool->waiting && weir__guard_serves(pool, now) && next_to_serve(pool, now, &task, &slot);
+         served = true)
+        grant(slot, task, now);
     if (served) weir__flush(pool->reactor); /* what goes the same way goes together */
 }
 
@@ -332,6 +371,7 @@ void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error) {
     for (weir__task *task; (task = front_of(&pool->waiters)) || (task = front_of(&pool->lane));) {
         weir__task_leave_line(task);
         pool->stats.checkouts_refused++;
+        pool->stats.circuit_refused += error->code == WEIR_ECIRCUITOPEN;
         pool->stats.queries_failed += task->moved;
         weir__task_fail(task, error, false);
     }

@@ -54,8 +54,8 @@ static void begin_closing(weir_pool *pool) {
     pool->opening = NULL;
     weir_error_clear(&why);
     weir__listeners_end(pool, WEIR_ECLOSED);
-    close_slots(pool,
-                1u << WEIR__IDLE | 1u << WEIR__CONNECTING | 1u << WEIR__PREPARING | 1u << WEIR__RESETTING);
+    close_slots(pool, 1u << WEIR__IDLE | 1u << WEIR__CONNECTING | 1u << WEIR__PREPARING |
+                          1u << WEIR__CHECKING | 1u << WEIR__RESETTING);
 }
 
 int weir__pool_close(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op, weir_error *error) {

@@ -21,14 +21,21 @@ static weir__slot *empty_slot(weir_pool *pool) {
     return slot;
 }
 
-static bool begin_connect(weir_pool *pool, int64_t now) {
+bool weir__pool_connect(weir_pool *pool, weir_permit *permit, int64_t now) {
     const weir_options *options = &pool->config->options;
     weir__slot *slot = empty_slot(pool);
     weir__conn *conn = slot ? pool->driver->create(pool->env, slot) : NULL;
-    if (!conn) return false;
+    if (!conn) {
+        weir__breaker_cancel(weir__guard_of(pool, WEIR_BREAKER_CONNECTS), now, permit);
+        return false;
+    }
     slot->conn = conn;
+    slot->attempt = *permit;
+    slot->trying = true;
+    slot->tried_at = now;
+    weir__probe_beat(pool, now);
     slot->news = 0;
-    slot->cancelled = slot->discard = slot->established = false;
+    slot->cancelled = slot->discard = slot->established = slot->dying = slot->mourned = false;
     slot->generation = pool->generation;
     slot->begun_at = now;
     slot->lent_at = 0;
@@ -48,7 +55,7 @@ static int floor_of(const weir_pool *pool) { return pool->opening && !pool->min_
 /* How many connections are wanted beyond those that are there or on their way. */
 int weir__pool_coming(const weir_pool *pool, int64_t now) {
     const int *n = pool->counts;
-    int coming = n[WEIR__CONNECTING] + n[WEIR__PREPARING];
+    int coming = n[WEIR__CONNECTING] + n[WEIR__PREPARING] + n[WEIR__CHECKING];
     if (!n[WEIR__DRAINING] && !n[WEIR__RESETTING]) return coming;
     for (size_t i = 0; i < pool->slot_count; i++) {
         const weir__slot *slot = pool->slots[i];
@@ -66,31 +73,31 @@ int weir__pool_demand(const weir_pool *pool) {
 static int wanted(const weir_pool *pool, int coming) {
     int there = weir__pool_total(pool) - pool->counts[WEIR__CLOSING];
     int floor = floor_of(pool) - there, demand = weir__pool_demand(pool) - coming;
-    int want = floor > demand ? floor : demand;
+    int want = floor > demand ? floor : demand, room = weir__pool_room(pool);
     if (want < pool->replacing) want = pool->replacing;
-    int room = pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
     return want < room ? want : room;
 }
 
-void weir__pool_grow(weir_pool *pool) {
-    if (pool->closing) return;
-    int64_t now = weir__reactor_now(pool->reactor);
-    int coming = weir__pool_coming(pool, now);
-    int want = wanted(pool, coming);
-    if (weir__pool_demand(pool) && coming > pool->counts[WEIR__CONNECTING] + pool->counts[WEIR__PREPARING] &&
-        !weir__timer_running(&pool->retry)) /* look again, should they not come */
-        weir__reactor_start(pool->reactor, &pool->retry, now + WEIR__COMING_FOR);
-    if (want <= 0) return;
-    if (pool->failures) { /* one attempt at a time until one succeeds */
-        if (pool->counts[WEIR__CONNECTING] + pool->counts[WEIR__PREPARING]) return;
-        if (now < pool->retry_at) {
-            weir__reactor_start(pool->reactor, &pool->retry, pool->retry_at);
-            return;
-        }
-        want = 1;
-    }
+int weir__pool_room(const weir_pool *pool) {
+    return pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
+}
+
+bool weir__pool_wants(const weir_pool *pool) { return floor_of(pool) > 0 || weir__pool_demand(pool) > 0; }
+
+int64_t weir__pool_next_attempt(const weir_pool *pool) {
+    return weir__pool_probing(pool) ? pool->guard.probe_at : pool->retry_at;
+}
+
+/* So many attempts that have no end yet. */
+static int under_way(const weir_pool *pool) {
+    return pool->counts[WEIR__CONNECTING] + pool->counts[WEIR__PREPARING] + pool->counts[WEIR__CHECKING];
+}
+
+static void begin_attempts(weir_pool *pool, int want, int64_t now) {
+    weir_permit permit;
     while (want-- > 0) {
-        if (begin_connect(pool, now)) {
+        if (!weir__guard_attempt(pool, &permit, now)) return; /* on with it when another one has ended */
+        if (weir__pool_connect(pool, &permit, now)) {
             pool->replacing -= pool->replacing > 0;
             continue;
         }
@@ -100,11 +107,39 @@ void weir__pool_grow(weir_pool *pool) {
     }
 }
 
+void weir__pool_grow(weir_pool *pool) {
+    if (pool->closing) return;
+    int64_t now = weir__reactor_now(pool->reactor);
+    if (weir__pool_probing(pool)) {
+        weir__pool_probe(pool, now);
+        return;
+    }
+    int coming = weir__pool_coming(pool, now);
+    int want = wanted(pool, coming);
+    if (weir__pool_demand(pool) && coming > under_way(pool) &&
+        !weir__timer_running(&pool->retry)) /* look again, should they not come */
+        weir__reactor_start(pool->reactor, &pool->retry, now + WEIR__COMING_FOR);
+    if (want <= 0) return;
+    if (pool->failures || pool->guard.outage) { /* one attempt at a time until one succeeds */
+        if (under_way(pool)) return;
+        if (now < pool->retry_at) {
+            weir__reactor_start(pool->reactor, &pool->retry, pool->retry_at);
+            return;
+        }
+        want = 1;
+    }
+    begin_attempts(pool, want, now);
+}
+
 void weir__pool_retry(weir__timer *timer) { weir__pool_touch(weir__container(timer, weir_pool, retry)); }
 
 bool weir__pool_down(weir_pool *pool, weir_error *error) {
-    if (!pool->failures || weir__pool_live(pool) || pool->counts[WEIR__CONNECTING]) return false;
-    int64_t left = pool->retry_at - weir__reactor_now(pool->reactor);
+    if (weir__pool_live(pool)) return false;
+    int64_t now = weir__reactor_now(pool->reactor);
+    if (!weir__guard_stale(pool, now) && weir__guard_shut(pool, WEIR_BREAKER_CONNECTS, now, error))
+        return true;
+    if (!pool->failures || pool->counts[WEIR__CONNECTING]) return false;
+    int64_t left = weir__pool_next_attempt(pool) - now;
     if (left <= 0) return false;
     weir__error_copy(error, &pool->last_error);
     if (error) error->retry_after_ms = (left + WEIR__MS - 1) / WEIR__MS;
@@ -125,7 +160,9 @@ static void finish_opening(weir_pool *pool, const weir_error *error) {
 }
 
 void weir__pool_check_open(weir_pool *pool) {
-    if (pool->opening && weir__pool_live(pool) - pool->counts[WEIR__PREPARING] >= floor_of(pool))
+    if (pool->opening &&
+        weir__pool_live(pool) - pool->counts[WEIR__PREPARING] - pool->counts[WEIR__CHECKING] >=
+            floor_of(pool))
         finish_opening(pool, NULL);
 }
 
@@ -137,28 +174,59 @@ int64_t weir__pool_pause(weir_pool *pool, int failures) {
     return WEIR__MS + weir__random_below(&pool->rng, most);
 }
 
-void weir__slot_connect_failed(weir__slot *slot, weir_error *why) {
-    weir_pool *pool = slot->pool;
-    int64_t now = weir__reactor_now(pool->reactor);
-    pool->stats.connections_failed += !slot->established;
-    if (slot->begun_at >= pool->failed_at) { /* else it belongs to a round that has been counted */
-        pool->failures++;
-        pool->failed_at = now + 1;
-        int64_t pause = weir__pool_pause(pool, pool->failures);
-        pool->retry_at = now + pause;
+static int64_t retry_in_ms(const weir_pool *pool, int64_t now) {
+    int64_t at = weir__pool_next_attempt(pool);
+    return at > now ? (at - now) / WEIR__MS : 0;
+}
+
+/* The first ones, then one for each doubling. */
+static bool is_worth_a_line(int attempts) { return attempts <= 8 || (attempts & (attempts - 1)) == 0; }
+
+static void log_failure(weir_pool *pool, const weir_error *why, int64_t now) {
+    if (is_worth_a_line(pool->failures))
         weir__logf(&pool->reactor->log, WEIR_LOG_WARNING,
                    "pool %s: cannot connect (attempt %d, again in %lld ms): %s", weir_pool_name(pool),
-                   pool->failures, (long long)(pause / WEIR__MS),
+                   pool->failures, (long long)retry_in_ms(pool, now),
                    why->message ? why->message : weir_error_text(why->code));
+}
+
+/* Those in line are not to wait when nobody will come for them. */
+static void tell_waiters(weir_pool *pool, int64_t now) {
+    weir_error why = WEIR_ERROR_INIT;
+    if (!pool->waiting) return;
+    if (weir__guard_shut(pool, WEIR_BREAKER_QUERIES, now, &why) || weir__pool_down(pool, &why))
+        weir__pool_refuse_waiters(pool, &why);
+    weir_error_clear(&why);
+}
+
+/* outcome: what it says of the server. */
+static void attempt_failed(weir__slot *slot, weir_outcome outcome, weir_error *why) {
+    weir_pool *pool = slot->pool;
+    int64_t now = weir__reactor_now(pool->reactor);
+    bool counts = slot->begun_at >= pool->failed_at; /* else it belongs to a round that has been counted */
+    pool->stats.connections_failed += !slot->established;
+    if (outcome != WEIR_OUTCOME_IGNORED) {
+        pool->guard.outage = outcome == WEIR_OUTCOME_FAILURE;
+        pool->guard.denied = outcome == WEIR_OUTCOME_SUCCESS;
     }
+    weir__guard_attempted(slot, outcome, why, now);
+    if (slot->state == WEIR__CHECKING) weir__guard_end(pool, &slot->entry, why, now);
+    if (counts) {
+        pool->failures++;
+        pool->failed_at = now + 1;
+        pool->retry_at = now + weir__pool_pause(pool, pool->failures);
+    }
+    if (pool->guard.denied) pool->guard.probe_at = pool->retry_at;
     weir__error_copy(&pool->last_error, why);
-    if (pool->last_error.retry_after_ms < 0)
-        pool->last_error.retry_after_ms = (pool->retry_at - now) / WEIR__MS;
     weir__slot_close(slot, why->code, why);
+    if (counts) log_failure(pool, why, now);
+    if (pool->last_error.retry_after_ms < 0) pool->last_error.retry_after_ms = retry_in_ms(pool, now);
     finish_opening(pool, is_permanent(why) || pool->config->options.require ? why : NULL);
-    weir_error down = WEIR_ERROR_INIT;
-    if (weir__pool_down(pool, &down)) weir__pool_refuse_waiters(pool, &down);
-    weir_error_clear(&down);
+    tell_waiters(pool, now);
+}
+
+void weir__slot_connect_failed(weir__slot *slot, weir_error *why) {
+    attempt_failed(slot, weir__breaker_classify(weir__guard_of(slot->pool, WEIR_BREAKER_CONNECTS), why), why);
 }
 
 void weir__connect_overdue(weir__slot *slot) {
@@ -188,11 +256,12 @@ void weir__slot_prepare(weir__slot *slot) {
 void weir__slot_init_failed(weir__slot *slot, int code, const char *what) {
     weir_error why = WEIR_ERROR_INIT;
     weir__fail(&why, code, "the init of a new connection %s", what);
-    weir__slot_connect_failed(slot, &why);
+    attempt_failed(slot, code == WEIR_ECONNECTTIMEOUT ? WEIR_OUTCOME_FAILURE : WEIR_OUTCOME_SUCCESS, &why);
     weir_error_clear(&why);
 }
 
 void weir__pool_recovered(weir_pool *pool) {
+    pool->guard.outage = pool->guard.denied = false;
     if (!pool->failures) return;
     weir__logf(&pool->reactor->log, WEIR_LOG_INFO, "pool %s: connected again after %d failed attempts",
                weir_pool_name(pool), pool->failures);
@@ -212,10 +281,8 @@ void weir__slot_connected(weir__slot *slot) {
         slot->expires_at = weir__deadline(now, life) - weir__random_below(&pool->rng, life / 10 * WEIR__MS);
         weir__pool_arm_reaper(pool, slot->expires_at);
     }
-    if (pool->config->options.init_hook) {
+    if (pool->config->options.init_hook)
         weir__slot_prepare(slot);
-    } else {
-        weir__pool_recovered(pool);
+    else
         weir__slot_ready(slot, now);
-    }
 }

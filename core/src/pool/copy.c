@@ -42,6 +42,7 @@ void weir__copy_forget(weir__slot *slot, int code) {
     if (!weir__copy_open(slot)) return;
     stop_timer(slot);
     tell(slot, code, NULL);
+    weir__guard_cancel(slot->pool, &copy->permit, weir__reactor_now(slot->pool->reactor));
     weir_result_free(copy->result);
     weir_error_free(copy->error);
     copy->flight = NULL;
@@ -68,6 +69,7 @@ bool weir__copy_landed(weir__flight *flight, int64_t now) {
     if (copy->flight != flight) return false;
     copy->flight = NULL;
     stop_timer(slot);
+    weir__guard_end(slot->pool, &copy->permit, request->error, now);
     tell(slot, request->code, request->error);
     bool begun_and_over = task && task->step == WEIR__COPY_BEGIN && request->code == WEIR_OK;
     if (task && !begun_and_over) return false; /* it is the answer to the step */
@@ -77,6 +79,7 @@ bool weir__copy_landed(weir__flight *flight, int64_t now) {
     copy->error = request->error;
     request->result = NULL;
     request->error = NULL;
+    if (task) weir__guard_end(slot->pool, &task->permit, copy->error, now);
     if (task) weir__op_complete(&weir__flight_detach(flight, now)->op, WEIR_OK);
     return true;
 }
@@ -89,6 +92,13 @@ static void expired(weir__slot *slot, weir_error *error) {
     pool->stats.queries_timed_out++;
 }
 
+static void judge(weir__slot *slot, const weir_error *late) {
+    const weir__flight *flight = slot->copy.flight;
+    int64_t now = weir__reactor_now(slot->pool->reactor);
+    if (weir__guard_blames(flight->task->started_at, flight->sent_at, now))
+        weir__guard_end(slot->pool, &slot->copy.permit, late, now);
+}
+
 void weir__copy_expired(weir__timer *timer) {
     weir__slot *slot = weir__container(timer, weir__slot, copy.timer);
     weir__flight *flight = slot->copy.flight;
@@ -96,6 +106,7 @@ void weir__copy_expired(weir__timer *timer) {
     expired(slot, &error);
     tell(slot, error.code, &error);
     if (flight->task) {
+        judge(slot, &error);
         bool doubtful = weir__flight_doubtful(flight);
         weir__task_give_up(weir__flight_abandon(flight, false), &error, doubtful);
         weir_error_clear(&error);
@@ -164,8 +175,11 @@ void weir__copy_look(weir__slot *slot) {
     weir__task *task = flight ? flight->task : NULL;
     weir_reactor *reactor = slot->pool->reactor;
     if (!task || !is_ready(slot, task)) return;
-    if (task->step == WEIR__COPY_BEGIN && task->run_deadline != WEIR__NEVER)
+    if (task->step == WEIR__COPY_BEGIN) {
+        slot->copy.permit = task->permit; /* all of it is one call */
+        task->permit = (weir_permit){0};
         weir__reactor_start(reactor, &slot->copy.timer, task->run_deadline);
+    }
     weir__flight_detach(flight, weir__reactor_now(reactor));
     weir__op_complete(&task->op, WEIR_OK);
 }

@@ -122,7 +122,7 @@ static int64_t look_at_transaction(weir__slot *slot, int64_t now) {
         "pool %s: the transaction of %s was idle for %lld ms, its last statement: %s; it is rolled back",
         weir_pool_name(pool), weir__site(slot, who, sizeof who),
         (long long)((now - slot->quiet_since) / WEIR__MS), slot->last_text);
-    weir__fail(&why, WEIR_EIDLE, NULL);
+    weir__fail(&why, WEIR_EIDLE, "%s", weir_error_text(WEIR_EIDLE));
     pool->stats.transactions_idle++;
     weir__session_break_off(slot, &why, &pool->stats.queries_cancelled);
     weir_error_clear(&why);

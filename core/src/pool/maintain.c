@@ -13,8 +13,11 @@ static int kept(const weir_pool *pool) { return weir__pool_total(pool) - pool->c
 
 bool weir__slot_surplus(const weir__slot *slot, int64_t now) {
     const weir_pool *pool = slot->pool;
-    int most = pool->max_size + (pool->waiting ? pool->config->options.max_overflow : 0);
-    return slot->generation != pool->generation || slot->expires_at <= now || kept(pool) > most;
+    if (slot->generation != pool->generation || slot->expires_at <= now) return true;
+    int over = kept(pool) - pool->max_size;
+    if (over <= 0) return false;
+    bool more = pool->waiting || (slot->trying && weir__pool_probing(pool)); /* a probe goes where it can */
+    return !more || over > pool->config->options.max_overflow;
 }
 
 /* The idle connections, the one that came back first in front of the others. */
@@ -79,7 +82,8 @@ void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
     out->idle = n[WEIR__IDLE];
     out->active = n[WEIR__LENT] + n[WEIR__RUNNING];
     out->connecting = n[WEIR__CONNECTING];
-    out->cleaning = n[WEIR__PREPARING] + n[WEIR__DRAINING] + n[WEIR__RESETTING] + n[WEIR__CLOSING];
+    out->cleaning =
+        n[WEIR__PREPARING] + n[WEIR__CHECKING] + n[WEIR__DRAINING] + n[WEIR__RESETTING] + n[WEIR__CLOSING];
     out->size = out->idle + out->active + out->cleaning;
     int over = kept(pool) - pool->max_size;
     out->overflow = over > 0 ? over : 0;
@@ -88,6 +92,9 @@ void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
     out->max_size = pool->max_size;
     out->max_overflow = pool->config->options.max_overflow;
     out->listeners = weir__listeners_count(pool);
+    out->probing = weir__pool_probing(pool) ? weir__pool_trying(pool) : 0;
+    out->circuit_connect = weir__guard_state(pool, WEIR_BREAKER_CONNECTS);
+    out->circuit_query = weir__guard_state(pool, WEIR_BREAKER_QUERIES);
 #define WEIR__COUNTER(name, text) out->name = pool->stats.name;
     WEIR_COUNTERS(WEIR__COUNTER)
 #undef WEIR__COUNTER

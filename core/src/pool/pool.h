@@ -15,6 +15,7 @@
 
 #include "base/lru.h"
 #include "base/rng.h"
+#include "breaker/breaker.h"
 #include "driver/driver.h"
 #include "metrics/histogram.h"
 #include "reactor/reactor.h"
@@ -23,6 +24,7 @@ typedef enum weir__slot_state {
     WEIR__EMPTY,      /* no connection */
     WEIR__CONNECTING, /* being made */
     WEIR__PREPARING,  /* lent to the host for its init */
+    WEIR__CHECKING,   /* asked by the pool whether the server answers */
     WEIR__IDLE,
     WEIR__LENT,     /* a session holds it */
     WEIR__RUNNING,  /* a statement of the pool's own runs on it */
@@ -101,6 +103,7 @@ typedef struct weir__copy {
     weir_result *result;
     weir_error *error;
     weir__timer timer;   /* its deadline, once it has begun */
+    weir_permit permit;  /* … and what is to be recorded at its end */
     weir__task *watcher; /* weir_session_copy_watch; NULL: nobody */
 } weir__copy;
 
@@ -139,6 +142,13 @@ struct weir__slot {
     int64_t head_sent_at;   /* when the one before it was sent */
     weir__timer overrun;    /* when it has been so for too long */
 
+    /* ---- probe.c */
+    bool trying;      /* nothing is proven yet: an attempt to connect, or the check of an idle connection */
+    int64_t tried_at; /* since then */
+    weir_permit attempt; /* of the breaker for connecting; none for a check */
+    bool dying;          /* the connection is lost … */
+    bool mourned;        /* … and has been recorded as one failure, however many statements went with it */
+
     unsigned generation; /* the pool's, when the connection was begun */
     int64_t begun_at;    /* the attempt to connect */
     int64_t expires_at;  /* max_lifetime, less jitter */
@@ -151,8 +161,10 @@ struct weir__slot {
     uint64_t loan,
         last_loan; /* 0: none. last_loan is the last that has ended not by its holder, but for ended_code */
     int ended_code;
+    int64_t asked_at; /* since then a call, and a setup, has its time */
     int64_t lent_at;
     bool in_use;       /* since lent_at, by a session or a statement of the pool's callers */
+    weir_permit entry; /* of the breaker for statements, until the loan's first statement takes it */
     weir__reset reset; /* what its holder has asked for, until it is done */
     bool transaction;  /* a session: begins by itself */
     const char *begin; /* the driver's text for it, or for the outermost transaction of a plain connection */
@@ -215,7 +227,8 @@ struct weir__task {
     bool commit;
     /* share.c */
     bool readonly, hold;
-    bool moved; /* it was taken off a connection where it waited behind another one for too long */
+    bool moved;         /* it was taken off a connection where it waited behind another one for too long */
+    weir_permit permit; /* of the breaker for statements; used up: none */
     weir__profile *profile; /* counted; NULL: it runs on a connection of its own */
 };
 _Static_assert(sizeof(weir__task) <= WEIR__OP_BYTES, "an operation has outgrown its place");
@@ -240,11 +253,16 @@ typedef struct weir__trial {
     int base, other;    /* the widths; the second is on trial */
     bool up;            /* the direction of the next trial */
     bool pinned;        /* nothing is tried */
+    int busy;           /* so many are, when base is to be */
+    int failed;         /* so many directions have been tried from here in vain */
     int windows;        /* so many are over */
-    int64_t since;      /* the begin of this one */
-    int64_t waited[2];  /* ns beyond what it takes alone, of all statements in windows of base and other */
-    int64_t counted[2]; /* these statements … */
-    int in_window;      /* … of this window */
+    int64_t since;      /* the begin of this one, or of the rest before the first */
+    int64_t passed_at;  /* what was spent by then is counted */
+    int64_t spent[2];   /* ns of statements' time in the pool, in windows of base and other … */
+    int64_t alone[2];   /* … what those that were answered there take alone … */
+    int64_t counted[2]; /* … and how many these are */
+    int64_t counts;     /* … and, in windows of base, the numbers of busy connections at each, added up */
+    int in_window;      /* statements of this window */
 } weir__trial;
 
 /* Letting statements share connections: what share.c keeps for the pool. */
@@ -261,9 +279,24 @@ typedef struct weir__share {
     bool wish;         /* one more connection would have been made busy, had there been one */
     weir__lru profiles;
     int64_t credit, paid_at;                        /* for statements that are moved: see share.c */
-    int64_t nearest, nearest_before, nearest_until; /* the quickest answer of late: see weir__share_landed */
+    int64_t nearest, nearest_before, nearest_until; /* the quickest answer of late … */
+    int64_t way;                   /* … so long takes the way to the server and back, at the most */
     uint16_t owners[WEIR__OWNERS]; /* who holds a connection: how many of them have a number that ends so */
 } weir__share;
+
+/* An endpoint's breakers, and what is known of its outage: guard.c, probe.c. */
+typedef struct weir__guard {
+    weir_breaker connect, query;
+    uint64_t told[2];       /* generations of the two that those in line know of */
+    uint64_t logged[2];     /* events that are in the log */
+    weir__timer timer;      /* a breaker changes by itself while somebody is in line */
+    weir_statement *health; /* SELECT 1 */
+    int64_t probe_every;    /* ns, the option circuit_probe_interval */
+    int64_t probe_at;       /* when the next attempt begins, in an outage */
+    /* A connection was lost, or could not be made since the server is not there; until one is fit for use. */
+    bool outage;
+    bool denied; /* the server is there, and has refused the last attempt: retry_min and retry_max hold */
+} weir__guard;
 
 struct weir_pool {
     weir_reactor *reactor;
@@ -293,6 +326,7 @@ struct weir_pool {
     uint64_t loans, streams; /* so many there were */
 
     /* connecting */
+    weir__guard guard;
     int failures;      /* attempts that failed in a row */
     int64_t failed_at; /* attempts begun before it are of the same round */
     int64_t retry_at;
@@ -379,10 +413,86 @@ int weir__pool_demand(const weir_pool *pool);
 int weir__pool_coming(const weir_pool *pool, int64_t now);
 /* Lends the connection to the host for its init: -> PREPARING. */
 void weir__slot_prepare(weir__slot *slot);
-/* True, with *error set: no connection lives, none is being made, and the next attempt is not due yet. */
+/* True, with *error set: no connection lives, and none is on its way for those who ask. */
 bool weir__pool_down(weir_pool *pool, weir_error *error);
 void weir__pool_retry(weir__timer *timer);
 void weir__pool_check_open(weir_pool *pool);
+/* An attempt to connect, in that slot; takes the permit. False: out of memory. */
+bool weir__pool_connect(weir_pool *pool, weir_permit *permit, int64_t now);
+int weir__pool_room(const weir_pool *pool); /* places for further connections */
+/* Somebody wants a connection, or the floor does, if none lived. */
+bool weir__pool_wants(const weir_pool *pool);
+/* When the pool tries again by itself. */
+int64_t weir__pool_next_attempt(const weir_pool *pool);
+
+/* ---- guard.c ---- */
+static inline weir__breaker *weir__guard_of(const weir_pool *pool, weir_breaker_role role) {
+    return role == WEIR_BREAKER_CONNECTS ? pool->guard.connect.machine : pool->guard.query.machine;
+}
+/* As usual: neither of the two keeps anybody out, or changes by itself. */
+static inline bool weir__guard_calm(const weir_pool *pool) {
+    return weir__breaker_calm(pool->guard.connect.machine) && weir__breaker_calm(pool->guard.query.machine);
+}
+/* … and all have heard how it came. */
+static inline bool weir__guard_quiet(const weir_pool *pool) {
+    const weir__guard *guard = &pool->guard;
+    return weir__guard_calm(pool) &&
+           guard->told[WEIR_BREAKER_CONNECTS] == guard->connect.machine->generation &&
+           guard->told[WEIR_BREAKER_QUERIES] == guard->query.machine->generation;
+}
+bool weir__guard_open(weir_pool *pool, uint64_t seed); /* false: out of memory */
+void weir__guard_close(weir_pool *pool);
+/*
+ * WEIR_OK: a call may be made now. WEIR_ECIRCUITOPEN: it is refused. WEIR_PENDING: it would be, but since
+ * nobody drives the reactor the pool could not look after its server: get in line, for as long as
+ * weir__guard_patience says.
+ */
+int weir__guard_ask(weir_pool *pool, int64_t now, weir_error *error);
+int64_t weir__guard_patience(weir_pool *pool, int64_t now, int64_t deadline);
+/* Nobody has driven the reactor for so long that a probe is overdue: what is known of the server is old. */
+bool weir__guard_stale(const weir_pool *pool, int64_t now);
+/* Those in line may be served. */
+static inline bool weir__guard_serves(weir_pool *pool, int64_t now) {
+    weir__breaker *breaker = weir__guard_of(pool, WEIR_BREAKER_QUERIES);
+    return weir__breaker_calm(breaker) || weir__breaker_admits(breaker, now);
+}
+/* The permit for one that may be made, as it is granted. */
+void weir__guard_grant(weir_pool *pool, weir_permit *permit, int64_t now);
+/* The permit for what a session runs; `begins`: outside of a transaction. WEIR_ECIRCUITOPEN. */
+int weir__guard_enter(weir__slot *slot, bool begins, weir_permit *permit, int64_t now, weir_error *error);
+/* The call has ended, with an error or, NULL, without; uses the permit up. */
+void weir__guard_end(weir_pool *pool, weir_permit *permit, const weir_error *why, int64_t now);
+void weir__guard_cancel(weir_pool *pool, weir_permit *permit, int64_t now);
+/* Whether a time since then that is over says something of the server: most of it went by in asking it. */
+bool weir__guard_blames(int64_t asked, int64_t since, int64_t now);
+/* The permit for an attempt to connect; false: not now. */
+bool weir__guard_attempt(weir_pool *pool, weir_permit *permit, int64_t now);
+/* The slot's attempt has come to its end. */
+void weir__guard_attempted(weir__slot *slot, weir_outcome outcome, const weir_error *why, int64_t now);
+/* A caller's time has passed while an attempt to connect was under way. */
+void weir__guard_waited(weir_pool *pool, const weir_error *why, int64_t now);
+/* WEIR_ECIRCUITOPEN, with *error set, while that breaker lets nobody in. */
+int weir__guard_shut(weir_pool *pool, weir_breaker_role role, int64_t now, weir_error *error);
+/* A breaker's state has changed: those in line and the log hear of it. */
+void weir__guard_heed(weir_pool *pool);
+/* Somebody is in line: looks again when a breaker changes by itself, as half-open places that come free. */
+void weir__guard_watch(weir_pool *pool);
+/* As of now. */
+weir_breaker_state weir__guard_state(weir_pool *pool, weir_breaker_role role);
+/* ---- probe.c ---- */
+/* There is an outage: probes take the place of growing. */
+bool weir__pool_has_outage(const weir_pool *pool);
+static inline bool weir__pool_probing(const weir_pool *pool) {
+    return (pool->guard.outage || !weir__guard_calm(pool)) && weir__pool_has_outage(pool);
+}
+void weir__pool_probe(weir_pool *pool, int64_t now);
+void weir__probe_beat(weir_pool *pool, int64_t now); /* an attempt begins */
+/* So many attempts are under way. */
+int weir__pool_trying(const weir_pool *pool);
+/* A connection that may be fit for use; false: it is asked first. */
+bool weir__slot_prove(weir__slot *slot, int64_t now);
+/* Whether the answer that has come says that the server is not well; why is in slot->lost then. */
+bool weir__slot_check_failed(weir__slot *slot, const weir__request *request);
 
 /* ---- checkout.c ---- */
 int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token, weir_session *session,
@@ -527,8 +637,10 @@ bool weir__owner_holds(const weir_pool *pool, uint64_t owner);
 void weir__width_start(weir_pool *pool);
 /* So many from here on, for tests and measurements; 0: learns again. */
 void weir__width_pin(weir_pool *pool, int width);
-/* A statement has been answered, so long after it was asked for, beyond what it would have taken alone. */
-void weir__width_count(weir_pool *pool, int64_t sent_at, int64_t waited);
+/* Before one more statement asks to share, or some are answered. */
+void weir__width_pass(weir_pool *pool, int64_t now);
+/* A statement has been answered that takes so long alone. */
+void weir__width_count(weir_pool *pool, int64_t alone);
 /* After some were counted. */
 void weir__width_look(weir_pool *pool, int64_t now);
 

@@ -16,6 +16,7 @@ void weir__slot_ready(weir__slot *slot, int64_t now) {
         close_quietly(slot);
         return;
     }
+    if (slot->trying && !weir__slot_prove(slot, now)) return;
     slot->idle_since = now;
     weir__slot_move(slot, WEIR__IDLE);
     if (pool->config->options.idle_timeout_ms > 0 && weir__pool_total(pool) > pool->min_size)
@@ -32,7 +33,6 @@ void weir__slot_release(weir__slot *slot, int64_t now) {
                                    slot->discard ? "failed" : "ended while a statement of it ran");
             return;
         }
-        weir__pool_recovered(pool);
         pool->driver->baseline(slot->conn);
     }
     weir__share_end(slot);
@@ -79,7 +79,7 @@ void weir__slot_bound_fired(weir__timer *timer) {
         weir__reactor_start(reactor, timer, weir__reactor_now(reactor) + WEIR__GRACE);
         return;
     }
-    if (slot->state == WEIR__CONNECTING) {
+    if (slot->state == WEIR__CONNECTING || slot->state == WEIR__CHECKING) {
         weir__connect_overdue(slot);
         return;
     }

@@ -10,11 +10,22 @@ bool weir__task_commits(const weir__task *task) {
     return task->batch ? weir__batch_commits(task->batch) : task->depth == 1 && task->commit;
 }
 
-/* What the task holds. */
-static void release(weir__task *task, bool well) {
+/* Many statements that share a connection, and are lost with it, are one failure. */
+static void record(weir__task *task, const weir_error *why, int64_t now) {
+    weir__slot *slot = task->slot;
+    if (why && slot && slot->dying && task->permit.generation) {
+        if (slot->mourned) weir__guard_cancel(task->pool, &task->permit, now);
+        slot->mourned = true;
+    }
+    weir__guard_end(task->pool, &task->permit, why, now);
+}
+
+/* What the task holds; why: how it has ended, NULL: well. */
+static void release(weir__task *task, const weir_error *why, int64_t now) {
+    record(task, why, now);
     weir_statement_unref(task->statement);
     weir__profile_unref(task->pool, task->profile);
-    weir__batch_end(task->batch, well);
+    weir__batch_end(task->batch, !why);
     task->statement = NULL;
     task->profile = NULL;
     task->batch = NULL;
@@ -23,7 +34,11 @@ static void release(weir__task *task, bool well) {
 }
 
 void weir__task_drop(weir__task *task) {
-    release(task, false);
+    weir_error why = WEIR_ERROR_INIT;
+    int64_t now = weir__reactor_now(task->pool->reactor);
+    why.code = WEIR_ECANCELLED;
+    weir__guard_cancel(task->pool, &task->permit, now);
+    release(task, &why, now);
     weir__op_drop(&task->op);
 }
 
@@ -35,7 +50,8 @@ void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
         unknown.xid = task->slot->conn ? task->slot->conn->xid : 0;
         why = &unknown;
     }
-    release(task, false);
+    int64_t now = weir__reactor_now(task->pool->reactor);
+    release(task, why, now);
     weir__op_fail(&task->op, why);
     weir_error_clear(&unknown);
 }
@@ -57,8 +73,9 @@ bool weir__flight_doubtful(const weir__flight *flight) {
     return doubtful && doubtful(slot->conn, &flight->request);
 }
 
-static void end_without_request(weir__slot *slot, weir__task *task) {
+static void end_without_request(weir__slot *slot, weir__task *task, int64_t now) {
     weir_error why = WEIR_ERROR_INIT;
+    weir__guard_cancel(slot->pool, &task->permit, now);
     if (weir__nothing_to_end(slot, task->commit, &why) == WEIR_OK)
         weir__op_complete(&task->op, WEIR_OK);
     else
@@ -112,7 +129,7 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     }
     if (!weir__request_build(flight, task)) {
         weir__flight_free(flight);
-        end_without_request(slot, task);
+        end_without_request(slot, task, now);
         return;
     }
     start_deadline(task, now);
@@ -142,6 +159,7 @@ bool weir__slot_takes_more(const weir__slot *slot) {
 
 void weir__task_skip(weir__task *task) {
     weir_error why = WEIR_ERROR_INIT;
+    weir__guard_cancel(task->pool, &task->permit, weir__reactor_now(task->pool->reactor));
     weir__fail_chain(&why);
     weir__task_fail(task, &why, false);
     weir_error_clear(&why);
@@ -205,7 +223,7 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
         task->op.completion.error = request->error;
         request->result = NULL;
         request->error = NULL;
-        release(task, request->code == WEIR_OK);
+        release(task, task->op.completion.error, now);
         weir__op_complete(&task->op, request->code);
     }
     if (flight->stream) weir__stream_answer(flight, now);
@@ -266,22 +284,50 @@ static void give_up(weir__task *task, int64_t ms) {
     weir_error_clear(&error);
 }
 
+/* When a wait in line ends, whatever his patience with a probe. */
+static int64_t wait_ends(const weir__task *task) {
+    if (task->run_deadline) return task->run_deadline;
+    return weir__deadline(task->started_at, task->pool->config->options.checkout_timeout_ms);
+}
+
+static void expire_in_line(weir__task *task, int64_t now, int64_t ms) {
+    weir_pool *pool = task->pool;
+    char text[2 * WEIR__SITE_TEXT + 64];
+    weir_error why = WEIR_ERROR_INIT;
+    bool refused = weir__guard_shut(pool, WEIR_BREAKER_QUERIES, now, &why) || weir__pool_down(pool, &why);
+    if (!refused && now < wait_ends(task)) { /* he is let in, when there is a connection */
+        weir__reactor_start(pool->reactor, &task->op.timer, wait_ends(task));
+        return;
+    }
+    weir__task_leave_line(task);
+    if (refused) {
+        pool->stats.checkouts_refused++; /* he had waited for a probe alone */
+        pool->stats.circuit_refused += why.code == WEIR_ECIRCUITOPEN;
+        pool->stats.queries_failed += task->moved;
+    } else {
+        weir__fail(&why, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT, "pool %s: %s (%lld ms)",
+                   weir_pool_name(pool), weir__leak_why(task, text, sizeof text), (long long)ms);
+        pool->stats.checkouts_timed_out++;
+        pool->stats.queries_timed_out += task->moved;
+        weir__guard_waited(pool, &why, now);
+    }
+    weir__task_fail(task, &why, false);
+    weir_error_clear(&why);
+}
+
 void weir__task_expired(weir__timer *timer) {
     weir__task *task = weir__container(timer, weir__task, op.timer);
     weir__slot *slot = task->slot;
-    int64_t ms = (weir__reactor_now(task->pool->reactor) - task->started_at) / WEIR__MS;
+    int64_t now = weir__reactor_now(task->pool->reactor), ms = (now - task->started_at) / WEIR__MS;
     if (!slot) {
-        char text[2 * WEIR__SITE_TEXT + 64];
-        weir__task_leave_line(task);
-        task->pool->stats.checkouts_timed_out++;
-        task->pool->stats.queries_timed_out += task->moved;
-        fail_unsent(task, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT,
-                    weir__leak_why(task, text, sizeof text), ms);
+        expire_in_line(task, now, ms);
     } else if (!task->flight) {
         weir__list_remove(&task->op.link);
         if (task->depth) weir__levels_die(slot, task->depth);
         fail_unsent(task, WEIR_ECOMMANDTIMEOUT, "the session was still busy with a statement before it", ms);
     } else {
+        if (!weir__guard_blames(task->permit.started_ns, task->started_at, now))
+            weir__guard_cancel(task->pool, &task->permit, now);
         give_up(task, ms);
     }
 }

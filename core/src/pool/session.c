@@ -106,8 +106,15 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mod
     if (code) return code;
     if (weir__session_busy(slot) && !joins) return busy(slot, error);
     int64_t now = weir__reactor_now(pool->reactor);
+    weir_permit permit;
+    code = weir__guard_enter(slot, !weir__levels_alive(slot), &permit, now, error);
+    if (code) return code;
     weir__task *task = weir__task_new(pool, copies ? WEIR_DONE_COPY : WEIR_DONE_EXECUTE, token, now);
-    if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    if (!task) {
+        weir__guard_cancel(pool, &permit, now);
+        return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    }
+    task->permit = permit;
     if (slot->transaction && !slot->depth) {
         slot->depth = 1;
         slot->broken_off = false;
@@ -175,6 +182,7 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__task_new(pool, WEIR_DONE_END, token, now);
     if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
+    weir__guard_enter(slot, false, &task->permit, now, NULL);
     weir__streams_leave(slot, depth, commit);
     slot->depth--;
     slot->halted = false;
@@ -226,6 +234,21 @@ int weir__session_ready(weir__slot *slot, weir_error *error) {
     return WEIR_OK;
 }
 
+static void judge_loan(weir__slot *slot, int64_t now) {
+    weir_error late = WEIR_ERROR_INIT;
+    late.code = WEIR_ECOMMANDTIMEOUT;
+    bool asking = slot->call || slot->setup_until < slot->session_until;
+    int64_t since = asking ? slot->asked_at : slot->lent_at;
+    for (weir__link *link = slot->flights.next; link != &slot->flights; link = link->next) {
+        weir__task *task = weir__container(link, weir__flight, link)->task;
+        if (!task || !task->permit.generation) continue;
+        if (weir__guard_blames(task->permit.started_ns, since, now))
+            weir__guard_end(slot->pool, &task->permit, &late, now);
+        else
+            weir__guard_cancel(slot->pool, &task->permit, now);
+    }
+}
+
 void weir__session_break_off(weir__slot *slot, const weir_error *why, uint64_t *counter) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
     weir__slot_fail_tasks(slot, why, counter);
@@ -249,6 +272,7 @@ void weir__session_expired(weir__timer *timer) {
         weir__fail(&why, WEIR_ESESSIONTIMEOUT,
                    "pool %s: the session lasted longer than its timeout (%lld ms)", weir_pool_name(pool),
                    (long long)ms);
+    judge_loan(slot, now);
     slot->discard |= slot->setup_until != WEIR__NEVER; /* nobody knows how far it has come */
     weir__session_break_off(slot, &why, &pool->stats.queries_timed_out);
     weir_error_clear(&why);

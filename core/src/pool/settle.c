@@ -1,15 +1,22 @@
 /* What the drivers have told is acted upon here, before the lock is left. */
 #include "pool/pool.h"
 
-/* Nothing flies any more: what the connection was busy with has ended. */
-static void requests_done(weir__slot *slot, weir__slot_state state, bool failed_reset, int64_t now) {
+static void check_failed(weir__slot *slot) {
+    weir_error why = slot->lost;
+    slot->lost = (weir_error)WEIR_ERROR_INIT;
+    weir__slot_connect_failed(slot, &why);
+    weir_error_clear(&why);
+}
+
+/* Nothing flies any more: what the connection was busy with has ended; `failed`: it is unfit for use. */
+static void requests_done(weir__slot *slot, weir__slot_state state, bool failed, int64_t now) {
     switch (state) {
     case WEIR__RUNNING:
     case WEIR__DRAINING:
         weir__slot_release(slot, now);
         break;
     case WEIR__RESETTING:
-        if (failed_reset) {
+        if (failed) {
             weir_error why = WEIR_ERROR_INIT;
             why.code = WEIR_ELOST;
             weir__slot_close(slot, WEIR_ELOST, &why);
@@ -19,6 +26,12 @@ static void requests_done(weir__slot *slot, weir__slot_state state, bool failed_
         } else {
             weir__slot_ready(slot, now);
         }
+        break;
+    case WEIR__CHECKING:
+        if (failed)
+            check_failed(slot);
+        else
+            weir__slot_ready(slot, now);
         break;
     case WEIR__LENT:
     case WEIR__PREPARING:
@@ -33,27 +46,38 @@ static void requests_done(weir__slot *slot, weir__slot_state state, bool failed_
 static void settle_landed(weir__slot *slot, bool lost) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
     weir__slot_state state = slot->state;
-    bool failed_reset = false;
+    bool failed = false;
     if (weir__list_empty(&slot->landed)) return;
     if (slot->shared) weir__share_landed(slot, now);
+    slot->dying |= lost;
     for (weir__link *link; (link = weir__list_front(&slot->landed));) {
         weir__flight *flight = weir__container(link, weir__flight, link);
-        failed_reset = state == WEIR__RESETTING && !lost && weir__slot_reset_failed(slot, &flight->request);
+        if (state == WEIR__RESETTING && !lost) failed = weir__slot_reset_failed(slot, &flight->request);
+        if (state == WEIR__CHECKING && !lost) failed = weir__slot_check_failed(slot, &flight->request);
         weir__flight_answer(flight, now);
     }
     if (lost) return;
     if (!slot->flying)
-        requests_done(slot, state, failed_reset, now);
+        requests_done(slot, state, failed, now);
     else if (state == WEIR__RUNNING && !slot->live)
         weir__slot_drain(slot, now); /* nobody waits for the rest */
     else
         weir__slot_run_queued(slot, now);
 }
 
+/* Its first attempt is made at once, also shortly after a success; it has been in use, so this ends. */
+static void begin_outage(weir_pool *pool) {
+    weir__guard *guard = &pool->guard;
+    if (guard->outage || weir__guard_of(pool, WEIR_BREAKER_CONNECTS)->state == WEIR_BREAKER_DISABLED) return;
+    guard->outage = true;
+    guard->probe_at = weir__reactor_now(pool->reactor);
+}
+
 static void connection_lost(weir__slot *slot) {
     weir_pool *pool = slot->pool;
     weir_error why = slot->lost;
     slot->lost = (weir_error)WEIR_ERROR_INIT;
+    slot->dying = true;
     if (slot->state == WEIR__CONNECTING) {
         weir__slot_connect_failed(slot, &why);
     } else if (slot->state != WEIR__CLOSING && slot->state != WEIR__EMPTY) {
@@ -64,10 +88,12 @@ static void connection_lost(weir__slot *slot) {
         /* A server that takes a connection and drops it at once is not to be called again without a pause. */
         bool unused = slot->state == WEIR__IDLE && !slot->lent_at &&
                       weir__reactor_now(pool->reactor) - slot->idle_since < WEIR__PROVEN_AFTER;
-        if (slot->state == WEIR__PREPARING || unused)
+        if (slot->state == WEIR__PREPARING || slot->state == WEIR__CHECKING || unused) {
             weir__slot_connect_failed(slot, &why);
-        else
+        } else {
+            begin_outage(pool);
             weir__slot_close(slot, WEIR_ELOST, &why);
+        }
     }
     weir_error_clear(&why);
 }
@@ -89,10 +115,12 @@ void weir__pool_settle(weir__deferred *deferred) {
     weir_pool *pool = weir__container(deferred, weir_pool, settle);
     do { /* a driver may answer at once what serving and growing ask of it */
         settle_news(pool);
+        if (!weir__guard_quiet(pool)) weir__guard_heed(pool);
         weir__pool_serve(pool);
         weir__pool_grow(pool);
     } while (!weir__list_empty(&pool->news));
     pool->share.wish = false;
+    if (!weir__guard_calm(pool)) weir__guard_watch(pool);
     weir__pool_check_open(pool);
     weir__pool_check_closed(pool);
 }

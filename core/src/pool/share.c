@@ -186,25 +186,37 @@ static bool is_short(const weir__share *share, const weir__profile *profile, int
     return time && time < bound && is_trusted(profile, now);
 }
 
+/* Since when the first one there has run at the server, at the latest: the answer to one that takes no time
+   comes when the one before it is answered, and not before the way there and back is done. */
+static int64_t runs_since(const weir__slot *slot) {
+    if (weir__list_empty(&slot->flights)) return slot->head_at; /* they have landed just now */
+    int64_t back = weir__container(slot->flights.next, weir__flight, link)->sent_at + slot->pool->share.way;
+    return slot->head_at > back ? slot->head_at : back;
+}
+
 /* What is left of what flies there. */
 static int64_t load_left(const weir__slot *slot, int64_t now) {
     int64_t left = slot->load - (now - slot->head_at);
     return left > 0 ? left : 0;
 }
 
-/* The one of least load among those that can take it; NULL: none. */
+/* The one of least load among those that can take it; NULL: none. Those that are more than are to be kept
+   busy, the last to have begun, get nothing while the others can take it: a load that never ends would keep
+   them for ever. */
 static weir__slot *least_loaded(const weir_pool *pool, const weir__profile *profile, bool readonly, int most,
                                 int64_t now) {
     const weir__share *share = &pool->share;
     weir__slot *best = NULL;
     int64_t least = share->max_wait;
+    int seen = 0;
     if (profile->writes && most > DEPTH_WRITES) most = DEPTH_WRITES;
     for (const weir__link *link = share->slots.next; link != &share->slots; link = link->next) {
         weir__slot *slot = weir__container(link, weir__slot, shared_link);
-        if (slot->claimed || slot->readonly != readonly || slot->flying >= most) continue;
-        if (slot->slow && most > 2) continue;
+        if (slot->claimed || slot->readonly != readonly || (slot->slow && most > 2)) continue;
+        if (seen++ >= share->width && best) break;
+        if (slot->flying >= most) continue;
         if (slot->news & WEIR__NEWS_LOST || weir__slot_surplus(slot, now)) continue;
-        if (now - slot->head_at > share->max_wait) continue;
+        if (now - runs_since(slot) > share->max_wait) continue;
         int64_t left = load_left(slot, now);
         if (left >= least) continue;
         least = left;
@@ -297,7 +309,8 @@ void weir__share_sent(weir__flight *flight, int64_t now) {
     if (slot->flying == 1) slot->slow = !is_short(&slot->pool->share, profile, sets, now);
     if (slot->flying == 1) slot->head_at = now;
     if (slot->flying == 2)
-        weir__reactor_start(slot->pool->reactor, &slot->overrun, slot->head_at + slot->pool->share.max_wait);
+        weir__reactor_start(slot->pool->reactor, &slot->overrun,
+                            runs_since(slot) + slot->pool->share.max_wait);
 }
 
 void weir__share_flushed(weir__slot *slot, int64_t now) {
@@ -311,9 +324,10 @@ void weir__share_flushed(weir__slot *slot, int64_t now) {
     if (link == &slot->flights && link != first && weir__list_empty(&slot->landed)) slot->head_at = now;
 }
 
-/* The quickest answer of the last second or two, a bound for the way there and back. */
+/* The quickest answer of late, of a second or two in which there were any: a bound for the way there and
+ * back. */
 static int64_t nearest(weir__share *share, int64_t sample, int64_t now) {
-    if (now >= share->nearest_until) {
+    if (now >= share->nearest_until && share->nearest) {
         share->nearest_before = share->nearest;
         share->nearest = 0;
         share->nearest_until = now + 1000 * WEIR__MS;
@@ -328,11 +342,13 @@ void weir__share_landed(weir__slot *slot, int64_t now) {
     const weir__flight *first = weir__container(slot->landed.next, weir__flight, link);
     int count = 0;
     int64_t sets = 0;
+    weir__width_pass(slot->pool, now);
     for (const weir__link *link = slot->landed.next; link != &slot->landed; link = link->next, count++)
         sets += sets_of(weir__container(link, weir__flight, link));
     bool behind = first->sent_at < slot->head_at;
     int64_t since = behind ? slot->head_at : first->sent_at, took = now - since, each = took / sets;
-    int64_t way = nearest(share, behind || count > 1 ? 0 : took, now);
+    int64_t way = share->way = nearest(share, behind || count > 1 ? 0 : took, now);
+    int64_t back = first->sent_at + way, ran = now - (since > back ? since : back);
     /* Had it been there when the one before it was done? Then the server has done nothing else since.
        Otherwise its being sent later is taken off: too much perhaps, and those that follow will correct it.
      */
@@ -341,14 +357,11 @@ void weir__share_landed(weir__slot *slot, int64_t now) {
     later = later * count / sets;
     int64_t guess = each > later ? each - later : 1;
     bool news = count > 1 || behind;
-    bool stalled = took > share->max_wait && slot->pool->reactor->undriven < share->max_wait / 2;
+    bool stalled = ran > share->max_wait && slot->pool->reactor->undriven < share->max_wait / 2;
     for (const weir__link *link = slot->landed.next; link != &slot->landed; link = link->next) {
         const weir__flight *flight = weir__container(link, weir__flight, link);
         weir__profile *profile = flight->profile;
-        if (flight->task) {
-            int64_t waited = now - flight->task->started_at - profile->alone * sets_of(flight);
-            weir__width_count(slot->pool, flight->sent_at, waited > 0 ? waited : 0);
-        }
+        if (flight->task) weir__width_count(slot->pool, profile->alone * sets_of(flight));
         if (count == 1 && !behind) average(&profile->alone, each);
         if (there || (news && (!profile->behind || guess < profile->behind)))
             average(&profile->behind, guess);
@@ -402,7 +415,7 @@ void weir__share_overrun(weir__timer *timer) {
     weir_pool *pool = slot->pool;
     int64_t now = weir__reactor_now(pool->reactor), max_wait = pool->share.max_wait;
     if (!slot->shared || slot->flying < 2 || pool->closing) return;
-    int64_t due = slot->head_at + max_wait;
+    int64_t due = runs_since(slot) + max_wait;
     if (now >= due) move_on(slot, now);
     if (slot->shared) weir__reactor_start(pool->reactor, timer, now < due ? due : now + max_wait);
 }

@@ -9,19 +9,21 @@ atomic_long weir__slot_faults;
 #define TO(state) (1u << WEIR__##state)
 static const unsigned legal[WEIR__SLOT_STATES] = {
     [WEIR__EMPTY] = TO(CONNECTING),
-    [WEIR__CONNECTING] = TO(PREPARING) | TO(IDLE) | TO(CLOSING),
-    [WEIR__PREPARING] = TO(DRAINING) | TO(RESETTING) | TO(IDLE) | TO(CLOSING),
-    [WEIR__IDLE] = TO(LENT) | TO(RUNNING) | TO(CLOSING),
+    [WEIR__CONNECTING] = TO(PREPARING) | TO(CHECKING) | TO(IDLE) | TO(CLOSING),
+    [WEIR__PREPARING] = TO(DRAINING) | TO(RESETTING) | TO(CHECKING) | TO(IDLE) | TO(CLOSING),
+    [WEIR__CHECKING] = TO(IDLE) | TO(CLOSING),
+    [WEIR__IDLE] = TO(LENT) | TO(RUNNING) | TO(CHECKING) | TO(CLOSING),
     [WEIR__LENT] = TO(DRAINING) | TO(RESETTING) | TO(IDLE) | TO(CLOSING),
     [WEIR__RUNNING] = TO(DRAINING) | TO(RESETTING) | TO(IDLE) | TO(CLOSING),
     [WEIR__DRAINING] = TO(RESETTING) | TO(IDLE) | TO(CLOSING),
-    [WEIR__RESETTING] = TO(PREPARING) | TO(IDLE) | TO(CLOSING),
+    [WEIR__RESETTING] = TO(PREPARING) | TO(CHECKING) | TO(IDLE) | TO(CLOSING),
     [WEIR__CLOSING] = TO(EMPTY),
 };
 
 const char *weir__slot_state_name(weir__slot_state state) {
-    static const char *const names[WEIR__SLOT_STATES] = {
-        "empty", "connecting", "preparing", "idle", "lent", "running", "draining", "resetting", "closing"};
+    static const char *const names[WEIR__SLOT_STATES] = {"empty",     "connecting", "preparing", "checking",
+                                                         "idle",      "lent",       "running",   "draining",
+                                                         "resetting", "closing"};
     return names[state];
 }
 
@@ -129,6 +131,7 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
         slot->last_loan = slot->loan;
         slot->ended_code = code;
     }
+    if (slot->entry.generation) weir__guard_cancel(pool, &slot->entry, now); /* no statement has taken it */
     weir__owner_add(pool, slot->owner, -1);
     slot->owner = 0;
     slot->loan = 0;
@@ -162,7 +165,9 @@ void weir__slot_close(weir__slot *slot, int code, const weir_error *why) {
     weir__list_remove(&slot->held.link);
     weir__timer_stop(&pool->reactor->wheel, &slot->bound);
     weir__timer_stop(&pool->reactor->wheel, &slot->tick);
-    slot->cancelled = false;
+    slot->cancelled = slot->trying = false;
+    weir__breaker_cancel(weir__guard_of(pool, WEIR_BREAKER_CONNECTS), now, &slot->attempt);
+    weir__guard_cancel(pool, &slot->entry, now);
     weir__slot_move(slot, WEIR__CLOSING);
     pool->driver->stop(slot->conn);
     weir__pool_touch(pool);

@@ -40,7 +40,8 @@ struct weir__stream {
     bool over;          /* nothing of it is left on the connection */
     bool closed;        /* the holder has closed it */
     waiter *waiter;
-    weir__timer timer; /* the batch's deadline */
+    weir__timer timer;  /* the batch's deadline */
+    weir_permit permit; /* of what flies */
 };
 
 static bool has_texts(const weir__stream *stream) { return stream->slot->pool->driver->cursor != NULL; }
@@ -53,6 +54,7 @@ static void forget(weir__stream *stream) {
     weir__timer_stop(&slot->pool->reactor->wheel, &stream->timer);
     if (stream->flight) stream->flight->stream = NULL;
     if (slot->outside == stream) slot->outside = NULL;
+    weir__guard_cancel(slot->pool, &stream->permit, weir__reactor_now(slot->pool->reactor));
     weir__list_remove(&stream->link);
     weir_statement_unref(stream->cursor.open);
     weir_statement_unref(stream->cursor.fetch);
@@ -202,6 +204,7 @@ static void submit(weir__stream *stream, int64_t now) {
     flight->sent_at = now;
     if (flight->request.statement) slot->pool->stats.queries_started++;
     start_timer(stream, now);
+    if (!stream->permit.generation) weir__guard_enter(slot, false, &stream->permit, now, NULL);
     slot->pool->driver->execute(slot->conn, &flight->request);
 }
 
@@ -287,6 +290,7 @@ void weir__stream_answer(weir__flight *flight, int64_t now) {
     if (stream->sent != STEP_OPEN || request->code != WEIR_OK)
         stop_timer(stream); /* the first batch's goes on */
     weir__query_answered(stream->slot->pool, request, stream->run_ms, now - flight->sent_at);
+    weir__guard_end(stream->slot->pool, &stream->permit, request->error, now);
     if (stream->sent == STEP_OPEN)
         take_opened(stream, request);
     else if (stream->sent == STEP_FETCH)
@@ -308,6 +312,7 @@ static void expired(weir__timer *timer) {
     } else {
         cancel_flight(stream);
         fail_with(stream, WEIR_ECOMMANDTIMEOUT, "a batch of a stream did not come in time");
+        weir__guard_end(slot->pool, &stream->permit, stream->error, weir__reactor_now(slot->pool->reactor));
     }
     tell(stream);
     if (!slot->flying) weir__slot_resume(slot, weir__reactor_now(slot->pool->reactor));
@@ -387,11 +392,18 @@ int weir__stream_open(weir__slot *slot, weir_statement *statement, size_t rows, 
     weir_pool *pool = slot->pool;
     bool outside = !slot->transaction && !slot->depth;
     if (slot->outside || (outside && weir__session_busy(slot))) return refuse(slot, error);
+    weir_permit permit;
+    int64_t now = weir__reactor_now(pool->reactor);
+    int code = weir__guard_enter(slot, !weir__levels_alive(slot), &permit, now, error);
+    if (code) return code;
     weir__stream *stream = make(slot, statement, rows, run);
-    if (!stream) return weir__fail(error, WEIR_ENOMEM, "out of memory for a stream");
-    int code = has_texts(stream)
-                   ? pool->driver->cursor(statement, stream->place, rows, &stream->cursor, error)
-                   : WEIR_OK;
+    if (!stream) {
+        weir__guard_cancel(pool, &permit, now);
+        return weir__fail(error, WEIR_ENOMEM, "out of memory for a stream");
+    }
+    stream->permit = permit;
+    if (has_texts(stream))
+        code = pool->driver->cursor(statement, stream->place, rows, &stream->cursor, error);
     if (code == WEIR_OK) code = enter(slot, stream, error);
     if (code != WEIR_OK) {
         forget(stream);
@@ -400,7 +412,7 @@ int weir__stream_open(weir__slot *slot, weir_statement *statement, size_t rows, 
     weir__leak_note(slot, statement->sql, statement->sql_length);
     *number = stream->number = ++pool->streams;
     weir__list_push_back(&slot->streams, &stream->link);
-    if (!slot->flying) weir__slot_resume(slot, weir__reactor_now(pool->reactor));
+    if (!slot->flying) weir__slot_resume(slot, now);
     return WEIR_OK;
 }
 

@@ -1,8 +1,12 @@
 /*
  * How many connections shared statements keep busy. A few are best where the processor is the limit, many
- * where statements wait for something else; which it is shows in how long they take. So two widths are tried
- * in turns, in short windows, lest a change of the load is taken for a merit of one of them; the better one
- * stays, and its neighbour is tried next.
+ * where statements wait for something else; which it is shows in how long they take, from asking to answer.
+ * So two widths are tried in turns, in short windows, lest a change of the load is taken for a merit of one
+ * of them; the better one stays, and its neighbour is tried next.
+ *
+ * How long they take is all the time that they spend in the pool while a width is tried, over those that are
+ * answered meanwhile. The times of these alone would be partial: when a connection is added, those that are
+ * sent next overtake what stands before the others, and when one is left, they stand behind all of it.
  */
 #include "pool/pool.h"
 
@@ -14,13 +18,22 @@ enum {
 };
 #define SHORTEST (8 * WEIR__MS) /* window */
 #define LONGEST (100 * WEIR__MS)
+#define REST (200 * WEIR__MS) /* when neither less nor more was better: a trial has its price */
 
 static void begin(weir_pool *pool, int base) {
     weir__trial *trial = &pool->share.trial;
-    int step = trial->up ? (base + 1) / 2 : -((base + 2) / 3), other = base + step;
+    /* Where statements are slow, a bound on their wait keeps more busy than base: more than that is tried. */
+    int from = trial->up && trial->busy > base ? trial->busy : base;
+    int step = trial->up ? (from + 1) / 2 : -((from + 2) / 3), other = from + step;
     if (other > pool->max_size) other = pool->max_size;
     if (other < 1) other = 1;
-    *trial = (weir__trial){.base = base, .other = other, .up = trial->up, .since = trial->since};
+    *trial = (weir__trial){.base = base,
+                           .other = other,
+                           .up = trial->up,
+                           .failed = trial->failed,
+                           .busy = trial->busy,
+                           .since = trial->since,
+                           .passed_at = trial->passed_at};
     pool->share.width = base;
 }
 
@@ -34,20 +47,38 @@ void weir__width_pin(weir_pool *pool, int width) {
     if (width > 0) pool->share.width = width;
 }
 
-void weir__width_count(weir_pool *pool, int64_t sent_at, int64_t waited) {
+void weir__width_pass(weir_pool *pool, int64_t now) {
+    weir__share *share = &pool->share;
+    weir__trial *trial = &share->trial;
+    int there = share->lane_count;
+    for (const weir__link *link = share->slots.next; link != &share->slots; link = link->next)
+        there += weir__container(link, weir__slot, shared_link)->flying;
+    trial->spent[trial->windows % 2] += there * (now - trial->passed_at);
+    trial->passed_at = now;
+}
+
+void weir__width_count(weir_pool *pool, int64_t alone) {
     weir__trial *trial = &pool->share.trial;
-    if (sent_at < trial->since) return; /* the last window's */
-    trial->waited[trial->windows % 2] += waited;
+    trial->alone[trial->windows % 2] += alone;
     trial->counted[trial->windows % 2]++;
+    trial->counts += trial->windows % 2 ? 0 : pool->share.count;
     trial->in_window++;
+}
+
+/* What they wait; what they take anyway depends on which ones came. */
+static double waited(const weir__trial *trial, int which) {
+    return (double)(trial->spent[which] - trial->alone[which]) / (double)trial->counted[which];
 }
 
 static void decide(weir_pool *pool) {
     weir__trial *trial = &pool->share.trial;
-    double base = (double)trial->waited[0] / (double)trial->counted[0];
-    double other = (double)trial->waited[1] / (double)trial->counted[1];
-    bool better = trial->other != trial->base && other * BETTER < base * (BETTER - 1);
+    double gain = waited(trial, 0) - waited(trial, 1);
+    double least = (double)trial->spent[0] / (double)trial->counted[0] / BETTER;
+    bool better = trial->other != trial->base && gain > least;
+    trial->busy = (int)(trial->counts / trial->counted[0]);
+    trial->failed = better ? 0 : trial->failed + 1;
     if (!better) trial->up = !trial->up;
+    if (trial->failed >= 2) trial->since += REST;
     begin(pool, better ? trial->other : trial->base);
 }
 
@@ -55,6 +86,10 @@ void weir__width_look(weir_pool *pool, int64_t now) {
     weir__trial *trial = &pool->share.trial;
     int64_t passed = now - trial->since;
     if (trial->pinned) return;
+    if (passed < 0) { /* it rests */
+        begin(pool, trial->base);
+        return;
+    }
     if (passed < SHORTEST || (trial->in_window < LEAST && passed < LONGEST)) return;
     bool idle = trial->in_window < LEAST; /* too little to do for it to matter */
     trial->since = now;

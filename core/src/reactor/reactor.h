@@ -20,7 +20,7 @@
 #include "reactor/wheel.h"
 
 enum {
-    WEIR__OP_BYTES = 400, /* what an operation of the layer above may take, weir__op included */
+    WEIR__OP_BYTES = 432, /* what an operation of the layer above may take, weir__op included */
     WEIR__OP_BLOCK = 64,  /* operations allocated at a time */
     WEIR__LOG_LINES = 256,
 };
@@ -106,6 +106,7 @@ struct weir_reactor {
 
     weir__parked *leader; /* the thread that sleeps in the poller */
     weir__link followers;
+    int64_t spin_ns; /* who waits alone looks for so long before he sleeps; 0 but in measurements */
     weir__keeper keeper;
 
     weir__link deferred, held, graves;

@@ -1,6 +1,6 @@
 """The parts of the benchmark, by the names that select them."""
 
-from . import bulk, core, learning, lending, point, rows, sqlite, tail
+from . import bulk, core, learning, lending, outage, point, rows, sqlite, tail
 
 PARTS = {
     "core": core.measure,
@@ -10,6 +10,7 @@ PARTS = {
     "tokio": point.tokio,
     "pgbench": point.pgbench,
     "threads": point.threads,
+    "spinning": point.spinning,
     "session": lending.session,
     "checkout": lending.checkout,
     "rows": rows.measure,
@@ -19,4 +20,5 @@ PARTS = {
     "learning": learning.learned,
     "adapting": learning.adapting,
     "grants": learning.grants,
+    "outage": outage.measure,
 }

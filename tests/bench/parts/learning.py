@@ -20,10 +20,11 @@ import peers
 import weirpool
 from harness import Bench, Figures, Row
 from loads import KEYS, POINT, Closed, figures, percentiles
+from weirpool._core import _pin_width
 
 from parts.point import caller
 
-CALLERS, SIZES = 64, (1, 2, 3, 4, 6, 8, 10)
+CALLERS, WIDTHS = 64, (1, 2, 3, 4, 6, 8, 10)
 SLOW = "select pg_sleep(0.005)"
 
 
@@ -81,15 +82,17 @@ def load_caller(pool: weirpool.Pool, load: Load):  # type: ignore[no-untyped-def
 
 
 async def learned(bench: Bench) -> None:
-    """The rate of a pool of ten against the best of pools of a fixed smaller size, in the same rounds."""
+    """The rate with a number that is learnt against the best fixed one's, of ten connections each, in the same
+    rounds."""
     for load in (BESIDE, AWAY, MIXED):
         with proxy(bench) as delay:
             delay.set(load.delay_us)
             async with AsyncExitStack() as stack:
                 host = delay.host if load.delay_us else peers.HOST
                 sides: dict[str, Closed] = {}
-                for name, size in (("learned", 10), *((f"fixed {size}", size) for size in SIZES)):
-                    pool = await stack.enter_async_context(peers.ours(host, size))
+                for name, width in (("learned", 0), *((f"fixed {width}", width) for width in WIDTHS)):
+                    pool = await stack.enter_async_context(peers.ours(host))
+                    _pin_width(pool, width)
                     sides[name] = Closed(load_caller(pool, load), CALLERS, bench.seconds)
                 await Closed(sides["learned"].caller, CALLERS, 2)()  # as long as it may take to learn
                 kept: dict[str, list[Figures]] = {name: [] for name in sides}
@@ -100,11 +103,10 @@ async def learned(bench: Bench) -> None:
                         result = await sides[name]()
                         if number:
                             kept[name].append(result)
-        best = max(SIZES, key=lambda size: statistics.median(one["rate"] for one in kept[f"fixed {size}"]))
-        ours, theirs = kept["learned"], kept[f"fixed {best}"]
-        bench.add(
-            Row("learning", load.name, f"max_size={best}", asked=0.9, ours=ours, theirs=theirs, detail=kept)
-        )
+        fixed = (f"fixed {width}" for width in WIDTHS)
+        best = max(fixed, key=lambda name: statistics.median(one["rate"] for one in kept[name]))
+        ours, theirs = kept["learned"], kept[best]
+        bench.add(Row("learning", load.name, best, asked=0.9, ours=ours, theirs=theirs, detail=kept))
 
 
 # ---- how soon

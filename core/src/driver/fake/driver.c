@@ -196,6 +196,15 @@ static void schedule(weir__fake_conn *conn) {
     }
 }
 
+bool weir__fake_answer(weir__conn *base) {
+    weir__fake_conn *conn = conn_of(base);
+    if (conn->state != WEIR__FAKE_RUNNING || conn->killed) return false;
+    if (conn->outcome.kind == WEIR__FAKE_HANG) conn->outcome.kind = WEIR__FAKE_OK;
+    arm(conn, WEIR__NEVER);
+    finish(conn);
+    return true;
+}
+
 static void clear(weir__request *request) {
     request->code = WEIR_OK;
     request->result = NULL;
@@ -344,9 +353,21 @@ static weir__conn *create(weir__env *env, void *owner) {
     return &conn->base;
 }
 
+static void refuse(weir__fake_conn *conn) {
+    weir_error error = WEIR_ERROR_INIT;
+    weir__report report = {.severity = "FATAL", .sqlstate = weir__fake.connect_sqlstate, .message = "no"};
+    conn->state = WEIR__FAKE_LOST;
+    weir__fail_report(&error, &report);
+    host_of(conn)->lost(&conn->base, &error);
+    weir_error_clear(&error);
+}
+
 static void finish_connect(weir__fake_conn *conn) {
     if (conn->outcome.kind != WEIR__FAKE_OK) {
-        lose(conn, WEIR_ECONNECT, "the script refuses the connection");
+        if (weir__fake.connect_sqlstate)
+            refuse(conn);
+        else
+            lose(conn, WEIR_ECONNECT, "the script refuses the connection");
         return;
     }
     weir__fake.connected++;

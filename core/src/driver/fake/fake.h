@@ -58,7 +58,8 @@ typedef struct weir__fake_script {
     int64_t idle_death_max_ns;            /* when an idle connection dies, at the latest */
     /* How often, of a thousand. */
     int connect_fail_permille;
-    int lost_idle_permille; /* each time it becomes idle */
+    const char *connect_sqlstate; /* which such a server says; NULL: it is not there */
+    int lost_idle_permille;       /* each time it becomes idle */
     int lost_running_permille;
     int error_permille;
     int before_fail_permille;
@@ -93,6 +94,8 @@ void weir__fake_next_connect(weir__fake_kind kind, int64_t delay_ns);
 void weir__fake_next_run(weir__fake_kind kind, const char *sqlstate, int64_t delay_ns);
 /* The i-th live connection; NULL past the end. */
 weir__conn *weir__fake_conn_at(size_t i);
+/* Has it answer now what runs there, a "hang" too: a test that is the server itself. False: nothing runs. */
+bool weir__fake_answer(weir__conn *conn);
 /* The server cuts the connection: the host is told at the next tick. False: it is dead or on its way out
  * already. */
 bool weir__fake_kill(weir__conn *conn);

@@ -1,0 +1,148 @@
+/* Circuit breakers: one that stands alone, or, without memory of its own, one of a pool's. */
+#include <string.h>
+
+#include "weir_lua.h"
+
+#define BREAKER "breaker"
+#define PERMIT "permit"
+
+typedef struct weir_lua_breaker {
+    weir_breaker *own;   /* NULL: it is the pool's */
+    weir_lua_pool *home; /* kept in memory by the userdata's user value */
+    weir_breaker_role role;
+} weir_lua_breaker;
+
+static weir_lua_breaker *to_handle(lua_State *L, int index) {
+    weir_lua_breaker *breaker = weir__lua_test(L, index, BREAKER);
+    if (!breaker || (!breaker->own && !(breaker->home && breaker->home->pool)))
+        weir__lua_misuse(
+            L, "a breaker is wanted here; its methods are called with a colon, as in breaker:call(fn)");
+    return breaker;
+}
+
+weir_breaker *weir__lua_to_breaker(lua_State *L, int index) {
+    weir_lua_breaker *breaker = to_handle(L, index);
+    return breaker->own ? breaker->own : weir_pool_breaker(breaker->home->pool, 0, breaker->role);
+}
+
+static int breaker_gc(lua_State *L) {
+    weir_lua_breaker *breaker = lua_touserdata(L, 1);
+    if (!breaker) return 0;
+    weir_breaker_free(breaker->own);
+    breaker->own = NULL;
+    return 0;
+}
+
+static int permit_gc(lua_State *L) {
+    (void)L;
+    return 0;
+}
+
+static weir_lua_breaker *push(lua_State *L) {
+    weir_lua_breaker *breaker = lua_newuserdata(L, sizeof *breaker);
+    memset(breaker, 0, sizeof *breaker);
+    weir__lua_set_metatable(L, BREAKER, breaker_gc);
+    return breaker;
+}
+
+int weir__lua_breaker_new(lua_State *L) {
+    weir_breaker_options options;
+    weir_error error = WEIR_ERROR_INIT;
+    lua_settop(L, 1);
+    weir__lua_read_breaker_options(L, 1, &options);
+    weir_lua_breaker *breaker = push(L);
+    if (weir_breaker_new(&options, &breaker->own, &error) != WEIR_OK) return weir__lua_fail(L, &error);
+    return 1;
+}
+
+int weir__lua_pool_breaker(lua_State *L) {
+    weir_lua_pool *home = weir__lua_to_pool(L, 1);
+    bool queries = lua_toboolean(L, 2);
+    weir_lua_breaker *breaker = push(L);
+    breaker->home = home;
+    breaker->role = queries ? WEIR_BREAKER_QUERIES : WEIR_BREAKER_CONNECTS;
+    weir__lua_keep(L, 1);
+    return 1;
+}
+
+/* ---- calls */
+
+int weir__lua_breaker_acquire(lua_State *L) {
+    weir_breaker *breaker = weir__lua_to_breaker(L, 1);
+    weir_error error = WEIR_ERROR_INIT;
+    weir_permit *permit = lua_newuserdata(L, sizeof *permit);
+    memset(permit, 0, sizeof *permit);
+    weir__lua_set_metatable(L, PERMIT, permit_gc);
+    if (weir_breaker_acquire(breaker, permit, &error) != WEIR_OK) return weir__lua_fail(L, &error);
+    return 1;
+}
+
+static weir_permit *to_permit(lua_State *L, int index) {
+    weir_permit *permit = weir__lua_test(L, index, PERMIT);
+    if (!permit) weir__lua_misuse(L, "a permit is wanted here, as breaker:acquire() gives it");
+    return permit;
+}
+
+/* Of an error object of this module, or of anything else, which is a failure, and whose type stands for it.
+ */
+static weir_outcome judge(lua_State *L, int index, const weir_breaker *breaker, weir_error *error) {
+    if (lua_istable(L, index) && weir__lua_has_metatable(L, index, "error")) {
+        weir__lua_read_error(L, index, error);
+        lua_getfield(L, index, "message"); /* stays on the stack */
+        error->message = lua_tostring(L, -1);
+        return weir_breaker_classify(breaker, error);
+    }
+    lua_pushfstring(L, "a Lua error (%s)", luaL_typename(L, index));
+    error->message = lua_tostring(L, -1);
+    return WEIR_OUTCOME_FAILURE;
+}
+
+int weir__lua_breaker_record(lua_State *L) {
+    weir_breaker *breaker = weir__lua_to_breaker(L, 1);
+    weir_permit *permit = to_permit(L, 2);
+    weir_error error = WEIR_ERROR_INIT;
+    lua_settop(L, 4);
+    bool failed = !lua_isnil(L, 3);
+    weir_outcome outcome = failed ? judge(L, 3, breaker, &error) : WEIR_OUTCOME_SUCCESS;
+    if (failed && !lua_isnil(L, 4))
+        outcome = lua_toboolean(L, 4) ? WEIR_OUTCOME_FAILURE : WEIR_OUTCOME_IGNORED;
+    weir_breaker_record(breaker, permit, outcome, -1, failed ? &error : NULL);
+    return 0;
+}
+
+int weir__lua_breaker_cancel(lua_State *L) {
+    weir_breaker *breaker = weir__lua_to_breaker(L, 1);
+    weir_breaker_cancel(breaker, to_permit(L, 2));
+    return 0;
+}
+
+/* ---- events */
+
+static void push_event(lua_State *L, const weir_breaker_event *event) {
+    lua_createtable(L, 0, 7);
+    weir__lua_push_integer(L, (int64_t)event->number);
+    lua_setfield(L, -2, "number");
+    weir__lua_set_text(L, "kind", weir_breaker_event_name(event->kind));
+    weir__lua_set_text(L, "before", weir_breaker_state_name(event->before));
+    weir__lua_set_text(L, "state", weir_breaker_state_name(event->state));
+    weir__lua_set_text(L, "reason", weir_breaker_reason_name(event->reason));
+    lua_pushnumber(L, (lua_Number)(weir_now_ns() - event->at_ns) / 1e9);
+    lua_setfield(L, -2, "age");
+    if (event->duration_ns < 0) return;
+    lua_pushnumber(L, (lua_Number)event->duration_ns / 1e9);
+    lua_setfield(L, -2, "duration");
+}
+
+int weir__lua_breaker_events(lua_State *L) {
+    weir_breaker *breaker = weir__lua_to_breaker(L, 1);
+    uint64_t after = 0;
+    if (!lua_isnoneornil(L, 2)) after = (uint64_t)weir__lua_check_integer(L, 2, "after", INT64_MAX);
+    weir_breaker_event event;
+    lua_settop(L, 2);
+    lua_newtable(L);
+    for (int n = 1; weir_breaker_next_event(breaker, &after, &event); n++) {
+        push_event(L, &event);
+        lua_rawseti(L, 3, n);
+    }
+    return 1;
+}

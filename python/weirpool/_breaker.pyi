@@ -1,0 +1,93 @@
+# Written by bindings/python/stubs.py from the core's tables.
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Literal, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+
+from . import Pool, SyncPool, _core
+from ._types import BreakerEvent, BreakerSnapshot
+from .errors import CircuitOpen
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_Item: TypeAlias = str | type[BaseException] | Callable[[Exception], object]
+
+class _Decorator(Protocol):
+    def __call__(self, function: Callable[_P, _T], /) -> Callable[_P, _T]: ...
+
+class Breaker(_core.Breaker):
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def state(self) -> Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]: ...
+    def snapshot(self) -> BreakerSnapshot: ...
+    def events(self, after: int = 0) -> list[BreakerEvent]: ...
+    def force_open(self) -> None: ...
+    def force_close(self) -> None: ...
+    def disable(self) -> None: ...
+    def metrics_only(self) -> None: ...
+    def reset(self) -> None: ...
+
+class CircuitBreaker(Breaker):
+    def __new__(
+        cls,
+        name: str | None = None,
+        *,
+        record: _Item | Iterable[_Item] | None = None,
+        ignore: _Item | Iterable[_Item] | None = None,
+        fallback: Callable[[CircuitOpen], object] | None = None,
+        failure_threshold: int | None = 5,
+        failure_rate: float | None = 0.5,
+        slow_call_rate: float | None = None,
+        slow_call_duration: float = 5.0,
+        window: Literal["count", "time"] = "count",
+        window_calls: int = 100,
+        window_time: float = 60.0,
+        minimum_calls: int = 20,
+        recovery_timeout: float = 60.0,
+        recovery_timeout_max: float = 600.0,
+        recovery_jitter: float = 0.1,
+        slow_start: int = 4,
+        half_open_timeout: float = 30.0,
+        call_events: bool = False,
+    ) -> CircuitBreaker: ...
+    def __enter__(self) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    async def __aenter__(self) -> None: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    @overload
+    def __call__(
+        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], object] | None = None
+    ) -> Callable[_P, _T]: ...
+    @overload
+    def __call__(
+        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], object] | None = None
+    ) -> _Decorator: ...
+
+class PoolBreaker:
+    connect: Breaker
+    query: Breaker
+    def __init__(self, pool: Pool | SyncPool) -> None: ...
+    @property
+    def state(self) -> Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]: ...
+    def snapshot(self) -> dict[Literal["connect", "query"], BreakerSnapshot]: ...
+    def force_open(self) -> None: ...
+    def force_close(self) -> None: ...
+    def disable(self) -> None: ...
+    def metrics_only(self) -> None: ...
+    def reset(self) -> None: ...
+    @overload
+    def __call__(
+        self, function: Callable[_P, Awaitable[_T]], /, *, fallback: Callable[[CircuitOpen], object] | None
+    ) -> Callable[_P, Awaitable[_T]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], object] | None
+    ) -> Callable[_P, _T]: ...
+    @overload
+    def __call__(
+        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], object] | None
+    ) -> _Decorator: ...

@@ -1,0 +1,285 @@
+-- Circuit breakers: one's own, and those of a pool, on a server that goes and comes back.
+local support = require "support"
+local weirpool = require "weirpool"
+
+--- An error of the module's own, as calls give it.
+local function failure_of(db, sql)
+    local pool = db.open { min_size = 0 }
+    local _, err = pool:fetch(sql)
+    return assert(err)
+end
+
+describe("a breaker of one's own", function()
+    local function failing(breaker, times)
+        for _ = 1, times do
+            assert.is_false(pcall(breaker.call, breaker, error, "down"))
+        end
+    end
+
+    it("opens, refuses, and recovers", function()
+        local breaker = weirpool.breaker { name = "mail", failure_threshold = 2, recovery_timeout = 0.05 }
+        assert.same({ 1, nil, 3 }, { breaker:call(function(...) return ... end, 1, nil, 3) })
+        failing(breaker, 2)
+        assert.equal("open", breaker:state())
+        assert.equal("weirpool.Breaker mail open", tostring(breaker))
+        local none, err, state = breaker:call(function() error("nobody is let in") end)
+        assert.is_nil(none)
+        assert.is_nil(state)
+        assert.equal("CircuitOpen", err.class)
+        assert.is_true(err:is("OperationalError") and err.retryable)
+        assert.equal("the circuit breaker mail is open after 2 failures in a row", err.message)
+        assert.equal("a Lua error (string)", err.detail)
+        assert.is_true(err.retry_after > 0 and err.retry_after <= 0.05)
+        support.eventually(function() return breaker:state() == "half_open" end)
+        for _ = 1, 7 do
+            assert.equal("well", breaker:call(function() return "well" end))
+        end
+        assert.equal("closed", breaker:state())
+        local reasons = {}
+        for _, event in ipairs(breaker:events()) do
+            reasons[#reasons + 1] = event.state .. " " .. event.reason
+        end
+        assert.same({ "open failures", "half_open timeout", "closed recovered" }, reasons)
+        assert.equal(3, breaker:events(2)[1].number)
+        assert.same({}, breaker:events(3))
+    end)
+
+    it("counts raised errors and nil, err alike", function()
+        local breaker = weirpool.breaker {}
+        failing(breaker, 1)
+        assert.is_nil((breaker:call(function() return nil, "down" end)))
+        assert.is_nil((breaker:call(function() return nil end))) -- that is no failure
+        local ok, err = pcall(breaker.call, breaker, function() error({ mine = true }) end)
+        assert.is_false(ok)
+        assert.is_true(err.mine) -- raised on as it was
+        local numbers = breaker:snapshot()
+        assert.equal(3, numbers.calls_failed)
+        assert.equal(1, numbers.calls_succeeded)
+        assert.equal("closed", numbers.state)
+        assert.equal("a Lua error (table)", numbers.last_failure)
+    end)
+
+    it("leaves permits to their owner", function()
+        local breaker = weirpool.breaker { failure_threshold = 1 }
+        local permit = assert(breaker:acquire())
+        assert.equal(1, breaker:snapshot().running)
+        breaker:record(permit)
+        breaker:record(permit, "again") -- it is used up
+        breaker:cancel(assert(breaker:acquire()))
+        breaker:record(assert(breaker:acquire()), "down")
+        local numbers = breaker:snapshot()
+        assert.same({ 1, 1, 1, 0 }, { numbers.calls_succeeded, numbers.calls_cancelled, numbers.calls_failed,
+            numbers.running })
+        local none, err = breaker:acquire()
+        assert.is_nil(none)
+        assert.equal("CircuitOpen", err.class)
+    end)
+
+    it("has functions say what counts", function()
+        local breaker = weirpool.breaker {
+            ignore = function(err) return err == "mine" end,
+            record = function(err) return tostring(err):find("quota") end,
+        }
+        pcall(breaker.call, breaker, error, "mine", 0)
+        assert.equal(1, breaker:snapshot().calls_ignored)
+        breaker = weirpool.breaker { ignore = function() error("in the predicate", 0) end }
+        local ok, err = pcall(breaker.call, breaker, error, "down", 0)
+        assert.is_false(ok)
+        assert.equal("in the predicate", err)
+        assert.equal(1, breaker:snapshot().calls_failed)
+    end)
+
+    it("falls back", function()
+        local seen = {}
+        local breaker = weirpool.breaker {
+            failure_threshold = 1,
+            fallback = function(err)
+                seen[#seen + 1] = err
+                return "cached", 2
+            end,
+        }
+        assert.equal("fresh", breaker:call(function() return "fresh" end))
+        failing(breaker, 1) -- never called when closed, not even for the failure that opens it
+        assert.equal(0, #seen)
+        assert.same({ "cached", 2 }, { breaker:call(print) })
+        assert.equal("CircuitOpen", seen[1].class)
+        local wrapped = breaker:wrap(print, function() return "of the call" end)
+        assert.equal("of the call", wrapped())
+    end)
+
+    it("chains a fallback's own failure", function()
+        local breaker = weirpool.breaker {}
+        breaker:force_open()
+        local raises = breaker:wrap(print, function() error("no cache", 0) end)
+        local ok, err = pcall(raises)
+        assert.is_false(ok)
+        assert.truthy(err:find("^no cache\nin the fallback for: CircuitOpen: the circuit breaker"))
+        local closed = weirpool.breaker {}
+        closed:force_open()
+        local none
+        none, err = breaker:wrap(print, function() return closed:call(print) end)()
+        assert.is_nil(none)
+        assert.equal("CircuitOpen", err.class)
+        assert.equal("CircuitOpen", err.cause.class)
+        local declined = breaker:wrap(print, function(refusal) return nil, refusal end)
+        none, err = declined()
+        assert.is_nil(none)
+        assert.is_nil(err.cause)
+    end)
+
+    it("is changed by hand", function()
+        local breaker = weirpool.breaker { failure_threshold = 1 }
+        local changes = { force_open = "forced_open", disable = "disabled", metrics_only = "metrics_only" }
+        for change, state in pairs(changes) do
+            breaker[change](breaker)
+            assert.equal(state, breaker:state())
+        end
+        breaker:reset()
+        assert.equal("closed", breaker:state())
+        breaker:force_open()
+        breaker:force_close()
+        assert.equal("closed", breaker:state())
+    end)
+
+    it("refuses what it does not know", function()
+        support.misuse("failure_threshold", function() weirpool.breaker { failure_treshold = 3 } end)
+        support.misuse("from 0.001 to 1", function() weirpool.breaker { failure_rate = 2 } end)
+        support.misuse("UniqueViolation", function() weirpool.breaker { record = "UniqeViolation" } end)
+        support.misuse("fallback: a function", function() weirpool.breaker { fallback = 3 } end)
+        support.misuse("a table of options", function() weirpool.breaker(3) end)
+        support.misuse("call: a function", function() weirpool.breaker({}):call(3) end)
+        support.misuse("wrap: a function", function() weirpool.breaker({}):wrap(print, 3) end)
+        support.misuse("a permit is wanted", function()
+            local breaker = weirpool.breaker {}
+            breaker:record(3)
+        end)
+        local names = {}
+        for _, option in ipairs(weirpool.breaker_options()) do
+            names[option.name] = option.default
+        end
+        assert.equal(5, names.failure_threshold)
+    end)
+end)
+
+support.each("a pool's breakers", function(db)
+    it("judge errors of the module", function()
+        local breaker = weirpool.breaker { record = "42" }
+        local err = failure_of(db, "select * from nowhere")
+        assert.is_nil((breaker:call(function() return nil, err end)))
+        assert.is_nil((weirpool.breaker {}:call(function() return nil, err end)))
+        local plain = weirpool.breaker {}
+        plain:record(assert(plain:acquire()), err) -- the server has answered
+        assert.equal(1, plain:snapshot().calls_succeeded)
+        local ignoring = weirpool.breaker { ignore = "ProgrammingError" }
+        ignoring:record(assert(ignoring:acquire()), err)
+        assert.equal(1, ignoring:snapshot().calls_ignored)
+    end)
+
+    it("are changed by hand", function()
+        local pool = assert(db.open { min_size = 1 })
+        assert.equal(1, assert(pool:fetchval("select 1")))
+        assert.equal("closed", pool.breaker:state())
+        assert.equal(1, pool.breaker.query:snapshot().calls_succeeded)
+        pool.breaker.query:force_open()
+        local none, err = pool:fetchval("select 1")
+        assert.is_nil(none)
+        assert.equal("CircuitOpen", err.class)
+        assert.is_nil(err.retry_after)
+        assert.equal("forced_open", pool.breaker:state())
+        assert.equal("weirpool.PoolBreaker connect=closed query=forced_open", tostring(pool.breaker))
+        assert.equal(3, pool:snapshot().circuit_query)
+        local fetch = pool.breaker:wrap(function() return pool:fetchval("select 1") end, function(refusal)
+            assert.equal("CircuitOpen", refusal.class)
+            return "cached"
+        end)
+        assert.equal("cached", fetch())
+        pool.breaker:force_close()
+        assert.equal(1, fetch())
+        pool.breaker:metrics_only()
+        pool.breaker:disable()
+        pool.breaker:reset()
+        assert.equal("closed", pool.breaker:snapshot().connect.state)
+        local wrong = pool.breaker:wrap(function()
+            return pool:fetchval("select * from nowhere")
+        end, function()
+            error("no other error goes there")
+        end)
+        none, err = wrong()
+        assert.is_nil(none)
+        assert.not_equal("CircuitOpen", err.class)
+    end)
+
+    it("take options", function()
+        local pool = assert(db.open { circuit_breaker = false })
+        assert.equal("disabled", pool.breaker:state())
+        support.misuse("circuit_failure_threshold", function()
+            weirpool.open { url = db.url, circuit_failure_treshold = 1 }
+        end)
+        pool = assert(db.open {
+            circuit_failure_rate = 0.25,
+            circuit_ignore = "08",
+            circuit_failure_threshold = false,
+        })
+        assert.equal(1, assert(pool:fetchval("select 1")))
+    end)
+end)
+
+describe("a pool", function()
+    local folder, url, pool
+
+    local function server(action)
+        local script = "sh " .. support.here .. "/../support/pg.sh "
+        return support.capture(script .. action .. " " .. folder):match("%S+")
+    end
+
+    before_each(function()
+        folder = support.capture("mktemp -d"):match("%S+")
+        url = assert(server "start")
+        pool = assert(weirpool.open { url = url, min_size = 2, max_size = 4, circuit_failure_threshold = 2 })
+        assert(pool:fetchval("select 1"))
+    end)
+
+    after_each(function()
+        pool:close(0)
+        server "stop"
+    end)
+
+    --- Calls until the breaker refuses; gives the refusal.
+    local function refusal()
+        return support.eventually(function()
+            local _, err = pool:fetchval { "select 1", timeout = 0.2 }
+            return err and err.class == "CircuitOpen" and err
+        end)
+    end
+
+    local function heals()
+        local limit = os.clock() + 5 -- of processor time, which a refused call takes
+        local value
+        repeat
+            value = pool:fetchval { "select 1", timeout = 5 }
+        until value or os.clock() > limit
+        assert.equal(1, value)
+    end
+
+    it("refuses at once while its server is gone, and heals when it is back", function()
+        server "kill"
+        local err = refusal()
+        assert.is_true(err.retryable and err.retry_after <= 0.25)
+        assert.truthy(err.detail)
+        local began = os.clock()
+        for _ = 1, 200 do
+            assert.is_nil((pool:fetchval("select 1")))
+        end
+        assert.is_true((os.clock() - began) / 200 < 0.001)
+        server "again"
+        heals()
+        assert.is_true(pool:snapshot().probes_started > 0)
+    end)
+
+    it("refuses at once while its server is silent", function()
+        server "pause"
+        refusal()
+        server "resume"
+        heals()
+    end)
+end)
