@@ -123,7 +123,7 @@ def none_is_late(lateness):
     assert wrong == {}  # ms
 
 
-OPTIONS = {"command_timeout": SOON, "connect_timeout": 20, "checkout_timeout": 20}
+OPTIONS = {"circuit_breaker": False, "command_timeout": SOON, "connect_timeout": 20, "checkout_timeout": 20}
 
 
 TABLES = "create table t (a bigint); create table u (a text)"

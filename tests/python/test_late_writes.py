@@ -39,7 +39,9 @@ def with_query(on):
 
 def on_pool(main, url, loop="asyncio", **options):
     async def body():
-        async with weirpool.create_pool(url, min_size=1, max_size=1, **options) as pool:
+        async with weirpool.create_pool(
+            url, min_size=1, max_size=1, circuit_breaker=False, **options
+        ) as pool:
             await pool.execute("create table if not exists t (a int)")
             await main(pool)
             assert await pool.fetchval("select count(*) from t") == 0
