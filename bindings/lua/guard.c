@@ -107,8 +107,7 @@ int weir__lua_wait(lua_State *L, weir_lua_call *call) {
 }
 
 int weir__lua_call_fail(lua_State *L, weir_lua_call *call) {
-    const weir_error *error = &call->error;
-    if (call->done.error) return weir__lua_push_failure(L, call->done.error);
+    const weir_error *error = call->done.error ? call->done.error : &call->error;
     if (error->code == WEIR_EINVAL || error->code == WEIR_EOPTION)
         return weir__lua_misuse(L, "%s", error->message ? error->message : weir_error_text(error->code));
     return weir__lua_push_failure(L, error);

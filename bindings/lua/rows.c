@@ -208,11 +208,12 @@ void weir__lua_push_metric_info(lua_State *L, const weir_metric_info *info) {
 }
 
 void weir__lua_push_error_info(lua_State *L, const weir_error_info *info) {
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
     set_integer(L, "code", info->code);
     weir__lua_set_text(L, "sqlstate", info->sqlstate);
     weir__lua_set_text(L, "name", info->name);
     weir__lua_set_text(L, "parent", info->parent);
+    weir__lua_set_text(L, "also", info->also);
 }
 
 void weir__lua_push_option_info(lua_State *L, const weir_option_info *info) {

@@ -391,7 +391,8 @@ static void pool_dealloc(PyObject *self) {
          "tag.\n\n"                                                                                          \
          "statements: an iterable; each is a str, or a tuple of a str and its parameters. When one fails, "  \
          "its error is\n"                                                                                    \
-         "raised and nothing has changed. isolation, readonly, deferrable: as session() has them.\n"         \
+         "raised and nothing has changed; COMMIT, ROLLBACK, SAVEPOINT and their kind are refused.\n"         \
+         "isolation, readonly, deferrable: as session() has them.\n"                                         \
          "timeout: seconds over waiting and running; None is without limit, omitted is the pool's options. " \
          "OutcomeUnknown\n"                                                                                  \
          "when COMMIT was sent and there was no answer, in time or at all."},                                \

@@ -103,7 +103,7 @@ int weir__pool_spin(weir_pool *pool, int us, weir_error *error);
 %typemap(out) bool "$result = NULL; if (!$1) $result = Py_NewRef(Py_None);"
 %typemap(in, numinputs=0) weir_error_info *out (weir_error_info row) "$1 = &row;"
 %typemap(argout) weir_error_info *out {
-  if (!$result) $result = Py_BuildValue("(izss)", $1->code, $1->sqlstate, $1->name, $1->parent);
+  if (!$result) $result = Py_BuildValue("(izssz)", $1->code, $1->sqlstate, $1->name, $1->parent, $1->also);
 }
 %typemap(in, numinputs=0) weir_option_info *out (weir_option_info row) "$1 = &row;"
 %typemap(argout) weir_option_info *out {

@@ -391,8 +391,8 @@ def pool_stub():
 
 def error_stub():
     classes = dict(PEP249)
-    for _, _, name, parent in rows(_core.error_table):
-        classes.setdefault(name, parent)
+    for _, _, name, parent, second in rows(_core.error_table):
+        classes.setdefault(name, f"{parent}, {second}" if second else parent)
     lines = []
     for name, parent in classes.items():
         also = f", builtins.{ALSO[name]}" if name in ALSO else ""

@@ -404,7 +404,9 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
 /* The docstrings of the statement methods, which pools and connections have alike. */
 #define WEIR__PY_DOC_TIMEOUT                                                                                 \
     "timeout: seconds; None is without limit, omitted is the pool's command_timeout. CommandTimeout when "   \
-    "it passes.\n"                                                                                           \
+    "it passes,\n"                                                                                           \
+    "OutcomeTimeout, which is also an OutcomeUnknown, for a write in autocommit that may be done "           \
+    "all the same.\n"                                                                                        \
     "Parameters ($1, $2 ...): None, bool, int, float, Decimal, str, bytes, bytearray, memoryview, date, "    \
     "time, datetime,\n"                                                                                      \
     "timedelta, UUID, ipaddress' addresses, interfaces and networks, Range; lists for arrays, tuples and "   \

@@ -6,17 +6,19 @@ Error.__index = Error
 Error.__name = "weirpool.Error"
 
 local parents -- class -> the one above it, from the core's table; made when it is wanted first
+local seconds -- … -> another one above it, for the few that have two
 
 local function family()
     if parents then
         return parents
     end
     -- the core's table leaves out those of PEP 249, on which all others stand
-    parents = { Error = false, InterfaceError = "Error", DatabaseError = "Error" }
+    parents, seconds = { Error = false, InterfaceError = "Error", DatabaseError = "Error" }, {}
     local above, row = {}, 0
     local info = core.error_table(row)
     while info do
         parents[info.name] = info.parent
+        seconds[info.name] = info.also
         above[info.parent] = true
         row = row + 1
         info = core.error_table(row)
@@ -29,20 +31,22 @@ local function family()
     return parents
 end
 
---- Is it of that class, or of one below it? err:is("IntegrityError") holds for a UniqueViolation.
-function Error:is(class)
-    local up = family()
-    if up[class] == nil then
-        core.misuse("there is no class of errors " .. tostring(class))
-    end
-    local name = self.class
+local function is_below(name, class)
     while name do
-        if name == class then
+        if name == class or (seconds[name] and is_below(seconds[name], class)) then
             return true
         end
-        name = up[name]
+        name = parents[name]
     end
     return false
+end
+
+--- Is it of that class, or of one below it? err:is("IntegrityError") holds for a UniqueViolation.
+function Error:is(class)
+    if family()[class] == nil then
+        core.misuse("there is no class of errors " .. tostring(class))
+    end
+    return is_below(self.class, class)
 end
 
 --- The class above this error's: "IntegrityError" for a UniqueViolation.

@@ -101,8 +101,10 @@ def _rows():
         row += 1
 
 
-def _make_class(name, parent, doc):
+def _make_class(name, parent, doc, second=None):
     bases = (globals()[parent],)
+    if second:
+        bases += (globals()[second],)
     if name in _ALSO:
         bases += (_ALSO[name],)
     made = globals()[name] = type(name, bases, {"__module__": __name__, "__doc__": doc})
@@ -114,10 +116,10 @@ def _make_classes():
     for name, (parent, doc) in _PEP249.items():
         _make_class(name, parent, doc)
     by_code, by_sqlstate = {}, {}
-    for code, sqlstate, name, parent in _rows():
+    for code, sqlstate, name, parent, second in _rows():
         if sqlstate is None:
             text = _core.error_text(code)
-            made = globals().get(name) or _make_class(name, parent, text[0].upper() + text[1:] + ".")
+            made = globals().get(name) or _make_class(name, parent, text[0].upper() + text[1:] + ".", second)
             by_code[code], made._code = made, code
         else:
             by_sqlstate[sqlstate] = globals().get(name) or _make_class(name, parent, f"SQLSTATE {sqlstate}.")

@@ -403,6 +403,7 @@ START_TEST(what_is_a_failure) {
         {WEIR_ECONNECT, "28P01", "failure"},
         {WEIR_ELOST, NULL, "failure"},
         {WEIR_EOUTCOME, NULL, "failure"},
+        {WEIR_EOUTCOMETIMEOUT, NULL, "failure"},
         {WEIR_ECONNECTTIMEOUT, NULL, "failure"},
         {WEIR_ECHECKOUTTIMEOUT, NULL, "failure"},
         {WEIR_ECOMMANDTIMEOUT, "57014", "failure"},
@@ -460,6 +461,11 @@ START_TEST(lists_change_what_is_a_failure) {
     ck_assert_str_eq(outcome_of(0, "57P03"), "ignored");
     ck_assert_str_eq(outcome_of(0, "XX001"), "ignored");
     ck_assert_str_eq(outcome_of(WEIR_EINTERNAL, NULL), "ignored");
+    options.record = NULL;
+    options.ignore = "CommandTimeout";
+    begin();
+    ck_assert_str_eq(outcome_of(WEIR_EOUTCOMETIMEOUT, NULL), "ignored"); /* its second parent */
+    ck_assert_str_eq(outcome_of(WEIR_EOUTCOME, NULL), "failure");
     options.record = "Error";
     options.ignore = "DatabaseError";
     begin();

@@ -284,7 +284,7 @@ START_TEST(table_is_consistent) {
 END_TEST
 
 START_TEST(table_ends) {
-    weir_error_info row = {7, "x", "y", "z"};
+    weir_error_info row = {7, "x", "y", "z", NULL};
     ck_assert(!weir_error_table(SIZE_MAX, &row));
     ck_assert_int_eq(row.code, 7);
 }

@@ -169,6 +169,36 @@ START_TEST(a_time_out_is_answered_at_once) {
 }
 END_TEST
 
+/* Of a write in autocommit nobody knows then whether it is done. */
+START_TEST(a_late_write_is_in_doubt) {
+    weir__fake.cancel_min_ns = weir__fake.cancel_max_ns = 100 * WEIR__MS;
+    options.max_size = 1;
+    options.pipeline = false;
+    rig_ready(&options);
+    weir_session s = lend();
+    weir_op read = submit(s, "hang", 20);
+    rig_advance(22);
+    ck_assert_int_eq(outcome(read, NULL), WEIR_ECOMMANDTIMEOUT);
+    rig_advance(500); /* until the cancellation is over */
+    weir_op write = submit(s, "hang write", 20);
+    rig_advance(22);
+    ck_assert_int_eq(outcome(write, NULL), WEIR_EOUTCOMETIMEOUT);
+    rig_advance(500);
+    write = submit(s, "hang write", -1);
+    weir_op queued = submit_to_pool("hang write", 20);
+    rig_advance(22);
+    ck_assert_int_eq(outcome(queued, NULL), WEIR_ECHECKOUTTIMEOUT);
+    ck_assert_int_eq(weir_session_limit(s, 20, NULL), WEIR_OK);
+    rig_advance(22);
+    ck_assert_int_eq(outcome(write, NULL), WEIR_EOUTCOMETIMEOUT);
+    rig_advance(500);
+    write = submit_to_pool("hang write", 20);
+    rig_advance(22);
+    ck_assert_int_eq(outcome(write, NULL), WEIR_EOUTCOMETIMEOUT);
+    ck_assert_uint_eq(snapshot().queries_timed_out, 4);
+}
+END_TEST
+
 START_TEST(the_servers_own_guard_is_a_time_out) {
     weir_session s = ready();
     weir__fake_next_run(WEIR__FAKE_FAIL, "57014", 20 * WEIR__MS);
@@ -409,6 +439,7 @@ int main(void) {
                                   statements_on_the_pool,
                                   time_for_a_statement_on_the_pool,
                                   a_time_out_is_answered_at_once,
+                                  a_late_write_is_in_doubt,
                                   the_servers_own_guard_is_a_time_out,
                                   cancelling_a_statement,
                                   returned_while_it_runs,

@@ -54,6 +54,21 @@ static void ask_many(const char *sql, weir_op *ops, int count) {
     for (int i = 0; i < count; i++) ops[i] = ask(sql);
 }
 
+/* An executemany. */
+static weir_op ask_sets(const char *sql, int sets) {
+    weir_statement *statement = weir_statement_new(sql, strlen(sql), NULL);
+    weir_op op = 0;
+    weir_statement_no_sets(statement);
+    for (int i = 0; i < sets; i++) {
+        weir_value value = {.type = WEIR_TYPE_INT, .as.integer = i};
+        weir_statement_add_set(statement);
+        weir_statement_add(statement, &value);
+    }
+    ck_assert_int_eq(weir_pool_execute(rig.pool, statement, NULL, NULL, &op, NULL), WEIR_PENDING);
+    weir_statement_unref(statement);
+    return op;
+}
+
 static void next_hangs(void) { weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0); }
 static void next_takes(int64_t ms) { weir__fake_next_run(WEIR__FAKE_OK, NULL, ms * WEIR__MS); }
 
@@ -337,6 +352,64 @@ START_TEST(nobody_stands_behind_a_session_or_an_exclusive_one) {
 }
 END_TEST
 
+START_TEST(an_executemany_counts_by_its_sets) {
+    open_pool(2);
+    learn(READ);
+    weir_op ops[4] = {ask_sets("sleep 100 shared", 10), ask(READ), ask_sets("sleep 100 shared", 20)};
+    ck_assert_ptr_ne(place_of(ops[0]), place_of(ops[1])); /* it is not known yet */
+    ck_assert_ptr_null(place_of(ops[2]));
+    pass(400);
+    all_succeed(ops, 3);
+    ops[0] = ask(READ);
+    ops[1] = ask_sets("sleep 100 shared", 10); /* 10 ms a set, or somewhat less */
+    ck_assert_ptr_eq(place_of(ops[1]), place_of(ops[0]));
+    ck_assert_int_gt(place_of(ops[0])->load, 70 * WEIR__MS);
+    ck_assert_int_lt(place_of(ops[0])->load, 130 * WEIR__MS);
+    ops[2] = ask_sets("sleep 100 shared", 40); /* too long to stand in line with */
+    ck_assert_ptr_ne(place_of(ops[2]), place_of(ops[0]));
+    pass(400);
+    all_succeed(ops, 3);
+    ops[0] = ask("sleep 100 shared"); /* by itself it is another one */
+    ops[1] = ask("sleep 100 shared");
+    ck_assert_ptr_ne(place_of(ops[0]), place_of(ops[1]));
+    pass(400);
+    all_succeed(ops, 2);
+}
+END_TEST
+
+START_TEST(an_executemany_is_taken_for_a_writer) {
+    weir_op ops[DEPTH_WRITES + 1];
+    open_pool(1);
+    ops[0] = ask_sets(READ, 3);
+    pass(50);
+    succeeds(ops[0]);
+    for (int i = 0; i <= DEPTH_WRITES; i++) ops[i] = ask_sets(READ, 3);
+    ck_assert_int_eq(place_of(ops[0])->flying, DEPTH_WRITES);
+    ck_assert_int_eq(in_lane(), 1);
+    pass(400);
+    all_succeed(ops, DEPTH_WRITES + 1);
+}
+END_TEST
+
+START_TEST(a_volume_runs_alone_while_it_is_not_known_to_be_short) {
+    open_pool(2);
+    weir_op ops[3] = {ask_sets("sleep 100 shared", 300)};
+    ck_assert_int_eq(rig.pool->share.count, 0);
+    pass(400);
+    ops[1] = ask_sets("sleep 100 shared", 250);
+    ck_assert_int_eq(rig.pool->share.count, 1);
+    pass(400);
+    ops[2] = ask_sets("sleep 100 shared", 300);
+    ck_assert_int_eq(rig.pool->share.count, 1);
+    pass(400);
+    all_succeed(ops, 3);
+    ops[0] = ask_sets("sleep 100 shared", 1000); /* 400 ms, by what is known */
+    ck_assert_int_eq(rig.pool->share.count, 0);
+    pass(400);
+    succeeds(ops[0]);
+}
+END_TEST
+
 START_TEST(an_expired_connection_takes_no_more) {
     open_pool(2);
     learn(READ);
@@ -550,6 +623,9 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, one_that_is_often_late_does_not_share);
     tcase_add_test(tcase, readonly_ones_keep_to_themselves);
     tcase_add_test(tcase, nobody_stands_behind_a_session_or_an_exclusive_one);
+    tcase_add_test(tcase, an_executemany_counts_by_its_sets);
+    tcase_add_test(tcase, an_executemany_is_taken_for_a_writer);
+    tcase_add_test(tcase, a_volume_runs_alone_while_it_is_not_known_to_be_short);
     tcase_add_test(tcase, an_expired_connection_takes_no_more);
     tcase_add_test(tcase, a_session_claims_a_connection);
     tcase_add_test(tcase, the_least_busy_one_is_claimed);

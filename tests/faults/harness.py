@@ -146,9 +146,12 @@ class Claims(dict):
 def claim(error):
     """What an error says of the write that it ended."""
     assert isinstance(error, weirpool.Error), error
-    if isinstance(error, (weirpool.OutcomeUnknown, weirpool.CommandTimeout)):
+    if isinstance(error, weirpool.OutcomeUnknown):
         assert not error.retryable
         return EITHER
+    if isinstance(error, weirpool.CommandTimeout):
+        assert not error.retryable
+        return ABSENT  # of a write that may be done it would be an OutcomeTimeout
     assert error.retryable or isinstance(error, errors.SessionClosed), repr(error)
     return ABSENT
 

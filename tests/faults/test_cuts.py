@@ -151,6 +151,119 @@ def test_within_a_copy(through, observer, side):
         LOOPS["asyncio"](main)
 
 
+# ---- pipelines, streams, scripts
+
+
+async def pipeline(pool, key):
+    async with pool.session() as session, session.pipeline():
+        session.execute("insert into t values ($1)", key)
+        assert await session.fetchval("select a from t where a = $1", key) == key
+
+
+async def stream(pool, key):
+    text = "select $1::bigint + i from generate_series(1, 20) i"
+    try:
+        async with pool.session() as session:
+            rows = [row[0] async for row in session.stream(text, key, prefetch=6)]
+    except weirpool.Error as error:
+        assert claim(error) == ABSENT or isinstance(error, weirpool.OutcomeUnknown), repr(error)  # its COMMIT
+    else:
+        assert rows == [key + n for n in range(1, 21)]
+
+
+async def others(pool, claims, key):
+    await write(claims, 3 * key, pipeline(pool, 3 * key))
+    await stream(pool, key)
+    await write(claims, 3 * key + 1, pool.execute_script(f"select 1; insert into t values ({3 * key + 1})"))
+    await write(claims, 3 * key + 2, pool.executemany("insert into t values ($1)", [(3 * key + 2,)] * 2))
+
+
+@pytest.mark.parametrize("side", [SERVER, CLIENT])
+def test_within_pipelines_streams_and_scripts(through, observer, side):
+    options = {"min_size": 1, "max_size": 1, "retry_min": 0.001, "retry_max": 0.01}
+    claims, cuts = Claims(), 0
+
+    async def attempt(k):
+        nonlocal cuts
+        proxy = through.proxy()
+        async with weirpool.create_pool(through.url(proxy), **options) as pool:
+            await quiet(pool)
+            talk = proxy.conversations[0]
+            first = talk.passed[side]
+            talk.fault = Fault(cut=(side, first + k), how="rst" if k % 2 else "fin")
+            await others(pool, claims, k)
+            cuts += talk.cut
+            spoken = talk.passed[side] - first
+            await echo(pool)
+            await quiet(pool)
+            assert pool.snapshot()["idle"] == pool.snapshot()["size"] <= 1
+        return spoken
+
+    async def main():
+        async with weirpool.create_pool(through.direct, **options) as pool:
+            await pool.execute("create table t (a bigint)")
+        offsets = sample(range(await attempt(100_000)), 16)
+        await all_of(attempt, offsets)
+        assert cuts > 0.9 * len(offsets)
+        await observer.nobody()
+        agree(observer, claims)
+        assert {THERE, EITHER, ABSENT} <= set(claims.values())
+
+    with no_warnings():
+        LOOPS["uvloop"](main)
+
+
+# ---- LISTEN
+
+
+@pytest.mark.parametrize("side", [SERVER, CLIENT])
+def test_a_listener(through, observer, side):
+    """It listens again, and says so: nothing is missing that no gap stands for."""
+    options = {"min_size": 0, "max_size": 1, "retry_min": 0.001, "retry_max": 0.01}
+    cuts = gaps = 0
+
+    async def hear(listener, teller, payload):
+        """Until it is heard, or a gap has come in its place: then once more."""
+        nonlocal gaps
+        await teller.execute("select pg_notify('c', $1)", payload)
+        while True:
+            note = await listener.get(timeout=20)
+            if isinstance(note, weirpool.Gap):
+                gaps += 1
+                await teller.execute("select pg_notify('c', $1)", payload)
+            elif note.payload == payload:
+                return
+
+    async def attempt(k):
+        nonlocal cuts
+        proxy = through.proxy()
+        proxy.faults.append(Fault(cut=(side, k), how="rst" if k % 2 else "fin"))
+        async with (
+            weirpool.create_pool(through.direct, **options) as teller,
+            weirpool.create_pool(through.url(proxy), **options) as pool,
+        ):
+            try:
+                async with pool.listen("c") as listener:
+                    for n in range(3):
+                        await hear(listener, teller, f"{k}-{n}")
+                    await listener.add("d")
+                    await hear(listener, teller, f"{k}-last")
+            except weirpool.Error as error:
+                assert claim(error) == ABSENT, repr(error)
+            cuts += proxy.conversations[0].cut
+            return proxy.conversations[0].passed[side]
+
+    async def main():
+        offsets = sample(range(await attempt(100_000)), 8)
+        await all_of(attempt, offsets)
+        assert cuts > 0.9 * len(offsets)
+        assert gaps or side == CLIENT  # who says nothing when it listens
+        await observer.nobody()
+
+    with no_warnings():
+        LOOPS["asyncio"](main)
+
+
 # ---- many callers on one connection
 
 CROWD = 10

@@ -1,6 +1,7 @@
 """Cancellations and deadlines at every await: delivered, and nothing is lost, poisoned or hit in passing."""
 
 import asyncio
+import itertools
 import random
 import threading
 import types
@@ -61,6 +62,90 @@ async def work(pool):
     return nonce
 
 
+async def whole_transaction(pool):
+    nonce = next(NONCES)
+    statements = [("insert into t values ($1) returning a", nonce), ("select $1::bigint", nonce)]
+    assert [rows[0][0] for rows in await pool.transaction(statements)] == [nonce, nonce]
+
+
+async def pipelines(pool):
+    nonce = next(NONCES)
+    async with pool.session() as session:
+        async with session.pipeline():
+            session.execute("insert into t values ($1)", nonce)
+            early = session.fetchval("select $1::bigint", nonce)
+            assert await early == nonce
+            late = session.fetchval("select a from t where a = $1", nonce)
+        assert await late == nonce
+    async with pool.connection() as connection:
+        async with connection.pipeline():
+            started = [connection.fetchval("select $1::bigint", nonce + n) for n in range(5)]
+        assert [await operation for operation in started] == [nonce + n for n in range(5)]
+
+
+async def streams(pool):
+    nonce = next(NONCES)
+    text = "select $1::bigint + i from generate_series(1, 30) i"
+    async with pool.session() as session:
+        async for row in session.stream(text, nonce, prefetch=7):
+            assert await session.fetchval("select $1::bigint", nonce) == nonce
+            if row[0] > nonce + 12:
+                break
+        assert [row[0] async for row in session.stream(text, nonce, prefetch=7)] == [
+            nonce + n for n in range(1, 31)
+        ]
+
+
+async def copies(pool):
+    nonce = next(NONCES)
+    line = b"%d\n" % nonce
+
+    async def source():
+        for _ in range(3):
+            yield line * 1000
+            await asyncio.sleep(0)
+
+    assert await pool.copy_in("copy u from stdin", source()) == 3000
+    chunks = pool.copy_out(f"copy (select {nonce} from generate_series(1, 3000)) to stdout")
+    assert b"".join([chunk async for chunk in chunks]) == line * 3000
+    assert await pool.copy_records("u", [(nonce,)] * 10) == 10
+    assert await pool.execute_script(f"select 1; insert into u values ({nonce})") == "INSERT 0 1"
+
+
+async def repetition(pool):
+    nonce, attempts = next(NONCES), 0
+
+    async def conflicting(session):
+        nonlocal attempts
+        attempts += 1
+        await session.execute("insert into t values ($1)", nonce)
+        if attempts == 1:
+            await session.execute("do $$ begin raise exception 'again' using errcode = '40001'; end $$")
+        return await session.fetchval("select count(*) from t where a = $1", nonce)
+
+    assert await pool.run(conflicting) == 1
+
+
+async def readonly_group(pool):
+    """One fails; what the server skips behind it is sent again."""
+    nonce, text = next(NONCES), "select $1::bigint / $2::bigint"
+    answers = await asyncio.gather(
+        *[pool.fetchval(text, nonce + n, int(n != 5), readonly=True) for n in range(20)], return_exceptions=True
+    )
+    assert isinstance(answers.pop(5), weirpool.DataError)
+    assert answers == [nonce + n for n in range(20) if n != 5]
+
+
+async def volumes(pool):
+    nonce = next(NONCES)
+    assert await pool.executemany("insert into u values ($1)", [(nonce,)] * 3000) == 3000
+    rows = await pool.fetch("select $1::bigint from generate_series(1, 3000)", nonce)
+    assert [row[0] for row in rows] == [nonce] * 3000
+
+
+OTHERS = [whole_transaction, pipelines, streams, copies, repetition, readonly_group, volumes]
+
+
 async def life(url):
     async with weirpool.create_pool(url, min_size=1, max_size=SIZE) as pool:
         return await work(pool)
@@ -97,20 +182,37 @@ def twice(task, future):
 MOMENTS = [at_once, when_answered, after_some_turns, twice]
 
 
+class Victim:
+    """A task, whether it has come to its at-th wait, and whether it was cancelled before it had ended."""
+
+    def __init__(self, attempt, at, moment):
+        self.reached = self.hit = False
+        self.moment = moment
+        self.task = asyncio.ensure_future(watched(attempt(), at, self.interrupt))
+
+    def interrupt(self, future):
+        self.reached = True
+        self.moment(self, future)
+
+    def get_loop(self):
+        return self.task.get_loop()
+
+    def cancel(self):
+        self.hit |= self.task.cancel()
+
+
 async def interrupt_every_wait(attempt, check, moment):
     """attempt() again and again, cancelled at its first wait, its second … until it ends before that."""
-    at = 0
-    while True:
-        task = None
-        task = asyncio.ensure_future(watched(attempt(), at, lambda future: moment(task, future)))
+    for at in itertools.count():
+        victim = Victim(attempt, at, moment)
         try:
-            await task
-            break
+            await victim.task
+            assert not victim.hit, f"the cancellation at wait {at} was swallowed"
         except asyncio.CancelledError:
-            assert task.cancelled()
+            assert victim.task.cancelled()
+        if not victim.reached:
+            return at
         await check()
-        at += 1
-    return at
 
 
 @pytest.fixture
@@ -152,6 +254,21 @@ def test_work_on_a_shared_pool(through, tables, observer, loop, way):
                 assert (
                     await interrupt_every_wait(lambda: work(pool), lambda: intact(pool, observer), moment) > 8
                 )
+
+    with no_warnings():
+        LOOPS[loop](main)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize(("loop", "way"), PLACES if LONG else [("uvloop", "direct")])
+def test_other_work_on_a_shared_pool(through, tables, observer, kind, loop, way):
+    async def main():
+        async with weirpool.create_pool(ways(through)[way], min_size=SIZE, max_size=SIZE) as pool:
+            for moment in MOMENTS:
+                waits = await interrupt_every_wait(
+                    lambda: kind(pool), lambda: intact(pool, observer), moment
+                )
+                assert waits > 0
 
     with no_warnings():
         LOOPS[loop](main)

@@ -175,6 +175,10 @@ def test_an_error_stays_its_own(pg_url, rows):
                     await pool.execute("insert into t values ($1, $2)", 1, n)
                 assert caught.value.sqlstate == "23505"
 
+            async def violates_late(n):
+                with pytest.raises(weirpool.IntegrityError):
+                    await pool.executemany("insert into t values ($1, $2)", [(-n, 0), (1, n), (n + 5000, n)])
+
             async def wrong(n):
                 with pytest.raises(weirpool.ProgrammingError) as caught:
                     await pool.execute(f"selec {n}")
@@ -183,12 +187,14 @@ def test_an_error_stays_its_own(pg_url, rows):
             async def writes(n):
                 await pool.execute("insert into t values ($1, $2)", n, n)
 
-            for start in range(100, 1100, 200):
+            for start in range(120, 1320, 240):
                 kinds = [
-                    (good, divides, violates, wrong, writes)[n % 5](n) for n in range(start, start + 200)
+                    (good, divides, violates, violates_late, wrong, writes)[n % 6](n)
+                    for n in range(start, start + 240)
                 ]
                 await asyncio.gather(*kinds)
-            assert await pool.fetchval("select count(*) from t where a >= 100 and a = b") == 200
+            assert await pool.fetchval("select count(*) from t where a > 9 and a = b") == 200
+            assert await pool.fetchval("select count(*) from t where a < 0 or a > 5000") == 0
 
     with no_warnings():
         LOOPS["uvloop"](main)

@@ -1,5 +1,6 @@
 """Bytes that come one at a time: the results are the same."""
 
+import asyncio
 import datetime
 import decimal
 import re
@@ -90,11 +91,59 @@ async def cancelled(pool):
     yield await outcome(pool.execute("do $$ begin raise notice 'note'; perform pg_notify('c', 'x'); end $$"))
 
 
+async def whole(pool):
+    """Transactions in one go, and pipelines."""
+    insert = "insert into t values ($1, 'kept') returning a"
+    for first in (200, 210):
+        yield await outcome(of_each(pool.transaction([(insert, first), ("select $1::text", "x" * 300)])))
+        yield await outcome(of_each(pool.transaction([(insert, first + 1), (insert, first)])))
+        async with pool.session() as session:
+            async with session.pipeline():
+                answers = [session.fetchval("select $1::bigint", n) for n in range(5)]
+                answers.append(session.execute(insert, first + 2))
+            yield [await outcome(answer) for answer in answers]
+        async with pool.connection() as connection, connection.pipeline():
+            answers = [connection.fetchval("select 1 / $1::bigint", n % 3) for n in range(6)]
+            yield [await outcome(answer) for answer in answers]
+
+
+async def of_each(coroutine):
+    return tuple(tuple(tuple(row.items()) for row in rows) for rows in await coroutine)
+
+
+async def pieces(pool):
+    """Streams, COPY and scripts."""
+    async with pool.session() as session:
+        yield [
+            tuple(r)
+            async for r in session.stream(
+                "select i, repeat('z', i) from generate_series(1, 40) i", prefetch=7
+            )
+        ]
+    yield await outcome(pool.copy_in("copy t (a) from stdin", b"".join(b"%d\n" % n for n in range(300, 400))))
+    yield await outcome(pool.copy_in("copy t (a) from stdin", b"401\nx\n"))
+    yield await outcome(pool.copy_records("t", [(n, "y" * n) for n in range(500, 530)]))
+    chunks = pool.copy_out("copy (select a, b from t order by a) to stdout (format binary)")
+    yield b"".join([chunk async for chunk in chunks])
+    yield await outcome(pool.execute_script("select 1; select 2; insert into t values (600, 'last')"))
+    yield await outcome(pool.execute_script("insert into t values (601, 'not kept'); select 1/0; select 2"))
+    yield await outcome(pool.fetchval("select count(*) from t"))
+
+
+async def readonly(pool):
+    for count in (4, 20):
+        calls = [pool.fetchval("select 12 / $1::bigint", n % 5, readonly=True) for n in range(count)]
+        yield [await outcome(call) for call in calls]
+        calls = [outcome(pool.fetchval("select 12 / $1::bigint", n % 5, readonly=True)) for n in range(count)]
+        yield await asyncio.gather(*calls)
+    yield await outcome(pool.execute("with x as (delete from t returning a) select a from x", readonly=True))
+
+
 async def everything(url):
     async with weirpool.create_pool(url, min_size=1, max_size=1, name="slices") as pool:
         yield await outcome(pool.execute("create table t (a bigint primary key, b text)"))
         yield await outcome(pool.execute("insert into t values (1, 'one')"))
-        for part in (values, wrong, transaction, volume, cancelled):
+        for part in (values, wrong, transaction, volume, whole, pieces, readonly, cancelled):
             async for answer in part(pool):
                 yield part.__name__, answer
         yield await outcome(pool.execute("drop table t"))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import weirpool
 from harness import quiet
-from proxy import CLIENT, Fault
+from proxy import CLIENT, SERVER, Fault
 from support import LOOPS, no_warnings
 
 HELD = 0.02
@@ -201,6 +201,76 @@ def test_readonly_behind_others(through):
         LOOPS["asyncio"](main)
 
 
+def test_readonly_ones_share_a_sync(through):
+    """Eight of them; what the server skips behind one that fails is sent again, once, each with its own."""
+    divide = "select $1::bigint / $2::bigint"
+
+    async def main():
+        proxy = through.proxy()
+        options = {"min_size": 1, "max_size": 1, "pipeline_max_wait": 60}  # all are short, come what may
+        async with weirpool.create_pool(through.url(proxy), **options) as pool:
+            for _ in range(30):
+                await asyncio.gather(*[pool.fetchval(divide, 1, 1, readonly=True) for _ in range(16)])
+            line = Line(proxy, pool)
+
+            async def ask(count, bad=()):
+                calls = [pool.fetchval(divide, n, int(n not in bad), readonly=True) for n in range(count)]
+                _, answers = await line.cost(asyncio.gather(*calls, return_exceptions=True))
+                for n, answer in enumerate(answers):
+                    assert answer == n or (n in bad and answer.sqlstate == "22012")
+                said = "".join(kind for kind, _ in line.said())
+                return [said.count(kind) for kind in "BES"]
+
+            # The first four of a turn of the loop are sent at once, each with its own.
+            assert await ask(4) == [4, 4, 4]
+            assert await ask(12) == [12, 12, 5]
+            assert await ask(13) == [13, 13, 6]
+            assert await ask(40) == [40, 40, 9]
+            assert await ask(40, bad={0}) == [40, 40, 9]
+            assert await ask(40, bad={6}) == [45, 45, 14]  # 7 to 11 were skipped
+            assert await ask(40, bad={4, 19, 20}) == [54, 54, 23]  # 5 to 11 were, and 21 to 27
+            assert await ask(40, bad={5, 6}) == [46, 46, 15]  # 6 failed only then
+
+    with no_warnings():
+        LOOPS["asyncio"](main)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_transactions_number(through, asks):
+    """It is asked for behind the first write, unless commit_xid=False."""
+
+    async def main():
+        proxy = through.proxy()
+        async with weirpool.create_pool(through.url(proxy), min_size=1, max_size=1, commit_xid=asks) as pool:
+            await pool.execute("create table t (a bigint)")
+            await quiet(pool)
+            line = Line(proxy, pool)
+            line.mark()
+            async with pool.session() as session:
+                await session.fetchval(ASK, 1)
+                assert not any(b"xact_id" in body for _, body in line.said())
+                await session.execute("insert into t values ($1)", 1)
+                await session.execute("insert into t values ($1)", 2)
+            assert sum(b"xact_id" in body for kind, body in line.said() if kind == "P") == asks
+            line.mark()
+            await pool.transaction([(ASK, 1), ("insert into t values ($1)", 3)])
+            assert sum(b"xact_id" in body for kind, body in line.said() if kind == "P") == asks
+            session = await pool.session()
+            try:
+                await session.execute("insert into t values ($1)", 4)
+                number = await session.fetchval("select pg_current_xact_id()::text")
+                talk = proxy.conversations[-1]
+                talk.fault = Fault(cut=(SERVER, talk.passed[SERVER]))
+                with pytest.raises(weirpool.OutcomeUnknown) as caught:
+                    await session.commit()
+                assert caught.value.xid == (int(number) if asks else None)
+            finally:
+                session.release()
+
+    with no_warnings():
+        LOOPS["asyncio"](main)
+
+
 def test_a_pipeline(on_line):
     """BEGIN and all statements at once, then COMMIT."""
 
@@ -296,5 +366,12 @@ def test_a_crowd_shares_its_trips(on_line):
         assert trips <= 3 and answers == list(range(30))
         trips, tags = await line.cost(asyncio.gather(*[line.pool.execute(insert, n) for n in range(8)]))
         assert trips <= 3 and tags == ["INSERT 0 1"] * 8
+        sets = [(n,) for n in range(5)]
+        for _ in range(3):
+            await line.pool.executemany(insert, sets)
+        trips, counts = await line.cost(
+            asyncio.gather(*[line.pool.executemany(insert, sets) for _ in range(8)])
+        )
+        assert trips <= 3 and counts == [5] * 8
 
     on_line(test)

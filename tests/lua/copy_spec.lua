@@ -55,7 +55,7 @@ support.each("a script", function(db)
         assert.equal("", pool:execute_script "-- nothing")
         assert.is_true(pool:fetchval "select count(*) from t" >= 1)
         local _, err = pool:execute_script { db.slow, timeout = 0.05 }
-        assert.equal("CommandTimeout", err.class)
+        assert.is_true(err:is("CommandTimeout"))
         support.misuse("no parameters", function() pool:execute_script("select $1", 1) end)
         assert.equal(0, pool:snapshot().active)
     end)
@@ -369,15 +369,19 @@ support.each("COPY", function(db)
             end)
             support.misuse("writes to", function() pool:copy_out(TO_CSV, "file") end)
             support.misuse("no option prefetch", function() connection:copy_out { TO_CSV, prefetch = 7 } end)
-            for text, given in pairs { -- what a statement is, the server tells
-                ["copy_in takes COPY … FROM STDIN"] = { connection:copy_in("select 1", "") },
-                ["copy_out takes COPY … TO STDOUT"] = { connection:copy_out("select 1"):next() },
-                ["run it with copy_out"] = { connection:copy_in(TO_CSV, "") },
-                ["run them with copy_in or copy_out"] = { connection:execute(CSV) },
-            } do
-                assert.is_nil(given[1])
-                assert.matches(text, given[2].message)
-            end
+            support.misuse("copy_in takes COPY … FROM STDIN", function()
+                connection:copy_in("select 1", "")
+            end)
+            support.misuse("copy_out takes COPY … TO STDOUT", function()
+                connection:copy_out("select 1"):next()
+            end)
+            -- also where the server tells it
+            support.misuse("run it with copy_out", function() connection:copy_in(TO_CSV, "") end)
+            support.misuse("run it with copy_in", function() connection:copy_out(CSV):next() end)
+            local none, err = connection:execute(CSV)
+            assert.is_nil(none)
+            assert.matches("run them with copy_in or copy_out", err.message)
+            assert.equal(1, connection:fetchval "select 1")
         end)
         local session = assert(pool:session())
         session:close()

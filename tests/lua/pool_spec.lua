@@ -155,6 +155,34 @@ support.each("a pool", function(db)
         assert.equal(2, pool:fetchval("select 2"))
     end)
 
+    if db.name == "postgresql" then
+        it("knows what it does not know of a late write", function()
+            local pool = assert(db.open { max_size = 1 })
+            assert(pool:execute "create table late (a int)")
+            local slow = { "insert into late select 1 from pg_sleep(60)", timeout = 0.1 }
+            local function in_doubt(done, err)
+                assert.is_nil(done)
+                assert.equal("OutcomeTimeout", err.class)
+                assert.equal("OutcomeUnknown", err:parent())
+                for _, class in ipairs { "OutcomeUnknown", "CommandTimeout", "PoolTimeout", "Error" } do
+                    assert.is_true(err:is(class))
+                end
+                assert.is_false(err:is("CheckoutTimeout"))
+                assert.is_false(err.retryable)
+            end
+            in_doubt(pool:execute(slow))
+            pool:connection(function(connection)
+                in_doubt(connection:execute(slow))
+                local done, err = connection:transaction(function(inner)
+                    return inner:execute(slow)
+                end)
+                assert.is_nil(done)
+                assert.equal("CommandTimeout", err.class)
+            end)
+            assert.equal(0, pool:fetchval "select count(*) from late")
+        end)
+    end
+
     it("gives the column that is wanted", function()
         local pool = assert(db.open())
         assert(pool:connection(function(connection)

@@ -29,6 +29,28 @@ support.each("a session", function(db)
         assert.equal(2, count())
     end)
 
+    if db.name == "postgresql" then
+        it("tells the number of a COMMIT that was not answered", function()
+            assert(pool:execute_script [[
+                create function slow() returns trigger language plpgsql as
+                    $$ begin perform pg_sleep(60); return null; end $$;
+                create constraint trigger slow after insert on t deferrable initially deferred
+                    for each row execute function slow()]])
+            for _, asks in ipairs { true, false } do
+                local other = assert(db.open { max_size = 1, command_timeout = 0.3, commit_xid = asks })
+                local session = assert(other:session())
+                insert(session, asks and 1 or 2)
+                local number = assert(session:fetchval "select pg_current_xact_id()::text")
+                local done, err = session:commit()
+                assert.is_nil(done)
+                assert.equal("OutcomeUnknown", err.class)
+                assert.equal(asks and number or nil, err.xid and ("%d"):format(err.xid))
+                session:close()
+                other:close(0)
+            end
+        end)
+    end
+
     it("is reset as the loan wants it", function()
         local look = db.name == "sqlite" and "pragma cache_size" or "show work_mem"
         local change = db.name == "sqlite" and "pragma cache_size = 77" or "set work_mem = '9MB'"

@@ -199,6 +199,23 @@ class PostgresServer:
         return int(self.sql(f"select count(*) from pg_stat_activity where datname = '{database}'"))
 
 
+@contextlib.contextmanager
+def stopped(server):
+    """It answers nobody meanwhile."""
+    processes = server.processes()
+
+    def signalled(number):
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):  # psql's backend was about to end
+                os.kill(process, number)
+
+    try:
+        signalled(signal.SIGSTOP)
+        yield
+    finally:
+        signalled(signal.SIGCONT)
+
+
 def until(condition, deadline=DEADLINE):
     """Waits for a condition that another process or thread brings about."""
     end = time.monotonic() + deadline

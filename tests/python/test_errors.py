@@ -20,14 +20,16 @@ def test_tree():
     )
     assert issubclass(errors.OutOfMemory, MemoryError) and issubclass(errors.ArgumentError, ValueError)
     assert issubclass(errors.LockNotAvailable, errors.LockTimeout)
+    assert errors.OutcomeTimeout.__bases__ == (errors.OutcomeUnknown, errors.CommandTimeout)
 
 
 def test_every_row_of_the_table_has_its_class():
     row = 0
     while (entry := weirpool._core.error_table(row)) is not None:
-        code, sqlstate, name, parent = entry
+        code, sqlstate, name, parent, second = entry
         cls = getattr(errors, name)
         assert issubclass(cls, getattr(errors, parent)) and name in errors.__all__
+        assert second is None or issubclass(cls, getattr(errors, second))
         assert issubclass(errors._class_of(code, sqlstate), cls) or issubclass(
             cls, errors._class_of(code, sqlstate)
         )

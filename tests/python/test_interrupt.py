@@ -77,6 +77,10 @@ SLOW_COMMIT = """pool.execute("create table t (a integer)")
         "$$ begin perform pg_sleep(600); return null; end $$")
     pool.execute("create constraint trigger slow after insert on t deferrable initially deferred "
         "for each row execute function slow()")"""
+SLOW_INSERT = """pool.execute("create table t (a integer)")
+    pool.execute("create function slow() returns trigger language plpgsql as "
+        "$$ begin perform pg_sleep(600); return new; end $$")
+    pool.execute("create trigger slow before insert on t for each row execute function slow()")"""
 INSERT = """with pool.session() as session:
             session.execute("insert into t values (1)")"""
 RUN_PAUSE = """def later(session):
@@ -84,7 +88,7 @@ RUN_PAUSE = """def later(session):
             raise weirpool.ConnectError("later", retry_after=600.0, retryable=True)
         pool.run(later)"""
 
-# name: the child, the statement that runs on the server meanwhile
+# name: the child, what the statement that runs on the server meanwhile is LIKE
 WAITS = {
     "execute": (in_pool(f"pool.execute('{SLEEP}')"), SLEEP),
     "fetch without a deadline": (in_pool(f"pool.fetch('{SLEEP}', timeout=None)"), SLEEP),
@@ -129,6 +133,38 @@ WAITS = {
             before="calls = []",
             announce="announce(lambda: calls and pool.snapshot()['active'] == 0)",
             after="assert len(calls) == 1",
+        ),
+        None,
+    ),
+    "copy_in": (
+        in_pool("pool.copy_in('copy t from stdin', b'1\\n')", before=SLOW_INSERT),
+        "copy t from stdin",
+    ),
+    "copy_out": (
+        in_pool(f"list(pool.copy_out('copy ({SLEEP}) to stdout'))"),
+        f"copy ({SLEEP}) to stdout",
+    ),
+    "copy_records": (
+        in_pool("pool.copy_records('t', [(1,)])", before=SLOW_INSERT),
+        'copy "t" from stdin (format binary)',
+    ),
+    "script": (in_pool(f"pool.execute_script('select 1; {SLEEP}')"), f"select 1; {SLEEP}"),
+    "stream": (
+        in_pool(f"with pool.connection() as connection:\n            list(connection.stream('{SLEEP}'))"),
+        "FETCH FORWARD 1000 FROM weir%",
+    ),
+    "transaction": (in_pool(f"pool.transaction(['{SLEEP}'])"), SLEEP),
+    "a source of copy_in": (
+        in_pool(
+            "pool.copy_in('copy t from stdin', source())",
+            before="""pool.execute("create table t (a integer)")
+    entered = []
+    def source():
+        yield b'1\\n'
+        entered.append(True)
+        time.sleep(600)""",
+            announce="announce(lambda: entered)",
+            after="assert pool.fetchval('select count(*) from t') == 0",
         ),
         None,
     ),
@@ -264,7 +300,7 @@ def test_a_wait_is_interrupted(server, pg_url, wait):
     database = pg_url.rpartition("/")[2]
     active = (
         f"select count(*) from pg_stat_activity where datname = '{database}' and state = 'active' "
-        f"and query = '{statement}'"
+        f"and query like '{statement}'"
     )
     with child(program, pg_url) as process:
         if statement:

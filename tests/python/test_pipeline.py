@@ -61,20 +61,93 @@ def test_the_width_can_be_pinned(pg_url, run):
     run(body)
 
 
+OF_TRANSACTIONS = ("BEGIN", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE")
+
+
 @pytest.mark.parametrize(
-    "sql", ["BEGIN", "set search_path = x", "/* a */ LISTEN c", "CREATE TEMP TABLE t (n int)", "DISCARD ALL"]
+    "sql",
+    [
+        "BEGIN",
+        "START TRANSACTION",
+        "COMMIT",
+        "END",
+        "ROLLBACK",
+        "ABORT",
+        "SAVEPOINT a",
+        "RELEASE a",
+        "PREPARE TRANSACTION 'x'",
+        "set search_path = x",
+        "RESET ALL",
+        "DISCARD ALL",
+        "/* a */ LISTEN c",
+        "UNLISTEN *",
+        "LOAD 'plpgsql'",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+        "PREPARE p AS SELECT 1",
+        "DEALLOCATE ALL",
+        "CREATE TEMP TABLE t (n int)",
+        "create temporary view v as select 1",
+    ],
 )
 def test_what_changes_a_connection_is_refused(pg_url, run, sql):
     async def body():
         async with weirpool.create_pool(pg_url, max_size=1) as pool:
-            remedy = r"pool\.listen\(\)" if "LISTEN" in sql else r"pool\.connection\(\)"
-            with pytest.raises(weirpool.ArgumentError, match=remedy):
+            remedy = r"pool\.listen\(\)" if " LISTEN" in sql else r"pool\.connection\(\)"
+            with pytest.raises(weirpool.ArgumentError, match=remedy) as caught:
                 await pool.execute(sql)
+            assert f": {sql.removeprefix('/* a */ ').split()[0]} would " in str(caught.value)
             assert await pool.fetchval(ECHO, 7) == 7
         async with weirpool.create_pool(pg_url, max_size=1, pipeline=False) as pool:
-            if sql != "BEGIN":
+            if sql.split()[0] in OF_TRANSACTIONS or "TRANSACTION" in sql:
+                with pytest.raises(weirpool.ArgumentError, match=r"pool\.session\(\)"):
+                    await pool.execute(sql)
+            else:
                 await pool.execute(sql)
             assert await pool.fetchval(ECHO, 7) == 7
+
+    run(body)
+
+
+def test_a_table_that_changes_under_many(pg_url, run):
+    """0A000, "cached plan must not change result type", is nobody's: each is run once more, and its neighbours not."""
+
+    async def body():
+        async with (
+            weirpool.create_pool(pg_url, max_size=1, pipeline_max_wait=60) as pool,
+            weirpool.create_pool(pg_url, max_size=1) as other,
+        ):
+            await other.execute("create table changing (n int)")
+            await other.execute("create table kept (n int)")
+            await other.execute("insert into changing values (7)")
+            text, insert = "select * from changing", "insert into kept values ($1)"
+            for n in range(3):
+                await known(pool, ECHO)
+                assert await pool.fetchval(text) == 7 and await pool.execute(insert, -1)
+            for kind, value in (("text", "7"), ("bigint", 7), ("numeric", 7)):
+                await other.execute(f"alter table changing alter n type {kind} using n::{kind}")
+                await other.execute("truncate kept")
+                calls = [
+                    call
+                    for n in range(8)
+                    for call in (pool.fetch(text), pool.execute(insert, n), pool.fetchval(ECHO, n))
+                ]
+                answers = await asyncio.gather(*calls)
+                assert [rows[0][0] for rows in answers[::3]] == [value] * 8
+                assert answers[2::3] == list(range(8))
+                assert await other.fetchval("select count(*) = 8 and count(distinct n) = 8 from kept")
+
+    run(body)
+
+
+@pytest.mark.parametrize("pipeline", [True, False])
+@pytest.mark.parametrize("sql", ["COMMIT PREPARED 'x'", "rollback /* it */ prepared 'x'"])
+def test_prepared_transactions_are_ended_on_the_pool(pg_url, run, sql, pipeline):
+    """They are no connection's."""
+
+    async def body():
+        async with weirpool.create_pool(pg_url, max_size=1, pipeline=pipeline) as pool:
+            with pytest.raises(weirpool.errors.UndefinedObject, match='identifier "x" does not exist'):
+                await pool.execute(sql)
 
     run(body)
 

@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import os
-import signal
 
 import pytest
 import weirpool
-from support import until_async, with_newer_libpq
+from support import stopped, until_async, with_newer_libpq
 from weirpool import errors
 
 SLEEP = "select pg_sleep(600)"
@@ -19,22 +17,6 @@ SLEEPERS = (
 
 def sleepers(server, url):
     return int(server.sql(SLEEPERS.format(url.rsplit("/", 1)[1])))
-
-
-@contextlib.contextmanager
-def stopped(server):
-    processes = server.processes()
-
-    def signalled(number):
-        for process in processes:
-            with contextlib.suppress(ProcessLookupError):  # psql's backend was about to end
-                os.kill(process, number)
-
-    try:
-        signalled(signal.SIGSTOP)
-        yield
-    finally:
-        signalled(signal.SIGCONT)
 
 
 async def cancelled(task):

@@ -56,6 +56,44 @@ def test_all_or_nothing(on_pool, place):
     on_pool(test)
 
 
+@pytest.mark.parametrize("hooked", [False, True])
+@pytest.mark.parametrize(
+    "control",
+    [
+        "commit",
+        "ROLLBACK",
+        "/* so /* be it */ */ end",
+        "-- enough\n;begin",
+        "savepoint a",
+        "release a",
+        "rollback to a",
+        "start transaction",
+        "abort",
+        "prepare transaction 'x'",
+    ],
+)
+def test_it_ends_by_itself(on_pool, control, hooked):
+    """What would begin or end transactions is refused: it would be neither all nor nothing."""
+
+    async def test(pool, insert):
+        unknown = pool.database_system == "sqlite" and control.split()[0] in ("/*", "start", "abort", "prepare")
+        for _ in range(2):
+            with pytest.raises(weirpool.DatabaseError if unknown else weirpool.ArgumentError) as caught:
+                await pool.transaction([(insert, 1), control, (insert, 2)])
+            word = control.split("\n;")[-1].split("*/")[-1].split()[0]
+            assert unknown or f": {word} begins or ends a transaction" in str(caught.value)
+            assert await pool.fetchval("select count(*) from kept") == 0
+        if hooked and not unknown:
+            with pytest.raises(weirpool.ArgumentError):
+                await pool.execute(control)
+        assert await pool.transaction([(insert, 1)]) == ["INSERT 0 1"]
+
+    async def setup(connection):
+        await connection.fetchval("select 1")
+
+    on_pool(test, setup=setup if hooked else None)
+
+
 def test_many_at_once(on_pool):
     async def test(pool, insert):
         async def one(n):

@@ -36,7 +36,8 @@ WEIR_API size_t weir_batch_failed(const weir_batch *batch);
 /*
  * Runs the statements in a transaction that commits when all have succeeded, and otherwise changes nothing.
  * `begin` (NULL: the database's default) tells how it begins; of *run only timeout_ms counts, over waiting
- * and running together, as in weir_pool_execute. Without statements it is done at once: WEIR_OK.
+ * and running together, as in weir_pool_execute. Without statements it is done at once: WEIR_OK. WEIR_EINVAL:
+ * one of them begins or ends a transaction or savepoint by its first keyword (COMMIT, ROLLBACK TO …).
  * WEIR_PENDING: WEIR_DONE_BATCH follows, with the error of the first statement that failed, or WEIR_EOUTCOME
  * when COMMIT was sent and there was no answer; a time-out may be such a case. In the pool's numbers it is
  * one query.

@@ -53,6 +53,7 @@ typedef enum weir_outcome {
     CODE(ECONNECT, FAILURE)                                                                                  \
     CODE(ELOST, FAILURE)                                                                                     \
     CODE(EOUTCOME, FAILURE)                                                                                  \
+    CODE(EOUTCOMETIMEOUT, FAILURE)                                                                           \
     CODE(ETIMEOUT, FAILURE)                                                                                  \
     CODE(ECONNECTTIMEOUT, FAILURE)                                                                           \
     CODE(ECHECKOUTTIMEOUT, FAILURE)                                                                          \

@@ -45,7 +45,12 @@ WEIR_BEGIN_DECLS
     X(ERECLAIMED, 27, SessionReclaimed, OperationalError, false,                                             \
       "the connection was held for longer than leak_threshold, and was taken back")                          \
     X(EIDLE, 28, IdleInTransactionTimeout, PoolTimeout, true,                                                \
-      "the transaction was idle for longer than idle_in_transaction_timeout, and was rolled back")
+      "the transaction was idle for longer than idle_in_transaction_timeout, and was rolled back")           \
+    X(EOUTCOMETIMEOUT, 29, OutcomeTimeout, OutcomeUnknown, false,                                            \
+      "a write was not answered in time: whether it takes effect is unknown")
+
+/* X(class, parent): a class that stands below a second one, too. */
+#define WEIR_ERRORS_ALSO(X) X(OutcomeTimeout, CommandTimeout)
 
 /* Results of calls: 0 is success, negative is neither success nor failure, positive is an error of the table.
  */
@@ -99,6 +104,7 @@ typedef struct weir_error_info {
     const char *sqlstate; /* "23505"; NULL for a row of WEIR_ERRORS */
     const char *name;     /* "UniqueViolation" */
     const char *parent;   /* "IntegrityError" */
+    const char *also;     /* a second parent; NULL: none */
 } weir_error_info;
 /* Rows 0 … n-1: first WEIR_ERRORS, then PostgreSQL's SQLSTATEs. False past the end. Parents of PEP 249 have
  * no row. */

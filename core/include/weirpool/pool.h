@@ -152,8 +152,9 @@ WEIR_API int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, v
                                weir_session *session, weir_op *op, weir_error *error);
 /*
  * Runs a statement on a connection of the pool's choice, in autocommit. timeout_ms bounds waiting and running
- * together; WEIR_TIMEOUT_DEFAULT: checkout_timeout for the wait, command_timeout for the run. The statement
- * is ref'd.
+ * together; WEIR_TIMEOUT_DEFAULT: checkout_timeout for the wait, command_timeout for the run.
+ * WEIR_ECOMMANDTIMEOUT when it passes during the run, WEIR_EOUTCOMETIMEOUT for a write, which may be done.
+ * The statement is ref'd.
  *
  * With the option `pipeline` it may be sent behind others on the same connection. Its error, time-out or
  * cancellation is none of theirs, nor theirs its own. A statement that changes the state of its connection,

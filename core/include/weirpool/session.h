@@ -31,7 +31,8 @@ WEIR_API int weir_session_watch(weir_session session, void *token, weir_op *op, 
 WEIR_API int weir_session_limit(weir_session session, int64_t timeout_ms, weir_error *error);
 
 /* Runs a statement; of *run (NULL: as weir_run_init) only timeout_ms and script count, WEIR_TIMEOUT_DEFAULT
-   is command_timeout, and hold while the session pipelines. The statement is ref'd. */
+   is command_timeout, and hold while the session pipelines. When it passes: WEIR_ECOMMANDTIMEOUT, or
+   WEIR_EOUTCOMETIMEOUT for a write in autocommit that may be done. The statement is ref'd. */
 WEIR_API int weir_session_execute(weir_session session, weir_statement *statement, const weir_run *run,
                                   void *token, weir_op *op, weir_error *error);
 /*

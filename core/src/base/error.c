@@ -11,7 +11,8 @@
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 static const weir_error_info error_rows[] = {
-#define ROW(suffix, value, cls, parent, retryable, text) [(value)-1] = {WEIR_##suffix, NULL, #cls, #parent},
+#define ROW(suffix, value, cls, parent, retryable, text)                                                     \
+    [(value)-1] = {WEIR_##suffix, NULL, #cls, #parent, NULL},
     WEIR_ERRORS(ROW)
 #undef ROW
 };
@@ -27,8 +28,16 @@ static const struct {
 
 /* Sorted by sqlstate. */
 static const weir_error_info sqlstate_rows[] = {
-#define ROW(sqlstate, cls, parent) {WEIR_ESERVER, sqlstate, #cls, #parent},
+#define ROW(sqlstate, cls, parent) {WEIR_ESERVER, sqlstate, #cls, #parent, NULL},
     WEIR_SQLSTATES(ROW)
+#undef ROW
+};
+
+static const struct {
+    const char *name, *parent;
+} second_parents[] = {
+#define ROW(cls, parent) {#cls, #parent},
+    WEIR_ERRORS_ALSO(ROW)
 #undef ROW
 };
 
@@ -68,6 +77,8 @@ static bool is_retryable(int code) { return in_table(code) && error_traits[code 
 bool weir_error_table(size_t row, weir_error_info *out) {
     if (row >= COUNT(error_rows) + COUNT(sqlstate_rows)) return false;
     *out = row < COUNT(error_rows) ? error_rows[row] : sqlstate_rows[row - COUNT(error_rows)];
+    for (size_t i = 0; i < COUNT(second_parents); i++)
+        if (strcmp(second_parents[i].name, out->name) == 0) out->also = second_parents[i].parent;
     return true;
 }
 

@@ -21,18 +21,26 @@ static const char *name_at(const void *unused, size_t row) {
 }
 
 /* The class above; NULL above "Error". Those of PEP 249 are in the table only where a code has them. */
-static const char *parent_of(const char *name) {
+static const char *parent_of(const char *name, const char **also) {
     weir_error_info info;
+    *also = NULL;
     if (strcmp(name, "Error") == 0) return NULL;
     if (strcmp(name, "DatabaseError") == 0 || strcmp(name, "InterfaceError") == 0) return "Error";
-    for (size_t row = 0; weir_error_table(row, &info); row++)
-        if (strcmp(info.name, name) == 0) return info.parent;
+    for (size_t row = 0; weir_error_table(row, &info); row++) {
+        if (strcmp(info.name, name) != 0) continue;
+        *also = info.also;
+        return info.parent;
+    }
     return "DatabaseError";
 }
 
 static bool is_below(const char *name, const char *item, size_t length) {
-    for (; name; name = parent_of(name))
+    const char *also;
+    while (name) {
         if (strlen(name) == length && memcmp(name, item, length) == 0) return true;
+        name = parent_of(name, &also);
+        if (also && is_below(also, item, length)) return true;
+    }
     return false;
 }
 

@@ -197,6 +197,9 @@ struct weir__driver {
     weir_result *(*copy_take)(weir__conn *conn);
     /* Sends what was held back. NULL: this driver holds nothing back. */
     void (*flush)(weir__conn *conn);
+    /* Whether the request, which runs, is a write in autocommit that has been sent, or will be, and may yet
+       be done though it was given up: nobody knows. NULL: of this driver's all is known. */
+    bool (*doubtful)(weir__conn *conn, const weir__request *request);
     /* Ends all that runs soon: it will be `done`, with whatever outcome. The host has its own bound, and
        calls `stop` when it takes too long. Called once, and no request is given before all are done. */
     void (*cancel)(weir__conn *conn);

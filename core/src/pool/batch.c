@@ -79,9 +79,18 @@ size_t weir_batch_failed(const weir_batch *batch) { return batch ? batch->failed
 
 /* ---- running ---- */
 
-int weir__batch_start(weir_batch *batch, const char *begin, weir_error *error) {
+int weir__batch_start(weir_pool *pool, weir_batch *batch, const char *begin, weir_error *error) {
+    int code = WEIR_OK;
     if (atomic_exchange(&batch->running, true)) return busy(error);
     clear(batch);
+    for (size_t i = 0; code == WEIR_OK && i < batch->count; i++) {
+        code = weir__share_judge_part(pool, batch->statements[i], error);
+        if (code != WEIR_OK) batch->failed = i;
+    }
+    if (code != WEIR_OK) {
+        batch->running = false;
+        return code;
+    }
     batch->begin = begin;
     atomic_fetch_add(&batch->references, 1);
     return WEIR_OK;

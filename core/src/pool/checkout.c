@@ -77,7 +77,9 @@ static weir_session lend(weir__slot *slot, uint64_t owner, char *stack, int64_t 
 /* `until`: when the wait would have ended. */
 static void limit(weir__slot *slot, int64_t now, int64_t until, int64_t session_ms, bool setup, bool call) {
     slot->call = call;
-    weir__session_limits(slot, call ? until : weir__deadline(now, session_ms), setup ? until : WEIR__NEVER);
+    bool bounded = call && session_ms != WEIR_TIMEOUT_DEFAULT;
+    weir__session_limits(slot, bounded ? until : weir__deadline(now, session_ms),
+                         setup ? until : WEIR__NEVER);
 }
 
 static int refuse(weir_pool *pool, weir_error *error, int code, const char *text) {
@@ -139,12 +141,12 @@ static inline int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_erro
 }
 
 /* Likewise, for a statement that may share one: *slot may be RUNNING. */
-static int ask_to_share(weir_pool *pool, weir__profile *profile, bool readonly, int64_t now,
+static int ask_to_share(weir_pool *pool, weir__profile *profile, int64_t sets, bool readonly, int64_t now,
                         weir__slot **slot, weir_error *error) {
     int code = begin_to_ask(pool, now, error);
     if (code > 0) return code;
     weir__width_pass(pool, now);
-    *slot = code || pool->share.lane_count ? NULL : weir__share_pick(pool, profile, readonly, now);
+    *slot = code || pool->share.lane_count ? NULL : weir__share_pick(pool, profile, sets, readonly, now);
     if (pool->share.wish) weir__pool_touch(pool);
     return *slot ? WEIR_OK : may_wait(pool, error);
 }
@@ -188,8 +190,8 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     if (!code) code = weir__reset_of_loan(checkout->reset, &reset, error);
     if (code) return code;
     int64_t now = weir__reactor_now(pool->reactor), session_ms = checkout->session_timeout_ms;
-    bool call = checkout->call && session_ms != WEIR_TIMEOUT_DEFAULT;
-    int64_t wait_ms = call ? session_ms : checkout->checkout_timeout_ms;
+    bool call = checkout->call;
+    int64_t wait_ms = call && session_ms != WEIR_TIMEOUT_DEFAULT ? session_ms : checkout->checkout_timeout_ms;
     if (wait_ms == WEIR_TIMEOUT_DEFAULT) wait_ms = pool->config->options.checkout_timeout_ms;
     int64_t until = weir__deadline(now, wait_ms);
     weir__slot *slot = NULL;
@@ -255,7 +257,8 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
                           weir_pool_name(pool));
     if (!code && !run->script) code = weir__share_judge(pool, statement, run, &profile, error);
     if (code) return code;
-    code = profile ? ask_to_share(pool, profile, run->readonly, now, &slot, error)
+    int64_t sets = weir__share_sets(statement);
+    code = profile ? ask_to_share(pool, profile, sets, run->readonly, now, &slot, error)
                    : ask(pool, now, &slot, error);
     weir__task *task = code <= 0 ? weir__task_new(pool, WEIR_DONE_EXECUTE, token, now) : NULL;
     if (!task) {
@@ -287,7 +290,7 @@ int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin
     const weir_options *options = &pool->config->options;
     int64_t now = weir__reactor_now(pool->reactor);
     weir__slot *slot = NULL;
-    int code = weir__batch_start(batch, begin, error);
+    int code = weir__batch_start(pool, batch, begin, error);
     if (code) return code;
     code = ask(pool, now, &slot, error);
     weir__task *task = code <= 0 ? weir__task_new(pool, WEIR_DONE_BATCH, token, now) : NULL;
@@ -345,7 +348,8 @@ static bool next_to_serve(weir_pool *pool, int64_t now, weir__task **task, weir_
     *slot = first ? weir__pool_take_idle(pool, now) : NULL;
     if (*slot || !sharing) return *slot;
     *task = sharing;
-    *slot = weir__share_pick(pool, sharing->profile, sharing->readonly, now);
+    int64_t sets = weir__share_sets(sharing->statement);
+    *slot = weir__share_pick(pool, sharing->profile, sets, sharing->readonly, now);
     if (*slot || !alone || first) return *slot;
     *task = alone;
     *slot = weir__pool_take_idle(pool, now);

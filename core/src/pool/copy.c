@@ -107,7 +107,8 @@ void weir__copy_expired(weir__timer *timer) {
     tell(slot, error.code, &error);
     if (flight->task) {
         judge(slot, &error);
-        weir__task_fail(weir__flight_abandon(flight, false), &error, true);
+        bool doubtful = weir__flight_doubtful(flight);
+        weir__task_give_up(weir__flight_abandon(flight, false), &error, doubtful);
         weir_error_clear(&error);
         return;
     }

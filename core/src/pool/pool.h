@@ -234,14 +234,15 @@ struct weir__task {
 _Static_assert(sizeof(weir__task) <= WEIR__OP_BYTES, "an operation has outgrown its place");
 _Static_assert(sizeof(weir__task) <= 512, "a waiter takes less than 512 bytes");
 
-/* What is known of a statement's text. */
+/* What is known of a statement's text, run by itself or as an executemany. */
 struct weir__profile {
     weir__lru_node node;
     int references;
-    unsigned text;      /* WEIR__TEXT_… */
-    int64_t alone;      /* ns, a moving mean: from sending to answer with nothing before it; 0 unknown */
-    int64_t behind;     /* … what it adds to a connection that is busy; 0 unknown */
-    int64_t tried_at;   /* when it last ran behind another one only to find that out */
+    unsigned text;    /* WEIR__TEXT_… */
+    bool writes;      /* as far as anybody knows */
+    int64_t alone;    /* ns a set, a moving mean: from sending to answer with nothing before it; 0 unknown */
+    int64_t behind;   /* … what it adds to a connection that is busy; 0 unknown */
+    int64_t tried_at; /* when it last ran behind another one only to find that out */
     int64_t stalled_at; /* when it last took longer than pipeline_max_wait; 0 never */
     int stalls;         /* … how often of late: a moving mean, in 65,536ths of its runs */
     char sql[];
@@ -547,6 +548,10 @@ int weir__nothing_to_end(weir__slot *slot, bool commit, weir_error *error);
 /* ---- run.c ---- */
 /* Fails the task with a copy of *why, or, when it was sent and is a COMMIT, with WEIR_EOUTCOME. */
 void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent);
+/* … of a task that was sent, since its time is up: with WEIR_EOUTCOMETIMEOUT when that is in doubt. */
+void weir__task_give_up(weir__task *task, const weir_error *why, bool doubtful);
+/* Whether it may be done all the same, without a COMMIT, though nobody waits for its answer any more. */
+bool weir__flight_doubtful(const weir__flight *flight);
 bool weir__task_commits(const weir__task *task);
 /* In the pool's numbers it is a query. */
 static inline bool weir__task_is_query(const weir__task *task) {
@@ -581,8 +586,9 @@ void weir__slot_cancel(weir__slot *slot);
 void weir__slot_drain(weir__slot *slot, int64_t now);
 
 /* ---- batch.c ---- */
-/* It is running from here on, until the end. WEIR_EBUSY: it is already. */
-int weir__batch_start(weir_batch *batch, const char *begin, weir_error *error);
+/* It is running from here on, until the end. WEIR_EBUSY: it is already. WEIR_EINVAL: a statement of its own
+   would end its transaction. */
+int weir__batch_start(weir_pool *pool, weir_batch *batch, const char *begin, weir_error *error);
 /* NULL is accepted. */
 void weir__batch_end(weir_batch *batch, bool well);
 /* COMMIT may have been sent, and nothing is known to have gone wrong before it. */
@@ -602,9 +608,16 @@ void weir__share_close(weir_pool *pool);
  * *out: it wants one for itself. WEIR_EINVAL: the pool does not run it. */
 int weir__share_judge(weir_pool *pool, const weir_statement *statement, const weir_run *run,
                       weir__profile **out, weir_error *error);
+/* WEIR_EINVAL: the statement begins or ends a transaction, where that is the pool's part. */
+int weir__share_judge_part(weir_pool *pool, const weir_statement *statement, weir_error *error);
+/* How many times it is run. */
+static inline int64_t weir__share_sets(const weir_statement *statement) {
+    return statement->many && statement->sets ? (int64_t)statement->sets : 1;
+}
 void weir__profile_unref(weir_pool *pool, weir__profile *profile);
 /* A connection for such a statement, which may have to become busy for it; NULL: it waits in the lane. */
-weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, bool readonly, int64_t now);
+weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, int64_t sets, bool readonly,
+                             int64_t now);
 /* An idle slot, RUNNING by now, takes statements from here on. */
 void weir__share_begin(weir__slot *slot, bool readonly);
 /* … and no longer. NULL-safe for slots that never did. */

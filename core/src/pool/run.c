@@ -56,6 +56,23 @@ void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
     weir_error_clear(&unknown);
 }
 
+void weir__task_give_up(weir__task *task, const weir_error *why, bool doubtful) {
+    weir_error unknown = WEIR_ERROR_INIT;
+    if (doubtful && !task->batch && !weir__task_commits(task)) { /* a transaction goes by its COMMIT alone */
+        weir__fail(&unknown, WEIR_EOUTCOMETIMEOUT, "%s: whether it takes effect is unknown",
+                   why->message ? why->message : weir_error_text(why->code));
+        why = &unknown;
+    }
+    weir__task_fail(task, why, true);
+    weir_error_clear(&unknown);
+}
+
+bool weir__flight_doubtful(const weir__flight *flight) {
+    const weir__slot *slot = flight->slot;
+    bool (*doubtful)(weir__conn *, const weir__request *) = slot->pool->driver->doubtful;
+    return doubtful && doubtful(slot->conn, &flight->request);
+}
+
 static void end_without_request(weir__slot *slot, weir__task *task, int64_t now) {
     weir_error why = WEIR_ERROR_INIT;
     weir__guard_cancel(slot->pool, &task->permit, now);
@@ -248,10 +265,22 @@ void weir__slot_cancel(weir__slot *slot) {
     slot->pool->driver->cancel(slot->conn);
 }
 
-static void fail_with(weir__task *task, int code, const char *what, int64_t ms, bool was_sent) {
+static void fail_unsent(weir__task *task, int code, const char *what, int64_t ms) {
     weir_error error = WEIR_ERROR_INIT;
     weir__fail(&error, code, "pool %s: %s (%lld ms)", weir_pool_name(task->pool), what, (long long)ms);
-    weir__task_fail(task, &error, was_sent);
+    weir__task_fail(task, &error, false);
+    weir_error_clear(&error);
+}
+
+static void give_up(weir__task *task, int64_t ms) {
+    weir__flight *flight = task->flight;
+    weir_error error = WEIR_ERROR_INIT;
+    /* A COMMIT that is on its way alone is let finish. */
+    weir__flight_abandon(flight, !task->batch && weir__task_commits(task));
+    if (weir__task_is_query(task)) task->pool->stats.queries_timed_out++;
+    weir__fail(&error, WEIR_ECOMMANDTIMEOUT, "pool %s: there was no answer in time (%lld ms)",
+               weir_pool_name(task->pool), (long long)ms);
+    weir__task_give_up(task, &error, weir__flight_doubtful(flight));
     weir_error_clear(&error);
 }
 
@@ -295,15 +324,11 @@ void weir__task_expired(weir__timer *timer) {
     } else if (!task->flight) {
         weir__list_remove(&task->op.link);
         if (task->depth) weir__levels_die(slot, task->depth);
-        fail_with(task, WEIR_ECOMMANDTIMEOUT, "the session was still busy with a statement before it", ms,
-                  false);
+        fail_unsent(task, WEIR_ECOMMANDTIMEOUT, "the session was still busy with a statement before it", ms);
     } else {
         if (!weir__guard_blames(task->permit.started_ns, task->started_at, now))
             weir__guard_cancel(task->pool, &task->permit, now);
-        /* A COMMIT that is on its way alone is let finish. */
-        weir__flight_abandon(task->flight, !task->batch && weir__task_commits(task));
-        if (weir__task_is_query(task)) task->pool->stats.queries_timed_out++;
-        fail_with(task, WEIR_ECOMMANDTIMEOUT, "there was no answer in time", ms, true);
+        give_up(task, ms);
     }
 }
 

@@ -102,6 +102,8 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mod
                           "readonly is of statements of the pool itself: on a session of pool %s it is its "
                           "transaction's",
                           weir_pool_name(pool));
+    if (slot->call && mode == WEIR__STATEMENT) code = weir__share_judge_part(pool, statement, error);
+    if (code) return code;
     if (weir__session_busy(slot) && !joins) return busy(slot, error);
     int64_t now = weir__reactor_now(pool->reactor);
     weir_permit permit;

@@ -6,6 +6,7 @@
  *
  * What a statement takes is learnt by its text: `alone` is the time from sending to answer on a connection
  * that has nothing else to do, the way there and back included; `behind` is what it adds to one that is busy.
+ * Of an executemany the time of one set is learnt, apart from that of the statement run by itself.
  * A statement that is not known yet, or is slow, gets a connection of its own, and so does every session;
  * when there is none, shared ones are claimed: they take nothing more and are free when what flies has
  * landed.
@@ -16,10 +17,12 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/sql.h"
 
 enum {
     PROFILES = 1000,        /* texts that a pool remembers */
     TEXT_MAX = 16384,       /* a longer one is not remembered, and not shared */
+    SETS = 256,             /* an executemany of more is not tried out */
     DEPTH = 64,             /* statements on a connection … */
     DEPTH_WRITES = 8,       /* … that may be followed by one that writes */
     PRICE = 8,              /* answers that pay for one that is moved … */
@@ -50,15 +53,16 @@ static void forget_oldest(weir_pool *pool) {
 /* Borrowed. NULL: out of memory, or the text is too long. */
 static weir__profile *find_profile(weir_pool *pool, const weir_statement *statement) {
     weir__share *share = &pool->share;
-    weir__lru_node *node =
-        weir__lru_find(&share->profiles, statement->hash, statement->sql, statement->sql_length);
+    uint64_t hash = statement->hash ^ statement->many;
+    weir__lru_node *node = weir__lru_find(&share->profiles, hash, statement->sql, statement->sql_length);
     if (node || statement->sql_length > TEXT_MAX) return profile_of(node);
     weir__profile *profile = weir__calloc(1, sizeof *profile + statement->sql_length + 1);
     if (!profile) return NULL;
     memcpy(profile->sql, statement->sql, statement->sql_length);
     profile->references = 1;
     profile->text = pool->driver->classify(pool->env, statement);
-    profile->node.hash = statement->hash;
+    profile->writes = statement->many || !(profile->text & WEIR__TEXT_READS);
+    profile->node.hash = hash;
     profile->node.text = profile->sql;
     profile->node.length = statement->sql_length;
     weir__list_init(&profile->node.order);
@@ -84,11 +88,23 @@ void weir__share_close(weir_pool *pool) {
 
 /* ---- who may share */
 
+/* What one set adds to a connection that is busy, as far as known: no more than it takes alone. */
+static int64_t adds(const weir__profile *profile) {
+    bool less = profile->behind && profile->behind < profile->alone;
+    return less ? profile->behind : profile->alone;
+}
+
+/* Many sets, and not known to be short. */
+static bool is_volume(const weir_pool *pool, const weir__profile *profile, int64_t sets) {
+    return sets > SETS && (!adds(profile) || adds(profile) >= pool->share.max_wait / 4 / sets);
+}
+
 static int refuse(weir_pool *pool, const weir_statement *statement, const char *why, weir_error *error) {
-    const char *sql = statement->sql;
-    while (*sql && strchr(" \t\n\r\f\v;(", *sql)) sql++;
-    return weir__fail(error, WEIR_EINVAL, "pool %s: %.*s %s", weir_pool_name(pool),
-                      (int)strcspn(sql, " \t\n\r(;"), sql, why);
+    const char *end = statement->sql + statement->sql_length,
+               *word = weir__sql_skip_to_word(statement->sql, end), *behind = word;
+    while (behind < end && weir__sql_in_word(*behind)) behind++;
+    return weir__fail(error, WEIR_EINVAL, "pool %s: %.*s %s", weir_pool_name(pool), (int)(behind - word),
+                      word, why);
 }
 
 /* A longer limit than usual is told the server by a SET, which would be its neighbours' as well. */
@@ -98,11 +114,26 @@ static bool has_usual_time(const weir_pool *pool, const weir_run *run) {
     return run->timeout_ms > 0 && run->timeout_ms <= usual;
 }
 
+/* *profile: borrowed; NULL: nothing is kept of such a text. */
+static unsigned text_of(weir_pool *pool, const weir_statement *statement, weir__profile **profile) {
+    *profile = pool->driver->pipelines ? find_profile(pool, statement) : NULL;
+    return *profile ? (*profile)->text : pool->driver->classify(pool->env, statement);
+}
+
+int weir__share_judge_part(weir_pool *pool, const weir_statement *statement, weir_error *error) {
+    weir__profile *profile;
+    if (!(text_of(pool, statement, &profile) & WEIR__TEXT_TRANSACTION)) return WEIR_OK;
+    return refuse(pool, statement,
+                  "begins or ends a transaction, or a part of one, which the pool does by itself here: use "
+                  "pool.session()",
+                  error);
+}
+
 int weir__share_judge(weir_pool *pool, const weir_statement *statement, const weir_run *run,
                       weir__profile **out, weir_error *error) {
+    weir__profile *profile;
+    unsigned text = text_of(pool, statement, &profile);
     *out = NULL;
-    weir__profile *profile = pool->driver->pipelines ? find_profile(pool, statement) : NULL;
-    unsigned text = profile ? profile->text : pool->driver->classify(pool->env, statement);
     if (text & (pool->share.on ? WEIR__TEXT_STATE : WEIR__TEXT_TRANSACTION))
         return refuse(
             pool, statement,
@@ -116,9 +147,9 @@ int weir__share_judge(weir_pool *pool, const weir_statement *statement, const we
         return refuse(pool, statement,
                       "does not only read: readonly takes SELECT, VALUES, TABLE, WITH, SHOW and EXPLAIN",
                       error);
-    if (!pool->share.on || !profile || !(text & WEIR__TEXT_SHARES) || statement->many ||
-        !has_usual_time(pool, run))
+    if (!pool->share.on || !profile || !(text & WEIR__TEXT_SHARES) || !has_usual_time(pool, run))
         return WEIR_OK;
+    if (is_volume(pool, profile, weir__share_sets(statement))) return WEIR_OK;
     /* What the caller holds may be what the statement before this one waits for. From there one that reads is
        moved on; the others would wait for ever. */
     bool movable = run->readonly || text & WEIR__TEXT_AGAIN;
@@ -145,20 +176,13 @@ bool weir__owner_holds(const weir_pool *pool, uint64_t owner) {
 
 /* ---- where to */
 
-/* What it adds to a connection that is busy, as far as known: no more than it takes alone. */
-static int64_t adds(const weir__profile *profile) {
-    bool less = profile->behind && profile->behind < profile->alone;
-    return less ? profile->behind : profile->alone;
-}
-
 static bool is_trusted(const weir__profile *profile, int64_t now) {
-    bool writes = !(profile->text & WEIR__TEXT_READS);
-    if (writes && profile->stalled_at && now - profile->stalled_at < WARY) return false;
+    if (profile->writes && profile->stalled_at && now - profile->stalled_at < WARY) return false;
     return profile->stalls <= STALLS;
 }
 
-static bool is_short(const weir__share *share, const weir__profile *profile, int64_t now) {
-    int64_t bound = share->max_wait / 4, time = adds(profile);
+static bool is_short(const weir__share *share, const weir__profile *profile, int64_t sets, int64_t now) {
+    int64_t bound = share->max_wait / 4, time = adds(profile) * sets;
     return time && time < bound && is_trusted(profile, now);
 }
 
@@ -185,7 +209,7 @@ static weir__slot *least_loaded(const weir_pool *pool, const weir__profile *prof
     weir__slot *best = NULL;
     int64_t least = share->max_wait;
     int seen = 0;
-    if (!(profile->text & WEIR__TEXT_READS) && most > DEPTH_WRITES) most = DEPTH_WRITES;
+    if (profile->writes && most > DEPTH_WRITES) most = DEPTH_WRITES;
     for (const weir__link *link = share->slots.next; link != &share->slots; link = link->next) {
         weir__slot *slot = weir__container(link, weir__slot, shared_link);
         if (slot->claimed || slot->readonly != readonly || (slot->slow && most > 2)) continue;
@@ -201,9 +225,10 @@ static weir__slot *least_loaded(const weir_pool *pool, const weir__profile *prof
     return best;
 }
 
-weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, bool readonly, int64_t now) {
+weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, int64_t sets, bool readonly,
+                             int64_t now) {
     weir__share *share = &pool->share;
-    bool brief = is_short(share, profile, now);
+    bool brief = is_short(share, profile, sets, now);
     weir__slot *busy = brief ? least_loaded(pool, profile, readonly, DEPTH, now) : NULL;
     if (busy && share->count >= share->width) return busy;
     weir__slot *idle = weir__pool_take_idle(pool, now);
@@ -270,15 +295,18 @@ static void count_stall(weir__profile *profile, bool stalled, int64_t now) {
     if (stalled) profile->stalled_at = now;
 }
 
+static int64_t sets_of(const weir__flight *flight) { return weir__share_sets(flight->request.statement); }
+
 void weir__share_sent(weir__flight *flight, int64_t now) {
     weir__slot *slot = flight->slot;
     weir__task *task = flight->task;
     weir__profile *profile = task->profile;
     flight->profile = profile; /* with its reference; the task needs one again when it moves on */
     profile->references++;
-    flight->expected = adds(profile);
+    int64_t sets = sets_of(flight);
+    flight->expected = adds(profile) * sets;
     slot->load += flight->expected;
-    if (slot->flying == 1) slot->slow = !is_short(&slot->pool->share, profile, now);
+    if (slot->flying == 1) slot->slow = !is_short(&slot->pool->share, profile, sets, now);
     if (slot->flying == 1) slot->head_at = now;
     if (slot->flying == 2)
         weir__reactor_start(slot->pool->reactor, &slot->overrun,
@@ -313,10 +341,12 @@ void weir__share_landed(weir__slot *slot, int64_t now) {
     weir__share *share = &slot->pool->share;
     const weir__flight *first = weir__container(slot->landed.next, weir__flight, link);
     int count = 0;
+    int64_t sets = 0;
     weir__width_pass(slot->pool, now);
-    for (const weir__link *link = slot->landed.next; link != &slot->landed; link = link->next) count++;
+    for (const weir__link *link = slot->landed.next; link != &slot->landed; link = link->next, count++)
+        sets += sets_of(weir__container(link, weir__flight, link));
     bool behind = first->sent_at < slot->head_at;
-    int64_t since = behind ? slot->head_at : first->sent_at, took = now - since, each = took / count;
+    int64_t since = behind ? slot->head_at : first->sent_at, took = now - since, each = took / sets;
     int64_t way = share->way = nearest(share, behind || count > 1 ? 0 : took, now);
     int64_t back = first->sent_at + way, ran = now - (since > back ? since : back);
     /* Had it been there when the one before it was done? Then the server has done nothing else since.
@@ -324,14 +354,15 @@ void weir__share_landed(weir__slot *slot, int64_t now) {
      */
     bool there = behind && slot->head_at - first->sent_at >= way;
     int64_t later = behind && !there ? first->sent_at - slot->head_sent_at : 0;
+    later = later * count / sets;
     int64_t guess = each > later ? each - later : 1;
     bool news = count > 1 || behind;
     bool stalled = ran > share->max_wait && slot->pool->reactor->undriven < share->max_wait / 2;
     for (const weir__link *link = slot->landed.next; link != &slot->landed; link = link->next) {
         const weir__flight *flight = weir__container(link, weir__flight, link);
         weir__profile *profile = flight->profile;
-        if (flight->task) weir__width_count(slot->pool, profile->alone);
-        if (count == 1 && !behind) average(&profile->alone, took);
+        if (flight->task) weir__width_count(slot->pool, profile->alone * sets_of(flight));
+        if (count == 1 && !behind) average(&profile->alone, each);
         if (there || (news && (!profile->behind || guess < profile->behind)))
             average(&profile->behind, guess);
         count_stall(profile, stalled && profile == first->profile, now);

@@ -143,10 +143,12 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
 
 void weir__slot_fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *counter) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
+    bool late = why && (why->code == WEIR_ECOMMANDTIMEOUT || why->code == WEIR_ESESSIONTIMEOUT);
     for (weir__flight *flight; (flight = weir__slot_live(slot));) {
+        bool doubtful = late && weir__flight_doubtful(flight);
         weir__task *task = weir__flight_detach(flight, now);
         if (weir__task_is_query(task)) ++*counter;
-        weir__task_fail(task, why, true);
+        weir__task_give_up(task, why, doubtful);
     }
     for (weir__link *link; (link = weir__list_pop_front(&slot->queue));)
         weir__task_fail(weir__container(link, weir__task, op.link), why, false);

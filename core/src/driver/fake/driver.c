@@ -279,6 +279,15 @@ static void run(weir__fake_conn *conn, weir__request *request) {
     schedule(conn);
 }
 
+/* A write says so. */
+static bool doubtful(weir__conn *base, const weir__request *request) {
+    const weir__fake_conn *conn = conn_of(base);
+    bool flies = base->request == request && conn->state == WEIR__FAKE_RUNNING;
+    for (size_t i = 0; i < conn->line_count; i++) flies = flies || conn->line[i] == request;
+    return flies && base->tx == WEIR__TX_NONE && !request->before_count && request->statement &&
+           strstr(request->statement->sql, " write");
+}
+
 static void cancel(weir__conn *base) {
     weir__fake_conn *conn = conn_of(base);
     if (conn->state == WEIR__FAKE_IDLE && conn->held) {
@@ -500,6 +509,7 @@ const weir__driver weir__fake_driver = {
     .tick = tick,
     .execute = execute,
     .flush = flush,
+    .doubtful = doubtful,
     .cancel = cancel,
     .reset = reset,
     .baseline = baseline,

@@ -1,6 +1,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/sql.h"
 #include "config/reset.h"
 #include "driver/postgres/pg.h"
 
@@ -15,17 +16,12 @@ typedef struct word {
     size_t length;
 } word;
 
-static bool in_word(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           (unsigned char)c >= 0x80;
-}
-
 /* The next word at or after *at; *at moves behind it. */
 static bool next_word(const char **at, const char *end, word *out) {
     const char *p = *at;
-    while (p < end && !in_word(*p)) p++;
+    while (p < end && !weir__sql_in_word(*p)) p++;
     const char *start = p;
-    while (p < end && in_word(*p)) p++;
+    while (p < end && weir__sql_in_word(*p)) p++;
     *out = (word){start, (size_t)(p - start)};
     *at = p;
     return p > start;
@@ -46,42 +42,10 @@ static bool among(word w, const char *const *list) {
     return false;
 }
 
-/* Behind a comment that begins at p, or p. Block comments nest. */
-static const char *skip_comment(const char *p, const char *end) {
-    if (end - p < 2) return p;
-    if (p[0] == '-' && p[1] == '-') {
-        while (p < end && *p != '\n' && *p != '\r') p++;
-        return p;
-    }
-    if (p[0] != '/' || p[1] != '*') return p;
-    int depth = 0;
-    while (p < end) {
-        if (end - p >= 2 && p[0] == '/' && p[1] == '*') {
-            depth++;
-            p += 2;
-        } else if (end - p >= 2 && p[0] == '*' && p[1] == '/') {
-            p += 2;
-            if (--depth == 0) return p;
-        } else {
-            p++;
-        }
-    }
-    return p;
-}
-
-/* The statement's first letter: behind blanks, comments, and what may stand before a SELECT. */
-static const char *skip_to_keyword(const char *p, const char *end) {
-    while (p < end && !in_word(*p)) {
-        const char *next = skip_comment(p, end);
-        p = next > p ? next : p + 1;
-    }
-    return p;
-}
-
 /* Behind blanks and comments. */
 static const char *skip_blanks(const char *p, const char *end) {
     for (;;) {
-        const char *next = skip_comment(p, end);
+        const char *next = weir__sql_skip_comment(p, end);
         if (next == p && p < end && strchr(" \t\n\r\f\v", *p)) next = p + 1;
         if (next == p) return p;
         p = next;
@@ -94,7 +58,8 @@ static bool is_bare(word w, const char *sql) { return w.text == sql || w.text[-1
 /* Behind a literal or a quoted name that begins at p. */
 static const char *skip_quoted(const char *text, const char *p, const char *end) {
     char quote = *p;
-    bool escapes = quote == '\'' && p > text && (p[-1] | 0x20) == 'e' && (p - 1 == text || !in_word(p[-2]));
+    bool escapes =
+        quote == '\'' && p > text && (p[-1] | 0x20) == 'e' && (p - 1 == text || !weir__sql_in_word(p[-2]));
     for (p++; p < end && *p != quote; p++)
         if (escapes && *p == '\\' && p + 1 < end) p++;
     return p < end ? p + 1 : p;
@@ -103,8 +68,8 @@ static const char *skip_quoted(const char *text, const char *p, const char *end)
 /* Behind $tag$ … $tag$ that begins at p, or behind the '$'. */
 static const char *skip_dollars(const char *text, const char *p, const char *end) {
     const char *tag = p + 1;
-    if (p > text && in_word(p[-1])) return p + 1;
-    while (tag < end && in_word(*tag)) tag++;
+    if (p > text && weir__sql_in_word(p[-1])) return p + 1;
+    while (tag < end && weir__sql_in_word(*tag)) tag++;
     if (tag == end || *tag != '$') return p + 1;
     size_t length = (size_t)(tag - p) + 1;
     for (const char *q = tag + 1; q + length <= end; q++)
@@ -116,7 +81,7 @@ static const char *skip_dollars(const char *text, const char *p, const char *end
 static const char *skip_opaque(const char *text, const char *p, const char *end) {
     if (*p == '\'' || *p == '"') return skip_quoted(text, p, end);
     if (*p == '$') return skip_dollars(text, p, end);
-    return skip_comment(p, end);
+    return weir__sql_skip_comment(p, end);
 }
 
 /* Whether what follows set_config are arguments of which the last says `true`: for the transaction only. */
@@ -207,12 +172,12 @@ static void look_at(word w, const char *end, words *seen) {
 /* SET, by the word behind it. */
 static unsigned traits_of_set(const char *sql, const char *at, const char *end) {
     word w;
-    at = skip_to_keyword(at, end);
+    at = weir__sql_skip_to_word(at, end);
     if (!next_word(&at, end, &w)) return WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES;
     if (is(w, "seed")) return WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING;
     /* A name of those words, or one that begins with them ("local.tenant"), is a setting like any other. */
     at = skip_blanks(at, end);
-    bool keyword = is_bare(w, sql) && at < end && (in_word(*at) || *at == '"');
+    bool keyword = is_bare(w, sql) && at < end && (weir__sql_in_word(*at) || *at == '"');
     if (keyword && (is(w, "transaction") || is(w, "constraints"))) return 0;
     if (keyword && is(w, "local")) return WEIR__TRAIT_RETYPES;
     return WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES;
@@ -221,7 +186,7 @@ static unsigned traits_of_set(const char *sql, const char *at, const char *end) 
 /* PREPARE, which may be PREPARE TRANSACTION 'name'. */
 static unsigned traits_of_prepare(const char *sql, const char *at, const char *end) {
     word w;
-    at = skip_to_keyword(at, end);
+    at = weir__sql_skip_to_word(at, end);
     if (!next_word(&at, end, &w) || !is(w, "transaction") || !is_bare(w, sql)) return WEIR__TRAIT_DIRTY;
     at = skip_blanks(at, end);
     return at < end && *at == '\'' ? WEIR__TRAIT_COMMITS : WEIR__TRAIT_DIRTY;
@@ -232,7 +197,7 @@ static unsigned traits_of_create(const char *at, const char *end) {
     static const char *const between[] = {"or", "replace", "global", "local", NULL};
     word w;
     do {
-        at = skip_to_keyword(at, end);
+        at = weir__sql_skip_to_word(at, end);
     } while (next_word(&at, end, &w) && among(w, between));
     return is(w, "temp") || is(w, "temporary") ? WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES : 0;
 }
@@ -241,7 +206,7 @@ static unsigned traits_of_create(const char *at, const char *end) {
 static bool is_held(const char *at, const char *end) {
     word w;
     for (bool held = false;; held = held || is(w, "hold")) {
-        at = skip_to_keyword(at, end);
+        at = weir__sql_skip_to_word(at, end);
         if (!next_word(&at, end, &w) || is(w, "for")) return held;
         if (is(w, "without")) return false;
     }
@@ -307,7 +272,7 @@ static word schema_of(word name, const char *sql) {
     if (p == sql || *--p != '.') return (word){p, 0};
     while (p > sql && strchr(" \t\n\r\f\v\"", p[-1])) p--;
     const char *end = p;
-    while (p > sql && in_word(p[-1])) p--;
+    while (p > sql && weir__sql_in_word(p[-1])) p--;
     return (word){p, (size_t)(end - p)};
 }
 
@@ -335,7 +300,7 @@ unsigned weir__pg_traits(const char *sql, size_t length, const char *functions) 
         seen.calls = seen.calls || is_call(w, at, end);
     }
 
-    at = skip_to_keyword(sql, end);
+    at = weir__sql_skip_to_word(sql, end);
     if (!next_word(&at, end, &w)) return 0; /* nothing but comments */
     seen.calls = seen.calls || (memchr(sql, '"', length) && memchr(sql, '(', length)); /* "a name!" (1) */
     unsigned traits = traits_of_keyword(sql, w, at, end, &seen) | traits_of_reading(w, &seen);
@@ -356,10 +321,14 @@ static bool shares(word first) {
     return among(first, kinds);
 }
 
-static bool is_of_transactions(word first) {
-    static const char *const kinds[] = {"begin", "start",   "commit",    "end", "rollback",
-                                        "abort", "release", "savepoint", NULL};
-    return among(first, kinds);
+/* COMMIT PREPARED and ROLLBACK PREPARED are about a transaction that no connection has any more. */
+static bool is_of_transactions(const char *sql, word first, const char *at, const char *end) {
+    static const char *const kinds[] = {"begin", "start", "end", "abort", "release", "savepoint", NULL};
+    word second;
+    if (is(first, "prepare")) return traits_of_prepare(sql, at, end) & WEIR__TRAIT_COMMITS;
+    if (!is(first, "commit") && !is(first, "rollback")) return among(first, kinds);
+    at = weir__sql_skip_to_word(at, end);
+    return !next_word(&at, end, &second) || !is(second, "prepared");
 }
 
 static bool changes_state(word first, const char *at, const char *end) {
@@ -370,7 +339,8 @@ static bool changes_state(word first, const char *at, const char *end) {
 
 bool weir__pg_is_query(const weir_statement *statement) {
     static const char *const kinds[] = {"select", "with", "values", "table", NULL};
-    const char *end = statement->sql + statement->sql_length, *at = skip_to_keyword(statement->sql, end);
+    const char *end = statement->sql + statement->sql_length,
+               *at = weir__sql_skip_to_word(statement->sql, end);
     word first;
     return next_word(&at, end, &first) && among(first, kinds);
 }
@@ -379,7 +349,8 @@ unsigned weir__pg_classify(const weir__env *env, const weir_statement *statement
     static const char *const readonly[] = {"select", "with", "values", "table", "show", "explain", NULL};
     const unsigned bad = WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES | WEIR__TRAIT_FORGETS | WEIR__TRAIT_GUARD |
                          WEIR__TRAIT_UNGUARDS | WEIR__TRAIT_COPY | WEIR__TRAIT_LASTING;
-    const char *sql = statement->sql, *end = sql + statement->sql_length, *at = skip_to_keyword(sql, end);
+    const char *sql = statement->sql, *end = sql + statement->sql_length,
+               *at = weir__sql_skip_to_word(sql, end);
     unsigned traits = weir__pg_traits(sql, statement->sql_length, env->config->options.reset_functions),
              out = 0;
     /* Where all is undone after each use, nobody relies on what is seen of a call. */
@@ -387,7 +358,7 @@ unsigned weir__pg_classify(const weir__env *env, const weir_statement *statement
     bool calls = (reset == WEIR__RESET_ALWAYS || reset == WEIR__RESET_SQL) && !(traits & WEIR__TRAIT_SIMPLE);
     word first;
     if (!next_word(&at, end, &first)) return 0;
-    if (is_of_transactions(first)) return WEIR__TEXT_STATE | WEIR__TEXT_TRANSACTION;
+    if (is_of_transactions(sql, first, at, end)) return WEIR__TEXT_STATE | WEIR__TEXT_TRANSACTION;
     if (changes_state(first, at, end))
         return WEIR__TEXT_STATE | (is(first, "listen") ? WEIR__TEXT_LISTEN : 0);
     if (among(first, readonly)) out |= WEIR__TEXT_READS;
@@ -399,14 +370,14 @@ unsigned weir__pg_classify(const weir__env *env, const weir_statement *statement
 /* ---- the option `reset` */
 
 unsigned weir__pg_sweeps(const char *sql) {
-    const char *end = sql + strlen(sql), *at = skip_to_keyword(sql, end);
+    const char *end = sql + strlen(sql), *at = weir__sql_skip_to_word(sql, end);
     word first, second;
     if (!next_word(&at, end, &first)) return 0;
-    at = skip_to_keyword(at, end);
+    at = weir__sql_skip_to_word(at, end);
     if (!next_word(&at, end, &second)) return 0;
     bool deallocates = is(first, "deallocate");
     if (deallocates && is(second, "prepare")) {
-        at = skip_to_keyword(at, end);
+        at = weir__sql_skip_to_word(at, end);
         if (!next_word(&at, end, &second)) return 0;
     }
     if (!is(second, "all") || !is_bare(second, sql)) return 0;
@@ -426,5 +397,5 @@ void weir__pg_split(char *sql) {
 
 bool weir__pg_is_blank(const char *sql) {
     const char *end = sql + strlen(sql);
-    return skip_to_keyword(sql, end) == end;
+    return weir__sql_skip_to_word(sql, end) == end;
 }

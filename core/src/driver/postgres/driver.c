@@ -115,6 +115,7 @@ const weir__driver weir__postgres_driver = {
     .copy_end = weir__pg_copy_end,
     .copy_take = weir__pg_copy_take,
     .flush = weir__pg_flush,
+    .doubtful = weir__pg_doubtful,
     .cancel = weir__pg_cancel,
     .reset = weir__pg_reset,
     .baseline = weir__pg_baseline,

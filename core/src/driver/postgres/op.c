@@ -121,6 +121,26 @@ bool weir__pg_op_is_unknown(const weir__pgop *op) {
     return !op->unheard && ((op->commit_sent && !op->command_answered) || weir__pg_op_writes(op));
 }
 
+/* Nothing of it has been sent, but it is not held up either. */
+static bool will_write(const weir__pgconn *c, const weir__pgop *op) {
+    const weir_statement *statement = op->request->statement;
+    weir__tx tx = op->begun ? op->start_tx : c->step_count ? c->ahead_tx : c->base.tx;
+    if (op->cancelled || op->next_set || op->request->mode || op->request->readonly || !statement)
+        return false;
+    if (tx != WEIR__TX_NONE || begins_transaction(op->request)) return false;
+    return !(weir__pg_traits(statement->sql, statement->sql_length, NULL) & WEIR__TRAIT_READS);
+}
+
+bool weir__pg_doubtful(weir__conn *conn, const weir__request *request) {
+    const weir__pgconn *c = (const weir__pgconn *)conn;
+    for (const weir__link *link = c->ops.next; link != &c->ops; link = link->next) {
+        const weir__pgop *op = weir__container(link, weir__pgop, link);
+        if (op->request == request)
+            return op->error.code == WEIR_OK && (weir__pg_op_is_unknown(op) || will_write(c, op));
+    }
+    return false;
+}
+
 /* ---- the session after a request */
 
 /* libpq tells only when nothing else is on its way. */

@@ -270,6 +270,8 @@ const char *weir__pg_xid_text(const weir__pgconn *c);
 bool weir__pg_op_writes(const weir__pgop *op);
 /* The connection is gone, and what the request was to do may have been done, though no answer has come. */
 bool weir__pg_op_is_unknown(const weir__pgop *op);
+/* The driver's `doubtful`. */
+bool weir__pg_doubtful(weir__conn *conn, const weir__request *request);
 /* Frees what op holds, without telling anybody. */
 void weir__pg_op_drop(weir__pgconn *c, weir__pgop *op);
 void weir__pg_spares_free(weir__pgenv *env);

@@ -1,0 +1,204 @@
+"""A write in autocommit whose time is up before its answer has come: it may have been done."""
+
+import asyncio
+
+import pytest
+import weirpool
+from support import LOOPS, no_warnings
+
+SLOW = "insert into t select $1::int from pg_sleep(60)"
+READ = "select $1::int from pg_sleep(60)"
+SOON = 0.1
+
+
+async def connection(pool, call):
+    async with pool.connection() as connection:
+        await call(connection)
+
+
+async def transaction(pool, call, **options):
+    async with pool.session(**options) as session:
+        await call(session)
+
+
+def execute(on, text=SLOW, timeout=SOON):
+    return on.execute(text, 1, timeout=timeout)
+
+
+def many(on):
+    return on.executemany(SLOW, [(1,), (2,)], timeout=SOON)
+
+
+def script(on):
+    return on.execute_script("insert into t select 1 from pg_sleep(60); select 1", timeout=SOON)
+
+
+def with_query(on):
+    return on.fetch("with x as (insert into t select 1 from pg_sleep(60) returning 1) select 1", timeout=SOON)
+
+
+def on_pool(main, url, loop="asyncio", **options):
+    async def body():
+        async with weirpool.create_pool(
+            url, min_size=1, max_size=1, circuit_breaker=False, **options
+        ) as pool:
+            await pool.execute("create table if not exists t (a int)")
+            await main(pool)
+            assert await pool.fetchval("select count(*) from t") == 0
+
+    with no_warnings():
+        LOOPS[loop](body)
+
+
+async def is_in_doubt(attempt):
+    with pytest.raises(weirpool.OutcomeTimeout, match="takes effect is unknown") as caught:
+        await attempt
+    error = caught.value
+    assert isinstance(error, weirpool.OutcomeUnknown) and isinstance(error, weirpool.CommandTimeout)
+    assert isinstance(error, TimeoutError) and not error.retryable and error.xid is None
+
+
+async def is_out(kind, attempt):
+    with pytest.raises(weirpool.PoolTimeout) as caught:
+        await attempt
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("loop", list(LOOPS))
+def test_it_is_in_doubt(pg_url, loop):
+    async def main(pool):
+        for kind in (execute, many, script, with_query):
+            await is_in_doubt(kind(pool))
+            await is_in_doubt(connection(pool, kind))
+        assert pool.snapshot()["queries_timed_out"] == 8
+
+    on_pool(main, pg_url, loop)
+
+
+def test_with_a_setup(pg_url):
+    async def setup(connection):
+        await connection.fetchval("select 1")
+
+    async def main(pool):
+        await is_in_doubt(execute(pool))
+        await is_out(weirpool.CommandTimeout, execute(pool, READ))
+
+    on_pool(main, pg_url, setup=setup)
+
+
+def test_by_the_pools_option(pg_url):
+    async def main(pool):
+        await is_in_doubt(pool.execute(SLOW, 1))
+
+    on_pool(main, pg_url, command_timeout=SOON)
+
+
+def test_what_was_not_done_is_not(pg_url):
+    """Reads, what a transaction undoes, what was never sent."""
+
+    async def read(on):
+        await execute(on, READ)
+
+    async def endless(on):
+        await execute(on, timeout=None)
+
+    async def nested(on):
+        async with on.transaction():
+            await execute(on)
+
+    async def begun(on):
+        await on.execute("begin")
+        await execute(on)
+
+    async def main(pool):
+        late = weirpool.CommandTimeout
+        await is_out(late, execute(pool, READ))
+        await is_out(late, pool.execute(READ, 1, readonly=True, timeout=SOON))
+        await is_out(late, connection(pool, read))
+        await is_out(late, transaction(pool, execute))
+        await is_out(weirpool.SessionTimeout, transaction(pool, endless, timeout=SOON))
+        await is_out(late, connection(pool, nested))
+        await is_out(late, connection(pool, begun))
+        async with pool.connection() as held:
+            await is_out(weirpool.CheckoutTimeout, execute(pool))
+            with pytest.raises(weirpool.ProgrammingError):
+                await held.execute("selec 1", timeout=SOON)
+
+    on_pool(main, pg_url)
+
+
+def test_it_is_not_repeated(pg_url):
+    """pool.run() does not take it for a lost connection."""
+    attempts = 0
+
+    async def main(pool):
+        async def other(session):
+            nonlocal attempts
+            attempts += 1
+            await execute(second)
+
+        async with weirpool.create_pool(pg_url, max_size=1) as second:
+            await is_in_doubt(pool.run(other))
+        assert attempts == 1
+
+    on_pool(main, pg_url)
+
+
+def test_in_a_pipeline(pg_url):
+    """The one that runs, and the one behind it; but not one of which only the types were asked for."""
+    insert = "insert into u values ($1)"
+
+    async def both(on):
+        async with on.pipeline():
+            first, second = execute(on), execute(on, insert)
+            await is_in_doubt(first)
+            await is_out(weirpool.CommandTimeout, second)
+        assert await on.fetchval("select count(*) from u") == 0
+        await on.execute(insert, 1)
+        async with on.pipeline():
+            first, second = execute(on), execute(on, insert)
+            await is_in_doubt(first)
+            await is_in_doubt(second)
+
+    async def main(pool):
+        await pool.execute("create table u (a int)")
+        await connection(pool, both)
+        assert await pool.fetchval("select count(*) from u") >= 1  # the cancellation may have ended the first
+
+    on_pool(main, pg_url)
+
+
+def test_behind_others(pg_url):
+    """On a connection that others share it is not even cancelled: there it is done."""
+    insert = "insert into t values ($1)"
+
+    async def main(pool):
+        for n in range(3):
+            await pool.execute(insert, -n)
+            await pool.fetchval("select $1::bigint", n)
+        await pool.execute("truncate t")
+        async with weirpool.create_pool(pg_url, max_size=1) as other, other.session() as session:
+            await session.execute("lock table t in exclusive mode")
+            writer = asyncio.ensure_future(pool.execute(insert, 1, timeout=SOON))
+            neighbour = asyncio.ensure_future(pool.fetchval("select $1::bigint", 7, timeout=20))
+            await is_in_doubt(writer)
+        assert await neighbour == 7
+        assert await pool.fetch("select a from t") == [(1,)]
+        await pool.execute("truncate t")
+
+    on_pool(main, pg_url, pipeline_max_wait=60)
+
+
+def test_on_a_blocking_pool(pg_url):
+    with weirpool.create_pool_sync(pg_url, max_size=1) as pool:
+        pool.execute("create table t (a int)")
+        with pytest.raises(weirpool.OutcomeTimeout):
+            execute(pool)
+        with pool.connection() as connection, pytest.raises(weirpool.OutcomeTimeout):
+            execute(connection)
+        with pool.session() as session:
+            with pytest.raises(weirpool.CommandTimeout) as caught:
+                execute(session)
+            assert type(caught.value) is weirpool.CommandTimeout
+            session.rollback()
+        assert pool.fetchval("select count(*) from t") == 0
