@@ -132,6 +132,7 @@ static void open_pool(bool background_thread) {
     options.min_size = options.max_size = CONNECTIONS;
     options.idle_timeout_ms = options.max_lifetime_ms = -1; /* the fake's list is for one thread */
     options.background_thread = background_thread;
+    options.circuit_breaker = false; /* what takes longer than the workers wait is no outage */
     weir__fake_start(3);
     weir__fake.run_max_ns = weir__fake.reset_max_ns = weir__fake.cancel_max_ns = 2 * WEIR__MS;
     weir__fake.reset_permille = 300;
@@ -173,6 +174,24 @@ START_TEST(sixteen_threads) {
     ck_assert_int_eq(weir__alloc_live(), live);
 }
 END_TEST
+
+/* A pool without connections, which asks for the background thread. */
+static void open_another(weir_pool **out) {
+    weir_options options;
+    weir_op op;
+    weir_options_init(&options);
+    options.url = "postgresql://user@host/db";
+    options.min_size = 0;
+    options.background_thread = true;
+    weir__config *config = weir__config_new(&options, NULL);
+    ck_assert_int_eq(weir__pool_open(reactor, &weir__fake_driver, config, 1, NULL, out, &op, NULL), WEIR_OK);
+}
+
+static void open_empty(weir_pool **out) {
+    weir__fake_start(3);
+    ck_assert_int_eq(weir_reactor_new(&reactor, NULL), WEIR_OK);
+    open_another(out);
+}
 
 static void nap(void) { nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); }
 
@@ -219,15 +238,8 @@ START_TEST(the_thread_ends_with_its_pools) {
     open_pool(true);
     ck_assert_int_eq(threads(), before + 1);
     for (int round = 0; round < 3; round++) { /* a second pool of the reactor ends it and starts it again */
-        weir_options options;
         weir_pool *second;
-        weir_options_init(&options);
-        options.url = "postgresql://user@host/db";
-        options.min_size = 0;
-        options.background_thread = true;
-        weir__config *config = weir__config_new(&options, NULL);
-        ck_assert_int_eq(weir__pool_open(reactor, &weir__fake_driver, config, 1, NULL, &second, &op, NULL),
-                         WEIR_OK);
+        open_another(&second);
         ck_assert_int_eq(threads(), before + 1);
         if (!round) { /* closed, and not yet freed */
             int code = weir_pool_close(pool, 0, NULL, &op, NULL);
@@ -259,13 +271,36 @@ START_TEST(an_event_loop_beside_it) {
         struct pollfd fd = {.fd = weir_reactor_fd(reactor), .events = POLLIN};
         do {
             ck_assert_int_eq(poll(&fd, 1, 20000), 1);
-            if (i % 2) weir_reactor_dispatch(reactor);
+            if (i % 2)
+                weir_reactor_dispatch(reactor);
+            else
+                nap(); /* the thread does it */
         } while (!weir_reactor_next(reactor, &out));
         ck_assert_int_eq(out.code, WEIR_OK);
         weir_completion_discard(&out);
     }
     weir_pool_free(pool);
     weir_reactor_free(reactor);
+}
+END_TEST
+
+/* Its end is no wake-up of the poller's, which another thread may take away before it has seen it. */
+START_TEST(told_to_end_while_another_thread_works) {
+    for (int round = 0; round < 8; round++) {
+        weir_op op;
+        open_empty(&pool);
+        bool sleeps = false;
+        while (!sleeps) { /* nobody else has worked: it sleeps in the poller by now */
+            nap();
+            ck_assert(weir__enter(reactor));
+            sleeps = weir__reactor_now(reactor) - reactor->dispatched_at > 150 * WEIR__MS;
+            weir__leave(reactor);
+        }
+        ck_assert_int_eq(weir_pool_close(pool, 0, NULL, &op, NULL), WEIR_OK); /* there is nothing to close */
+        ck_assert_int_eq(weir_reactor_dispatch(reactor), WEIR_OK);
+        weir_pool_free(pool);
+        weir_reactor_free(reactor); /* which waits for it */
+    }
 }
 END_TEST
 
@@ -302,6 +337,7 @@ int main(void) {
     tcase_add_test(tc, kept_alone);
     tcase_add_test(tc, the_thread_ends_with_its_pools);
     tcase_add_test(tc, an_event_loop_beside_it);
+    tcase_add_test(tc, told_to_end_while_another_thread_works);
     tcase_add_test(tc, a_thread_that_cannot_start);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

@@ -121,7 +121,7 @@ void weir__pool_free(weir_pool *pool) {
         gone = weir__pool_gone(pool);
         if (gone || weir__now(&weir__monotonic) > deadline) break;
         weir__leave(reactor);
-        weir__poller_pause(&reactor->poller, 10);
+        weir__poller_pause(&reactor->poller, -1, 10);
         if (!weir__enter(reactor)) return;
     }
     weir__op *closer = op ? weir__op_find(reactor, op) : NULL;

@@ -7,9 +7,12 @@
  */
 #include "reactor/keeper.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -40,7 +43,7 @@ static void *keep(void *arg) {
             stand_back(reactor);
         } else {
             pthread_mutex_unlock(&reactor->lock);
-            weir__poller_pause(&reactor->poller, -1);
+            weir__poller_pause(&reactor->poller, reactor->keeper.bell[0], -1);
             pthread_mutex_lock(&reactor->lock);
         }
         if (reactor->keeper.wanted && reactor->dispatched_at == seen) {
@@ -64,25 +67,42 @@ static int make_condition(pthread_cond_t *condition) {
     return rc;
 }
 
+static void join(weir__keeper *keeper) {
+    if (!keeper->joinable) return;
+    keeper->joinable = false;
+    pthread_join(keeper->thread, NULL);
+    close(keeper->bell[0]);
+    close(keeper->bell[1]);
+}
+
+/* Gives an errno. */
 static int start(weir_reactor *reactor) {
     weir__keeper *keeper = &reactor->keeper;
     int rc = keeper->made ? 0 : make_condition(&keeper->change);
     if (rc) return rc;
     keeper->made = true;
+    if (pipe2(keeper->bell, O_CLOEXEC) != 0) return errno;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited: no handler of the host's runs in there */
     rc = pthread_create(&keeper->thread, NULL, keep, reactor);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     keeper->running = keeper->joinable = rc == 0;
+    if (!rc) return 0;
+    close(keeper->bell[0]);
+    close(keeper->bell[1]);
     return rc;
 }
 
 int weir__keeper_want(weir_reactor *reactor, weir_error *error) {
     weir__keeper *keeper = &reactor->keeper;
-    if (keeper->wanted++ || keeper->running) return WEIR_OK;
-    if (keeper->joinable) pthread_join(keeper->thread, NULL); /* it has let go of the lock, and ends */
-    keeper->joinable = false;
+    if (keeper->wanted++) return WEIR_OK;
+    if (keeper->running) { /* it has been told to end, and has not seen it yet */
+        char rung;
+        while (read(keeper->bell[0], &rung, 1) < 0 && errno == EINTR) continue;
+        return WEIR_OK;
+    }
+    join(keeper); /* one that has let go of the lock, and ends */
     int rc = start(reactor);
     if (!rc) return WEIR_OK;
     keeper->wanted--;
@@ -90,12 +110,13 @@ int weir__keeper_want(weir_reactor *reactor, weir_error *error) {
 }
 
 void weir__keeper_unwant(weir_reactor *reactor) {
-    if (--reactor->keeper.wanted) return;
-    pthread_cond_signal(&reactor->keeper.change);
-    weir__poller_wake(&reactor->poller);
+    weir__keeper *keeper = &reactor->keeper;
+    if (--keeper->wanted) return;
+    pthread_cond_signal(&keeper->change);
+    while (write(keeper->bell[1], "", 1) < 0 && errno == EINTR) continue;
 }
 
 void weir__keeper_join(weir_reactor *reactor) {
-    if (reactor->keeper.joinable) pthread_join(reactor->keeper.thread, NULL);
+    join(&reactor->keeper);
     if (reactor->keeper.made) pthread_cond_destroy(&reactor->keeper.change);
 }

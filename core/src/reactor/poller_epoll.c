@@ -141,7 +141,7 @@ bool weir__poller_ready(const weir__poller *poller) {
     return poll_both(poller, 0, &nudged) > 0;
 }
 
-void weir__poller_pause(const weir__poller *poller, int timeout_ms) {
-    struct pollfd fd = {.fd = poller->fd, .events = POLLIN};
-    poll(&fd, 1, timeout_ms);
+void weir__poller_pause(const weir__poller *poller, int bell, int timeout_ms) {
+    struct pollfd fds[2] = {{.fd = poller->fd, .events = POLLIN}, {.fd = bell, .events = POLLIN}};
+    poll(fds, 2, timeout_ms);
 }

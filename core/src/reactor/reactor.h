@@ -74,7 +74,8 @@ typedef struct weir__grave {
 typedef struct weir__keeper {
     pthread_t thread;
     pthread_cond_t change;
-    int wanted; /* pools that ask for it */
+    int bell[2]; /* a pipe that wakes it at its end: the poller's wake-up another thread may take away */
+    int wanted;  /* pools that ask for it */
     bool made, running, joinable;
 } weir__keeper;
 
