@@ -105,8 +105,10 @@ static PyObject *breaker_acquire(PyObject *self, PyObject *unused) {
     weir_breaker *breaker = weir__py_breaker_handle(self);
     PermitObject *permit = breaker ? (PermitObject *)permit_type->tp_alloc(permit_type, 0) : NULL;
     weir_error error = WEIR_ERROR_INIT;
-    if (!permit || weir_breaker_acquire(breaker, &permit->permit, &error) == WEIR_OK)
-        return (PyObject *)permit;
+    if (!permit) return NULL;
+    int rc = weir_breaker_acquire(breaker, &permit->permit, &error);
+    weir__py_breaker_after(self);
+    if (rc == WEIR_OK) return (PyObject *)permit;
     Py_DECREF((PyObject *)permit);
     weir__py_raise(&error);
     return NULL;
@@ -180,6 +182,7 @@ static PyObject *breaker_events(PyObject *self, PyObject *arguments, PyObject *k
         if (!item || PyList_Append(list, item) < 0) Py_CLEAR(list);
         Py_XDECREF(item);
     }
+    if (breaker) weir__py_breaker_after(self);
     return list;
 }
 

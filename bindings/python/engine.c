@@ -197,8 +197,11 @@ int weir__py_events(EngineObject *engine) {
         }
         PyObject *function = weir__py_lazy(&hook, "weirpool._hooks", "run_init");
         PyObject *connection = (PyObject *)weir__py_session(engine->owner, event.session, false);
+        unsigned long before = engine->at_init;
+        engine->at_init = PyThread_get_thread_ident();
         PyObject *answer =
             function && connection ? PyObject_CallFunctionObjArgs(function, init, connection, NULL) : NULL;
+        engine->at_init = before;
         Py_XDECREF(connection);
         if (!answer) return -1;
         Py_DECREF(answer);
@@ -387,7 +390,8 @@ PyObject *weir__py_run(weir__py_call *call) {
         if (unheard || rc == WEIR_ECIRCUITOPEN) weir_reactor_dispatch(engine->reactor);
         if (rc == WEIR_PENDING) waited = weir_reactor_wait(engine->reactor, op, SIGNALS_MS, &outcome);
     Py_END_ALLOW_THREADS
-    if (rc == WEIR_ECIRCUITOPEN && weir__py_events(engine) < 0) goto out;
+    bool nests = engine->at_init == PyThread_get_thread_ident(); /* an init that was refused runs no others */
+    if (rc == WEIR_ECIRCUITOPEN && !nests && weir__py_events(engine) < 0) goto out;
     if (rc > WEIR_OK) {
         outcome.code = rc;
         outcome.error = &error;

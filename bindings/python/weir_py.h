@@ -277,6 +277,7 @@ struct EngineObject {
     unsigned forks;           /* weir__py_forks when it was made */
     bool watching;            /* the loop has the descriptor */
     bool draining;            /* completions are being handed out further up the stack */
+    unsigned long at_init;    /* the thread that runs an init of a blocking pool; 0 none */
     bool noticing;            /* notices are, perhaps by another thread: the hook gets one at a time */
     bool doomed;              /* the loop has been asked to shut it */
     OperationObject *pending; /* submitted and not answered; the list owns a reference of each */

@@ -129,7 +129,7 @@ def drain_on_sigterm(
     handler = signal.getsignal(signal.SIGTERM)
     if handler is None:
         raise RuntimeError("SIGTERM has a handler that Python knows nothing of, and cannot call")
-    if not isinstance(handler, _Handler):
-        handler = _Handler(handler)
+    if not isinstance(handler, _Handler) or handler.process != os.getpid():  # a parent's drains nothing here
+        handler = _Handler(handler.before if isinstance(handler, _Handler) else handler)
         signal.signal(signal.SIGTERM, handler)
     handler.starters.append(start)

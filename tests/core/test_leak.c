@@ -154,7 +154,6 @@ START_TEST(no_threshold_no_leak) {
     weir_session s = granted(&at);
     rig_advance(10000000);
     ck_assert_uint_eq(snapshot().leaks, 0);
-    ck_assert(!weir_pool_wants_stack(rig.pool));
     weir_session_release(s);
 }
 END_TEST
@@ -260,6 +259,115 @@ START_TEST(an_idle_transaction_is_rolled_back) {
 }
 END_TEST
 
+/* Nobody drives the reactor of a blocking pool between two calls: what fell due meanwhile comes before the
+ * second. */
+START_TEST(what_is_overdue_comes_first) {
+    weir_checkout at = asking("work", 12);
+    weir_op op = 0;
+    weir_error error = WEIR_ERROR_INIT;
+    options.idle_in_transaction_timeout_ms = 200;
+    options.leak_threshold_ms = 5000;
+    rig_ready(&options);
+    at.transaction = true;
+    weir_session s = granted(&at);
+    run_sql(s, "select 1");
+    rig.clock.now += 300 * WEIR__MS;
+    weir_statement *late = weir_statement_new("late", 4, NULL);
+    ck_assert_int_eq(weir_session_execute(s, late, NULL, NULL, &op, &error), WEIR_EIDLE);
+    weir_statement_unref(late);
+    ck_assert_uint_eq(snapshot().transactions_idle, 1);
+    s = granted(&at);
+    run_sql(s, "select 1");
+    rig.clock.now += 300 * WEIR__MS;
+    weir_error_clear(&error);
+    ck_assert_int_eq(weir_session_commit(s, 1, NULL, &op, &error), WEIR_EIDLE);
+    weir_error_clear(&error);
+    at.transaction = false;
+    s = granted(&at);
+    rig.clock.now += 6000 * WEIR__MS;
+    weir_session_release(s);
+    ck_assert_uint_eq(snapshot().leaks, 1); /* though it has come back */
+    ck_assert(logged("work (app.py:12) has held a connection for 6.0 s"));
+}
+END_TEST
+
+START_TEST(a_write_that_is_taken_back_is_in_doubt) {
+    weir_checkout at = asking("work", 12);
+    options.leak_action = "cancel";
+    rig_ready(&options);
+    weir_session s = granted(&at);
+    weir_op op = submit(s, "sleep 100000 write", -1);
+    rig_advance(1010);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_EOUTCOME);
+    rig_advance(6000);
+    s = granted(&at);
+    op = submit(s, "sleep 100000 write", -1);
+    weir_session_release(s);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_EOUTCOME);
+    rig_advance(6000);
+    s = granted(&at);
+    op = submit(s, "sleep 100000 write", -1);
+    weir_op close = 0;
+    ck_assert_int_eq(weir_pool_close(rig.pool, 0, NULL, &close, NULL), WEIR_PENDING);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_EOUTCOME);
+    rig_advance(10000);
+    ck_assert_int_eq(outcome(close, NULL), WEIR_OK);
+}
+END_TEST
+
+START_TEST(closing_still_looks) {
+    weir_checkout at = asking("work", 12);
+    weir_op close = 0;
+    options.idle_in_transaction_timeout_ms = 200;
+    rig_ready(&options);
+    at.transaction = true;
+    weir_session s = granted(&at);
+    run_sql(s, "select 1");
+    ck_assert_int_eq(weir_pool_close(rig.pool, -1, NULL, &close, NULL), WEIR_PENDING);
+    rig_advance(100);
+    ck_assert_int_eq(outcome(close, NULL), WEIR_PENDING);
+    rig_advance(200);
+    ck_assert_int_eq(outcome(close, NULL), WEIR_OK);
+    FAILS(WEIR_EIDLE, weir_session_limit(s, 5, error));
+}
+END_TEST
+
+START_TEST(a_setup_that_is_taken_back_closes_its_connection) {
+    weir_checkout at = asking("work", 12);
+    at.setup = true;
+    at.checkout_timeout_ms = 60000;
+    options.leak_action = "cancel";
+    rig_ready(&options);
+    granted(&at);
+    rig_advance(1010);
+    ck_assert_uint_eq(snapshot().leaks_reclaimed, 1);
+    ck_assert_uint_eq(snapshot().connections_closed, 1);
+}
+END_TEST
+
+/* The host is away: an init that it has not heard of is not late, and one whose connection is gone is not
+ * told. */
+START_TEST(an_init_waits_for_its_host) {
+    weir_completion event;
+    options.init_hook = true;
+    options.min_size = 1;
+    options.connect_timeout_ms = 1000;
+    ck_assert_int_eq(rig_open(&options, 1, NULL, NULL), WEIR_PENDING);
+    rig_advance(60000);
+    ck_assert_uint_eq(snapshot().connections_started, 1);
+    ck_assert_uint_eq(snapshot().connections_failed, 0);
+    ck_assert(weir__fake_kill(weir__fake_conn_at(0)));
+    rig_advance(20000);
+    ck_assert_uint_eq(snapshot().connections_started, 2);
+    ck_assert(weir_reactor_next(rig.reactor, &event));
+    ck_assert_int_eq(event.kind, WEIR_EVENT_INIT);
+    weir_session_info info;
+    ck_assert_int_eq(weir_session_inspect(event.session, &info, NULL), WEIR_OK); /* the living one's */
+    weir_session_release(event.session);
+    ck_assert(!weir_reactor_next(rig.reactor, &event));
+}
+END_TEST
+
 START_TEST(a_list_without_memory) {
     weir_checkout at = asking("work", 12);
     rig_ready(&options);
@@ -285,10 +393,19 @@ START_TEST(a_list_without_memory) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {a_leak_is_reported_once,      loans_of_different_ages,
-                                  no_threshold_no_leak,         one_stack_in_so_many,
-                                  a_stack_goes_with_its_waiter, long_texts_end_at_a_character,
-                                  a_nested_checkout_is_named,   an_idle_transaction_is_rolled_back,
+    const TTest *const tests[] = {a_leak_is_reported_once,
+                                  loans_of_different_ages,
+                                  no_threshold_no_leak,
+                                  one_stack_in_so_many,
+                                  a_stack_goes_with_its_waiter,
+                                  long_texts_end_at_a_character,
+                                  a_nested_checkout_is_named,
+                                  what_is_overdue_comes_first,
+                                  a_write_that_is_taken_back_is_in_doubt,
+                                  closing_still_looks,
+                                  a_setup_that_is_taken_back_closes_its_connection,
+                                  an_init_waits_for_its_host,
+                                  an_idle_transaction_is_rolled_back,
                                   a_list_without_memory};
     Suite *suite = suite_create("leak");
     TCase *tc = tcase_create("leak");

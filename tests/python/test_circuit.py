@@ -222,6 +222,23 @@ def test_terminated_backends(server, pg_url, run):
 # ---- by hand
 
 
+def test_a_transaction_of_ones_own_goes_on(pg_url, run):
+    async def main():
+        async with weirpool.create_pool(pg_url, max_size=2) as pool, pool.connection() as connection:
+            await connection.execute("create table t (a integer)")
+            await connection.execute("begin")
+            await connection.execute("insert into t values (1)")
+            pool.breaker.query.force_open()
+            await connection.execute("insert into t values (2)")
+            await connection.execute("commit")
+            with pytest.raises(weirpool.CircuitOpen):
+                await connection.fetchval("select 1")
+            pool.breaker.query.force_close()
+            assert await connection.fetchval("select count(*) from t") == 2
+
+    run(main)
+
+
 def test_by_hand(url, run):
     async def main():
         async with weirpool.create_pool(url, max_size=2) as pool:

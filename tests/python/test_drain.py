@@ -192,6 +192,24 @@ asyncio.run(main())
 """
 
 
+FORKED_ANEW = """
+signal.signal(signal.SIGTERM, lambda number, frame: None)
+with weirpool.create_pool_sync(url, min_size=0) as first:
+    weirpool.drain_on_sigterm(first)
+    ready, tell = os.pipe()
+    if not (child := os.fork()):
+        pool = weirpool.create_pool_sync(url, min_size=0)
+        weirpool.drain_on_sigterm(pool)
+        os.write(tell, b"x")
+        while not pool.closed: time.sleep(0)
+        os._exit(7)
+    os.read(ready, 1)
+    os.kill(child, signal.SIGTERM)
+    say("ready")
+    say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), first.fetchval("select 1"))
+"""
+
+
 class Child:
     def __init__(self, script, *arguments):
         command = [sys.executable, "-X", "dev", "-c", START + script, *arguments]
@@ -306,6 +324,12 @@ def test_an_ignored_sigterm_only_drains(sqlite_url):
 def test_a_forked_process_ends_by_itself(sqlite_url):
     with child(FORKED, sqlite_url, "") as process:
         assert process.line() == f"{-signal.SIGTERM} 1"
+        assert process.popen.wait(DEADLINE) == 0
+
+
+def test_a_forked_process_has_its_own(sqlite_url):
+    with child(FORKED_ANEW, sqlite_url, "") as process:
+        assert process.line() == "7 1"
         assert process.popen.wait(DEADLINE) == 0
 
 

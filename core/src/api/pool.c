@@ -264,7 +264,7 @@ int weir_pool_holders(weir_pool *pool, int64_t min_age_ms, weir_holder **out, si
 void weir_holders_free(weir_holder *holders) { weir__free(holders); }
 
 bool weir_pool_wants_stack(weir_pool *pool) {
-    if (!pool || pool->config->options.leak_threshold_ms < 0) return false;
+    if (!pool) return false;
     unsigned every = (unsigned)pool->config->options.leak_stacks;
     return every &&
            atomic_fetch_add_explicit(&pool->stack_turn, 1, memory_order_relaxed) % every == every - 1;

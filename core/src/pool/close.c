@@ -47,7 +47,6 @@ static void name_holders(weir_pool *pool) {
 static void begin_closing(weir_pool *pool) {
     pool->closing = true;
     weir__timer_stop(&pool->reactor->wheel, &pool->retry);
-    weir__timer_stop(&pool->reactor->wheel, &pool->reaper);
     weir_error why = WEIR_ERROR_INIT;
     closed_error(pool, &why);
     weir__pool_refuse_waiters(pool, &why);
@@ -103,6 +102,7 @@ int weir__pool_close(weir_pool *pool, int64_t grace_ms, bool drain, void *token,
 void weir__pool_check_closed(weir_pool *pool) {
     if (!pool->closing || !weir__pool_gone(pool)) return;
     weir__timer_stop(&pool->reactor->wheel, &pool->grace);
+    weir__timer_stop(&pool->reactor->wheel, &pool->reaper);
     weir__pool_unkeep(pool);
     for (weir__link *link; (link = weir__list_front(&pool->closers));)
         weir__op_complete(weir__container(link, weir__op, link), WEIR_OK);

@@ -29,6 +29,7 @@ bool weir__pool_connect(weir_pool *pool, weir_permit *permit, int64_t now) {
         weir__breaker_cancel(weir__guard_of(pool, WEIR_BREAKER_CONNECTS), now, permit);
         return false;
     }
+    pool->replacing -= pool->replacing > 0;
     slot->conn = conn;
     slot->attempt = *permit;
     slot->trying = true;
@@ -97,10 +98,7 @@ static void begin_attempts(weir_pool *pool, int want, int64_t now) {
     weir_permit permit;
     while (want-- > 0) {
         if (!weir__guard_attempt(pool, &permit, now)) return; /* on with it when another one has ended */
-        if (weir__pool_connect(pool, &permit, now)) {
-            pool->replacing -= pool->replacing > 0;
-            continue;
-        }
+        if (weir__pool_connect(pool, &permit, now)) continue;
         weir__reactor_start(pool->reactor, &pool->retry,
                             weir__deadline(now, pool->config->options.retry_min_ms));
         return; /* no memory */

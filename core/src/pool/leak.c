@@ -45,18 +45,6 @@ void weir__leak_begin(weir__slot *slot, char *stack) {
     if (due < pool->reap_at || !weir__timer_running(&pool->reaper)) weir__pool_arm_reaper(pool, due);
 }
 
-void weir__leak_end(weir__slot *slot, int64_t now) {
-    weir_pool *pool = slot->pool;
-    char who[WEIR__SITE_TEXT];
-    if (slot->leaked)
-        weir__logf(&pool->reactor->log, WEIR_LOG_INFO,
-                   "pool %s: the connection that %s held is free again, after %.1f s", weir_pool_name(pool),
-                   weir__site(slot, who, sizeof who), (double)(now - slot->lent_at) / 1e9);
-    slot->leaked = false;
-    weir__free(slot->stack);
-    slot->stack = NULL;
-}
-
 static void report(weir__slot *slot, int64_t now) {
     const weir__log *log = &slot->pool->reactor->log;
     const char *name = weir_pool_name(slot->pool);
@@ -73,6 +61,29 @@ static void report(weir__slot *slot, int64_t now) {
         end = line + strcspn(line, "\n");
         weir__logf(log, WEIR_LOG_WARNING, "pool %s:   %.*s", name, (int)(end - line), line);
     }
+}
+
+/* True once, when the loan has lasted for too long. */
+static bool look_for_leak(weir__slot *slot, int64_t now) {
+    int64_t threshold_ms = slot->pool->config->options.leak_threshold_ms;
+    if (slot->leaked || threshold_ms < 0 || weir__deadline(slot->lent_at, threshold_ms) > now) return false;
+    slot->leaked = true;
+    slot->pool->stats.leaks++;
+    report(slot, now);
+    return true;
+}
+
+void weir__leak_end(weir__slot *slot, int64_t now) {
+    weir_pool *pool = slot->pool;
+    char who[WEIR__SITE_TEXT];
+    if (slot->state == WEIR__LENT) look_for_leak(slot, now); /* nobody may have driven the reactor since */
+    if (slot->leaked)
+        weir__logf(&pool->reactor->log, WEIR_LOG_INFO,
+                   "pool %s: the connection that %s held is free again, after %.1f s", weir_pool_name(pool),
+                   weir__site(slot, who, sizeof who), (double)(now - slot->lent_at) / 1e9);
+    slot->leaked = false;
+    weir__free(slot->stack);
+    slot->stack = NULL;
 }
 
 /* By the option leak_action. */
@@ -130,15 +141,11 @@ static int64_t look_at_transaction(weir__slot *slot, int64_t now) {
 }
 
 static int64_t look_at_loan(weir__slot *slot, int64_t now) {
-    int64_t threshold_ms = slot->pool->config->options.leak_threshold_ms;
-    if (slot->state != WEIR__LENT || slot->leaked || threshold_ms < 0) return WEIR__NEVER;
-    int64_t due = weir__deadline(slot->lent_at, threshold_ms);
-    if (due > now) return due;
-    slot->leaked = true;
-    slot->pool->stats.leaks++;
-    report(slot, now);
-    take_back(slot, now);
-    return WEIR__NEVER;
+    if (slot->state != WEIR__LENT) return WEIR__NEVER;
+    if (look_for_leak(slot, now)) take_back(slot, now);
+    return slot->leaked || !slot->loan
+               ? WEIR__NEVER
+               : weir__deadline(slot->lent_at, slot->pool->config->options.leak_threshold_ms);
 }
 
 int64_t weir__leak_look(weir__slot *slot, int64_t now) {

@@ -548,7 +548,8 @@ int weir__nothing_to_end(weir__slot *slot, bool commit, weir_error *error);
 /* ---- run.c ---- */
 /* Fails the task with a copy of *why, or, when it was sent and is a COMMIT, with WEIR_EOUTCOME. */
 void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent);
-/* … of a task that was sent, since its time is up: with WEIR_EOUTCOMETIMEOUT when that is in doubt. */
+/* … of a task that was sent, and that the pool itself ends: with WEIR_EOUTCOME, or WEIR_EOUTCOMETIMEOUT since
+ * its time is up, when it is in doubt whether it takes effect. */
 void weir__task_give_up(weir__task *task, const weir_error *why, bool doubtful);
 /* Whether it may be done all the same, without a COMMIT, though nobody waits for its answer any more. */
 bool weir__flight_doubtful(const weir__flight *flight);
@@ -659,6 +660,9 @@ bool weir__slot_reset_failed(const weir__slot *slot, const weir__request *reset)
 const char *weir__site(const weir__slot *slot, char *text, size_t size);
 /* Ends the loan with *why, whose statements go to *counter; the connection goes on. */
 void weir__session_break_off(weir__slot *slot, const weir_error *why, uint64_t *counter);
+/* May the holder run something now? Takes a permit of the breaker where one is wanted; fails when his loan is
+ * overdue. */
+int weir__session_admit(weir__slot *slot, weir_permit *permit, int64_t now, weir_error *error);
 int weir__session_find(weir_session session, weir__slot **out, weir_error *error);
 int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mode mode, const weir_run *run,
                           void *token, weir_op *op, weir_error *error);

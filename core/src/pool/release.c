@@ -71,6 +71,10 @@ bool weir__slot_reset_failed(const weir__slot *slot, const weir__request *reques
     return true;
 }
 
+static weir_session session_of(const weir__slot *slot) {
+    return (weir_session){slot->pool, slot->loan, slot->index};
+}
+
 void weir__slot_bound_fired(weir__timer *timer) {
     weir__slot *slot = weir__container(timer, weir__slot, bound);
     weir_reactor *reactor = slot->pool->reactor;
@@ -81,6 +85,12 @@ void weir__slot_bound_fired(weir__timer *timer) {
     }
     if (slot->state == WEIR__CONNECTING || slot->state == WEIR__CHECKING) {
         weir__connect_overdue(slot);
+        return;
+    }
+    if (slot->state == WEIR__PREPARING && weir__reactor_has_event(reactor, session_of(slot))) {
+        weir__reactor_start(
+            reactor, timer, /* the host has not heard of it yet */
+            weir__deadline(weir__reactor_now(reactor), slot->pool->config->options.connect_timeout_ms));
         return;
     }
     if (slot->state == WEIR__PREPARING) {

@@ -59,7 +59,9 @@ void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
 void weir__task_give_up(weir__task *task, const weir_error *why, bool doubtful) {
     weir_error unknown = WEIR_ERROR_INIT;
     if (doubtful && !task->batch && !weir__task_commits(task)) { /* a transaction goes by its COMMIT alone */
-        weir__fail(&unknown, WEIR_EOUTCOMETIMEOUT, "%s: whether it takes effect is unknown",
+        bool late = why->code == WEIR_ECOMMANDTIMEOUT || why->code == WEIR_ESESSIONTIMEOUT;
+        weir__fail(&unknown, late ? WEIR_EOUTCOMETIMEOUT : WEIR_EOUTCOME,
+                   "%s: whether it takes effect is unknown",
                    why->message ? why->message : weir_error_text(why->code));
         why = &unknown;
     }

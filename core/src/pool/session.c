@@ -50,6 +50,23 @@ int weir__session_find(weir_session session, weir__slot **out, weir_error *error
     return fail_ended(pool, code, error);
 }
 
+/* What fell due while nobody drove the reactor comes before what the holder wants now. */
+static int overdue(weir__slot *slot, int64_t now, weir_error *error) {
+    uint64_t loan = slot->loan;
+    weir__leak_look(slot, now);
+    return slot->loan == loan ? WEIR_OK : fail_ended(slot->pool, slot->ended_code, error);
+}
+
+/* No transaction of the holder's is open, or on its way. */
+static bool outside_transactions(const weir__slot *slot) {
+    return !weir__levels_alive(slot) && slot->conn->tx == WEIR__TX_NONE && !(slot->flying && slot->depth);
+}
+
+int weir__session_admit(weir__slot *slot, weir_permit *permit, int64_t now, weir_error *error) {
+    int code = overdue(slot, now, error);
+    return code ? code : weir__guard_enter(slot, outside_transactions(slot), permit, now, error);
+}
+
 bool weir__session_busy(const weir__slot *slot) {
     return slot->live || !weir__list_empty(&slot->queue) || slot->outside || weir__copy_open(slot);
 }
@@ -107,7 +124,7 @@ int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mod
     if (weir__session_busy(slot) && !joins) return busy(slot, error);
     int64_t now = weir__reactor_now(pool->reactor);
     weir_permit permit;
-    code = weir__guard_enter(slot, !weir__levels_alive(slot), &permit, now, error);
+    code = weir__session_admit(slot, &permit, now, error);
     if (code) return code;
     weir__task *task = weir__task_new(pool, copies ? WEIR_DONE_COPY : WEIR_DONE_EXECUTE, token, now);
     if (!task) {
@@ -167,8 +184,11 @@ int weir__session_begin(weir__slot *slot, const weir_transaction *begin, int *de
 
 int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, weir_op *op, weir_error *error) {
     weir_pool *pool = slot->pool;
+    int64_t now = weir__reactor_now(pool->reactor);
     if (!commit) weir__copy_abort(slot, NULL); /* it falls with its transaction */
     if (weir__session_busy(slot)) return busy(slot, error);
+    int code = overdue(slot, now, error);
+    if (code) return code;
     if (!slot->depth && depth == 1 && slot->transaction) return weir__nothing_to_end(slot, commit, error);
     if (depth != slot->depth || depth < 1)
         return weir__fail(error, WEIR_ETRANSACTION,
@@ -179,7 +199,6 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
         slot->depth--;
         return weir__nothing_to_end(slot, commit, error);
     }
-    int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__task_new(pool, WEIR_DONE_END, token, now);
     if (!task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
     weir__guard_enter(slot, false, &task->permit, now, NULL);
@@ -251,6 +270,7 @@ static void judge_loan(weir__slot *slot, int64_t now) {
 
 void weir__session_break_off(weir__slot *slot, const weir_error *why, uint64_t *counter) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
+    slot->discard |= slot->setup_until != WEIR__NEVER; /* nobody knows how far its setup has come */
     weir__slot_fail_tasks(slot, why, counter);
     weir__slot_end_loan(slot, why->code, now);
     weir__slot_release(slot, now);
@@ -273,7 +293,6 @@ void weir__session_expired(weir__timer *timer) {
                    "pool %s: the session lasted longer than its timeout (%lld ms)", weir_pool_name(pool),
                    (long long)ms);
     judge_loan(slot, now);
-    slot->discard |= slot->setup_until != WEIR__NEVER; /* nobody knows how far it has come */
     weir__session_break_off(slot, &why, &pool->stats.queries_timed_out);
     weir_error_clear(&why);
 }

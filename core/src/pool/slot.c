@@ -143,9 +143,10 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
 
 void weir__slot_fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *counter) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
-    bool late = why && (why->code == WEIR_ECOMMANDTIMEOUT || why->code == WEIR_ESESSIONTIMEOUT);
+    bool ended =
+        why && why->code != WEIR_ELOST; /* by the pool: of a loss the driver tells what is in doubt */
     for (weir__flight *flight; (flight = weir__slot_live(slot));) {
-        bool doubtful = late && weir__flight_doubtful(flight);
+        bool doubtful = ended && weir__flight_doubtful(flight);
         weir__task *task = weir__flight_detach(flight, now);
         if (weir__task_is_query(task)) ++*counter;
         weir__task_give_up(task, why, doubtful);
@@ -159,6 +160,8 @@ void weir__slot_close(weir__slot *slot, int code, const weir_error *why) {
     if (slot->state == WEIR__CLOSING || slot->state == WEIR__EMPTY) return;
     weir__slot_fail_tasks(slot, why, &pool->stats.queries_failed);
     int64_t now = weir__reactor_now(pool->reactor);
+    if (slot->state == WEIR__PREPARING)
+        weir__reactor_drop_event(pool->reactor, (weir_session){pool, slot->loan, slot->index});
     weir__slot_end_use(slot, now);
     weir__slot_end_loan(slot, code, now);
     weir__share_end(slot);

@@ -394,7 +394,7 @@ int weir__stream_open(weir__slot *slot, weir_statement *statement, size_t rows, 
     if (slot->outside || (outside && weir__session_busy(slot))) return refuse(slot, error);
     weir_permit permit;
     int64_t now = weir__reactor_now(pool->reactor);
-    int code = weir__guard_enter(slot, !weir__levels_alive(slot), &permit, now, error);
+    int code = weir__session_admit(slot, &permit, now, error);
     if (code) return code;
     weir__stream *stream = make(slot, statement, rows, run);
     if (!stream) {

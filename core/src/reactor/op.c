@@ -120,6 +120,25 @@ int weir__reactor_event(weir_reactor *reactor, weir_completion_kind kind, void *
     return WEIR_OK;
 }
 
+static weir__op *event_of(weir_reactor *reactor, weir_session session) {
+    for (weir__link *link = reactor->done.next; link != &reactor->done; link = link->next) {
+        weir__op *op = weir__container(link, weir__op, link);
+        const weir_session *its = &op->completion.session;
+        if (op->completion.kind == WEIR_EVENT_INIT && its->pool == session.pool && its->loan == session.loan)
+            return op;
+    }
+    return NULL;
+}
+
+bool weir__reactor_has_event(weir_reactor *reactor, weir_session session) {
+    return event_of(reactor, session) != NULL;
+}
+
+void weir__reactor_drop_event(weir_reactor *reactor, weir_session session) {
+    weir__op *op = event_of(reactor, session);
+    if (op) weir__op_take(op, NULL);
+}
+
 void weir__op_take(weir__op *op, weir_completion *out) {
     if (out) {
         *out = op->completion;

@@ -154,6 +154,10 @@ void weir__op_drop(weir__op *op);
 /* A completion without an operation. WEIR_ENOMEM. */
 int weir__reactor_event(weir_reactor *reactor, weir_completion_kind kind, void *token, weir_session session,
                         const void *owner);
+/* Whether the event of that session has not been taken yet. */
+bool weir__reactor_has_event(weir_reactor *reactor, weir_session session);
+/* Nobody is to take it any more. */
+void weir__reactor_drop_event(weir_reactor *reactor, weir_session session);
 /* By id; NULL when there is none, or no more. */
 weir__op *weir__op_find(weir_reactor *reactor, weir_op id);
 /* Takes the completion of an operation that is done; out NULL: its result and error are freed. */
