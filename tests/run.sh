@@ -22,7 +22,7 @@ build() { # preset, further cmake arguments
 
 step "release: build and test everything"
 build release
-ctest --preset release -j 3
+ctest --preset release -j 4
 
 step "install: a consumer of the C library, by CMake and by pkg-config; the rock"
 sh tests/consumer/run.sh
@@ -30,11 +30,11 @@ sh tests/rock.sh
 
 step "asan: C, Python and Lua under AddressSanitizer and UBSan"
 build asan
-ctest --preset asan -j 3 -L 'core|python|lua'
+ctest --preset asan -j 4 -L 'core|python|lua'
 
 step "tsan: C under ThreadSanitizer"
 build tsan -DWEIRPOOL_PYTHON=OFF -DWEIRPOOL_LUA=OFF
-ctest --preset tsan -j 3 -L core
+ctest --preset tsan -j 4 -L core
 
 sh tests/interpreters.sh
 

@@ -1,6 +1,10 @@
 /* Who holds the pool's connections: the list of them, and the stacks of callers for it. */
 #include "weir_py.h"
 
+#if PY_VERSION_HEX < 0x030b0000
+#include <frameobject.h>
+#endif
+
 #define FRAMES_MOST 64
 
 /* "function (file:line)\n"; NULL with an exception. */
