@@ -13,7 +13,7 @@
 
 #ifdef __SANITIZE_THREAD__ /* there is one thread: nothing to be found, at eight times the cost */
 enum { SEEDS = 1000, STARVED_SEEDS = 100, PLANTED_SEEDS = 40 };
-#elif defined __SANITIZE_ADDRESS__ /* every kind of schedule comes among so many; the release has the rest */
+#elif defined __SANITIZE_ADDRESS__ /* every kind of schedule is among so many */
 enum { SEEDS = 2500, STARVED_SEEDS = 250, PLANTED_SEEDS = 40 };
 #else
 enum { SEEDS = 10000, STARVED_SEEDS = 1000, PLANTED_SEEDS = 40 };
