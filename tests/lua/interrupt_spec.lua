@@ -116,6 +116,7 @@ support.each("Ctrl-C", function(db)
     if db.name == "sqlite" then
         return
     end
+    after_each(support.kill)
     for _, wait in ipairs(WAITS) do
         local title, code, statement, waits = wait[1], wait[2], wait[3], wait[4]
         it("ends " .. title, function()
@@ -131,7 +132,9 @@ support.each("Ctrl-C", function(db)
             end
             if waits then
                 support.eventually(function()
-                    return assert(pool:fetchval(waits))
+                    local so, err = pool:fetchval(waits)
+                    assert(so ~= nil, err)
+                    return so
                 end)
             end
             local output = support.interrupt(process)

@@ -127,6 +127,8 @@ local function resident()
 end]]
 support.NO_QUARANTINE = 'ASAN_OPTIONS="$ASAN_OPTIONS:quarantine_size_mb=1:thread_local_quarantine_size_kb=64"'
 
+local started = {}
+
 --- Starts such a script, to be interrupted: interrupt(process) sends it SIGINT and gives its output.
 function support.start(script)
     local name = os.tmpname()
@@ -138,10 +140,21 @@ function support.start(script)
     file:close()
     local process = { name = name, pipe = assert(io.popen(("%s %s 2>&1"):format(support.interpreter, name))) }
     process.pid = assert(process.pipe:read("*l"):match("^%d+$"))
+    started[process] = true
     return process
 end
 
+--- Ends what a failed test has left running: closing its pipe, the collector would wait for it.
+function support.kill()
+    for process in pairs(started) do
+        os.execute("kill -9 " .. process.pid)
+        process.pipe:close()
+    end
+    started = {}
+end
+
 function support.interrupt(process)
+    started[process] = nil
     os.execute("kill -INT " .. process.pid)
     local output = process.pipe:read("*a")
     process.pipe:close()
