@@ -54,7 +54,8 @@ def with_newer_libpq(tests):
     """Runs tests in a process of their own with a libpq of 17 or later in the system's place, psycopg's."""
     (libpq,) = (pathlib.Path(uvloop.__file__).parents[1] / "psycopg_binary.libs").glob("libpq-*")
     environment = for_python()
-    environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":detect_leaks=0"  # LeakSanitizer's tracer crashes beside it now and then
+    # LeakSanitizer's tracer crashes beside that libpq now and then.
+    environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
     environment["LD_PRELOAD"] = " ".join(filter(None, [environment.get("LD_PRELOAD"), str(libpq)]))
     code = "import weirpool._core as c; assert c.libpq_version() >= 170000, c.libpq_version()"
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
