@@ -19,7 +19,7 @@ check() { # version; away from the source tree, so that it is the installed pack
   environment=$PWD/build/venv-$1 tests=$PWD/tests/python
   [ "$1" != "$ours" ] || tests="$tests/test_api.py $tests/test_stubs.py"
   # shellcheck disable=SC2086
-  (cd / && WEIR_EXAMPLES=15 "$environment/bin/python" -m pytest -q -p no:cacheprovider --basetemp="$environment/tmp" $tests) \
+  (cd / && WEIR_EXAMPLES=10 "$environment/bin/python" -m pytest -q -p no:cacheprovider --basetemp="$environment/tmp" $tests) \
     >"build/venv-$1.log" 2>&1
 }
 
