@@ -26,6 +26,12 @@ weir__flight *weir__flight_new(weir__slot *slot) {
     return flight;
 }
 
+void weir__flight_unused(weir__flight *flight) {
+    weir__list_remove(&flight->link);
+    flight->slot->flying--;
+    flight->slot->own_used = false;
+}
+
 void weir__flight_free(weir__flight *flight) {
     weir__slot *slot = flight->slot;
     weir_pool *pool = slot->pool;

@@ -35,14 +35,9 @@ void weir__leak_note(weir__slot *slot, const char *text, size_t length) {
     slot->last_text[length] = '\0';
 }
 
-void weir__leak_begin(weir__slot *slot, char *stack) {
+void weir__leak_arm(weir__slot *slot) {
     weir_pool *pool = slot->pool;
-    slot->last_text[0] = '\0';
-    slot->stack = stack;
-    slot->leaked = false;
-    if (pool->config->options.leak_threshold_ms < 0) return;
-    int64_t due = weir__deadline(slot->lent_at, pool->config->options.leak_threshold_ms);
-    if (due < pool->reap_at || !weir__timer_running(&pool->reaper)) weir__pool_arm_reaper(pool, due);
+    if (pool->leak_ns != WEIR__NEVER) weir__pool_arm_reaper(pool, slot->lent_at + pool->leak_ns);
 }
 
 static void report(weir__slot *slot, int64_t now) {
@@ -73,7 +68,7 @@ static bool look_for_leak(weir__slot *slot, int64_t now) {
     return true;
 }
 
-void weir__leak_end(weir__slot *slot, int64_t now) {
+void weir__leak_over(weir__slot *slot, int64_t now) {
     weir_pool *pool = slot->pool;
     char who[WEIR__SITE_TEXT];
     if (slot->state == WEIR__LENT) look_for_leak(slot, now); /* nobody may have driven the reactor since */

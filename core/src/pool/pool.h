@@ -334,6 +334,7 @@ struct weir_pool {
     weir_error last_error;
 
     weir__leak_action leak_action;
+    int64_t leak_ns;        /* the option leak_threshold; WEIR__NEVER: none */
     atomic_uint stack_turn; /* weir_pool_wants_stack */
     int64_t nested_at;      /* when a nested checkout was logged last; 0 never */
     int replacing;          /* connections that are to be opened although nobody asks for them */
@@ -520,6 +521,8 @@ void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error);
 /* ---- flight.c ---- */
 /* In the slot's line of flights. NULL: out of memory; never for the first of a slot. */
 weir__flight *weir__flight_new(weir__slot *slot);
+/* Out of it, the slot's own, into which nothing has been put. */
+void weir__flight_unused(weir__flight *flight);
 /* Out of it; what the request holds is freed. */
 void weir__flight_free(weir__flight *flight);
 /* Those of a slot whose connection is gone. */
@@ -751,9 +754,24 @@ int weir__listeners_count(const weir_pool *pool);
 
 /* ---- leak.c ---- */
 weir__leak_action weir__leak_action_of(const char *option);
+/* The reaper is to look at the loan in time. */
+void weir__leak_arm(weir__slot *slot);
+/* A loan ends that has a stack, or has lasted for too long. */
+void weir__leak_over(weir__slot *slot, int64_t now);
 /* A loan begins; the stack is taken over. */
-void weir__leak_begin(weir__slot *slot, char *stack);
-void weir__leak_end(weir__slot *slot, int64_t now);
+static inline void weir__leak_begin(weir__slot *slot, char *stack) {
+    const weir_pool *pool = slot->pool;
+    slot->last_text[0] = '\0';
+    slot->stack = stack;
+    slot->leaked = false;
+    if (pool->leak_ns < pool->reap_at - slot->lent_at || !weir__timer_running(&pool->reaper))
+        weir__leak_arm(slot);
+}
+/* It ends. Nobody may have driven the reactor since it was to be looked at. */
+static inline void weir__leak_end(weir__slot *slot, int64_t now) {
+    bool late = slot->state == WEIR__LENT && now - slot->lent_at >= slot->pool->leak_ns;
+    if (late || slot->leaked || slot->stack) weir__leak_over(slot, now);
+}
 /* The holder has given that statement. */
 void weir__leak_note(weir__slot *slot, const char *text, size_t length);
 /* Nothing flies for the holder any more. */

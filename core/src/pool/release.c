@@ -52,7 +52,7 @@ void weir__slot_release(weir__slot *slot, int64_t now) {
     slot->reset = WEIR__RESET_DEFAULT;
     weir__flight *flight = weir__flight_new(slot); /* the slot's own */
     if (!pool->driver->reset(slot->conn, &flight->request, how)) {
-        weir__flight_free(flight);
+        weir__flight_unused(flight);
         weir__slot_ready(slot, now);
         return;
     }
