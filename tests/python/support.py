@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shutil
+import secrets
 import signal
 import socket
 import subprocess
@@ -65,9 +66,12 @@ def with_newer_libpq(tests):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the range that the kernel hands out by itself: no client's end takes it before its server does."""
+    while True:
+        port = secrets.choice(range(20000, 32000))  # random's seed may be a test's
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Psql:
