@@ -6,8 +6,8 @@ import gc
 import os
 import pathlib
 import re
-import shutil
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
