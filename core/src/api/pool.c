@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "config/option.h"
+#include "pool/leak.h"
 
 /* 100 years: a longer time-out is a mistake. */
 #define TIMEOUT_MAX_MS INT64_C(3153600000000)

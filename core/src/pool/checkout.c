@@ -1,5 +1,5 @@
 /* Asking for a connection: at once, or in the queue; for a session, or to run one statement. */
-#include "pool/pool.h"
+#include "pool/leak.h"
 
 #include <string.h>
 

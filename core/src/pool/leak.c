@@ -1,6 +1,6 @@
 /* Connections that are held for too long, or with an idle transaction: who holds them, the report, taking
  * them back. */
-#include "pool/pool.h"
+#include "pool/leak.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Keeping the pool in shape: lifetimes, idle connections, bounds, generations; and its numbers. */
-#include "pool/pool.h"
+#include "pool/leak.h"
 
 #include "base/error.h"
 #include "config/sizing.h"

@@ -1,5 +1,5 @@
 /* Making a pool, and freeing it. */
-#include "pool/pool.h"
+#include "pool/leak.h"
 
 #include "base/alloc.h"
 #include "base/error.h"

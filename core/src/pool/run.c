@@ -1,5 +1,5 @@
 /* Running one request on one connection: sending, answering, deadlines, cancellation. */
-#include "pool/pool.h"
+#include "pool/leak.h"
 
 #include <string.h>
 

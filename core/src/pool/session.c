@@ -1,5 +1,5 @@
 /* What the holder of a connection does: statements, transactions, savepoints, the return. */
-#include "pool/pool.h"
+#include "pool/leak.h"
 
 #include <string.h>
 

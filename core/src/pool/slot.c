@@ -1,5 +1,5 @@
 /* Slots: the table of legal moves, and the end of connections and loans. */
-#include "pool/pool.h"
+#include "pool/leak.h"
 
 #include "base/alloc.h"
 #include "base/error.h"

@@ -9,7 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "pool/pool.h"
+#include "pool/leak.h"
 
 typedef enum step { STEP_NONE, STEP_OPEN, STEP_FETCH, STEP_END } step;
 
