@@ -71,7 +71,7 @@ static weir_session lend(weir__slot *slot, uint64_t owner, char *stack, int64_t 
         weir__guard_grant(pool, &slot->entry, now);
     weir__owner_add(pool, owner, 1);
     weir__leak_begin(slot, stack);
-    return (weir_session){pool, slot->loan, slot->index};
+    return weir__slot_session(slot);
 }
 
 /* `until`: when the wait would have ended. */

@@ -241,7 +241,7 @@ void weir__slot_prepare(weir__slot *slot) {
     slot->loan = ++pool->loans;
     slot->lent_at = weir__reactor_now(pool->reactor);
     slot->file[0] = slot->function[0] = '\0';
-    weir_session session = {pool, slot->loan, slot->index};
+    weir_session session = weir__slot_session(slot);
     weir__reactor_start(pool->reactor, &slot->bound,
                         weir__deadline(slot->lent_at, pool->config->options.connect_timeout_ms));
     if (weir__reactor_event(pool->reactor, WEIR_EVENT_INIT, pool->token, session, pool) == WEIR_OK) return;

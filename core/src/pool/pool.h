@@ -362,6 +362,10 @@ struct weir_pool {
 };
 
 /* ---- slot.c ---- */
+/* The loan, as its holder names it. */
+static inline weir_session weir__slot_session(const weir__slot *slot) {
+    return (weir_session){slot->pool, slot->loan, slot->index};
+}
 /* The one place where a state changes. A move that is not in the table is a fault of the pool's own: it is
    logged, and counted for the tests in weir__slot_faults. */
 void weir__slot_move(weir__slot *slot, weir__slot_state to);

@@ -71,10 +71,6 @@ bool weir__slot_reset_failed(const weir__slot *slot, const weir__request *reques
     return true;
 }
 
-static weir_session session_of(const weir__slot *slot) {
-    return (weir_session){slot->pool, slot->loan, slot->index};
-}
-
 void weir__slot_bound_fired(weir__timer *timer) {
     weir__slot *slot = weir__container(timer, weir__slot, bound);
     weir_reactor *reactor = slot->pool->reactor;
@@ -87,7 +83,7 @@ void weir__slot_bound_fired(weir__timer *timer) {
         weir__connect_overdue(slot);
         return;
     }
-    if (slot->state == WEIR__PREPARING && weir__reactor_has_event(reactor, session_of(slot))) {
+    if (slot->state == WEIR__PREPARING && weir__reactor_has_event(reactor, weir__slot_session(slot))) {
         weir__reactor_start(
             reactor, timer, /* the host has not heard of it yet */
             weir__deadline(weir__reactor_now(reactor), slot->pool->config->options.connect_timeout_ms));

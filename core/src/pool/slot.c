@@ -160,8 +160,7 @@ void weir__slot_close(weir__slot *slot, int code, const weir_error *why) {
     if (slot->state == WEIR__CLOSING || slot->state == WEIR__EMPTY) return;
     weir__slot_fail_tasks(slot, why, &pool->stats.queries_failed);
     int64_t now = weir__reactor_now(pool->reactor);
-    if (slot->state == WEIR__PREPARING)
-        weir__reactor_drop_event(pool->reactor, (weir_session){pool, slot->loan, slot->index});
+    if (slot->state == WEIR__PREPARING) weir__reactor_drop_event(pool->reactor, weir__slot_session(slot));
     weir__slot_end_use(slot, now);
     weir__slot_end_loan(slot, code, now);
     weir__share_end(slot);
