@@ -1,6 +1,6 @@
 /* Closing: nobody new, a grace for those who hold a connection, then the cut. Draining: those who wait for
  * one have the grace, too. */
-#include "pool/pool.h"
+#include "pool/extension.h"
 
 #include "base/error.h"
 
@@ -103,6 +103,7 @@ void weir__pool_check_closed(weir_pool *pool) {
     if (!pool->closing || !weir__pool_gone(pool)) return;
     weir__timer_stop(&pool->reactor->wheel, &pool->grace);
     weir__timer_stop(&pool->reactor->wheel, &pool->reaper);
+    weir__extensions_end(pool);
     weir__pool_unkeep(pool);
     for (weir__link *link; (link = weir__list_front(&pool->closers));)
         weir__op_complete(weir__container(link, weir__op, link), WEIR_OK);

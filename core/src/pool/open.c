@@ -1,4 +1,5 @@
 /* Making a pool, and freeing it. */
+#include "pool/extension.h"
 #include "pool/leak.h"
 
 #include "base/alloc.h"
@@ -11,6 +12,7 @@ static void opening_cancelled(weir__op *op) {
 }
 
 static void destroy(weir_pool *pool) {
+    weir__extensions_free(pool);
     if (pool->env) pool->driver->env_close(pool->env);
     for (size_t i = 0; i < pool->slot_count; i++) weir__slot_free(pool->slots[i]);
     weir__free(pool->slots);
@@ -54,6 +56,7 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     weir__list_init(&pool->lane);
     weir__list_init(&pool->spares);
     weir__list_init(&pool->closers);
+    weir__list_init(&pool->extensions);
     weir__list_init(&pool->listeners);
     weir__timer_init(&pool->retry, weir__pool_retry);
     weir__timer_init(&pool->reaper, weir__pool_reap);
@@ -134,6 +137,7 @@ void weir__pool_free(weir_pool *pool) {
     weir__timer_stop(&reactor->wheel, &pool->reaper);
     weir__timer_stop(&reactor->wheel, &pool->grace);
     weir__list_remove(&pool->settle.link);
+    weir__extensions_end(pool);
     weir__pool_unkeep(pool);
     weir__leave(reactor);
     if (gone)

@@ -64,6 +64,7 @@ typedef struct weir__slot weir__slot;
 typedef struct weir__task weir__task;
 typedef struct weir__profile weir__profile;
 typedef struct weir__stream weir__stream;
+typedef struct weir__extension weir__extension;
 
 /* A request on its way, and whose it is. It stays in its place until the driver is done with it. */
 typedef struct weir__flight {
@@ -343,7 +344,8 @@ struct weir_pool {
     int64_t reap_at;
     weir__task *opening;
 
-    weir__link listeners; /* listener.h */
+    weir__link extensions; /* extension.h */
+    weir__link listeners;  /* listener.h */
     uint64_t listener_numbers;
 
     bool draining; /* takes nobody new; it closes when nobody waits any more */

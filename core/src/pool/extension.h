@@ -1,0 +1,34 @@
+/*
+ * What a room over the pool keeps for one pool: made before the pool is opened, hung on it then, ended and
+ * freed with it.
+ */
+#ifndef WEIR_POOL_EXTENSION_H
+#define WEIR_POOL_EXTENSION_H
+
+#include "pool/pool.h"
+
+typedef struct weir__extension_kind {
+    const char *name;
+    void (*end)(
+        weir__extension *extension); /* the pool has closed: it stops its timers. Under the lock, once */
+    void (*free)(weir__extension *extension); /* without the lock; after `end` */
+} weir__extension_kind;
+
+/* The first field of what it is. */
+struct weir__extension {
+    const weir__extension_kind *kind;
+    weir_pool *pool; /* once attached */
+    weir__link link; /* in the pool's extensions */
+    bool ended;
+};
+
+/* Under the lock. From now on it is the pool's. */
+void weir__pool_attach(weir_pool *pool, weir__extension *extension);
+/* The one of that kind; NULL: none. */
+weir__extension *weir__pool_extension(const weir_pool *pool, const weir__extension_kind *kind);
+/* Under the lock, when the pool has closed. */
+void weir__extensions_end(weir_pool *pool);
+/* Without the lock, while the pool is freed. */
+void weir__extensions_free(weir_pool *pool);
+
+#endif
