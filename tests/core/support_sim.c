@@ -776,6 +776,13 @@ static void choose_breakers(void) {
     o->circuit.half_open_timeout_ms = 5 + below(1000);
 }
 
+static void choose_checks(void) {
+    weir_options *o = &sim.options;
+    if (chance(60)) o->health_check_interval_ms = 100 + below(5000);
+    if (chance(60)) o->validate_after_ms = 1 + below(300);
+    o->health_check_timeout_ms = 1 + below(300);
+}
+
 static void begin(const sim_plan *plan, sim_report *report) {
     *report = (sim_report){.hash = UINT64_C(14695981039346656037)};
     memset(&sim, 0, sizeof sim);
@@ -787,6 +794,7 @@ static void begin(const sim_plan *plan, sim_report *report) {
     write_script();
     choose_options();
     choose_breakers();
+    choose_checks();
     sim.limit = sim.options.max_size + sim.options.max_overflow;
     if (failed()) return;
     if (plan->starve) weir__alloc_fail_at(1 + below(80), false); /* opening takes some thirty */

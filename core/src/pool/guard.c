@@ -249,6 +249,7 @@ void weir__guard_heed(weir_pool *pool) {
         guard->told[i] = breaker->generation;
         log_events(pool, breaker, &guard->logged[i]);
     }
+    if (changed) weir__health_touch(pool);
     if (!changed || !pool->waiting) return;
     weir_error why = WEIR_ERROR_INIT;
     if (weir__guard_shut(pool, WEIR_BREAKER_QUERIES, now, &why) || weir__pool_down(pool, &why))
