@@ -5,10 +5,6 @@ static PyObject *seconds_or_none(int64_t value, double unit) {
     return value < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble((double)value / unit);
 }
 
-static PyObject *text_or_none(const char *text) {
-    return *text ? PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace") : Py_NewRef(Py_None);
-}
-
 /* {"leaks": "a connection …"}; NULL with an exception. */
 static PyObject *reasons_of(unsigned bits) {
     PyObject *reasons = PyDict_New();
@@ -30,13 +26,14 @@ PyObject *weir__py_health_of(weir_pool *pool) {
         weir__py_raise(&error);
         return NULL;
     }
-    return Py_BuildValue(
-        "{sssNsNsNsNsKsKsisNsN}", "status", weir_health_status_name(health.status), "reasons",
-        reasons_of(health.reasons), "status_age", seconds_or_none(health.status_age_ms, 1e3),
-        "last_check_age", seconds_or_none(health.last_check_ms, 1e3), "latency",
-        seconds_or_none(health.latency_ns, 1e9), "passed", (unsigned long long)health.passed, "failed",
-        (unsigned long long)health.failed, "failures_in_a_row", health.failures_in_a_row, "last_failure",
-        text_or_none(health.last_failure), "connect_failure", text_or_none(health.connect_failure));
+    return Py_BuildValue("{sssNsNsNsNsKsKsisNsN}", "status", weir_health_status_name(health.status),
+                         "reasons", reasons_of(health.reasons), "status_age",
+                         seconds_or_none(health.status_age_ms, 1e3), "last_check_age",
+                         seconds_or_none(health.last_check_ms, 1e3), "latency",
+                         seconds_or_none(health.latency_ns, 1e9), "passed", (unsigned long long)health.passed,
+                         "failed", (unsigned long long)health.failed, "failures_in_a_row",
+                         health.failures_in_a_row, "last_failure", weir__py_text_or_none(health.last_failure),
+                         "connect_failure", weir__py_text_or_none(health.connect_failure));
 }
 
 PyObject *weir__py_health(PyObject *self, PyObject *unused) {
@@ -52,7 +49,7 @@ static PyObject *event_of(const weir_health_event *event) {
         "{sKsdsssssssNsNsN}", "number", (unsigned long long)event->number, "at", (double)event->at_ns / 1e9,
         "kind", weir_health_event_name(event->kind), "before", weir_health_status_name(event->before),
         "status", weir_health_status_name(event->status), "reasons", reasons_of(event->reasons), "duration",
-        seconds_or_none(event->duration_ns, 1e9), "text", text_or_none(event->text));
+        seconds_or_none(event->duration_ns, 1e9), "text", weir__py_text_or_none(event->text));
 }
 
 PyObject *weir__py_health_history(PyObject *self, PyObject *arguments, PyObject *keywords) {

@@ -249,6 +249,8 @@ static PyObject *pool_check_health(PyObject *self, PyObject *const *arguments, P
     if (weir__py_keywords("check_health", arguments, kwnames, names, &timeout, 1) < 0 ||
         weir__py_milliseconds("timeout", timeout, false, &call.timeout_ms) < 0)
         return NULL;
+    /* What is due is done, the probe too: one that is refused drives nothing. */
+    if (((PoolObject *)self)->sync && !weir__py_pool_handle(self)) return NULL;
     call.pool = (PoolObject *)Py_NewRef(self);
     return call.pool->sync ? weir__py_run(&call) : weir__py_operation(&call);
 }

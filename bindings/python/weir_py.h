@@ -505,6 +505,8 @@ PyObject *weir__py_health(PyObject *self, PyObject *unused);
 PyObject *weir__py_health_history(PyObject *self, PyObject *arguments, PyObject *keywords);
 
 /* ---- holders.c */
+/* A text of the core's; None when it is empty. */
+PyObject *weir__py_text_or_none(const char *text);
 /* Who holds connections, a dict each, for at least so many seconds. */
 PyObject *weir__py_holders(PyObject *self, PyObject *min_age);
 /* The frames of the caller and his callers, a line each, the innermost first; NULL with an exception. */

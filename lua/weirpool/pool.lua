@@ -401,6 +401,7 @@ function Pool:check_health(options)
             core.misuse("check_health: unknown option " .. tostring(name) .. ": it takes timeout")
         end
     end
+    core.reactor_dispatch(self.handle) -- a call that is refused drives nothing, the probe neither
     return core.pool_health(self.handle, self.host, true, options and options.timeout)
 end
 

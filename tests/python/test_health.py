@@ -11,7 +11,7 @@ import weirpool
 from support import LOOPS, no_warnings, until, until_async
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "faults"))
-from proxy import Network  # noqa: E402
+from proxy import Fault, Network  # noqa: E402
 
 
 @pytest.fixture
@@ -78,6 +78,19 @@ def test_a_blocking_pool(url):
     options = {"min_size": 2, "health_check_interval": 0.02, "background_thread": True}
     with no_warnings(), weirpool.create_pool_sync(url, **options) as pool:
         until(lambda: pool.health()["passed"] > 3)
+
+
+def test_a_blocking_pool_that_is_only_checked(pg_url, server, network):
+    """It finds out that its server is back."""
+    proxy = network.proxy(("127.0.0.1", server.port))
+    url = pg_url.replace(f":{server.port}/", f":{proxy.port}/")
+    options = {"circuit_failure_threshold": 2, "circuit_probe_interval": 0.02, "health_check_timeout": 0.05}
+    with no_warnings(), weirpool.create_pool_sync(url, min_size=1, max_size=2, **options) as pool:
+        proxy.otherwise = Fault(silent=True)
+        proxy.vanish()
+        until(lambda: "circuit_open" in pool.check_health()["reasons"])
+        proxy.otherwise = Fault()
+        until(lambda: pool.check_health()["status"] != "unhealthy")
 
 
 def test_a_query_that_fails(url, run, caplog):

@@ -293,7 +293,6 @@ typedef struct weir__guard {
     uint64_t told[2];       /* generations of the two that those in line know of */
     uint64_t logged[2];     /* events that are in the log */
     weir__timer timer;      /* a breaker changes by itself while somebody is in line */
-    weir_statement *health; /* SELECT 1 */
     int64_t probe_every;    /* ns, the option circuit_probe_interval */
     int64_t probe_at;       /* when the next attempt begins, in an outage */
     /* A connection was lost, or could not be made since the server is not there; until one is fit for use. */

@@ -74,7 +74,7 @@ static void check(weir__slot *slot, int64_t now) {
     weir__flight *flight = weir__flight_new(slot); /* the slot's own */
     int64_t since =
         pool->config->options.init_hook ? now : slot->tried_at; /* the init has a time of its own */
-    flight->request.statement = weir_statement_ref(pool->guard.health);
+    flight->request.statement = weir_statement_ref(pool->health.query);
     flight->request.timeout_ms = pool->config->options.command_timeout_ms;
     flight->request.readonly = pool->config->options.readonly;
     flight->sent_at = now;
