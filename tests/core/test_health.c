@@ -210,6 +210,37 @@ START_TEST(nobody_is_asked_while_somebody_waits) {
 }
 END_TEST
 
+/* Nor one beside that which a waiter is to get. */
+START_TEST(a_waiters_check_is_the_only_one) {
+    sizes(3, 3);
+    options.health_check_interval_ms = 10000;
+    options.validate_after_ms = 500;
+    rig_ready(&options);
+    weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0);
+    transcript();
+    queue();
+    for (size_t i = 0; i < rig.pool->slot_count; i++) rig.pool->slots[i]->health.early = 9500 * WEIR__MS;
+    weir__enter(rig.reactor);
+    rig.pool->health.doubt_at = rig.clock.now; /* more than one at a time */
+    weir__reactor_start(rig.reactor, &rig.pool->health.beat, rig.clock.now);
+    weir__leave(rig.reactor);
+    rig_advance(10);
+    ck_assert_str_eq(transcript(), "SELECT 1\n");
+}
+END_TEST
+
+START_TEST(the_breakers_probe_is_enough) {
+    rig_ready(&options);
+    transcript();
+    weir_breaker_force_open(queries());
+    rig_advance(5000);
+    ck_assert_str_eq(transcript(), "");
+    weir_breaker_force_close(queries());
+    rig_advance(1000);
+    ck_assert_str_ne(transcript(), "");
+}
+END_TEST
+
 START_TEST(switched_off) {
     options.health_check_interval_ms = -1;
     rig_ready(&options);
@@ -593,6 +624,8 @@ int main(void) {
                                   with_jitter,
                                   another_one_is_lent,
                                   nobody_is_asked_while_somebody_waits,
+                                  a_waiters_check_is_the_only_one,
+                                  the_breakers_probe_is_enough,
                                   switched_off,
                                   one_failure_puts_all_in_doubt,
                                   failures_open_the_breaker,

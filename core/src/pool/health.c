@@ -193,11 +193,6 @@ void weir__health_overdue(weir__slot *slot) {
     weir_error_clear(&why);
 }
 
-static void draw_jitter(weir__slot *slot) {
-    int64_t every = slot->pool->health.every;
-    slot->health.early = every == WEIR__NEVER ? 0 : weir__random_below(&slot->pool->rng, every / 5);
-}
-
 static void look_at_role(weir__slot *slot, int64_t now);
 
 bool weir__health_answered(weir__slot *slot, const weir__request *request, int64_t now) {
@@ -215,7 +210,6 @@ bool weir__health_answered(weir__slot *slot, const weir__request *request, int64
     count_passed(pool, seen ? now - slot->health.checked_at : -1, now);
     weir__guard_end(pool, &slot->entry, NULL, now);
     slot->health.checked_at = now;
-    draw_jitter(slot);
     look_at_role(slot, now);
     go_on(pool, now);
     return false;
@@ -270,7 +264,8 @@ void weir__health_lost(weir_pool *pool) {
 
 void weir__health_proven(weir__slot *slot) {
     weir__pool_health *health = &slot->pool->health;
-    draw_jitter(slot);
+    if (health->every != WEIR__NEVER)
+        slot->health.early = weir__random_below(&slot->pool->rng, health->every / 5);
     if (!health->failures || health->answered) return;
     health->failures = 0; /* it was silent, and is there again */
     weir__health_touch(slot->pool);
