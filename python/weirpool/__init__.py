@@ -24,7 +24,7 @@ from ._core import Connection, Record, Session, SyncConnection, SyncSession, lib
 from ._drain import drain_on_sigterm
 from ._listen import Gap, Listener, Notice, Notification, SyncListener
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
-from ._types import BreakerEvent, BreakerSnapshot, Holder, Latency, SessionInfo, Snapshot
+from ._types import BreakerEvent, BreakerSnapshot, Health, HealthEvent, Holder, Latency, SessionInfo, Snapshot
 from ._values import Codec, Json, Range
 from .errors import (
     ArgumentError,
@@ -99,6 +99,8 @@ __all__ = [
     "Error",
     "ForkedError",
     "Gap",
+    "Health",
+    "HealthEvent",
     "Holder",
     "IdleInTransactionTimeout",
     "IntegrityError",

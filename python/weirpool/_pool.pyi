@@ -8,7 +8,7 @@ from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
-from ._types import Holder, Snapshot
+from ._types import Health, HealthEvent, Holder, Snapshot
 from ._values import Codec
 
 _T = TypeVar("_T")
@@ -32,6 +32,8 @@ class _Managed:
     def breaker(self) -> PoolBreaker: ...
     def snapshot(self) -> Snapshot: ...
     def holders(self, min_age: float = 0.0) -> list[Holder]: ...
+    def health(self) -> Health: ...
+    def health_history(self, after: int = 0) -> list[HealthEvent]: ...
 
 class Pool(_Managed, _core.Pool):
     async def run(
@@ -141,6 +143,10 @@ def create_pool(
     background_thread: bool = False,
     circuit_breaker: bool = True,
     circuit_probe_interval: float = 0.25,
+    health_check_interval: float | None = 60.0,
+    health_check_query: str = "SELECT 1",
+    health_check_timeout: float | None = 5.0,
+    validate_after: float | None = 120.0,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     readonly: bool = False,
@@ -204,6 +210,10 @@ def create_pool_sync(
     background_thread: bool = False,
     circuit_breaker: bool = True,
     circuit_probe_interval: float = 0.25,
+    health_check_interval: float | None = 60.0,
+    health_check_query: str = "SELECT 1",
+    health_check_timeout: float | None = 5.0,
+    validate_after: float | None = 120.0,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     readonly: bool = False,
