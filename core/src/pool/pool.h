@@ -345,6 +345,7 @@ struct weir_pool {
     weir__task *opening;
 
     weir__link extensions; /* extension.h */
+    int64_t slow_ns;       /* … which hear of statements that take longer; WEIR__NEVER: of none */
     weir__link listeners;  /* listener.h */
     uint64_t listener_numbers;
 
@@ -578,6 +579,8 @@ void weir__slot_run_queued(weir__slot *slot, int64_t now);
 bool weir__slot_takes_more(const weir__slot *slot);
 /* Gives a request, built from the task, to the driver. */
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now);
+/* The option echo: the text of what is sent is logged. */
+void weir__query_echo(weir_pool *pool, const weir_statement *statement);
 /* A statement has been answered after so many ns: counts it; one that the server's own guard ended becomes
    what it is, a time-out. */
 void weir__query_answered(weir_pool *pool, weir__request *request, int64_t run_ms, int64_t ran);

@@ -1,10 +1,12 @@
 /* Running one request on one connection: sending, answering, deadlines, cancellation. */
+#include "pool/extension.h"
 #include "pool/leak.h"
 
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/statement.h"
 
 bool weir__task_commits(const weir__task *task) {
     return task->batch ? weir__batch_commits(task->batch) : task->depth == 1 && task->commit;
@@ -117,6 +119,11 @@ static void run_batch(weir__slot *slot, weir__task *task, int64_t now) {
     }
 }
 
+void weir__query_echo(weir_pool *pool, const weir_statement *statement) {
+    if (!pool->config->options.echo) return;
+    weir__logf(&pool->reactor->log, WEIR_LOG_INFO, "pool %s: %s", weir_pool_name(pool), statement->sql);
+}
+
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     weir_pool *pool = slot->pool;
     task->slot = slot;
@@ -139,7 +146,10 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     flight->task = task;
     flight->sent_at = now;
     slot->live++;
-    if (flight->request.statement && !task->moved) pool->stats.queries_started++;
+    if (flight->request.statement) {
+        pool->stats.queries_started += !task->moved;
+        if (!task->moved) weir__query_echo(pool, flight->request.statement);
+    }
     if (slot->shared) weir__share_sent(flight, now);
     if (task->hold) weir__hold(pool->reactor, &slot->held);
     if (task->mode >= WEIR__COPY_IN) weir__copy_sent(flight);
@@ -186,8 +196,14 @@ static void name_timeout(weir__request *request, int64_t run_ms, int64_t ran) {
     request->error->retryable = false;
 }
 
-static void count_query(weir_pool *pool, int code, int64_t ran) {
+/* It has taken so long, answered or not. */
+static void look_at_time(const weir_pool *pool, const weir__request *request, int64_t ran) {
+    if (ran >= pool->slow_ns && request->statement) weir__extensions_slow(pool, request->statement, ran);
+}
+
+static void count_query(weir_pool *pool, const weir__request *request, int code, int64_t ran) {
     weir__histogram_record(&pool->query, ran);
+    look_at_time(pool, request, ran);
     if (code == WEIR_OK)
         pool->stats.queries_succeeded++;
     else if (code == WEIR_ECOMMANDTIMEOUT)
@@ -198,7 +214,7 @@ static void count_query(weir_pool *pool, int code, int64_t ran) {
 
 void weir__query_answered(weir_pool *pool, weir__request *request, int64_t run_ms, int64_t ran) {
     name_timeout(request, run_ms, ran);
-    if (request->statement) count_query(pool, request->code, ran);
+    if (request->statement) count_query(pool, request, request->code, ran);
 }
 
 void weir__flight_answer(weir__flight *flight, int64_t now) {
@@ -208,7 +224,7 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
     weir__request_settle(flight);
     if (request->chain && request->code != WEIR_OK && slot->pipelining)
         slot->halted = !pool->driver->pipelines; /* one that does sees to it itself */
-    if (weir__copy_landed(flight, now)) count_query(pool, slot->copy.code, now - flight->sent_at);
+    if (weir__copy_landed(flight, now)) count_query(pool, request, slot->copy.code, now - flight->sent_at);
     weir__task *task = flight->task;
     bool more = false;
     if (flight->batch) task = weir__batch_answer(flight, &more);
@@ -241,6 +257,7 @@ weir__task *weir__flight_abandon(weir__flight *flight, bool finish) {
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__flight_detach(flight, now);
     if (slot->copy.flight == flight) weir__copy_forget(slot, WEIR_ECANCELLED);
+    look_at_time(pool, &flight->request, now - flight->sent_at);
     if (slot->live)
         return task; /* somebody else's statement could be hit: the answer is dropped when it comes */
     if (slot->state == WEIR__RUNNING) {

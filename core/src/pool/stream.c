@@ -202,7 +202,10 @@ static void submit(weir__stream *stream, int64_t now) {
     stream->flight = flight;
     flight->stream = stream;
     flight->sent_at = now;
-    if (flight->request.statement) slot->pool->stats.queries_started++;
+    if (flight->request.statement) {
+        slot->pool->stats.queries_started++;
+        weir__query_echo(slot->pool, flight->request.statement);
+    }
     start_timer(stream, now);
     if (!stream->permit.generation) weir__guard_enter(slot, false, &stream->permit, now, NULL);
     slot->pool->driver->execute(slot->conn, &flight->request);
