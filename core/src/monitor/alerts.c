@@ -119,8 +119,7 @@ static void write_message(const weir__alert *alert, char *out, size_t size) {
                  value == 1 ? "" : "s", *alert->detail ? ": " : "", alert->detail);
         break;
     case WEIR_ALERT_CIRCUIT_BREAKER_OPEN:
-        snprintf(out, size, "%.0f circuit breaker%s open: %s", value, value == 1 ? " is" : "s are",
-                 alert->detail);
+        snprintf(out, size, "a circuit breaker %s open: %s", value > 0 ? "is" : "was", alert->detail);
         break;
     case WEIR_ALERT_HIGH_QUERY_FAILURE_RATE:
     case WEIR_ALERT_HIGH_CHECKOUT_FAILURE_RATE:

@@ -20,8 +20,8 @@ static void end(weir__extension *extension) {
 
 static void release(weir__extension *extension) { weir__monitor_free((weir__monitor *)extension); }
 
-static void slow(weir__extension *extension, const weir_statement *statement, int64_t ns) {
-    weir__slow_note((weir__monitor *)extension, statement, ns);
+static void slow(weir__extension *extension, const char *sql, size_t length, int64_t ns) {
+    weir__slow_note((weir__monitor *)extension, sql, length, ns);
 }
 
 static const weir__extension_kind kind = {"monitor", end, release, slow};

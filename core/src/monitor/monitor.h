@@ -95,7 +95,7 @@ typedef struct weir__monitor {
     weir__mark marks[WEIR__MARKS]; /* a ring; the newest is mark_count - 1 */
     size_t mark_count;             /* so many there were */
     double usage;                  /* as in a mark, of now */
-    uint64_t looks, opened;
+    uint64_t looks, opened[2];
 
     weir__alerts alerts;
     weir__ring rings[WEIR__RINGS];
@@ -140,7 +140,7 @@ void weir__history_sample(weir__monitor *monitor, int64_t now);
 int weir__history_read(weir__monitor *monitor, const char *metric, int64_t since_ms, int64_t step_ms,
                        weir_metric_kind *kind, weir_history_point **out, size_t *count, weir_error *error);
 
-void weir__slow_note(weir__monitor *monitor, const weir_statement *statement, int64_t ns);
+void weir__slow_note(weir__monitor *monitor, const char *sql, size_t length, int64_t ns);
 int weir__slow_read(const weir__monitor *monitor, weir_slow_statement **out, size_t *count,
                     weir_error *error);
 /* The text with ? for literals, one blank for white space and comments: at most size - 1 bytes, whole

@@ -11,7 +11,7 @@ typedef struct view {
     const weir__mark *since;
     weir__mark present;         /* without its histograms */
     weir_histogram wait, query; /* of the window */
-    uint64_t opened;            /* times that a breaker has since the last look */
+    uint64_t opened[2];         /* times that the breakers have since the last look */
     double window;              /* seconds */
     char detail[WEIR__DETAIL_SIZE];
 } view;
@@ -89,22 +89,25 @@ static bool database_unhealthy(view *view, weir__finding *out) {
     return true;
 }
 
+static const weir__breaker *breaker_of(const weir_pool *pool, int i) {
+    return weir__guard_of(pool, i ? WEIR_BREAKER_QUERIES : WEIR_BREAKER_CONNECTS);
+}
+
 static bool circuit_breaker_open(view *view, weir__finding *out) {
-    int open = 0, calm = 0;
+    int calm = 0;
     for (int i = 0; i < 2; i++) {
-        const weir__breaker *breaker =
-            weir__guard_of(view->pool, i ? WEIR_BREAKER_QUERIES : WEIR_BREAKER_CONNECTS);
+        const weir__breaker *breaker = breaker_of(view->pool, i);
+        bool open = weir__breaker_shut(breaker);
         calm += weir__breaker_calm(breaker);
-        if (!weir__breaker_shut(breaker) && !(view->opened && *breaker->last_failure)) continue;
-        open += weir__breaker_shut(breaker);
+        out->count += view->opened[i];
+        out->value += open;
+        if (!open && !view->opened[i]) continue;
         snprintf(view->detail, WEIR__DETAIL_SIZE, "%.16s%s%.100s", breaker->name,
                  *breaker->last_failure ? ", " : "", breaker->last_failure);
     }
-    out->exceeded = open || view->opened;
-    out->over = calm == 2 && !view->opened;
-    out->value = open;
+    out->exceeded = out->value > 0 || out->count;
+    out->over = calm == 2 && !out->count;
     out->threshold = 1;
-    out->count = view->opened;
     return true;
 }
 
@@ -183,9 +186,13 @@ static void apply(weir__monitor *monitor, weir_alert_type type, const weir__find
     }
 }
 
-static uint64_t openings(const weir_pool *pool) {
-    return weir__guard_of(pool, WEIR_BREAKER_CONNECTS)->totals.opened +
-           weir__guard_of(pool, WEIR_BREAKER_QUERIES)->totals.opened;
+/* How often the breakers have opened since the last time. */
+static void take_openings(weir__monitor *monitor, uint64_t out[2]) {
+    for (int i = 0; i < 2; i++) {
+        uint64_t now = breaker_of(monitor->extension.pool, i)->totals.opened;
+        out[i] = now - monitor->opened[i];
+        monitor->opened[i] = now;
+    }
 }
 
 static double usage_of(const weir_snapshot *now) {
@@ -203,8 +210,7 @@ void weir__rules_look(weir__monitor *monitor, int64_t now) {
     view.since = begin_of_window(monitor, now);
     view.present = present(monitor, now);
     view.window = (double)(now - view.since->at) / 1e9;
-    view.opened = openings(pool) - monitor->opened;
-    monitor->opened += view.opened;
+    take_openings(monitor, view.opened);
     weir__base_read(&view.since->wait, &pool->wait, &view.wait);
     weir__base_read(&view.since->query, &pool->query, &view.query);
     for (int type = 0; type < WEIR__ALERT_TYPES; type++) {
@@ -220,6 +226,7 @@ void weir__rules_look(weir__monitor *monitor, int64_t now) {
 }
 
 void weir__rules_start(weir__monitor *monitor, int64_t now) {
-    monitor->opened = openings(monitor->extension.pool);
+    uint64_t before[2];
+    take_openings(monitor, before);
     set_mark(monitor, now);
 }

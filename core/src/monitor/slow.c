@@ -25,9 +25,9 @@ static weir__slow *find_room(weir__monitor *monitor) {
     return least;
 }
 
-void weir__slow_note(weir__monitor *monitor, const weir_statement *statement, int64_t ns) {
+void weir__slow_note(weir__monitor *monitor, const char *sql, size_t bytes, int64_t ns) {
     char text[WEIR_SLOW_TEXT_SIZE];
-    size_t length = weir__fingerprint(statement->sql, statement->sql_length, text, sizeof text);
+    size_t length = weir__fingerprint(sql, bytes, text, sizeof text);
     uint64_t hash = weir__statement_hash(text, length);
     weir__slow *slow = find(monitor, hash, text, length);
     if (!slow) {

@@ -581,9 +581,9 @@ bool weir__slot_takes_more(const weir__slot *slot);
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now);
 /* The option echo: the text of what is sent is logged. */
 void weir__query_echo(weir_pool *pool, const weir_statement *statement);
-/* A statement has been answered after so many ns: counts it; one that the server's own guard ended becomes
+/* A statement has been answered: counts it; one that the server's own guard ended becomes
    what it is, a time-out. */
-void weir__query_answered(weir_pool *pool, weir__request *request, int64_t run_ms, int64_t ran);
+void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now);
 /* The request has ended: answers the task; the flight is gone then. */
 void weir__flight_answer(weir__flight *flight, int64_t now);
 /* The task's deadline. */
@@ -731,6 +731,8 @@ int weir__stream_close(weir__slot *slot, uint64_t number);
 /* Nothing flies any more on a lent connection: runs what waits for that, the session's next and its streams'.
  */
 void weir__slot_resume(weir__slot *slot, int64_t now);
+/* What the holder has given. Borrowed. */
+const char *weir__stream_text(const weir__stream *stream, size_t *length);
 /* A stream's request has ended; its flight is freed next. */
 void weir__stream_answer(weir__flight *flight, int64_t now);
 /* The holder's transaction of that depth ends: streams go with it, or, when a savepoint is released, stay. */

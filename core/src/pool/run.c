@@ -196,14 +196,20 @@ static void name_timeout(weir__request *request, int64_t run_ms, int64_t ran) {
     request->error->retryable = false;
 }
 
-/* It has taken so long, answered or not. */
-static void look_at_time(const weir_pool *pool, const weir__request *request, int64_t ran) {
-    if (ran >= pool->slow_ns && request->statement) weir__extensions_slow(pool, request->statement, ran);
+/* It has been on its way for so long, answered or not. */
+static void look_at_time(const weir__flight *flight, int64_t ran) {
+    const weir_pool *pool = flight->slot->pool;
+    const weir_statement *statement = flight->request.statement;
+    if (ran < pool->slow_ns || !statement) return;
+    size_t length = statement->sql_length;
+    const char *sql = flight->stream ? weir__stream_text(flight->stream, &length) : statement->sql;
+    weir__extensions_slow(pool, sql, length, ran);
 }
 
-static void count_query(weir_pool *pool, const weir__request *request, int code, int64_t ran) {
+static void count_query(const weir__flight *flight, int code, int64_t ran) {
+    weir_pool *pool = flight->slot->pool;
     weir__histogram_record(&pool->query, ran);
-    look_at_time(pool, request, ran);
+    look_at_time(flight, ran);
     if (code == WEIR_OK)
         pool->stats.queries_succeeded++;
     else if (code == WEIR_ECOMMANDTIMEOUT)
@@ -212,9 +218,11 @@ static void count_query(weir_pool *pool, const weir__request *request, int code,
         pool->stats.queries_failed++;
 }
 
-void weir__query_answered(weir_pool *pool, weir__request *request, int64_t run_ms, int64_t ran) {
+void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now) {
+    weir__request *request = &flight->request;
+    int64_t ran = now - flight->sent_at;
     name_timeout(request, run_ms, ran);
-    if (request->statement) count_query(pool, request, request->code, ran);
+    if (request->statement) count_query(flight, request->code, ran);
 }
 
 void weir__flight_answer(weir__flight *flight, int64_t now) {
@@ -224,7 +232,7 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
     weir__request_settle(flight);
     if (request->chain && request->code != WEIR_OK && slot->pipelining)
         slot->halted = !pool->driver->pipelines; /* one that does sees to it itself */
-    if (weir__copy_landed(flight, now)) count_query(pool, request, slot->copy.code, now - flight->sent_at);
+    if (weir__copy_landed(flight, now)) count_query(flight, slot->copy.code, now - flight->sent_at);
     weir__task *task = flight->task;
     bool more = false;
     if (flight->batch) task = weir__batch_answer(flight, &more);
@@ -235,7 +243,7 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
         return;
     }
     if (task) {
-        weir__query_answered(pool, request, task->run_ms, now - flight->sent_at);
+        weir__query_answered(flight, task->run_ms, now);
         weir__streams_broken(slot, request);
         task->op.completion.result = request->result;
         task->op.completion.error = request->error;
@@ -257,7 +265,7 @@ weir__task *weir__flight_abandon(weir__flight *flight, bool finish) {
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__flight_detach(flight, now);
     if (slot->copy.flight == flight) weir__copy_forget(slot, WEIR_ECANCELLED);
-    look_at_time(pool, &flight->request, now - flight->sent_at);
+    look_at_time(flight, now - flight->sent_at);
     if (slot->live)
         return task; /* somebody else's statement could be hit: the answer is dropped when it comes */
     if (slot->state == WEIR__RUNNING) {
