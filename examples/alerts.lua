@@ -1,7 +1,7 @@
--- All eight alerts of a pool, provoked on a real PostgreSQL, one after the other: a session is leaked, the pool
--- fills, statements are slow and fail, checkouts are slow and fail, the server is killed and comes back. Each alert
--- fires once, with the numbers that caused it, and is resolved when its cause is gone. Then all of that happens
--- again, within the cooldown: nothing is heard. The program ends with an error when it was otherwise.
+-- All eight alerts of a pool, provoked on a real PostgreSQL, one after the other: a session is leaked, the
+-- pool fills, statements are slow and fail, checkouts are slow and fail, the server is killed and comes back.
+-- Each alert fires once, with the numbers that caused it, and is resolved when its cause is gone. Then all of
+-- that happens again, within the cooldown: nothing is heard. It ends with an error when it was otherwise.
 --     lua5.4 examples/alerts.lua
 local weirpool = require "weirpool"
 
