@@ -1,7 +1,11 @@
 /* The alerts, on the fake driver and the fake clock. */
 #include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <weirpool/weirpool.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -480,6 +484,62 @@ START_TEST(names) {
 }
 END_TEST
 
+/* ---- a pool that was opened as everybody's is, and threads */
+
+static atomic_bool over;
+
+static void *work(void *arg) {
+    weir_pool *pool = arg;
+    weir_statement *statement = weir_statement_new("select nonsense", 15, NULL);
+    while (!atomic_load(&over)) {
+        weir_op op = 0;
+        weir_completion done;
+        int code = weir_pool_execute(pool, statement, NULL, NULL, &op, NULL);
+        if (code == WEIR_PENDING && weir_reactor_wait(weir_pool_reactor(pool), op, 10000, &done) == WEIR_OK)
+            weir_completion_discard(&done);
+    }
+    weir_statement_unref(statement);
+    return NULL;
+}
+
+START_TEST(any_thread_may_look) {
+    weir_reactor *reactor;
+    weir_pool *pool;
+    weir_op op = 0;
+    weir_alert alert, *alerts;
+    weir_slow_statement *slow;
+    weir_history_point *points;
+    weir_metric_kind kind;
+    pthread_t threads[2];
+    size_t count;
+    weir_options_init(&options);
+    options.url = "sqlite://";
+    options.min_size = 0;
+    options.monitoring_interval_ms = options.alert_window_ms = 10;
+    options.alert_after = options.alert_minimum_calls = 1;
+    ck_assert_int_eq(weir_reactor_new(&reactor, NULL), WEIR_OK);
+    ck_assert_int_eq(weir_pool_open(reactor, &options, NULL, &pool, &op, NULL), WEIR_OK);
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, work, pool), 0);
+    int64_t deadline = weir_now_ns() + 60000 * WEIR__MS;
+    count = 0;
+    while (!count && weir_now_ns() < deadline) {
+        if (weir_pool_last_alert(pool) == after) continue;
+        ck_assert_int_eq(weir_pool_alerts(pool, false, &alerts, &count, NULL), WEIR_OK);
+        weir_alerts_free(alerts);
+    }
+    ck_assert(weir_pool_next_alert(pool, &after, &alert));
+    ck_assert_int_eq(alert.type, WEIR_ALERT_HIGH_QUERY_FAILURE_RATE);
+    ck_assert_int_eq(weir_pool_slow_statements(pool, &slow, &count, NULL), WEIR_OK);
+    ck_assert_uint_eq(count, 0);
+    ck_assert_int_eq(weir_pool_history(pool, "size", -1, 0, &kind, &points, &count, NULL), WEIR_OK);
+    weir_history_free(points);
+    atomic_store(&over, true);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    weir_pool_free(pool);
+    weir_reactor_free(reactor);
+}
+END_TEST
+
 int main(void) {
     const TTest *const tests[] = {fires_once_is_silent_and_resolves,
                                   hysteresis,
@@ -497,6 +557,7 @@ int main(void) {
                                   a_thousand_are_kept,
                                   without_memory_the_oldest_give_way,
                                   making_one_without_memory,
+                                  any_thread_may_look,
                                   names};
     Suite *suite = suite_create("monitor");
     TCase *tc = tcase_create("monitor");

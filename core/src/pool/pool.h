@@ -346,6 +346,7 @@ struct weir_pool {
 
     weir__link extensions; /* extension.h */
     int64_t slow_ns;       /* … which hear of statements that take longer; WEIR__NEVER: of none */
+    bool echo;             /* the option */
     weir__link listeners;  /* listener.h */
     uint64_t listener_numbers;
 
@@ -580,7 +581,10 @@ bool weir__slot_takes_more(const weir__slot *slot);
 /* Gives a request, built from the task, to the driver. */
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now);
 /* The option echo: the text of what is sent is logged. */
-void weir__query_echo(weir_pool *pool, const weir_statement *statement);
+void weir__query_log(const weir_pool *pool, const weir_statement *statement);
+static inline void weir__query_echo(const weir_pool *pool, const weir_statement *statement) {
+    if (pool->echo) weir__query_log(pool, statement);
+}
 /* A statement has been answered: counts it; one that the server's own guard ended becomes
    what it is, a time-out. */
 void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now);

@@ -119,8 +119,7 @@ static void run_batch(weir__slot *slot, weir__task *task, int64_t now) {
     }
 }
 
-void weir__query_echo(weir_pool *pool, const weir_statement *statement) {
-    if (!pool->config->options.echo) return;
+void weir__query_log(const weir_pool *pool, const weir_statement *statement) {
     weir__logf(&pool->reactor->log, WEIR_LOG_INFO, "pool %s: %s", weir_pool_name(pool), statement->sql);
 }
 
@@ -146,9 +145,9 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     flight->task = task;
     flight->sent_at = now;
     slot->live++;
-    if (flight->request.statement) {
-        pool->stats.queries_started += !task->moved;
-        if (!task->moved) weir__query_echo(pool, flight->request.statement);
+    if (flight->request.statement && !task->moved) {
+        pool->stats.queries_started++;
+        weir__query_echo(pool, flight->request.statement);
     }
     if (slot->shared) weir__share_sent(flight, now);
     if (task->hold) weir__hold(pool->reactor, &slot->held);
