@@ -11,6 +11,7 @@ from weirpool import _core
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "python" / "weirpool"
 STATE = 'Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]'
+HEALTH = 'Literal["healthy", "degraded", "unhealthy"]'
 HEADER = "# Written by bindings/python/stubs.py from the core's tables.\n"
 PEP249 = [
     ("InterfaceError", "Error"),
@@ -35,7 +36,7 @@ from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
-from ._types import Alert, HistoryPoint, Holder, SlowQuery, Snapshot
+from ._types import Alert, Health, HealthEvent, HistoryPoint, Holder, SlowQuery, Snapshot
 from ._values import Codec
 
 _T = TypeVar("_T")
@@ -60,6 +61,8 @@ class _Managed:
     def breaker(self) -> PoolBreaker: ...
     def snapshot(self) -> Snapshot: ...
     def holders(self, min_age: float = 0.0) -> list[Holder]: ...
+    def health(self) -> Health: ...
+    def health_history(self, after: int = 0) -> list[HealthEvent]: ...
     def on_alert(self, callback: _OnAlert) -> _OnAlert: ...
     def alerts(self, active: bool = True) -> list[Alert]: ...
     def alert_history(self) -> list[Alert]: ...
@@ -324,6 +327,35 @@ class BreakerEvent(TypedDict):
     duration: float | None
 
 
+class Health(TypedDict):
+    """How a pool is: see Pool.health()."""
+
+    status: {health}
+    reasons: dict[str, str]
+    """Codes, and what they mean; empty when it is healthy."""
+    status_age: float
+    last_check_age: float | None
+    latency: float | None
+    passed: int
+    failed: int
+    failures_in_a_row: int
+    last_failure: str | None
+    connect_failure: str | None
+
+
+class HealthEvent(TypedDict):
+    """What has happened to a pool's health: see Pool.health_history()."""
+
+    number: int
+    at: float
+    kind: Literal["status", "passed", "failed", "expired"]
+    before: {health}
+    status: {health}
+    reasons: dict[str, str]
+    duration: float | None
+    text: str | None
+
+
 class Holder(TypedDict):
     """Who holds a connection."""
 
@@ -479,7 +511,8 @@ def type_module():
     text = HEADER + TYPES.lstrip("\n") + fields(_core.metric_table)
     text += BREAKER_TYPE + fields(_core.breaker_metric_table)
     alerts = ", ".join(f'"{row}"' for row in rows(_core.alert_name))
-    return text.replace("{state}", STATE).replace("{alerts}", f"Literal[{alerts}]")
+    text = text.replace("{state}", STATE).replace("{health}", HEALTH)
+    return text.replace("{alerts}", f"Literal[{alerts}]")
 
 
 def main(arguments):

@@ -8,7 +8,7 @@ from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
-from ._types import Alert, HistoryPoint, Holder, SlowQuery, Snapshot
+from ._types import Alert, Health, HealthEvent, HistoryPoint, Holder, SlowQuery, Snapshot
 from ._values import Codec
 
 _T = TypeVar("_T")
@@ -33,6 +33,8 @@ class _Managed:
     def breaker(self) -> PoolBreaker: ...
     def snapshot(self) -> Snapshot: ...
     def holders(self, min_age: float = 0.0) -> list[Holder]: ...
+    def health(self) -> Health: ...
+    def health_history(self, after: int = 0) -> list[HealthEvent]: ...
     def on_alert(self, callback: _OnAlert) -> _OnAlert: ...
     def alerts(self, active: bool = True) -> list[Alert]: ...
     def alert_history(self) -> list[Alert]: ...
@@ -149,6 +151,10 @@ def create_pool(
     background_thread: bool = False,
     circuit_breaker: bool = True,
     circuit_probe_interval: float = 0.25,
+    health_check_interval: float | None = 60.0,
+    health_check_query: str = "SELECT 1",
+    health_check_timeout: float | None = 5.0,
+    validate_after: float | None = 120.0,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     readonly: bool = False,
@@ -228,6 +234,10 @@ def create_pool_sync(
     background_thread: bool = False,
     circuit_breaker: bool = True,
     circuit_probe_interval: float = 0.25,
+    health_check_interval: float | None = 60.0,
+    health_check_query: str = "SELECT 1",
+    health_check_timeout: float | None = 5.0,
+    validate_after: float | None = 120.0,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     readonly: bool = False,

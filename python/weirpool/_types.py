@@ -46,6 +46,35 @@ class BreakerEvent(TypedDict):
     duration: float | None
 
 
+class Health(TypedDict):
+    """How a pool is: see Pool.health()."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    reasons: dict[str, str]
+    """Codes, and what they mean; empty when it is healthy."""
+    status_age: float
+    last_check_age: float | None
+    latency: float | None
+    passed: int
+    failed: int
+    failures_in_a_row: int
+    last_failure: str | None
+    connect_failure: str | None
+
+
+class HealthEvent(TypedDict):
+    """What has happened to a pool's health: see Pool.health_history()."""
+
+    number: int
+    at: float
+    kind: Literal["status", "passed", "failed", "expired"]
+    before: Literal["healthy", "degraded", "unhealthy"]
+    status: Literal["healthy", "degraded", "unhealthy"]
+    reasons: dict[str, str]
+    duration: float | None
+    text: str | None
+
+
 class Holder(TypedDict):
     """Who holds a connection."""
 
@@ -203,6 +232,10 @@ class Snapshot(TypedDict):
     """Requests and statements that a circuit breaker refused."""
     probes_started: int
     """Attempts to find out whether the server is back."""
+    health_checks_passed: int
+    """Health checks that passed."""
+    health_checks_failed: int
+    """Health checks that failed."""
     wait: Latency
     """From the request for a connection to its grant."""
     use: Latency
@@ -211,6 +244,8 @@ class Snapshot(TypedDict):
     """From the start of an attempt to connect to its success."""
     query: Latency
     """From the sending of a statement to its answer."""
+    health_check: Latency
+    """From the begin of a health check to its passing."""
 
 
 class BreakerSnapshot(TypedDict):

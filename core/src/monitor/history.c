@@ -11,7 +11,7 @@
 #include "monitor/monitor.h"
 
 #define ONE(name, text) +1
-enum { GAUGES = WEIR_GAUGES(ONE), COUNTERS = WEIR_COUNTERS(ONE), LATENCIES = WEIR_LATENCIES(ONE) };
+enum { GAUGES = WEIR_GAUGES(ONE), COUNTERS = WEIR_COUNTERS(ONE), LATENCIES = WEIR__LATENCIES };
 #undef ONE
 
 typedef struct trend {
@@ -36,7 +36,6 @@ static const struct {
 #undef RING
 };
 _Static_assert(sizeof rings / sizeof *rings == WEIR__RINGS, "a ring for each row of the table");
-_Static_assert(LATENCIES == sizeof((weir__ring *)0)->bases / sizeof(weir__base), "a base for each latency");
 #define RING_BYTES(seconds, size) +size * sizeof(struct weir__row)
 _Static_assert(WEIR_HISTORIES(RING_BYTES) < 1000 * 1000, "a pool's history takes less than a megabyte");
 #undef RING_BYTES

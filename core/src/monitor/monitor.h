@@ -69,12 +69,16 @@ typedef struct weir__alerts {
 
 /* ---- the history: history.c */
 
+#define WEIR__ONE(name, text) +1
+enum { WEIR__LATENCIES = WEIR_LATENCIES(WEIR__ONE) };
+#undef WEIR__ONE
+
 typedef struct weir__ring {
     struct weir__row *rows; /* row n % size is of step n, when its stamp says so */
     size_t size;
     int64_t step;  /* ns */
     uint32_t last; /* the newest step there is; step 0 is the beginning, which has no row */
-    weir__base bases[4];
+    weir__base bases[WEIR__LATENCIES];
 } weir__ring;
 
 /* ---- the slow statements: slow.c */
