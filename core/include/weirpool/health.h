@@ -26,8 +26,7 @@ WEIR_BEGIN_DECLS
       "all connections are taken, and somebody has waited for one for longer than a second")                 \
     X(LEAKS, 9, DEGRADED, "leaks", "a connection has been held for longer than leak_threshold")              \
     X(STANDBY, 10, DEGRADED, "standby",                                                                      \
-      "the server takes no writes, and the pool is for one that does: its URL says so, or a write was "      \
-      "refused")
+      "the server takes no writes, as one that was refused within the last minute, or a check, has shown")
 
 /* X(suffix, value, name, text): what the history has. */
 #define WEIR_HEALTH_EVENTS(X)                                                                                \

@@ -36,7 +36,7 @@ typedef struct weir__pool_health {
     char last_failure[WEIR_HEALTH_TEXT_SIZE];
     int64_t lost_at; /* a connection; 0 never */
 
-    bool wants_writes;               /* a write was refused by a server that takes none */
+    int64_t refused_at; /* a write, by a server that takes none; 0: never, or since then one does */
     int64_t expire_at, expire_pause; /* the generation does not expire again for that before then */
 
     bool look; /* the status may have changed */
