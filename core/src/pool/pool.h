@@ -290,11 +290,11 @@ typedef struct weir__share {
 /* An endpoint's breakers, and what is known of its outage: guard.c, probe.c. */
 typedef struct weir__guard {
     weir_breaker connect, query;
-    uint64_t told[2];       /* generations of the two that those in line know of */
-    uint64_t logged[2];     /* events that are in the log */
-    weir__timer timer;      /* a breaker changes by itself while somebody is in line */
-    int64_t probe_every;    /* ns, the option circuit_probe_interval */
-    int64_t probe_at;       /* when the next attempt begins, in an outage */
+    uint64_t told[2];    /* generations of the two that those in line know of */
+    uint64_t logged[2];  /* events that are in the log */
+    weir__timer timer;   /* a breaker changes by itself while somebody is in line */
+    int64_t probe_every; /* ns, the option circuit_probe_interval */
+    int64_t probe_at;    /* when the next attempt begins, in an outage */
     /* A connection was lost, or could not be made since the server is not there; until one is fit for use. */
     bool outage;
     bool denied; /* the server is there, and has refused the last attempt: retry_min and retry_max hold */
