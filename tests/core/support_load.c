@@ -10,7 +10,7 @@
 enum { POOLS = 4, CALLERS = 16384, JOBS = 1024 };
 #define KNEE 2        /* so many statements a processor are no trouble … */
 #define TROUBLE 0.015 /* … and each one more takes this part of what all of them get */
-#define TURNS 20      /* milliseconds between two looks at what must hold */
+#define TURNS 100     /* milliseconds between two looks at what must hold */
 
 typedef enum stage { FREE, WAITS, THINKS, RUNS, THINKS_AGAIN } stage;
 
@@ -35,6 +35,7 @@ static struct {
     const load *load;
     const load_setup *setup;
     load_report *report;
+    uint64_t seed;
     weir__rng rng;
     weir_pool *pools[POOLS];
     weir_statement *texts[LOAD_KINDS];
@@ -112,14 +113,15 @@ static void add_job(caller *caller, weir__conn *conn) {
 }
 
 static int64_t next_answer(void) {
-    double rate = speed();
+    double least = -1;
     int64_t next = WEIR__NEVER;
     for (int i = 0; i < sim.job_count; i++) {
         const job *job = &sim.jobs[i];
-        int64_t at = works(job) ? sim.served_at + (int64_t)(job->left / rate) + 1 : job->until;
-        if (!job->waits && at < next) next = at;
+        if (works(job) && (least < 0 || job->left < least)) least = job->left;
+        if (job->until && job->until < next) next = job->until;
     }
-    return next;
+    int64_t done = least < 0 ? WEIR__NEVER : sim.served_at + (int64_t)(least / speed()) + 1;
+    return done < next ? done : next;
 }
 
 /* Has it work until `now`. */
@@ -155,7 +157,7 @@ static void leave(caller *caller) {
 }
 
 static void lose(caller *caller, int code) {
-    bool refused = code == WEIR_EQUEUEFULL;
+    bool refused = code == WEIR_EOVERLOADED;
     sim.report->refused += refused;
     sim.report->late += !refused;
     leave(caller);
@@ -287,13 +289,15 @@ static void look(void) {
         why = rig_fault();
     }
     if (why) fault(why);
-    if (!sim.setup->print || turn % 5) return;
+    if (!sim.setup->print) return;
     int working = 0;
     for (int i = 0; i < sim.job_count; i++) working += works(&sim.jobs[i]);
     printf("%6.1f s:", (double)turn * TURNS / 1000);
     for (int i = 0; i < sim.load->pools; i++) {
         const weir_pool *pool = sim.pools[i];
-        printf("  lent %3d waiting %4d", pool->counts[WEIR__LENT], pool->waiting);
+        printf("  limit %3d base %5.2f%s lent %3d waiting %4d%s", (int)pool->adapt.limit, pool->adapt.base,
+               pool->adapt.dips ? "v" : " ", pool->counts[WEIR__LENT], pool->waiting,
+               pool->codel.overloaded ? "!" : " ");
     }
     printf("  at the server %3d, working %3d; good %ld\n", sim.job_count, working, sim.report->good);
 }
@@ -303,10 +307,20 @@ static void drain(void) {
     while (weir_reactor_next(rig.reactor, &c)) take(&c);
 }
 
+static void plant(void) {
+    weir__enter(rig.reactor);
+    for (int i = 0; i < sim.load->pools; i++) {
+        sim.pools[i]->adapt.limit = sim.setup->size;
+        weir__adapt_bound(sim.pools[i]);
+    }
+    weir__leave(rig.reactor);
+}
+
 /* To the next thing that happens. False: it is over. */
 static bool step(void) {
     rig.clock.now = earliest();
     serve(rig.clock.now);
+    if (sim.setup->deaf) plant();
     if (rig.clock.now >= phase_end()) {
         if (++sim.phase == LOAD_PHASES || !sim.load->phases[sim.phase].until_ms) return false;
     }
@@ -338,9 +352,11 @@ static void open_pools(void) {
     options.max_size = sim.setup->size;
     options.checkout_timeout_ms = options.command_timeout_ms = 60000;
     options.max_lifetime_ms = -1;
+    options.queue_target_ms = sim.setup->codel ? 50 : -1;
+    options.adaptive_size = sim.setup->adaptive;
     options.circuit_breaker = false; /* time-outs are what is to be seen here */
     for (int i = 0; i < sim.load->pools; i++) {
-        rig_open(&options, sim.setup->seed + (uint64_t)i, NULL, NULL);
+        rig_open(&options, sim.seed + (uint64_t)i, NULL, NULL);
         sim.pools[i] = rig.pool;
     }
 }
@@ -351,32 +367,24 @@ static int by_size(const void *a, const void *b) {
 }
 
 static void finish(void) {
-    load_report *report = sim.report;
-    qsort(sim.times, (size_t)report->good, sizeof *sim.times, by_size);
-    report->p99_ms = report->good ? (double)sim.times[report->good * 99 / 100] / 1e6 : 0;
+    sim.report->limit = weir__adapt_keeps(sim.pools[0]);
     rig.pool = NULL;
     for (int i = 0; i < sim.load->pools; i++) weir_pool_free(sim.pools[i]);
     weir_completion c;
     while (weir_reactor_next(rig.reactor, &c)) weir_completion_discard(&c);
     for (int i = 0; i < LOAD_KINDS; i++) weir_statement_unref(sim.texts[i]);
-    free(sim.times);
     const char *why = rig_end();
     if (why) fault(why);
 }
 
-void load_run(const load *load, const load_setup *setup, load_report *report) {
+static void run(uint64_t seed) {
     static const char *const texts[LOAD_KINDS] = {"hang a", "hang b", "hang c"};
-    *report = (load_report){0};
-    sim.load = load;
-    sim.setup = setup;
-    sim.report = report;
-    sim.rng.state = setup->seed * 7919;
+    sim.seed = seed;
+    sim.rng.state = seed * 7919;
     sim.phase = sim.turn = sim.thinking_count = sim.first_thinking = sim.job_count = 0;
-    sim.times = NULL;
-    sim.room = 0;
     for (int i = 0; i < CALLERS; i++) sim.callers[i].next = i + 1 < CALLERS ? i + 1 : -1;
     sim.free = 0;
-    rig_start(setup->seed);
+    rig_start(seed);
     for (int i = 0; i < LOAD_KINDS; i++) sim.texts[i] = weir_statement_new(texts[i], strlen(texts[i]), NULL);
     weir__fake.connect_min_ns = 5 * WEIR__MS;
     weir__fake.connect_max_ns = 10 * WEIR__MS;
@@ -386,4 +394,14 @@ void load_run(const load *load, const load_setup *setup, load_report *report) {
     while (step()) {
     }
     finish();
+}
+
+void load_run(const load *load, const load_setup *setup, load_report *report) {
+    *report = (load_report){0};
+    sim.load = load;
+    sim.setup = setup;
+    sim.report = report;
+    for (int seed = 1; seed <= setup->seeds; seed++) run((uint64_t)seed);
+    qsort(sim.times, (size_t)report->good, sizeof *sim.times, by_size);
+    report->p99_ms = report->good ? (double)sim.times[report->good * 99 / 100] / 1e6 : 0;
 }

@@ -38,16 +38,17 @@ typedef struct load {
 typedef struct load_setup {
     int size;      /* max_size of each pool */
     bool adaptive; /* the option adaptive_size: it is an upper bound */
+    bool codel;    /* the option queue_target */
     bool deaf;     /* a planted fault: what is learnt is not heeded */
-    uint64_t seed;
-    bool print; /* each tenth of a second to stdout */
+    int seeds;     /* runs with 1, 2, …, together */
+    bool print;    /* each tenth of a second to stdout */
 } load_setup;
 
 typedef struct load_report {
     long asked, good;   /* callers; those with an answer in time */
     long late, refused; /* answered or given up too late; refused by the pool */
     double p99_ms;      /* of the good ones, from asking to having the answer */
-    int64_t limit;      /* of the first pool, at the end */
+    int64_t limit;      /* of the first pool, at the end of the last run */
     const char *fault;  /* what did not hold; NULL */
 } load_report;
 

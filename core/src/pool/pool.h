@@ -18,7 +18,7 @@
 #include "breaker/breaker.h"
 #include "driver/driver.h"
 #include "metrics/histogram.h"
-#include "reactor/reactor.h"
+#include "pool/overload.h"
 
 typedef enum weir__slot_state {
     WEIR__EMPTY,      /* no connection */
@@ -72,6 +72,7 @@ typedef struct weir__flight {
     weir__link link;       /* in the slot's flights or landed ones; or in the pool's spares */
     weir__slot *slot;
     weir__task *task; /* whose answer it is; NULL: nobody's any more */
+    bool alone;       /* it was sent with nothing before it */
     int64_t sent_at;
     weir__profile *profile; /* counted; of a statement that shares its connection, else NULL */
     int64_t expected;       /* ns that the statement is believed to take, as it stands in the slot's load */
@@ -322,6 +323,8 @@ struct weir_pool {
     weir__link spares;  /* flights for later */
     int spare_count;
     weir__share share;
+    weir__codel codel;
+    weir__adapt adapt;
 
     unsigned generation;
     uint64_t loans, streams; /* so many there were */
@@ -513,7 +516,8 @@ int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin
 weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *token, int64_t now);
 /* Frees the task without a completion, and its statement. */
 void weir__task_drop(weir__task *task);
-/* The first idle connection that is fit to be lent; unfit ones are closed on the way. NULL: none. */
+/* The first idle connection that is fit to be lent, and may be; unfit ones are closed on the way. NULL: none.
+ */
 weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now);
 /* Out of the queue. */
 void weir__task_leave_line(weir__task *task);
