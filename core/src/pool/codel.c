@@ -47,9 +47,9 @@ static void refuse(weir__task *task, int64_t now) {
         weir_pool_name(pool), (long long)options->queue_interval_ms, (long long)options->queue_target_ms,
         (long long)((now - task->started_at) / WEIR__MS), pool->max_size);
     why.retry_after_ms = options->queue_interval_ms;
-    weir__task_leave_line(task);
     pool->stats.checkouts_refused++;
     pool->stats.checkouts_shed++;
+    weir__task_leave_line(task);
     weir__task_fail(task, &why, false);
     weir_error_clear(&why);
 }
