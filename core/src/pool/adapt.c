@@ -70,8 +70,9 @@ int weir__adapt_keeps(const weir_pool *pool) {
 }
 
 int weir__pool_most(const weir_pool *pool) {
-    int most = options_most(pool);
-    return pool->adapt.lends < most ? pool->adapt.lends : most;
+    int most = options_most(pool), lends = pool->adapt.lends; /* fewer than the floor in a dip */
+    if (lends < pool->min_size) lends = pool->min_size;
+    return lends < most ? lends : most;
 }
 
 /* The server has not heard yet that nobody wants what is drained. */
