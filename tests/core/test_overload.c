@@ -221,6 +221,31 @@ START_TEST(what_waits_for_a_lock_does_not_count) {
 }
 END_TEST
 
+START_TEST(who_waits_for_the_limit_is_told_so) {
+    weir_session sessions[5];
+    weir_op ops[5];
+    weir_checkout checkout;
+    weir_completion c;
+    weir_checkout_init(&checkout);
+    checkout.checkout_timeout_ms = 10;
+    open_adaptive(0, 20);
+    for (int i = 0; i < 5; i++) ops[i] = queue();
+    rig_advance(1);
+    for (int i = 0; i < 5; i++) ck_assert_int_eq(outcome(ops[i], &sessions[i]), WEIR_OK);
+    work(sessions, 5, 20, 3);
+    for (int i = 0; i < 5; i++) ops[i] = submit(sessions[i], "sleep 20", -1);
+    rig_advance(10);
+    weir_op op = queue_as(&checkout);
+    rig_advance(11);
+    ck_assert_int_eq(weir_reactor_wait(rig.reactor, op, 0, &c), WEIR_OK);
+    ck_assert_int_eq(c.error->code, WEIR_ECHECKOUTTIMEOUT);
+    ck_assert_ptr_nonnull(strstr(c.error->message, "adaptive_size lends no more than 5 now"));
+    weir_completion_discard(&c);
+    for (int i = 0; i < 5; i++) ck_assert_int_eq(outcome(ops[i], NULL), WEIR_OK);
+    for (int i = 0; i < 5; i++) give_back(sessions[i]);
+}
+END_TEST
+
 START_TEST(a_server_that_is_full_is_believed) {
     weir_session sessions[5];
     weir_op ops[5];
@@ -312,6 +337,7 @@ int main(void) {
     tcase_add_test(tc, it_begins_with_few);
     tcase_add_test(tc, it_keeps_its_bounds);
     tcase_add_test(tc, what_waits_for_a_lock_does_not_count);
+    tcase_add_test(tc, who_waits_for_the_limit_is_told_so);
     tcase_add_test(tc, a_server_that_is_full_is_believed);
     tcase_add_test(tc, connects_that_take_too_long_cut_it);
     tcase_add_test(tc, what_is_more_than_the_limit_closes_soon);

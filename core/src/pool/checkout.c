@@ -17,7 +17,6 @@ weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *tok
 
 weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now) {
     const weir_options *options = &pool->config->options;
-    if (weir__adapt_full(pool)) return NULL;
     for (weir__link *link; (link = weir__list_front(&pool->idle));) {
         weir__slot *slot = weir__container(link, weir__slot, link);
         if (slot->expires_at <= now || slot->generation != pool->generation) {
@@ -34,6 +33,10 @@ weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now) {
         return slot;
     }
     return NULL;
+}
+
+weir__slot *weir__pool_take_lendable(weir_pool *pool, int64_t now) {
+    return weir__adapt_full(pool) ? NULL : weir__pool_take_idle(pool, now);
 }
 
 /* The end of a text, which tells more of a path than its beginning. */
@@ -137,7 +140,7 @@ static inline int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) 
 static inline int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
     int code = begin_to_ask(pool, now, error);
     if (code > 0) return code;
-    *slot = code || pool->waiting ? NULL : weir__pool_take_idle(pool, now);
+    *slot = code || pool->waiting ? NULL : weir__pool_take_lendable(pool, now);
     return *slot ? WEIR_OK : may_wait(pool, error);
 }
 
@@ -357,14 +360,14 @@ static bool next_to_serve(weir_pool *pool, int64_t now, weir__task **task, weir_
     bool first = alone && (!sharing || (pool->codel.overloaded ? sharing->started_at <= alone->started_at
                                                                : sharing->started_at >= alone->started_at));
     *task = alone;
-    *slot = first ? weir__pool_take_idle(pool, now) : NULL;
+    *slot = first ? weir__pool_take_lendable(pool, now) : NULL;
     if (*slot || !sharing) return *slot;
     *task = sharing;
     int64_t sets = weir__share_sets(sharing->statement);
     *slot = weir__share_pick(pool, sharing->profile, sets, sharing->readonly, now);
     if (*slot || !alone || first) return *slot;
     *task = alone;
-    *slot = weir__pool_take_idle(pool, now);
+    *slot = weir__pool_take_lendable(pool, now);
     return *slot;
 }
 

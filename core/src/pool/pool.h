@@ -516,9 +516,10 @@ int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin
 weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *token, int64_t now);
 /* Frees the task without a completion, and its statement. */
 void weir__task_drop(weir__task *task);
-/* The first idle connection that is fit to be lent, and may be; unfit ones are closed on the way. NULL: none.
- */
+/* The first idle connection that is fit to be lent; unfit ones are closed on the way. NULL: none. */
 weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now);
+/* … if one more may be lent. */
+weir__slot *weir__pool_take_lendable(weir_pool *pool, int64_t now);
 /* Out of the queue. */
 void weir__task_leave_line(weir__task *task);
 /* Into the lane, in front of all: it was on a connection already. */
