@@ -10,6 +10,7 @@ static void clear(weir_lua_call *call) {
     weir_notification_free(call->notification);
     weir_notice_free(call->notice);
     weir_holders_free(call->holders);
+    weir_metrics_free(call->text);
     if (call->opening.pool) weir_listener_close(call->opening);
 }
 

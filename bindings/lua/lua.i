@@ -46,6 +46,8 @@
 %ignore weir_pool_holders;
 %ignore weir_holders_free;
 %ignore weir_pool_wants_stack;
+%ignore weir_metrics_render;
+%ignore weir_metrics_free;
 %ignore weir_session_release_unused;
 %ignore weir_session_release;
 %ignore weir_session_discard;
@@ -78,6 +80,7 @@
 %native(answer_wait) int weir__lua_answer_wait(lua_State *L);
 %native(answer_take) int weir__lua_answer_take(lua_State *L);
 %native(answer_cut) int weir__lua_answer_cut(lua_State *L);
+%native(metrics_render) int weir__lua_metrics_render(lua_State *L);
 %native(pool_holders) int weir__lua_pool_holders(lua_State *L);
 %native(pool_sleep) int weir__lua_pool_sleep(lua_State *L);
 %native(listen) int weir__lua_listen(lua_State *L);

@@ -92,6 +92,24 @@ void weir__lua_read_listen(lua_State *L, int index, weir_listen *how) {
     }
 }
 
+void weir__lua_read_metrics(lua_State *L, int index, const char **format, const char **names) {
+    *format = *names = NULL;
+    if (lua_isnoneornil(L, index)) return;
+    if (!lua_istable(L, index))
+        weir__lua_misuse(L, "a table of options is wanted, not a %s", luaL_typename(L, index));
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
+        if (strcmp(name, "format") == 0)
+            *format = text(L, name);
+        else if (strcmp(name, "names") == 0)
+            *names = text(L, name);
+        else
+            weir__lua_misuse(L, "there is no option %s here: format, names", name);
+        lua_pop(L, 1);
+    }
+}
+
 typedef bool option_table(size_t row, weir_option_info *out);
 
 static bool is_flag(option_table *table, const char *name) {

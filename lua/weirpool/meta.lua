@@ -18,6 +18,7 @@
 ---@field version string weirpool's own, "0.1.0"
 ---@field libpq_version integer of libpq, 150018
 ---@field sqlite_version string of SQLite, "3.40.1"
+---@field content_types { prometheus: string, openmetrics: string } what an answer over HTTP with metrics says of itself
 ---@field null lightuserdata SQL's NULL: equal to ngx.null and cjson.null
 local weirpool = {}
 
@@ -153,6 +154,13 @@ function weirpool.options() end
 --- The fields of a snapshot, as a list: name, kind ("gauge", "counter", "latency"), text.
 ---@return table[]
 function weirpool.metrics() end
+
+--- The metrics of all pools that are open in this process, as Pool:metrics() has one pool's; pools of one name are one,
+--- their numbers added up.
+---@param options? weirpool.MetricsOptions
+---@return string? text
+---@return weirpool.Error? err
+function weirpool.exposition(options) end
 
 --- The upper bounds of a latency's buckets, in seconds; the last is infinite.
 ---@return number[]
@@ -569,6 +577,17 @@ function Pool:expire() end
 ---@return table<string, any>? snapshot
 ---@return weirpool.Error? err
 function Pool:snapshot() end
+
+--- Which metrics, and how.
+---@class weirpool.MetricsOptions
+---@field format? "prometheus"|"openmetrics" the text format 0.0.4, by default; or OpenMetrics 1.0, which has units, state sets and exemplars as well
+---@field names? "seed"|"standard"|"both" OpenTelemetry's names in Prometheus' form and weir_… for what those do not know; the gauges db_active_connections and so on, whose means and rates are over the last minute, or since the metrics were asked for last where that is longer; or both, by default
+
+--- The pool's metrics as text, for Prometheus; an answer over HTTP says of itself weirpool.content_types[format].
+---@param options? weirpool.MetricsOptions
+---@return string? text
+---@return weirpool.Error? err
+function Pool:metrics(options) end
 
 --- Who holds a connection.
 ---@class weirpool.Holder

@@ -58,6 +58,7 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     weir__list_init(&pool->closers);
     weir__list_init(&pool->extensions);
     weir__list_init(&pool->listeners);
+    weir__list_init(&pool->exposed.link);
     weir__timer_init(&pool->retry, weir__pool_retry);
     weir__timer_init(&pool->reaper, weir__pool_reap);
     weir__timer_init(&pool->grace, weir__pool_grace_over);

@@ -17,6 +17,7 @@
 #include "base/rng.h"
 #include "breaker/breaker.h"
 #include "driver/driver.h"
+#include "metrics/exposed.h"
 #include "metrics/histogram.h"
 #include "reactor/reactor.h"
 
@@ -157,6 +158,7 @@ struct weir__slot {
     int64_t cleaned_since; /* DRAINING, RESETTING: the begin of the first of them */
     bool established;      /* it was connected once */
     bool discard;          /* close it when it comes back */
+    bool recycled;         /* it is closed because of its age or its generation */
 
     /* ---- the loan ---- */
     uint64_t loan,
@@ -360,7 +362,8 @@ struct weir_pool {
         WEIR_COUNTERS(WEIR__COUNTER)
     } stats;
 #undef WEIR__COUNTER
-    weir__histogram wait, use, connect, query;
+    weir__histogram wait, use, connect, query, query_failed;
+    weir__exposed exposed; /* what rendering the pool's metrics needs to remember */
 };
 
 /* ---- slot.c ---- */

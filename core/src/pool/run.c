@@ -188,9 +188,12 @@ static void name_timeout(weir__request *request, int64_t run_ms, int64_t ran) {
 
 static void count_query(weir_pool *pool, int code, int64_t ran) {
     weir__histogram_record(&pool->query, ran);
-    if (code == WEIR_OK)
+    if (code == WEIR_OK) {
         pool->stats.queries_succeeded++;
-    else if (code == WEIR_ECOMMANDTIMEOUT)
+        return;
+    }
+    weir__histogram_record(&pool->query_failed, ran);
+    if (code == WEIR_ECOMMANDTIMEOUT)
         pool->stats.queries_timed_out++;
     else
         pool->stats.queries_failed++;

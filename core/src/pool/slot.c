@@ -70,6 +70,7 @@ static void buried(weir__grave *grave) {
     slot->conn = NULL;
     weir__flights_free(slot);
     slot->pool->stats.connections_closed += slot->established;
+    slot->pool->stats.connections_recycled += slot->established && slot->recycled;
     weir__slot_move(slot, WEIR__EMPTY);
     weir__pool_touch(slot->pool);
 }
@@ -168,6 +169,7 @@ void weir__slot_close(weir__slot *slot, int code, const weir_error *why) {
     weir__timer_stop(&pool->reactor->wheel, &slot->bound);
     weir__timer_stop(&pool->reactor->wheel, &slot->tick);
     slot->cancelled = slot->trying = false;
+    slot->recycled = !slot->dying && (slot->expires_at <= now || slot->generation != pool->generation);
     weir__breaker_cancel(weir__guard_of(pool, WEIR_BREAKER_CONNECTS), now, &slot->attempt);
     weir__guard_cancel(pool, &slot->entry, now);
     weir__slot_move(slot, WEIR__CLOSING);

@@ -1,0 +1,13 @@
+/* What a pool keeps for the rendering of its metrics. */
+#ifndef WEIR_METRICS_EXPOSED_H
+#define WEIR_METRICS_EXPOSED_H
+
+#include "base/list.h"
+#include "metrics/recent.h"
+
+typedef struct weir__exposed {
+    weir__link link;     /* in the list of all pools: api/metrics.c, whose lock guards both */
+    weir__recent recent; /* of its name, while it is the first of that name */
+} weir__exposed;
+
+#endif
