@@ -168,6 +168,71 @@ START_TEST(pools_of_one_name_are_added_up) {
 }
 END_TEST
 
+#define TRACE "4bf92f3577b34da6a3ce929d0e0e4736"
+#define SPAN "00f067aa0ba902b7"
+#define PARENT "traceparent='00-" TRACE "-" SPAN
+
+static const struct {
+    const char *sql;
+    bool traced;
+} commented[] = {
+    {"select 1 /*" PARENT "-01'*/", true},
+    {"select 1 /*" PARENT "-01'*/;", true},
+    {"select 1 /* a */ /*action='%2Fx'," PARENT "-0b',tracestate='a%3D1'*/", true},
+    {"select 1 /*" PARENT "-00'*/", false}, /* not sampled */
+    {"select 1 /*" PARENT "-0'*/", false},
+    {"select 1 /*" PARENT "-01*/", false},
+    {"select 1 /*" PARENT "-01'*/ /*app='x'*/", false}, /* not the last one */
+    {"select '/*" PARENT "-01'*/', 1", false},
+    {"select 1 /*traceparent='00-4BF92f3577b34da6a3ce929d0e0e4736-" SPAN "-01'*/", false},
+    {"select 1 /*traceparent='00-" SPAN "-" TRACE "-01'*/", false},
+    {"select 1 /*traceparent='*/", false},
+    {"select 1 -- a/", false},
+    {"*/", false},
+    {"/", false},
+    {";", false},
+    {"", false},
+};
+
+START_TEST(traces_are_read_from_comments) {
+    weir__exemplars exemplars = {0};
+    const char *sql = commented[_i].sql;
+    char *copy = strdup(sql); /* nothing is read beyond its ends */
+    if (weir__ends_with_comment(copy, strlen(sql)))
+        weir__exemplar_take(&exemplars, copy, strlen(sql), 5000000, 1700000000123);
+    free(copy);
+    const weir__exemplar *kept = &exemplars.bucket[1]; /* its end belongs to a bucket */
+    ck_assert_int_eq(kept->at_ms, commented[_i].traced ? 1700000000123 : 0);
+    if (!commented[_i].traced) return;
+    ck_assert_mem_eq(kept->trace, TRACE, WEIR__TRACE_ID);
+    ck_assert_mem_eq(kept->span, SPAN, WEIR__SPAN_ID);
+    ck_assert_int_eq(kept->ns, 5000000);
+    figures[0].exemplars[_i % 2] = exemplars;
+    render(1, true, WEIR__NAMES_BOTH);
+    char line[400];
+    snprintf(line, sizeof line,
+             "db_client_operation_duration_seconds_bucket{db_client_connection_pool_name=\"one\","
+             "db_system_name=\"sqlite\"%s,le=\"0.005\"} 0"
+             " # {trace_id=\"" TRACE "\",span_id=\"" SPAN "\"} 0.005 1700000000.123\n",
+             _i % 2 ? ",error_type=\"_OTHER\"" : "");
+    assert_has(line);
+    ck_assert_ptr_null(strstr(strstr(text, "# {") + 1, "# {"));
+    render(1, false, WEIR__NAMES_BOTH);
+    assert_lacks("# {");
+}
+END_TEST
+
+START_TEST(the_later_exemplar_is_kept) {
+    weir__exemplars a = {0}, b = {0};
+    a.bucket[2].at_ms = 5;
+    b.bucket[2].at_ms = 6;
+    b.bucket[3].at_ms = 1;
+    a.bucket[4].at_ms = 2;
+    weir__exemplars_add(&a, &b);
+    ck_assert(a.bucket[2].at_ms == 6 && a.bucket[3].at_ms == 1 && a.bucket[4].at_ms == 2);
+}
+END_TEST
+
 #define SECOND INT64_C(1000000000)
 
 static weir__rates at_second(weir__recent *recent, weir_snapshot *now, int64_t second) {
@@ -340,6 +405,8 @@ int main(void) {
     tcase_add_test(tests, names_are_escaped);
     tcase_add_test(tests, every_number_of_a_snapshot_is_served);
     tcase_add_test(tests, pools_of_one_name_are_added_up);
+    tcase_add_loop_test(tests, traces_are_read_from_comments, 0, sizeof commented / sizeof commented[0]);
+    tcase_add_test(tests, the_later_exemplar_is_kept);
     tcase_add_test(tests, means_are_over_a_minute);
     tcase_add_test(tests, all_open_pools_are_known);
     tcase_add_test(tests, refuses_what_is_wrong);

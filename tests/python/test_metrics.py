@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 import weirpool
@@ -186,6 +187,36 @@ def test_asynchronous_pools_have_them_too(sqlite_url, run):
             return Reader(pool, "openmetrics")("weir_queries_total", outcome="succeeded")
 
     assert run(main) == 1
+
+
+def test_exemplars_have_the_trace_of_a_statement(url):
+    trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    comment = f" /*application='shop',traceparent='00-{trace}-{span}-01'*/"
+
+    def exemplars(pool):
+        text = pool.metrics(format="openmetrics")
+        return [
+            (sample.labels.get("error_type"), sample.labels["le"], sample.exemplar)
+            for sample in read(text, "openmetrics")[0]["db_client_operation_duration_seconds"].samples
+            if sample.exemplar
+        ]
+
+    with weirpool.create_pool_sync(url, max_size=1, name="traced") as pool:
+        for text in ("select 1", "select 1 /* traceparent */", "select 1" + comment.replace("-01'", "-00'")):
+            pool.fetch(text)
+        assert exemplars(pool) == []
+        before = time.time()
+        pool.fetch("select 1" + comment)
+        ((error, _, exemplar),) = exemplars(pool)
+        assert error is None and exemplar.labels == {"trace_id": trace, "span_id": span}
+        assert 0 < exemplar.value < 60 and before - 1 < float(exemplar.timestamp) < time.time() + 1
+        with pytest.raises(weirpool.Error):
+            pool.fetch("select nonsense" + comment.replace("4bf9", "0000"))
+        by_error = {error: exemplar for error, _, exemplar in exemplars(pool)}
+        assert by_error["_OTHER"].labels["trace_id"] == trace.replace("4bf9", "0000")
+        assert by_error[None].labels["trace_id"] == trace
+        (family,) = (f for f in PoolCollector().collect() if "operation" in f.name)
+        assert sum(sample.exemplar is not None for sample in family.samples) == 2
 
 
 def test_collector(sqlite_url):

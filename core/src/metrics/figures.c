@@ -29,6 +29,8 @@ void weir__figures_add(weir__figures *to, const weir__figures *more) {
     WEIR_LATENCIES(ADD_LATENCY)
 #undef ADD
 #undef ADD_LATENCY
+    for (int failed = 0; failed < 2; failed++)
+        weir__exemplars_add(&to->exemplars[failed], &more->exemplars[failed]);
     to->now.circuit_connect = connects;
     to->now.circuit_query = queries;
 }

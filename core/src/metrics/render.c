@@ -217,6 +217,19 @@ static void begin_line(writer *w, const family *family, const char *suffix, size
     put(w, labels);
 }
 
+/* Of the bucket; nothing when it has none. */
+static void put_exemplar(writer *w, const weir__exemplar *exemplar) {
+    if (!w->openmetrics || !exemplar->at_ms) return;
+    put(w, " # {trace_id=\"");
+    weir__buffer_append(w->out, exemplar->trace, WEIR__TRACE_ID);
+    put(w, "\",span_id=\"");
+    weir__buffer_append(w->out, exemplar->span, WEIR__SPAN_ID);
+    put(w, "\"} ");
+    put_double(w, (double)exemplar->ns / 1e9);
+    weir__buffer_printf(w->out, " %lld.%03d", (long long)(exemplar->at_ms / 1000),
+                        (int)(exemplar->at_ms % 1000));
+}
+
 static void put_histogram(writer *w, const family *family, const series *series, size_t n,
                           const weir_histogram *histogram) {
     uint64_t seen = 0;
@@ -226,6 +239,8 @@ static void put_histogram(writer *w, const family *family, const series *series,
         put(w, w->ends[bucket]);
         put(w, "} ");
         put_integer(w, (int64_t)seen);
+        if (family->operation) /* its series are those that succeeded, then those that failed */
+            put_exemplar(w, &w->figures[n].exemplars[series != family->series].bucket[bucket]);
         put(w, "\n");
     }
     begin_line(w, family, "_count", n, series->labels);

@@ -5,13 +5,15 @@
 #include <weirpool/breaker.h>
 
 #include "base/buffer.h"
+#include "metrics/exemplar.h"
 #include "metrics/recent.h"
 
 /* What is rendered under one pool's name. */
 typedef struct weir__figures {
-    const char *name, *system; /* borrowed */
-    weir_snapshot now;         /* percentiles are not needed */
-    weir__rates recent;        /* for the seed's names */
+    const char *name, *system;    /* borrowed */
+    weir_snapshot now;            /* percentiles are not needed */
+    weir__rates recent;           /* for the seed's names */
+    weir__exemplars exemplars[2]; /* as in weir__exposed */
     /* ---- made of these by weir__metrics_render */
     int64_t limit;             /* connections at the most */
     uint64_t closed_otherwise; /* … than by their age */

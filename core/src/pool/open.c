@@ -2,6 +2,8 @@
 #include "pool/extension.h"
 #include "pool/leak.h"
 
+#include <time.h>
+
 #include "base/alloc.h"
 #include "base/error.h"
 #include "reactor/keeper.h"
@@ -27,6 +29,12 @@ static void destroy(weir_pool *pool) {
 void weir__pool_unkeep(weir_pool *pool) {
     if (pool->keeper) weir__keeper_unwant(pool->reactor);
     pool->keeper = false;
+}
+
+static int64_t wall_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
 static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir__config *config,
@@ -59,6 +67,7 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     weir__list_init(&pool->extensions);
     weir__list_init(&pool->listeners);
     weir__list_init(&pool->exposed.link);
+    pool->exposed.wall_ns = wall_ns() - weir__reactor_now(reactor);
     weir__timer_init(&pool->retry, weir__pool_retry);
     weir__timer_init(&pool->reaper, weir__pool_reap);
     weir__timer_init(&pool->grace, weir__pool_grace_over);

@@ -581,9 +581,10 @@ void weir__slot_run_queued(weir__slot *slot, int64_t now);
 bool weir__slot_takes_more(const weir__slot *slot);
 /* Gives a request, built from the task, to the driver. */
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now);
-/* A statement has been answered after so many ns: counts it; one that the server's own guard ended becomes
+/* A statement has been answered: counts it; one that the server's own guard ended becomes
    what it is, a time-out. */
-void weir__query_answered(weir_pool *pool, weir__request *request, int64_t run_ms, int64_t ran);
+void weir__query_answered(weir_pool *pool, weir__request *request, int64_t run_ms, int64_t sent_at,
+                          int64_t now);
 /* The request has ended: answers the task; the flight is gone then. */
 void weir__flight_answer(weir__flight *flight, int64_t now);
 /* The task's deadline. */

@@ -199,9 +199,20 @@ static void count_query(weir_pool *pool, int code, int64_t ran) {
         pool->stats.queries_failed++;
 }
 
-void weir__query_answered(weir_pool *pool, weir__request *request, int64_t run_ms, int64_t ran) {
-    name_timeout(request, run_ms, ran);
-    if (request->statement) count_query(pool, request->code, ran);
+static void keep_trace(weir_pool *pool, const weir__request *request, int64_t ran, int64_t now) {
+    const weir_statement *statement = request->statement;
+    weir__exemplar_take(&pool->exposed.exemplars[request->code != WEIR_OK], statement->sql,
+                        statement->sql_length, ran, (now + pool->exposed.wall_ns) / WEIR__MS);
+}
+
+void weir__query_answered(weir_pool *pool, weir__request *request, int64_t run_ms, int64_t sent_at,
+                          int64_t now) {
+    const weir_statement *statement = request->statement;
+    name_timeout(request, run_ms, now - sent_at);
+    if (!statement) return;
+    count_query(pool, request->code, now - sent_at);
+    if (weir__ends_with_comment(statement->sql, statement->sql_length))
+        keep_trace(pool, request, now - sent_at, now);
 }
 
 void weir__flight_answer(weir__flight *flight, int64_t now) {
@@ -222,7 +233,7 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
         return;
     }
     if (task) {
-        weir__query_answered(pool, request, task->run_ms, now - flight->sent_at);
+        weir__query_answered(pool, request, task->run_ms, flight->sent_at, now);
         weir__streams_broken(slot, request);
         task->op.completion.result = request->result;
         task->op.completion.error = request->error;

@@ -289,7 +289,7 @@ void weir__stream_answer(weir__flight *flight, int64_t now) {
     stream->flight = NULL;
     if (stream->sent != STEP_OPEN || request->code != WEIR_OK)
         stop_timer(stream); /* the first batch's goes on */
-    weir__query_answered(stream->slot->pool, request, stream->run_ms, now - flight->sent_at);
+    weir__query_answered(stream->slot->pool, request, stream->run_ms, flight->sent_at, now);
     weir__guard_end(stream->slot->pool, &stream->permit, request->error, now);
     if (stream->sent == STEP_OPEN)
         take_opened(stream, request);
