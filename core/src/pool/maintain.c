@@ -99,10 +99,5 @@ void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
     out->probing = weir__pool_probing(pool) ? weir__pool_trying(pool) : 0;
     out->circuit_connect = weir__guard_state(pool, WEIR_BREAKER_CONNECTS);
     out->circuit_query = weir__guard_state(pool, WEIR_BREAKER_QUERIES);
-#define WEIR__COUNTER(name, text) out->name = pool->stats.name;
-    WEIR_COUNTERS(WEIR__COUNTER)
-#undef WEIR__COUNTER
-#define WEIR__LATENCY(name, text) weir__histogram_read(&pool->name, &out->name);
-    WEIR_LATENCIES(WEIR__LATENCY)
-#undef WEIR__LATENCY
+    weir__cells_read(pool->stats, out);
 }

@@ -49,6 +49,7 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     pool->config = config;
     pool->driver = driver;
     pool->token = token;
+    pool->stats = &pool->own_stats;
     pool->rng.state = seed;
     pool->min_size = config->options.min_size;
     pool->max_size = config->options.max_size;

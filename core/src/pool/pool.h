@@ -17,8 +17,8 @@
 #include "base/rng.h"
 #include "breaker/breaker.h"
 #include "driver/driver.h"
+#include "metrics/cells.h"
 #include "metrics/exposed.h"
-#include "metrics/histogram.h"
 #include "reactor/reactor.h"
 
 typedef enum weir__slot_state {
@@ -357,12 +357,8 @@ struct weir_pool {
     int64_t grace_at;
     weir__link closers; /* tasks that wait for the end */
 
-#define WEIR__COUNTER(name, text) uint64_t name;
-    struct {
-        WEIR_COUNTERS(WEIR__COUNTER)
-    } stats;
-#undef WEIR__COUNTER
-    weir__histogram wait, use, connect, query, query_failed;
+    weir__cells *stats; /* own_stats */
+    weir__cells own_stats;
     weir__exposed exposed; /* what rendering the pool's metrics needs to remember */
 };
 
