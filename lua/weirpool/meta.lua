@@ -76,6 +76,7 @@ local weirpool = {}
 ---@field reset_functions? string of your own, with commas between them, that leave something behind
 ---@field sqlite_begin? "immediate"|"deferred"|"exclusive" "immediate"
 ---@field sqlite_types? "stored"|"declared" "stored": what SQLite's columns give
+---@field metrics_shared? string a file, best in memory (/dev/shm/app.metrics), that the processes of an application share: each of them then renders the metrics of all, and what one that ended has counted stays counted
 ---@field environment? boolean true: what is given neither here nor in the URL's query comes from the environment
 ---@field name? string in logs and metrics; by default host:port/database
 ---@field codecs? table<string|integer, weirpool.Codec> by the types' names ("schema.type", or as the search path finds them) or numbers; PostgreSQL

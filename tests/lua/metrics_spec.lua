@@ -29,6 +29,26 @@ support.each("metrics", function(db)
         end)
     end)
 
+    it("are shared by a file", function()
+        local file = os.tmpname()
+        os.remove(file)
+        local one = assert(db.open { name = "shop", metrics_shared = file })
+        local two = assert(db.open { name = "shop", metrics_shared = file })
+        assert(one:fetch "select 1")
+        assert(two:fetch "select 1")
+        local succeeded = 'weir_queries_total{db_client_connection_pool_name="shop",outcome="succeeded"} 2\n'
+        for _, text in ipairs { assert(one:metrics()), assert(two:metrics()), assert(weirpool.exposition()) } do
+            assert.truthy(text:find(succeeded, 1, true))
+        end
+        assert.equal(1, one:snapshot().queries_succeeded)
+        one:close()
+        two:close()
+        os.remove(file)
+        local pool, err = db.open { metrics_shared = "/nowhere/at/all" }
+        assert.is_nil(pool)
+        assert.equal("OptionError", err.class)
+    end)
+
     it("are those of all pools", function()
         local one, two = assert(db.open { name = "one" }), assert(db.open { name = "two" })
         local text = assert(weirpool.exposition { names = "seed" })

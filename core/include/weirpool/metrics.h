@@ -11,8 +11,10 @@ WEIR_BEGIN_DECLS
 #define WEIR_CONTENT_TYPE_OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 /*
- * Renders the metrics of pools; pools NULL: of all that are open in this process. Each series is labelled
- * with its pool's name, db_client_connection_pool_name; pools of one name are one, their numbers added up.
+ * Renders the metrics of pools; pools NULL: of all that are open in this process, and, where they share their
+ * metrics with other processes (the option metrics_shared), in those. A pool that shares counts with all
+ * those of its name and file, as one; its own numbers alone are in its snapshot. Each series is labelled with
+ * its pool's name, db_client_connection_pool_name; pools of one name are one, their numbers added up.
  *
  * format: "prometheus" (also when NULL), the text format 0.0.4, or "openmetrics", OpenMetrics 1.0, which has
  * units, state sets and exemplars as well.
@@ -23,8 +25,9 @@ WEIR_BEGIN_DECLS
  * rendered last where that is longer; for the first time over the pool's life.
  *
  * *text is the caller's, weir_metrics_free, with a NUL behind its *length bytes. WEIR_EINVAL names what is no
- * format, or no names; WEIR_ENOMEM; WEIR_EFORKED, of pools that are given: one was opened before a fork. Any
- * thread; each pool's numbers are read at one instant.
+ * format, or no names; WEIR_ENOMEM; WEIR_EFORKED, of pools that are given: one was opened before a fork;
+ * WEIR_ELOCKTIMEOUT: a process that shares its metrics has had the file locked for half a second. Any thread;
+ * each pool's numbers are read at one instant.
  */
 WEIR_API int weir_metrics_render(weir_pool *const *pools, size_t count, const char *format, const char *names,
                                  char **text, size_t *length, weir_error *error);

@@ -40,9 +40,35 @@ void weir__metrics_forget(weir_pool *pool) {
 
 typedef struct gathering {
     weir__figures *figures;
-    weir_pool **leads; /* the first pool of each name */
-    size_t count;
+    weir_pool *
+        *leads; /* a pool of each name, one that shares if there is any; NULL: other processes have it */
+    size_t count, room;
+    int code; /* WEIR_ENOMEM: something was left out */
 } gathering;
+
+/* Room for one more. */
+static bool extend(gathering *to) {
+    if (to->count < to->room) return true;
+    size_t room = to->room ? 2 * to->room : 8;
+    weir__figures *figures = weir__realloc(to->figures, room * sizeof *figures);
+    if (figures) to->figures = figures;
+    weir_pool **leads = figures ? weir__realloc(to->leads, room * sizeof *leads) : NULL;
+    if (leads)
+        to->leads = leads;
+    else
+        to->code = WEIR_ENOMEM;
+    to->room = leads ? room : to->room;
+    return leads;
+}
+
+/* Where the name is; the count: nowhere. */
+static size_t find(const gathering *in, const char *name) {
+    size_t n = 0;
+    while (n < in->count && strcmp(in->figures[n].name, name) != 0) n++;
+    return n;
+}
+
+static weir__shared *shared_of(const weir_pool *pool) { return pool ? pool->shared : NULL; }
 
 static bool read_pool(weir_pool *pool, bool open, weir__figures *out) {
     if (!weir__enter(pool->reactor)) return false;
@@ -57,49 +83,90 @@ static bool read_pool(weir_pool *pool, bool open, weir__figures *out) {
     return true;
 }
 
-/* open: only if it has not been closed. False: it is not, or has been inherited by a fork. */
-static bool gather(gathering *to, weir_pool *pool, bool open) {
+static void read_sum(const weir__shared_sum *sum, weir__figures *out) {
+    *out = (weir__figures){.name = sum->name, .system = sum->system, .now = sum->gauges};
+    weir__cells_read(&sum->cells, &out->now);
+}
+
+static void add_sum(void *figures, const weir__shared_sum *sum) {
+    weir__figures more;
+    read_sum(sum, &more);
+    weir__figures_add(figures, &more);
+}
+
+static int locked(weir_error *error) {
+    return weir__fail(
+        error, WEIR_ELOCKTIMEOUT,
+        "metrics_shared: the file stays locked by another process: is one of its users stopped?");
+}
+
+/* open: only if it has not been closed. WEIR_EFORKED: it has, or was inherited. */
+static int gather(gathering *to, weir_pool *pool, bool open, weir_error *error) {
+    if (!extend(to)) return WEIR_ENOMEM;
     weir__figures *next = &to->figures[to->count];
-    if (!read_pool(pool, open, next)) return false;
-    for (size_t n = 0; n < to->count; n++) {
-        if (strcmp(to->figures[n].name, next->name) != 0) continue;
+    if (!read_pool(pool, open, next)) return WEIR_EFORKED;
+    size_t n = find(to, next->name);
+    bool counted = n < to->count && weir__shared_same(shared_of(to->leads[n]), pool->shared);
+    if (counted) return WEIR_OK; /* among the other places of its file */
+    if (pool->shared && !weir__shared_visit(pool->shared, next->name, add_sum, next)) return locked(error);
+    if (n < to->count)
         weir__figures_add(&to->figures[n], next);
-        return true;
+    else
+        to->leads[to->count++] = pool;
+    if (!shared_of(to->leads[n])) to->leads[n] = pool;
+    return WEIR_OK;
+}
+
+/* What other processes have: all names but those that a pool of that file has here. */
+static void add_other(void *gathered, const weir__shared_sum *sum) {
+    gathering *to = gathered;
+    size_t n = find(to, sum->name);
+    if (n < to->count && shared_of(to->leads[n])) return;
+    if (n < to->count) {
+        add_sum(&to->figures[n], sum);
+    } else if (extend(to)) {
+        read_sum(sum, &to->figures[n]);
+        to->leads[to->count++] = NULL;
     }
-    to->leads[to->count++] = pool;
-    return true;
 }
 
-static void take_recent(gathering *of) {
-    for (size_t n = 0; n < of->count; n++) {
-        weir__figures *figures = &of->figures[n];
-        int64_t now = weir__reactor_now(of->leads[n]->reactor);
-        weir__recent_take(&of->leads[n]->exposed.recent, &figures->now, now, &figures->recent);
+static int gather_others(gathering *to, weir_error *error) {
+    size_t own = to->count;
+    for (size_t n = 0; n < own; n++) {
+        weir__shared *shared = shared_of(to->leads[n]);
+        bool seen = !shared;
+        for (size_t earlier = 0; earlier < n; earlier++)
+            seen = seen || weir__shared_same(shared_of(to->leads[earlier]), shared);
+        if (!seen && !weir__shared_visit(shared, NULL, add_other, to)) return locked(error);
     }
+    return WEIR_OK;
 }
 
-static bool make_room(gathering *of, size_t count) {
-    of->figures = weir__calloc(count + 1, sizeof *of->figures);
-    of->leads = weir__calloc(count + 1, sizeof *of->leads);
-    return of->figures && of->leads;
-}
-
-static bool gather_all(gathering *to) {
-    size_t count = 0;
-    for (weir__link *link = all.next; link != &all; link = link->next) count++;
-    if (!make_room(to, count)) return false;
-    for (weir__link *link = all.next; link != &all; link = link->next)
-        gather(to, weir__container(link, weir_pool, exposed.link), true);
-    return true;
+static int gather_all(gathering *to, weir_error *error) {
+    for (weir__link *link = all.next; link != &all; link = link->next) {
+        int code = gather(to, weir__container(link, weir_pool, exposed.link), true, error);
+        if (code && code != WEIR_EFORKED) return code;
+    }
+    return gather_others(to, error);
 }
 
 static int gather_these(gathering *to, weir_pool *const *pools, size_t count, weir_error *error) {
-    if (!make_room(to, count)) return WEIR_ENOMEM;
     for (size_t n = 0; n < count; n++) {
         if (!pools[n]) return weir__fail(error, WEIR_EINVAL, "pools[%zu] is NULL", n);
-        if (!gather(to, pools[n], false)) return weir__forked(error);
+        int code = gather(to, pools[n], false, error);
+        if (code) return code == WEIR_EFORKED ? weir__forked(error) : code;
     }
     return WEIR_OK;
+}
+
+/* A name that only others have has no past here: its means are over all its life. */
+static void take_recent(gathering *of) {
+    for (size_t n = 0; n < of->count; n++) {
+        weir__figures *figures = &of->figures[n];
+        weir__recent none = {0}, *recent = of->leads[n] ? &of->leads[n]->exposed.recent : &none;
+        int64_t now = of->leads[n] ? weir__reactor_now(of->leads[n]->reactor) : 0;
+        weir__recent_take(recent, &figures->now, now, &figures->recent);
+    }
 }
 
 /* ---- the entry points */
@@ -128,9 +195,8 @@ int weir_metrics_render(weir_pool *const *pools, size_t count, const char *forma
     gathering gathered = {0};
     weir__buffer out = WEIR__BUFFER_INIT;
     hold();
-    int code = pools                   ? gather_these(&gathered, pools, count, error)
-               : gather_all(&gathered) ? WEIR_OK
-                                       : WEIR_ENOMEM;
+    int code = pools ? gather_these(&gathered, pools, count, error) : gather_all(&gathered, error);
+    if (!code) code = gathered.code;
     if (!code) {
         take_recent(&gathered);
         weir__metrics_render(&out, gathered.figures, gathered.count, openmetrics,

@@ -15,6 +15,7 @@ static void opening_cancelled(weir__op *op) {
 
 static void destroy(weir_pool *pool) {
     weir__extensions_free(pool);
+    weir__shared_leave(pool->shared);
     if (pool->env) pool->driver->env_close(pool->env);
     for (size_t i = 0; i < pool->slot_count; i++) weir__slot_free(pool->slots[i]);
     weir__free(pool->slots);
@@ -29,6 +30,18 @@ static void destroy(weir_pool *pool) {
 void weir__pool_unkeep(weir_pool *pool) {
     if (pool->keeper) weir__keeper_unwant(pool->reactor);
     pool->keeper = false;
+}
+
+/* Has the pool count where other processes see it, by its option. False: *error says why not. */
+static bool share(weir_pool *pool, weir_error *error) {
+    const weir_options *options = &pool->config->options;
+    weir__list_init(&pool->publish.link);
+    pool->publish.run = weir__pool_publish;
+    if (!options->metrics_shared) return true;
+    if (weir__shared_join(options->metrics_shared, options->name, pool->config->scheme, &pool->shared, error))
+        return false;
+    pool->stats = weir__shared_cells(pool->shared);
+    return true;
 }
 
 static int64_t wall_ns(void) {
@@ -76,7 +89,7 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
         (weir__env){driver, config, &weir__pool_host, &reactor->clock, &reactor->log, reactor->mailbox};
     if (!weir__share_open(pool) || !weir__guard_open(pool, seed))
         weir__fail(error, WEIR_ENOMEM, "out of memory for a pool");
-    else if ((pool->env = driver->env_open(&pool->base, error)))
+    else if (share(pool, error) && (pool->env = driver->env_open(&pool->base, error)))
         return pool;
     destroy(pool);
     return NULL;
@@ -113,6 +126,7 @@ int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__con
             pool->opening->pool = pool;
             *op = pool->opening->op.completion.op;
         }
+        if (pool->shared) weir__list_push_back(&reactor->leaving, &pool->publish.link);
         weir__pool_grow(pool);
         weir__pool_touch(pool);
     }
@@ -148,6 +162,7 @@ void weir__pool_free(weir_pool *pool) {
     weir__timer_stop(&reactor->wheel, &pool->reaper);
     weir__timer_stop(&reactor->wheel, &pool->grace);
     weir__list_remove(&pool->settle.link);
+    weir__list_remove(&pool->publish.link);
     weir__extensions_end(pool);
     weir__pool_unkeep(pool);
     weir__leave(reactor);

@@ -19,6 +19,7 @@
 #include "driver/driver.h"
 #include "metrics/cells.h"
 #include "metrics/exposed.h"
+#include "metrics/shared.h"
 #include "reactor/reactor.h"
 
 typedef enum weir__slot_state {
@@ -357,9 +358,11 @@ struct weir_pool {
     int64_t grace_at;
     weir__link closers; /* tasks that wait for the end */
 
-    weir__cells *stats; /* own_stats */
+    weir__cells *stats; /* own_stats, or what is shared */
     weir__cells own_stats;
-    weir__exposed exposed; /* what rendering the pool's metrics needs to remember */
+    weir__shared *shared;   /* the option metrics_shared; NULL: none */
+    weir__deferred publish; /* … its gauges, whenever the lock is left */
+    weir__exposed exposed;  /* what rendering the pool's metrics needs to remember */
 };
 
 /* ---- slot.c ---- */
@@ -751,6 +754,7 @@ void weir__pool_expire(weir_pool *pool);
 bool weir__slot_surplus(const weir__slot *slot,
                         int64_t now); /* above what the pool may keep, or too old, or of an old generation */
 void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out);
+void weir__pool_publish(weir__deferred *publish);
 
 /* ---- listener.c ---- */
 void weir__listeners_end(weir_pool *pool, int code);
