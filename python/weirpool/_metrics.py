@@ -6,7 +6,8 @@ from . import _core
 def metrics(pools=None, *, format="prometheus", names="both"):
     """The metrics of pools as text, of all that are open in this process when none are given.
 
-    Each series has its pool's name as label db_client_connection_pool_name; pools of one name are one, their
+    Pools with the option metrics_shared stand for those of other processes with the same file, too: each name's
+    numbers are those of all of them. Each series has its pool's name as label db_client_connection_pool_name; pools of one name are one, their
     numbers added up. ArgumentError for another format, or other names.
 
     pools: an iterable of open pools; None: all, also those of other threads and event loops.
