@@ -1,5 +1,7 @@
 /* Metrics as text: the two formats, which numbers are served, means over a window, the list of open pools. */
 #include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -370,6 +372,43 @@ START_TEST(a_child_of_fork_has_its_own) {
 }
 END_TEST
 
+static void *open_and_free(void *over) {
+    while (!atomic_load((atomic_bool *)over)) {
+        weir_reactor *own;
+        weir_options options;
+        weir_pool *pool;
+        weir_op op;
+        if (weir_reactor_new(&own, NULL) != WEIR_OK) return NULL;
+        weir_options_init(&options);
+        options.url = "sqlite://";
+        options.name = "fleeting";
+        options.min_size = 0;
+        if (weir_pool_open(own, &options, NULL, &pool, &op, NULL) == WEIR_OK) weir_pool_free(pool);
+        weir_reactor_free(own);
+    }
+    return NULL;
+}
+
+START_TEST(pools_come_and_go_meanwhile) {
+    atomic_bool over = false;
+    pthread_t threads[2];
+    ck_assert_int_eq(weir_reactor_new(&reactor, NULL), WEIR_OK);
+    weir_pool *pool = open_pool("lasting");
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, open_and_free, &over), 0);
+    int seen = 0;
+    for (int i = 0; i < 100 || (!seen && i < 100000); i++) {
+        ck_assert_int_eq(expose(NULL, 0, NULL, NULL), WEIR_OK);
+        assert_has("\"lasting\"");
+        seen += strstr(text, "\"fleeting\"") != NULL;
+    }
+    ck_assert_int_gt(seen, 0);
+    atomic_store(&over, true);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    weir_pool_free(pool);
+    weir_reactor_free(reactor);
+}
+END_TEST
+
 START_TEST(survives_lack_of_memory) {
     ck_assert_int_eq(weir_reactor_new(&reactor, NULL), WEIR_OK);
     weir_pool *pools[] = {open_pool("a"), open_pool("b")};
@@ -411,6 +450,7 @@ int main(void) {
     tcase_add_test(tests, all_open_pools_are_known);
     tcase_add_test(tests, refuses_what_is_wrong);
     tcase_add_test(tests, a_child_of_fork_has_its_own);
+    tcase_add_test(tests, pools_come_and_go_meanwhile);
     tcase_add_loop_test(tests, survives_lack_of_memory, 0, 2);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
