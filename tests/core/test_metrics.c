@@ -36,10 +36,10 @@ static const char *render(size_t count, bool openmetrics, weir__names names) {
 }
 
 static void assert_has(const char *piece) {
-    ck_assert_msg(strstr(text, piece), "not there: %s\nin: %s", piece, text);
+    ck_assert_msg(strstr(text, piece), "not there: %s\nin: %.2000s", piece, text);
 }
 
-static void assert_lacks(const char *piece) { ck_assert_msg(!strstr(text, piece), "there: %s", piece); }
+static void assert_lacks(const char *piece) { ck_assert_msg(!strstr(text, piece), "there: %.500s", piece); }
 
 START_TEST(seed_names_to_the_letter) {
     figures[0].now.active = 3;

@@ -204,6 +204,33 @@ START_TEST(survives_lack_of_memory) {
 }
 END_TEST
 
+/* A kill between the step to a new sum, which has what was counted before, and the beginning anew. */
+START_TEST(what_is_in_the_sum_does_not_count_again) {
+    weir__shared *a = join("pool"), *b = join("pool");
+    count(b, 5, 0);
+    weir__shared_leave(b);
+    int fd = open(path, O_RDWR);
+    struct stat stat;
+    ck_assert_int_eq(fstat(fd, &stat), 0);
+    off_t place =
+        4096 + (stat.st_size - 4096) / WEIR__SHARED_PLACES; /* b's: its state, then whose turn `now` is of */
+    uint64_t words[2];
+    ck_assert_int_eq(pread(fd, words, sizeof words, place), sizeof words);
+    ck_assert_uint_eq(words[0] / 2, words[1]);
+    words[1]--;
+    ck_assert_int_eq(pwrite(fd, words, sizeof words, place), sizeof words);
+    close(fd);
+    look(a, "pool");
+    ck_assert_uint_eq(got.started, 0);
+    b = join("pool");
+    count(b, 3, 0);
+    look(a, "pool");
+    ck_assert_uint_eq(got.started, 3);
+    weir__shared_leave(a);
+    weir__shared_leave(b);
+}
+END_TEST
+
 /* ---- processes */
 
 static pid_t start(void (*work)(void *), void *arg) {
@@ -351,6 +378,7 @@ int main(void) {
     tcase_add_test(tests, a_full_file_says_so);
     tcase_add_test(tests, other_files_are_left_alone);
     tcase_add_test(tests, an_unfinished_file_is_finished);
+    tcase_add_test(tests, what_is_in_the_sum_does_not_count_again);
     tcase_add_test(tests, survives_lack_of_memory);
     tcase_add_test(tests, a_killed_worker_has_counted);
     tcase_add_test(tests, a_child_does_not_keep_its_parents_place);

@@ -27,7 +27,7 @@ typedef struct header {
 typedef struct place {
     /* The turn of the last holder, times two, plus which of the sums counts; 0: nobody has had the place. */
     _Atomic uint64_t state;
-    uint64_t now_turn; /* whose turn `now` is of */
+    _Atomic uint64_t now_turn; /* whose turn `now` is of */
     char name[WEIR__SHARED_NAME], system[WEIR__SHARED_SYSTEM];
     int64_t gauges[sizeof(weir_snapshot) / sizeof(int64_t)]; /* the gauges come first in a snapshot */
     weir__cells past[2], now;
@@ -179,7 +179,7 @@ static void take_turn(place *place) {
     memset(place->gauges, 0, sizeof place->gauges);
     atomic_store(&place->state, (turn + 1) * 2 + !which); /* from here on `now` is of an old turn */
     memset(&place->now, 0, sizeof place->now);
-    place->now_turn = turn + 1;
+    atomic_store(&place->now_turn, turn + 1); /* not before that, also when the compiler is clever */
 }
 
 static int take_place(weir__shared *shared, const char *path, const char *name, const char *system,
