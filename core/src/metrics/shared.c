@@ -90,6 +90,7 @@ static bool lock_places(int fd, short type) {
         if (errno != EAGAIN && errno != EACCES && errno != EINTR) return false;
         nanosleep(&pause, NULL);
     }
+    errno = EAGAIN;
     return false;
 }
 
@@ -207,7 +208,9 @@ static int join(weir__shared *shared, const char *path, const char *name, const 
     int code = open_file(shared, path, error);
     if (code) return code;
     if (!lock_places(shared->fd, F_WRLCK))
-        return unfit(error, path, "it stays locked by another process: is one of its users stopped?");
+        return unfit(error, path,
+                     errno == EAGAIN ? "it stays locked by another process: is one of its users stopped?"
+                                     : strerror(errno));
     code = check_file(shared->fd, path, error);
     if (!code) code = map_file(shared, path, error);
     if (!code) code = take_place(shared, path, name, system, error);
