@@ -15,7 +15,6 @@ static void opening_cancelled(weir__op *op) {
 
 static void destroy(weir_pool *pool) {
     weir__extensions_free(pool);
-    weir__shared_leave(pool->shared);
     if (pool->env) pool->driver->env_close(pool->env);
     for (size_t i = 0; i < pool->slot_count; i++) weir__slot_free(pool->slots[i]);
     weir__free(pool->slots);
@@ -23,6 +22,7 @@ static void destroy(weir_pool *pool) {
     weir__share_close(pool);
     weir__guard_close(pool);
     weir_error_clear(&pool->last_error);
+    weir__shared_leave(pool->shared); /* nothing counts any more */
     weir__config_free(pool->config);
     weir__free(pool);
 }
