@@ -146,6 +146,8 @@ def test_names(sqlite_url, format):
         "db_average_query_time",
         "db_checkout_failure_rate",
         "db_query_failure_rate",
+        "db_health_check_passes",
+        "db_health_check_failures",
         "db_connections_recycled",
         "db_connection_timeouts",
     }
