@@ -157,6 +157,8 @@ void weir__lua_push_error_info(lua_State *L, const weir_error_info *info);
 void weir__lua_push_option_info(lua_State *L, const weir_option_info *info);
 void weir__lua_push_metric_info(lua_State *L, const weir_metric_info *info);
 void weir__lua_push_holder(lua_State *L, const weir_holder *holder);
+void weir__lua_push_health(lua_State *L, const weir_health *health);
+void weir__lua_push_health_event(lua_State *L, const weir_health_event *event);
 void weir__lua_push_session_info(lua_State *L, const weir_session_info *info);
 
 /* ---- handle.c */
@@ -220,6 +222,8 @@ int weir__lua_session_execute(lua_State *L);  /* (session, host, shape, statemen
 int weir__lua_session_end(lua_State *L);      /* (session, host, commit, depth) */
 int weir__lua_pool_transaction(lua_State *L); /* (pool, host, statements, options) */
 int weir__lua_pool_holders(lua_State *L);     /* (pool, host, seconds) -> a list of tables */
+int weir__lua_pool_health(lua_State *L);      /* (pool, host, ask, timeout): a table */
+int weir__lua_health_history(lua_State *L);   /* (pool, host, after): a list of tables */
 int weir__lua_pool_sleep(lua_State *L);       /* (pool, host, seconds) */
 
 /* ---- flow.c: streams, and COPY TO STDOUT */

@@ -11,6 +11,7 @@ from weirpool import _core
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "python" / "weirpool"
 STATE = 'Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]'
+HEALTH = 'Literal["healthy", "degraded", "unhealthy"]'
 HEADER = "# Written by bindings/python/stubs.py from the core's tables.\n"
 PEP249 = [
     ("InterfaceError", "Error"),
@@ -35,7 +36,7 @@ from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
-from ._types import Holder, Snapshot
+from ._types import Health, HealthEvent, Holder, Snapshot
 from ._values import Codec
 
 _T = TypeVar("_T")
@@ -65,6 +66,8 @@ class _Managed:
         names: Literal["seed", "standard", "both"] = "both",
     ) -> str: ...
     def holders(self, min_age: float = 0.0) -> list[Holder]: ...
+    def health(self) -> Health: ...
+    def health_history(self, after: int = 0) -> list[HealthEvent]: ...
 
 class Pool(_Managed, _core.Pool):
     async def run(
@@ -322,6 +325,35 @@ class BreakerEvent(TypedDict):
     duration: float | None
 
 
+class Health(TypedDict):
+    """How a pool is: see Pool.health()."""
+
+    status: {health}
+    reasons: dict[str, str]
+    """Codes, and what they mean; empty when it is healthy."""
+    status_age: float
+    last_check_age: float | None
+    latency: float | None
+    passed: int
+    failed: int
+    failures_in_a_row: int
+    last_failure: str | None
+    connect_failure: str | None
+
+
+class HealthEvent(TypedDict):
+    """What has happened to a pool's health: see Pool.health_history()."""
+
+    number: int
+    at: float
+    kind: Literal["status", "passed", "failed", "expired"]
+    before: {health}
+    status: {health}
+    reasons: dict[str, str]
+    duration: float | None
+    text: str | None
+
+
 class Holder(TypedDict):
     """Who holds a connection."""
 
@@ -423,7 +455,7 @@ def fields(table):
 def type_module():
     text = HEADER + TYPES.lstrip("\n") + fields(_core.metric_table)
     text += BREAKER_TYPE + fields(_core.breaker_metric_table)
-    return text.replace("{state}", STATE)
+    return text.replace("{state}", STATE).replace("{health}", HEALTH)
 
 
 def main(arguments):

@@ -202,6 +202,7 @@ typedef enum weir__py_kind {
     WEIR__PY_CLOSE,
     WEIR__PY_DRAIN,
     WEIR__PY_SLEEP,
+    WEIR__PY_CHECK, /* of its health, which it gives */
     WEIR__PY_SCRIPT,
     WEIR__PY_COPY_IN,
     WEIR__PY_COPY_PUT,
@@ -228,7 +229,7 @@ typedef struct weir__py_call {
     Py_buffer data;            /* COPY_PUT: owned; its obj is NULL otherwise */
     weir_stream stream;        /* NEXT: the session's */
     weir_listener listener;    /* CONFIRM, WAIT */
-    int64_t timeout_ms;        /* a statement's; CLOSE, DRAIN: the grace; SLEEP: how long; WAIT */
+    int64_t timeout_ms;        /* a statement's; CLOSE, DRAIN: the grace; SLEEP: how long; WAIT, CHECK */
     bool readonly, hold;       /* a statement's, as in weir_run */
     uint64_t owner;            /* … and who asks */
     Py_ssize_t column;         /* FETCHVAL */
@@ -497,6 +498,15 @@ int weir__py_session_types(PyObject *module);
 /* The Python object of a loan; on failure the loan is given back. */
 SessionObject *weir__py_session(PoolObject *pool, weir_session handle, bool transaction);
 /* Gives the loan back, or closes the connection; nothing happens when that has been done before. */
+/* ---- health.c */
+/* The pool's health, a dict; NULL with an exception. */
+PyObject *weir__py_health_of(weir_pool *pool);
+PyObject *weir__py_health(PyObject *self, PyObject *unused);
+PyObject *weir__py_health_history(PyObject *self, PyObject *arguments, PyObject *keywords);
+
+/* ---- holders.c */
+/* A text of the core's; None when it is empty. */
+PyObject *weir__py_text_or_none(const char *text);
 /* Who holds connections, a dict each, for at least so many seconds. */
 PyObject *weir__py_holders(PyObject *self, PyObject *min_age);
 /* The frames of the caller and his callers, a line each, the innermost first; NULL with an exception. */

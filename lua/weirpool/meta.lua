@@ -52,6 +52,10 @@ local weirpool = {}
 ---@field background_thread? boolean false: a thread of the core's does what falls due while no call waits
 ---@field circuit_breaker? boolean true: while the database is down calls fail at once, and the pool finds out when it is back
 ---@field circuit_probe_interval? number 0.25: while it is down an attempt to connect begins this often
+---@field health_check_interval? number|false 60: an idle connection that has shown no sign of life for so long is asked for one
+---@field health_check_query? string "SELECT 1": what it is asked
+---@field health_check_timeout? number|false 5: for the answer
+---@field validate_after? number|false 120: a connection that has shown no sign of life for so long is asked before it is lent
 ---@field circuit_failure_threshold? integer|false 5: failures in a row that open a breaker
 ---@field circuit_failure_rate? number|false 0.5: share of failures among the calls in the window that opens it
 ---@field circuit_slow_call_rate? number|false false: share of slow calls that opens it
@@ -608,6 +612,37 @@ function Pool:metrics(options) end
 ---@return weirpool.Holder[]? holders
 ---@return weirpool.Error? err
 function Pool:holders(min_age) end
+
+--- How a pool is. Ages and latency are in seconds.
+---@class weirpool.Health
+---@field status "healthy"|"degraded"|"unhealthy"
+---@field reasons table<string, string> codes, and what they mean; empty when it is healthy. Unhealthy: closed, circuit_open, disconnected, checks_failing; degraded: check_failed, circuit_half_open, connect_failing, connections_lost, exhausted, leaks, standby
+---@field status_age number
+---@field last_check_age? number
+---@field latency? number of the last check that has passed
+---@field passed integer checks
+---@field failed integer
+---@field failures_in_a_row integer
+---@field last_failure? string what the last check that failed has said
+---@field connect_failure? string … and the last attempt to connect, while they fail
+
+--- How the pool is, as it knows without asking the server.
+---@return weirpool.Health? health
+---@return weirpool.Error? err
+function Pool:health() end
+
+--- Runs the option health_check_query now, as a statement of a caller's own, within options.timeout seconds
+--- (health_check_timeout), and gives health(): that it failed is told there.
+---@param options? { timeout?: number|false }
+---@return weirpool.Health? health
+---@return weirpool.Error? err
+function Pool:check_health(options) end
+
+--- What has happened since the event of that number, of the last 64, the oldest first.
+---@param after? integer 0
+---@return { number: integer, age: number, kind: "status"|"passed"|"failed"|"expired", before: string, status: string, reasons: table<string, string>, duration?: number, text?: string }[]? events
+---@return weirpool.Error? err
+function Pool:health_history(after) end
 
 --- A lent connection. When the collector finds one that was not given back it comes back at once, and that is logged.
 ---@class weirpool.Connection: weirpool.Executor

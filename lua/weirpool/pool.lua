@@ -390,6 +390,31 @@ function Pool:holders(min_age)
     return core.pool_holders(self.handle, self.host, min_age)
 end
 
+--- How the pool is, as it knows without asking the server.
+function Pool:health()
+    core.reactor_dispatch(self.handle)
+    return core.pool_health(self.handle, self.host, false)
+end
+
+--- Asks the server, as a caller's statement does, and gives health().
+function Pool:check_health(options)
+    if options ~= nil and type(options) ~= "table" then
+        core.misuse("check_health: a table of options is wanted, not a " .. type(options))
+    end
+    for name in pairs(options or {}) do
+        if name ~= "timeout" then
+            core.misuse("check_health: unknown option " .. tostring(name) .. ": it takes timeout")
+        end
+    end
+    core.reactor_dispatch(self.handle) -- a call that is refused drives nothing, the probe neither
+    return core.pool_health(self.handle, self.host, true, options and options.timeout)
+end
+
+function Pool:health_history(after)
+    core.reactor_dispatch(self.handle)
+    return core.health_history(self.handle, self.host, after)
+end
+
 function Pool:__close()
     self:close()
 end

@@ -35,7 +35,7 @@ from ._drain import drain_on_sigterm
 from ._listen import Gap, Listener, Notice, Notification, SyncListener
 from ._metrics import metrics
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
-from ._types import BreakerEvent, BreakerSnapshot, Holder, Latency, SessionInfo, Snapshot
+from ._types import BreakerEvent, BreakerSnapshot, Health, HealthEvent, Holder, Latency, SessionInfo, Snapshot
 from ._values import Codec, Json, Range
 from .errors import (
     ArgumentError,
@@ -112,6 +112,8 @@ __all__ = [
     "Error",
     "ForkedError",
     "Gap",
+    "Health",
+    "HealthEvent",
     "Holder",
     "IdleInTransactionTimeout",
     "IntegrityError",

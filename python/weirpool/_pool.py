@@ -77,6 +77,32 @@ class _Managed:
         """Who has held a connection for at least min_age seconds, the oldest loan first; a dict each."""
         return self._holders(min_age)
 
+    def health(self):
+        """How the pool is, as it knows without asking the server, as a dict.
+
+        status: "healthy", "degraded" (it serves, but something is wrong) or "unhealthy" (it cannot serve), for
+            `status_age` seconds. reasons: why, a dict of codes and what they mean: closed, circuit_open, disconnected,
+            checks_failing (three in a row) are unhealthy; check_failed, circuit_half_open, connect_failing,
+            connections_lost (within a minute), exhausted (somebody waits for longer than a second), leaks, standby
+            (a write was refused within a minute) degraded.
+        last_check_age: seconds since a check ended; None before the first. latency: seconds, of the last that
+            passed. passed, failed, failures_in_a_row: checks.
+        last_failure, connect_failure: what the last check that failed has said, and the last attempt to connect,
+            while they fail; or None.
+        """
+        return self._health()
+
+    def health_history(self, after=0):
+        """What has happened since the event of that number, of the last 64 events, oldest first: a list of dicts.
+
+        number: 1, 2 …; a gap says that events are lost. at: seconds, as of time.monotonic().
+        kind: "status" (it has changed, from `before`, for `reasons`), "passed" (a check; of several in a row the
+            first), "failed" (a check; `text` says how), "expired" (the server takes no writes any more: all
+            connections are made anew).
+        duration: seconds that a check took, or None.
+        """
+        return self._health_history(after)
+
     def __repr__(self):
         kind = type(self).__name__
         if self.closed:

@@ -8,7 +8,7 @@ from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
-from ._types import Holder, Snapshot
+from ._types import Health, HealthEvent, Holder, Snapshot
 from ._values import Codec
 
 _T = TypeVar("_T")
@@ -38,6 +38,8 @@ class _Managed:
         names: Literal["seed", "standard", "both"] = "both",
     ) -> str: ...
     def holders(self, min_age: float = 0.0) -> list[Holder]: ...
+    def health(self) -> Health: ...
+    def health_history(self, after: int = 0) -> list[HealthEvent]: ...
 
 class Pool(_Managed, _core.Pool):
     async def run(
@@ -147,6 +149,10 @@ def create_pool(
     background_thread: bool = False,
     circuit_breaker: bool = True,
     circuit_probe_interval: float = 0.25,
+    health_check_interval: float | None = 60.0,
+    health_check_query: str = "SELECT 1",
+    health_check_timeout: float | None = 5.0,
+    validate_after: float | None = 120.0,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     readonly: bool = False,
@@ -211,6 +217,10 @@ def create_pool_sync(
     background_thread: bool = False,
     circuit_breaker: bool = True,
     circuit_probe_interval: float = 0.25,
+    health_check_interval: float | None = 60.0,
+    health_check_query: str = "SELECT 1",
+    health_check_timeout: float | None = 5.0,
+    validate_after: float | None = 120.0,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     readonly: bool = False,

@@ -46,6 +46,35 @@ class BreakerEvent(TypedDict):
     duration: float | None
 
 
+class Health(TypedDict):
+    """How a pool is: see Pool.health()."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    reasons: dict[str, str]
+    """Codes, and what they mean; empty when it is healthy."""
+    status_age: float
+    last_check_age: float | None
+    latency: float | None
+    passed: int
+    failed: int
+    failures_in_a_row: int
+    last_failure: str | None
+    connect_failure: str | None
+
+
+class HealthEvent(TypedDict):
+    """What has happened to a pool's health: see Pool.health_history()."""
+
+    number: int
+    at: float
+    kind: Literal["status", "passed", "failed", "expired"]
+    before: Literal["healthy", "degraded", "unhealthy"]
+    status: Literal["healthy", "degraded", "unhealthy"]
+    reasons: dict[str, str]
+    duration: float | None
+    text: str | None
+
+
 class Holder(TypedDict):
     """Who holds a connection."""
 
@@ -100,6 +129,8 @@ class Snapshot(TypedDict):
     """State of the breaker for connecting: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics only."""
     circuit_query: int
     """State of the breaker for statements, likewise."""
+    health: int
+    """Status of the pool's health: 0 healthy, 1 degraded, 2 unhealthy."""
     checkouts_started: int
     """Requests for a connection."""
     checkouts_granted: int
@@ -152,6 +183,10 @@ class Snapshot(TypedDict):
     """Requests and statements that a circuit breaker refused."""
     probes_started: int
     """Attempts to find out whether the server is back."""
+    health_checks_passed: int
+    """Health checks that passed."""
+    health_checks_failed: int
+    """Health checks that failed."""
     wait: Latency
     """From the request for a connection to its grant."""
     use: Latency
@@ -162,6 +197,8 @@ class Snapshot(TypedDict):
     """From the sending of a statement to its answer."""
     query_failed: Latency
     """The same, of those statements alone that failed."""
+    health_check: Latency
+    """From the begin of a health check to its passing."""
 
 
 class BreakerSnapshot(TypedDict):

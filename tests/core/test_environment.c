@@ -24,6 +24,7 @@ static const struct {
     {"DB_POOL_RECYCLE", "1800", "max_lifetime", 1800},
     {"DB_CIRCUIT_FAILURE_THRESHOLD", "3", "circuit_failure_threshold", 3},
     {"DB_CIRCUIT_RECOVERY_TIMEOUT", "120", "circuit_recovery_timeout", 120},
+    {"DB_HEALTH_CHECK_INTERVAL", "none", "health_check_interval", -1},
 };
 
 static weir__config *make(const char *url, weir_error *error) {

@@ -37,6 +37,7 @@ static sim_report run_many(long count, bool starve, bool breakers) {
         sum.lost += report.lost;
         sum.starved += report.starved;
         sum.refused += report.refused;
+        sum.checks += report.checks;
         sum.probes += report.probes;
         sum.recovered += report.recovered;
         sum.forced += report.forced;
@@ -47,6 +48,7 @@ static sim_report run_many(long count, bool starve, bool breakers) {
     ck_assert_int_gt(sum.completions, count * (breakers ? 10 : 20));
     ck_assert_int_gt(sum.cancelled, count * 2);
     ck_assert_int_gt(sum.lost, count / 2);
+    ck_assert_int_gt(sum.checks, count);
     ck_assert(!starve || sum.starved > count * 10);
     return sum;
 }

@@ -21,11 +21,11 @@ SUPPORTED = {
     "DB_POOL_RECYCLE": ("1800", "max_lifetime", 1800.0),
     "DB_CIRCUIT_FAILURE_THRESHOLD": ("3", "circuit_failure_threshold", 3),
     "DB_CIRCUIT_RECOVERY_TIMEOUT": ("120", "circuit_recovery_timeout", 120.0),
+    "DB_HEALTH_CHECK_INTERVAL": ("30", "health_check_interval", 30.0),
 }
 # What of the seed has no option yet, and what it waits for: an option that does nothing is not accepted.
 WAITING = {
     "DB_ENABLE_MONITORING": "the monitor",
-    "DB_HEALTH_CHECK_INTERVAL": "background health checks",
     "DB_METRICS_INTERVAL": "the monitor's collection",
     "DB_MAX_CHECKOUT_TIME": "the alert slow_checkouts",
     "DB_MAX_QUERY_TIME": "the alert slow_queries",

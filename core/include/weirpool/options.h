@@ -75,6 +75,15 @@ WEIR_BEGIN_DECLS
     TIME(circuit_probe_interval, 250, 10, 86400000, false,                                                   \
          "while the database is down an attempt to connect begins this often, less up to 20 % jitter, "      \
          "however those before it stand, up to 4 at a time; in the place of the pauses of retry_min")        \
+    TIME(health_check_interval, 60000, 10, 31536000000, true,                                                \
+         "an idle connection that has shown no sign of life for so long, less up to 20 % jitter, is asked "  \
+         "for one by health_check_query")                                                                    \
+    TEXT(health_check_query, "SELECT 1", NULL, "what a connection is asked; an error fails the check")       \
+    TIME(health_check_timeout, 5000, 1, 86400000, true,                                                      \
+         "time for the answer; a connection that fails the check is closed")                                 \
+    TIME(validate_after, 120000, 1, 31536000000, true,                                                       \
+         "a connection that has shown no sign of life for so long is asked before it is lent, at the price " \
+         "of a round trip; one that has is preferred")                                                       \
     FLAG(pipeline, true,                                                                                     \
          "statements of the pool's own callers share connections, where the driver can: they are sent "      \
          "without waiting for the answers to those before them")                                             \
@@ -129,7 +138,8 @@ WEIR_BEGIN_DECLS
     X("DB_POOL_TIMEOUT", "checkout_timeout")                                                                 \
     X("DB_POOL_RECYCLE", "max_lifetime")                                                                     \
     X("DB_CIRCUIT_FAILURE_THRESHOLD", "circuit_failure_threshold")                                           \
-    X("DB_CIRCUIT_RECOVERY_TIMEOUT", "circuit_recovery_timeout")
+    X("DB_CIRCUIT_RECOVERY_TIMEOUT", "circuit_recovery_timeout")                                             \
+    X("DB_HEALTH_CHECK_INTERVAL", "health_check_interval")
 
 /*
  * The caller owns the struct and all it points at; opening a pool copies what it needs. Start with

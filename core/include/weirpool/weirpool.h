@@ -6,6 +6,7 @@
 #include <weirpool/breaker.h>
 #include <weirpool/copy.h>
 #include <weirpool/error.h>
+#include <weirpool/health.h>
 #include <weirpool/holder.h>
 #include <weirpool/listener.h>
 #include <weirpool/log.h>

@@ -264,6 +264,34 @@ int weir_pool_holders(weir_pool *pool, int64_t min_age_ms, weir_holder **out, si
     return code;
 }
 
+int weir_pool_health(weir_pool *pool, weir_health *out, weir_error *error) {
+    if (!pool || !out) return weir__fail(error, WEIR_EINVAL, "pool and out are needed");
+    if (out->struct_size != sizeof *out)
+        return weir__fail(error, WEIR_EINVAL,
+                          "struct_size is not sizeof(weir_health): set it, and build against this version");
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    weir__health_read(pool, out);
+    weir__leave(pool->reactor);
+    return WEIR_OK;
+}
+
+int weir_pool_check_health(weir_pool *pool, int64_t timeout_ms, void *token, weir_op *op, weir_error *error) {
+    if (!pool || !op) return weir__fail(error, WEIR_EINVAL, "pool and op are needed");
+    int code = weir__check_timeout(timeout_ms, "timeout", error);
+    if (code) return code;
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    code = weir__health_ask(pool, timeout_ms, token, op, error);
+    weir__leave(pool->reactor);
+    return code;
+}
+
+bool weir_pool_next_health_event(weir_pool *pool, uint64_t *after, weir_health_event *out) {
+    if (!pool || !after || !out || !weir__enter(pool->reactor)) return false;
+    bool found = weir__health_next_event(pool, after, out);
+    weir__leave(pool->reactor);
+    return found;
+}
+
 void weir_holders_free(weir_holder *holders) { weir__free(holders); }
 
 bool weir_pool_wants_stack(weir_pool *pool) {

@@ -3,6 +3,7 @@
  * each follows the answer to the one before it. The task goes with the last one that was sent.
  */
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -104,6 +105,8 @@ void weir__batch_end(weir_batch *batch, bool well) {
     batch->running = false;
     weir_batch_free(batch);
 }
+
+bool weir__batch_readonly(const weir_batch *batch) { return strstr(batch->begin, "READ ONLY") != NULL; }
 
 bool weir__batch_commits(const weir_batch *batch) {
     return batch->sent == batch->count && batch->error.code == WEIR_OK;

@@ -21,6 +21,7 @@ static void destroy(weir_pool *pool) {
     weir__spares_free(pool);
     weir__share_close(pool);
     weir__guard_close(pool);
+    weir__health_close(pool);
     weir_error_clear(&pool->last_error);
     weir__shared_leave(pool->shared); /* nothing counts any more */
     weir__config_free(pool->config);
@@ -89,7 +90,8 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
         (weir__env){driver, config, &weir__pool_host, &reactor->clock, &reactor->log, reactor->mailbox};
     if (!weir__share_open(pool) || !weir__guard_open(pool, seed))
         weir__fail(error, WEIR_ENOMEM, "out of memory for a pool");
-    else if (share(pool, error) && (pool->env = driver->env_open(&pool->base, error)))
+    else if (share(pool, error) && (pool->env = driver->env_open(&pool->base, error)) &&
+             weir__health_open(pool, error))
         return pool;
     destroy(pool);
     return NULL;
@@ -122,6 +124,7 @@ int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__con
     }
     if (code <= 0) {
         *out = pool;
+        weir__health_start(pool);
         if (pool->opening) {
             pool->opening->pool = pool;
             *op = pool->opening->op.completion.op;
@@ -160,6 +163,7 @@ void weir__pool_free(weir_pool *pool) {
     weir__timer_stop(&reactor->wheel, &pool->retry);
     weir__timer_stop(&reactor->wheel, &pool->guard.timer);
     weir__timer_stop(&reactor->wheel, &pool->reaper);
+    weir__health_stop(pool);
     weir__timer_stop(&reactor->wheel, &pool->grace);
     weir__list_remove(&pool->settle.link);
     weir__list_remove(&pool->publish.link);

@@ -20,6 +20,7 @@
 #include "metrics/cells.h"
 #include "metrics/exposed.h"
 #include "metrics/shared.h"
+#include "pool/health.h"
 #include "reactor/reactor.h"
 
 typedef enum weir__slot_state {
@@ -152,6 +153,7 @@ struct weir__slot {
     bool dying;          /* the connection is lost … */
     bool mourned;        /* … and has been recorded as one failure, however many statements went with it */
 
+    weir__slot_health health;
     unsigned generation; /* the pool's, when the connection was begun */
     int64_t begun_at;    /* the attempt to connect */
     int64_t expires_at;  /* max_lifetime, less jitter */
@@ -291,12 +293,11 @@ typedef struct weir__share {
 /* An endpoint's breakers, and what is known of its outage: guard.c, probe.c. */
 typedef struct weir__guard {
     weir_breaker connect, query;
-    uint64_t told[2];       /* generations of the two that those in line know of */
-    uint64_t logged[2];     /* events that are in the log */
-    weir__timer timer;      /* a breaker changes by itself while somebody is in line */
-    weir_statement *health; /* SELECT 1 */
-    int64_t probe_every;    /* ns, the option circuit_probe_interval */
-    int64_t probe_at;       /* when the next attempt begins, in an outage */
+    uint64_t told[2];    /* generations of the two that those in line know of */
+    uint64_t logged[2];  /* events that are in the log */
+    weir__timer timer;   /* a breaker changes by itself while somebody is in line */
+    int64_t probe_every; /* ns, the option circuit_probe_interval */
+    int64_t probe_at;    /* when the next attempt begins, in an outage */
     /* A connection was lost, or could not be made since the server is not there; until one is fit for use. */
     bool outage;
     bool denied; /* the server is there, and has refused the last attempt: retry_min and retry_max hold */
@@ -343,6 +344,7 @@ struct weir_pool {
     int64_t nested_at;      /* when a nested checkout was logged last; 0 never */
     int replacing;          /* connections that are to be opened although nobody asks for them */
 
+    weir__pool_health health;
     weir__timer reaper;
     int64_t reap_at;
     weir__task *opening;
@@ -403,6 +405,7 @@ void weir__pool_noticed(weir_pool *pool, const weir_notice *notice);
 
 /* ---- settle.c ---- */
 void weir__pool_settle(weir__deferred *deferred);
+void weir__pool_begin_outage(weir_pool *pool); /* a connection was lost */
 static inline void weir__pool_touch(weir_pool *pool) { weir__defer(pool->reactor, &pool->settle); }
 
 /* ---- connect.c ---- */
@@ -511,12 +514,16 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
                        weir_op *op, weir_error *error);
 int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin, const weir_run *run,
                            void *token, weir_op *op, weir_error *error);
+/* health_check_query, for weir__health_asked. */
+int weir__pool_question(weir_pool *pool, const weir_run *run, void *token, weir_op *op, weir_error *error);
 /* NULL: out of memory. */
 weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *token, int64_t now);
 /* Frees the task without a completion, and its statement. */
 void weir__task_drop(weir__task *task);
-/* The first idle connection that is fit to be lent; unfit ones are closed on the way. NULL: none. */
+/* The first idle connection that is fit to be lent; unfit ones are closed on the way. NULL: none, or one is
+   asked whether it is. */
 weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now);
+weir__slot *weir__pool_any_idle(weir_pool *pool, int64_t now); /* … though it may have to be asked first */
 /* Out of the queue. */
 void weir__task_leave_line(weir__task *task);
 /* Into the lane, in front of all: it was on a connection already. */
@@ -568,7 +575,8 @@ bool weir__task_commits(const weir__task *task);
 /* In the pool's numbers it is a query. */
 static inline bool weir__task_is_query(const weir__task *task) {
     weir_completion_kind kind = task->op.completion.kind;
-    return kind == WEIR_DONE_EXECUTE || kind == WEIR_DONE_COPY || kind == WEIR_DONE_BATCH;
+    return kind == WEIR_DONE_EXECUTE || kind == WEIR_DONE_COPY || kind == WEIR_DONE_BATCH ||
+           kind == WEIR_DONE_HEALTH;
 }
 /* Has the driver send what it was given to hold. */
 void weir__slot_flush(weir__held *held);
@@ -606,6 +614,7 @@ int weir__batch_start(weir_pool *pool, weir_batch *batch, const char *begin, wei
 void weir__batch_end(weir_batch *batch, bool well);
 /* COMMIT may have been sent, and nothing is known to have gone wrong before it. */
 bool weir__batch_commits(const weir_batch *batch);
+bool weir__batch_readonly(const weir_batch *batch); /* its transaction begins so */
 /* Gives requests to the driver: all, or the next. False: out of memory, and nothing was given. */
 bool weir__batch_go_on(weir__slot *slot, weir__task *task, int64_t now);
 /* Takes the outcome of a statement. The task that is to be answered now, or, with *more, to go on; or NULL.

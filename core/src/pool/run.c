@@ -33,6 +33,17 @@ static void release(weir__task *task, const weir_error *why, int64_t now) {
     task->stack = NULL;
 }
 
+/* Whether it has passed is not for the caller to hear, but for the pool. */
+static void answer_health(weir__task *task, const weir_error *why, int64_t since, int64_t now) {
+    weir_completion *completion = &task->op.completion;
+    weir__health_asked(task->pool, why, since, now);
+    weir_result_free(completion->result);
+    weir_error_free(completion->error);
+    completion->result = NULL;
+    completion->error = NULL;
+    weir__op_complete(&task->op, WEIR_OK);
+}
+
 void weir__task_drop(weir__task *task) {
     weir_error why = WEIR_ERROR_INIT;
     int64_t now = weir__reactor_now(task->pool->reactor);
@@ -52,7 +63,10 @@ void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
     }
     int64_t now = weir__reactor_now(task->pool->reactor);
     release(task, why, now);
-    weir__op_fail(&task->op, why);
+    if (task->op.completion.kind == WEIR_DONE_HEALTH)
+        answer_health(task, why, task->started_at, now);
+    else
+        weir__op_fail(&task->op, why);
     weir_error_clear(&unknown);
 }
 
@@ -220,6 +234,7 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__request *request = &flight->request;
     weir__request_settle(flight);
+    if (request->error && strcmp(request->error->sqlstate, "25006") == 0) weir__health_refused(flight, now);
     if (request->chain && request->code != WEIR_OK && slot->pipelining)
         slot->halted = !pool->driver->pipelines; /* one that does sees to it itself */
     if (weir__copy_landed(flight, now)) count_query(pool, slot->copy.code, now - flight->sent_at);
@@ -240,7 +255,10 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
         request->result = NULL;
         request->error = NULL;
         release(task, task->op.completion.error, now);
-        weir__op_complete(&task->op, request->code);
+        if (task->op.completion.kind == WEIR_DONE_HEALTH)
+            answer_health(task, task->op.completion.error, flight->sent_at, now);
+        else
+            weir__op_complete(&task->op, request->code);
     }
     if (flight->stream) weir__stream_answer(flight, now);
     weir__flight_free(flight);
