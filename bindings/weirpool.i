@@ -26,4 +26,5 @@
 %include "pool.i"
 %include "session.i"
 %include "metrics.i"
+%include "monitor.i"
 %include "weirpool/version.h"

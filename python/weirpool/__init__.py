@@ -35,7 +35,19 @@ from ._drain import drain_on_sigterm
 from ._listen import Gap, Listener, Notice, Notification, SyncListener
 from ._metrics import metrics
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
-from ._types import BreakerEvent, BreakerSnapshot, Health, HealthEvent, Holder, Latency, SessionInfo, Snapshot
+from ._types import (
+    Alert,
+    BreakerEvent,
+    BreakerSnapshot,
+    Health,
+    HealthEvent,
+    HistoryPoint,
+    Holder,
+    Latency,
+    SessionInfo,
+    SlowQuery,
+    Snapshot,
+)
 from ._values import Codec, Json, Range
 from .errors import (
     ArgumentError,
@@ -93,6 +105,7 @@ Parameter: _TypeAlias = (
 __all__ = [
     "CONTENT_TYPE_OPENMETRICS",
     "CONTENT_TYPE_PROMETHEUS",
+    "Alert",
     "ArgumentError",
     "Breaker",
     "BreakerEvent",
@@ -114,6 +127,7 @@ __all__ = [
     "Gap",
     "Health",
     "HealthEvent",
+    "HistoryPoint",
     "Holder",
     "IdleInTransactionTimeout",
     "IntegrityError",
@@ -144,6 +158,7 @@ __all__ = [
     "SessionInfo",
     "SessionReclaimed",
     "SessionTimeout",
+    "SlowQuery",
     "Snapshot",
     "SyncConnection",
     "SyncCopyOut",

@@ -11,6 +11,7 @@
 #include <weirpool/listener.h>
 #include <weirpool/log.h>
 #include <weirpool/metrics.h>
+#include <weirpool/monitor.h>
 #include <weirpool/notice.h>
 #include <weirpool/option.h>
 #include <weirpool/options.h>

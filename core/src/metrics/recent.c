@@ -1,9 +1,9 @@
 #include "metrics/recent.h"
 
-static weir__mark mark_of(const weir_snapshot *s, int64_t now) {
+static weir__recent_mark mark_of(const weir_snapshot *s, int64_t now) {
     uint64_t checkouts_failed = s->checkouts_timed_out + s->checkouts_refused;
     uint64_t queries_failed = s->queries_failed + s->queries_timed_out;
-    return (weir__mark){
+    return (weir__recent_mark){
         .at = now,
         .waits = s->wait.count,
         .waited = s->wait.sum,
@@ -16,12 +16,12 @@ static weir__mark mark_of(const weir_snapshot *s, int64_t now) {
     };
 }
 
-static const weir__mark *base_of(const weir__recent *recent, int64_t now) {
-    static const weir__mark beginning;
-    const weir__mark *base = &beginning;
+static const weir__recent_mark *base_of(const weir__recent *recent, int64_t now) {
+    static const weir__recent_mark beginning;
+    const weir__recent_mark *base = &beginning;
     for (unsigned i = 0; i < recent->count; i++) { /* from the oldest on */
         unsigned at = (recent->next + WEIR__RECENT_MARKS - recent->count + i) % WEIR__RECENT_MARKS;
-        const weir__mark *mark = &recent->marks[at];
+        const weir__recent_mark *mark = &recent->marks[at];
         if (i && now - mark->at < WEIR__RECENT_NS) break;
         base = mark;
     }
@@ -31,9 +31,9 @@ static const weir__mark *base_of(const weir__recent *recent, int64_t now) {
 static double share(double part, uint64_t whole) { return whole ? part / (double)whole : 0; }
 
 void weir__recent_take(weir__recent *recent, const weir_snapshot *snapshot, int64_t now, weir__rates *out) {
-    static const weir__mark beginning;
-    weir__mark mark = mark_of(snapshot, now);
-    const weir__mark *base = base_of(recent, now);
+    static const weir__recent_mark beginning;
+    weir__recent_mark mark = mark_of(snapshot, now);
+    const weir__recent_mark *base = base_of(recent, now);
     /* Numbers of several pools fall when one of them is closed. */
     if (mark.waits < base->waits || mark.runs < base->runs || mark.checkouts < base->checkouts ||
         mark.queries < base->queries) {

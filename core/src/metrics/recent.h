@@ -8,15 +8,15 @@
 #define WEIR__RECENT_APART (WEIR__RECENT_NS / 6) /* marks are at least so far apart … */
 enum { WEIR__RECENT_MARKS = 8 };                 /* … so that some are older than the window */
 
-typedef struct weir__mark {
+typedef struct weir__recent_mark {
     int64_t at; /* ns, of any clock */
     uint64_t waits, runs, checkouts, checkouts_failed, queries, queries_failed;
     double waited, ran; /* seconds */
-} weir__mark;
+} weir__recent_mark;
 
 /* All zero is empty. The caller serialises. */
 typedef struct weir__recent {
-    weir__mark marks[WEIR__RECENT_MARKS];
+    weir__recent_mark marks[WEIR__RECENT_MARKS];
     unsigned count, next;
 } weir__recent;
 

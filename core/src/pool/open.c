@@ -69,6 +69,8 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     pool->max_size = config->options.max_size;
     int64_t leak_ms = config->options.leak_threshold_ms;
     pool->leak_ns = leak_ms < 0 ? WEIR__NEVER : leak_ms * WEIR__MS;
+    pool->slow_ns = WEIR__NEVER;
+    pool->echo = config->options.echo;
     pool->leak_action = weir__leak_action_of(config->options.leak_action);
     pool->last_error = (weir_error)WEIR_ERROR_INIT;
     pool->settle.run = weir__pool_settle;
