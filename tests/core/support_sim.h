@@ -21,7 +21,7 @@ typedef struct sim_report {
     char fault[256];                                            /* what did not hold, and at which step; "" */
     uint64_t hash;                                              /* over all that has happened */
     long steps, granted, completions, cancelled, lost, starved; /* what the run has met: a test of the test */
-    long checks, refused, probes, recovered, forced, outages;           /* … of the breakers */
+    long checks, refused, probes, recovered, forced, outages;   /* … of the breakers */
     bool planted;
 } sim_report;
 
