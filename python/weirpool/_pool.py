@@ -97,8 +97,8 @@ class _Managed:
 
         number: 1, 2 …; a gap says that events are lost. at: seconds, as of time.monotonic().
         kind: "status" (it has changed, from `before`, for `reasons`), "passed" (a check; of several in a row the
-            first), "failed" (a check; `text` says how), "expired" (the server takes no writes any more: all
-            connections are made anew).
+            first), "failed" (a check; `text` says how), "expired" (the server takes no writes: all connections
+            are made anew, for `text`).
         duration: seconds that a check took, or None.
         """
         return self._health_history(after)

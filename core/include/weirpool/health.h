@@ -33,7 +33,7 @@ WEIR_BEGIN_DECLS
     X(STATUS, 0, "status", "the status has changed")                                                         \
     X(PASSED, 1, "passed", "a check has passed; of several in a row the first")                              \
     X(FAILED, 2, "failed", "a check has failed")                                                             \
-    X(EXPIRED, 3, "expired", "the server takes no writes any more: all connections are made anew")
+    X(EXPIRED, 3, "expired", "the server takes no writes: all connections are made anew")
 
 typedef enum weir_health_status {
 #define WEIR__STATUS(suffix, value, name, text) WEIR_##suffix = value,
