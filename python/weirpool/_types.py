@@ -186,6 +186,8 @@ class Snapshot(TypedDict):
     """State of the breaker for connecting: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics only."""
     circuit_query: int
     """State of the breaker for statements, likewise."""
+    health: int
+    """Status of the pool's health: 0 healthy, 1 degraded, 2 unhealthy."""
     checkouts_started: int
     """Requests for a connection."""
     checkouts_granted: int
