@@ -612,7 +612,7 @@ static void harm(void) {
     if (kind == 0)
         weir__fake_next_connect(chance(70) ? WEIR__FAKE_FAIL : WEIR__FAKE_HANG, delay);
     else if (kind == 1)
-        weir__fake_next_run(runs[below(5)], "XX000", delay);
+        weir__fake_next_run(runs[below(5)], chance(30) ? "25006" : "XX000", delay);
     else if (conn && kind == 2)
         weir__fake_kill(conn);
     else if (conn && chance(30))
@@ -659,11 +659,12 @@ static void let_in(void) {
         return;
     if (sim.shut != query->generation || rig.pool->waiting) return;
     query->state = WEIR_BREAKER_DISABLED;
+    uint64_t granted = rig.pool->stats.checkouts_granted;
     int code = weir_pool_acquire(rig.pool, &checkout, NULL, &session, &op, NULL);
     query->state = state;
     if (code == WEIR_PENDING) weir_reactor_cancel(rig.reactor, op); /* those that are idle are asked first */
     trace("let in", code, 0);
-    sim.report->planted = code == WEIR_OK;
+    sim.report->planted = rig.pool->stats.checkouts_granted != granted;
 }
 
 static void resize(void) {
