@@ -315,6 +315,7 @@ static int pool_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(pool->init);
     Py_VISIT(pool->setup);
     Py_VISIT(pool->on_notice);
+    Py_VISIT(pool->on_alert);
     Py_VISIT(pool->kept);
     Py_VISIT(pool->codecs.list);
     Py_VISIT(pool->codecs.encoders);
@@ -326,6 +327,7 @@ static int pool_clear(PyObject *self) {
     Py_CLEAR(pool->init);
     Py_CLEAR(pool->setup);
     Py_CLEAR(pool->on_notice);
+    Py_CLEAR(pool->on_alert);
     Py_CLEAR(pool->codecs.list);
     Py_CLEAR(pool->codecs.encoders);
     return 0;
@@ -432,6 +434,9 @@ static void pool_dealloc(PyObject *self) {
          "exception, but told\nin what it gives.\n\n"                                                        \
          "timeout: seconds over waiting and asking; None is without limit, omitted is the option "           \
          "health_check_timeout."},                                                                           \
+        {"_alerts", weir__py_alerts, METH_O, NULL},                                                          \
+        {"_slow_queries", weir__py_slow_queries, METH_NOARGS, NULL},                                         \
+        {"_history", weir__py_history, METH_VARARGS, NULL},                                                  \
         {"connection", FAST(pool_connection), FAST_FLAGS,                                                    \
          "connection($self, /, *, checkout_timeout=..., reset=None)\n--\n\n"                                 \
          "A context manager that lends a connection in autocommit.\n\n"                                      \
@@ -461,7 +466,9 @@ static PyGetSetDef fields[] = {{"closed", pool_closed, NULL,
                                 "True once close() or drain() has been called, or opening has failed.", NULL},
                                {0}};
 static PyMemberDef members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(PoolObject, weak), READONLY, NULL}, {0}};
+    {"_on_alert", T_OBJECT, offsetof(PoolObject, on_alert), 0, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(PoolObject, weak), READONLY, NULL},
+    {0}};
 
 static PyTypeObject *add_type(PyObject *module, const char *name, PyMethodDef *methods, PyType_Slot await) {
     PyType_Slot slots[] = {{Py_tp_doc, "The hot half of a pool. Internal."},

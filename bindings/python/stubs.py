@@ -36,10 +36,11 @@ from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
-from ._types import Health, HealthEvent, Holder, Snapshot
+from ._types import Alert, Health, HealthEvent, HistoryPoint, Holder, SlowQuery, Snapshot
 from ._values import Codec
 
 _T = TypeVar("_T")
+_OnAlert = TypeVar("_OnAlert", bound=Callable[[Alert], object])
 
 class _Managed:
     @property
@@ -62,6 +63,13 @@ class _Managed:
     def holders(self, min_age: float = 0.0) -> list[Holder]: ...
     def health(self) -> Health: ...
     def health_history(self, after: int = 0) -> list[HealthEvent]: ...
+    def on_alert(self, callback: _OnAlert) -> _OnAlert: ...
+    def alerts(self, active: bool = True) -> list[Alert]: ...
+    def alert_history(self) -> list[Alert]: ...
+    def slow_queries(self) -> list[SlowQuery]: ...
+    def history(
+        self, metric: str, *, since: float | None = 600.0, step: float | None = None
+    ) -> list[HistoryPoint]: ...
 
 class Pool(_Managed, _core.Pool):
     async def run(
@@ -371,6 +379,59 @@ class Holder(TypedDict):
     """The server's process id; None for SQLite."""
 
 
+class Alert(TypedDict):
+    """An alert of a pool's, with the numbers that caused it."""
+
+    number: int
+    type: {alerts}
+    severity: Literal["critical", "warning"]
+    message: str
+    at: float
+    """When it fired, in seconds as of time.monotonic()."""
+    resolved_at: float | None
+    resolved: bool
+    value: float
+    """A share of the calls or connections; seconds of slow ones; connections, breakers, attempts to connect."""
+    threshold: float
+    count: int
+    """So many failed, leaked, are in use, …"""
+    total: int
+    """… of so many."""
+    window: float
+    """Seconds that the numbers are of; 0: of that moment."""
+
+
+class SlowQuery(TypedDict):
+    """A statement that took longer than slow_query_threshold."""
+
+    statement: str
+    """The beginning of its text, with ? for each literal."""
+    count: int
+    total: float
+    max: float
+    last: float
+    at: float
+    """When it was too slow last, in seconds as of time.monotonic()."""
+
+
+class _HistoryPoint(TypedDict):
+    at: float
+    """Seconds, as of time.monotonic()."""
+
+
+class HistoryPoint(_HistoryPoint, total=False):
+    """One of the snapshot's numbers as it was; of a latency, what came since the point before."""
+
+    value: float
+    """Of gauges and counters; of latencies what follows."""
+    count: int
+    sum: float
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+
+
 class Snapshot(TypedDict):
     """The pool's numbers, all read at one instant."""
 
@@ -449,7 +510,9 @@ def fields(table):
 def type_module():
     text = HEADER + TYPES.lstrip("\n") + fields(_core.metric_table)
     text += BREAKER_TYPE + fields(_core.breaker_metric_table)
-    return text.replace("{state}", STATE).replace("{health}", HEALTH)
+    alerts = ", ".join(f'"{row}"' for row in rows(_core.alert_name))
+    text = text.replace("{state}", STATE).replace("{health}", HEALTH)
+    return text.replace("{alerts}", f"Literal[{alerts}]")
 
 
 def main(arguments):

@@ -280,6 +280,8 @@ struct EngineObject {
     bool draining;            /* completions are being handed out further up the stack */
     unsigned long at_init;    /* the thread that runs an init of a blocking pool; 0 none */
     bool noticing;            /* notices are, perhaps by another thread: the hook gets one at a time */
+    bool alerting;            /* likewise, alerts */
+    uint64_t alert;           /* the number of the last event that was taken */
     bool doomed;              /* the loop has been asked to shut it */
     OperationObject *pending; /* submitted and not answered; the list owns a reference of each */
     int pending_count;
@@ -509,6 +511,15 @@ PyObject *weir__py_health_history(PyObject *self, PyObject *arguments, PyObject 
 PyObject *weir__py_text_or_none(const char *text);
 /* Who holds connections, a dict each, for at least so many seconds. */
 PyObject *weir__py_holders(PyObject *self, PyObject *min_age);
+
+/* ---- monitor.c */
+
+/* As a dict. */
+PyObject *weir__py_alert(const weir_alert *alert);
+/* Methods of pools; each gives a list of dicts. */
+PyObject *weir__py_alerts(PyObject *self, PyObject *active);
+PyObject *weir__py_slow_queries(PyObject *self, PyObject *unused);
+PyObject *weir__py_history(PyObject *self, PyObject *arguments);
 /* The frames of the caller and his callers, a line each, the innermost first; NULL with an exception. */
 PyObject *weir__py_stack(void);
 void weir__py_release(SessionObject *session, bool discard);
@@ -591,6 +602,7 @@ struct PoolObject {
     bool begun;                         /* somebody has begun to open it */
     bool closed;                        /* close has ended, or opening has failed */
     PyObject *init, *setup, *on_notice; /* the hooks, or NULL */
+    PyObject *on_alert;                 /* a list of hooks, or NULL */
     weir_options options;
     PyObject *kept; /* a list that owns the text that the options point at */
     const char **settings;

@@ -98,6 +98,59 @@ class Holder(TypedDict):
     """The server's process id; None for SQLite."""
 
 
+class Alert(TypedDict):
+    """An alert of a pool's, with the numbers that caused it."""
+
+    number: int
+    type: Literal["database_unhealthy", "circuit_breaker_open", "high_query_failure_rate", "high_checkout_failure_rate", "connection_leaks", "high_pool_usage", "slow_queries", "slow_checkouts"]
+    severity: Literal["critical", "warning"]
+    message: str
+    at: float
+    """When it fired, in seconds as of time.monotonic()."""
+    resolved_at: float | None
+    resolved: bool
+    value: float
+    """A share of the calls or connections; seconds of slow ones; connections, breakers, attempts to connect."""
+    threshold: float
+    count: int
+    """So many failed, leaked, are in use, …"""
+    total: int
+    """… of so many."""
+    window: float
+    """Seconds that the numbers are of; 0: of that moment."""
+
+
+class SlowQuery(TypedDict):
+    """A statement that took longer than slow_query_threshold."""
+
+    statement: str
+    """The beginning of its text, with ? for each literal."""
+    count: int
+    total: float
+    max: float
+    last: float
+    at: float
+    """When it was too slow last, in seconds as of time.monotonic()."""
+
+
+class _HistoryPoint(TypedDict):
+    at: float
+    """Seconds, as of time.monotonic()."""
+
+
+class HistoryPoint(_HistoryPoint, total=False):
+    """One of the snapshot's numbers as it was; of a latency, what came since the point before."""
+
+    value: float
+    """Of gauges and counters; of latencies what follows."""
+    count: int
+    sum: float
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+
+
 class Snapshot(TypedDict):
     """The pool's numbers, all read at one instant."""
 
@@ -121,6 +174,10 @@ class Snapshot(TypedDict):
     """Connections that the pool keeps at most."""
     max_overflow: int
     """Further connections under load."""
+    limit: int
+    """Connections that are lent at a time at most, with adaptive_size as learnt."""
+    overloaded: int
+    """1 while callers are refused early by queue_target, else 0."""
     listeners: int
     """Listeners, each with a connection beside these."""
     probing: int
@@ -139,6 +196,10 @@ class Snapshot(TypedDict):
     """Requests that were cancelled while they waited."""
     checkouts_refused: int
     """Requests refused: queue full, database down, circuit breaker open, pool closed."""
+    checkouts_shed: int
+    """Requests of these that queue_target refused early."""
+    overloads: int
+    """Times that queue_target began to refuse."""
     checkouts_nested: int
     """Requests that had to wait, all connections taken, of who held one of them already."""
     leaks: int

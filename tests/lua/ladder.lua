@@ -45,6 +45,7 @@ local function work()
     assert(pool:session()) -- and forgotten
     collectgarbage()
     assert(pool:snapshot().max_size == 1)
+    assert(pool:alert_history() and pool:slow_queries() and pool:history("query"))
     assert(pool:check_health({ timeout = 60 }).passed > 0)
     assert(#pool:health_history() > 0)
     assert(not pcall(pool.fetch, pool, "select $1", print))

@@ -173,6 +173,7 @@ bool weir__batch_go_on(weir__slot *slot, weir__task *task, int64_t now) {
         flight->sent_at = now;
         carry(flight, task);
         batch->sent++;
+        weir__query_echo(slot->pool, flight->request.statement);
         driver->execute(slot->conn, &flight->request);
         if (!flight->request.code) continue;
         /* It has failed at once: what would follow is not to be sent. */
