@@ -31,6 +31,9 @@ local weirpool = {}
 ---@field connection_budget? integer|false false: connections of all of them together; this pool has its share at most, overflow included
 ---@field connection_reserve? integer 0: connections of the budget that are left to others
 ---@field max_waiting? integer|false false: callers that may wait for one
+---@field queue_target? number|false false: where all have waited for longer for a queue_interval, the newest is served first and who has waited twice as long is refused: Overloaded
+---@field queue_interval? number 1
+---@field adaptive_size? boolean false: no more connections are lent than the database does well with, as statements' times show
 ---@field lifo? boolean true
 ---@field pre_ping? boolean true
 ---@field require? boolean false: opening fails when the database cannot be reached

@@ -79,7 +79,7 @@ class _Managed:
             `status_age` seconds. reasons: why, a dict of codes and what they mean: closed, circuit_open, disconnected,
             checks_failing (three in a row) are unhealthy; check_failed, circuit_half_open, connect_failing,
             connections_lost (within a minute), exhausted (somebody waits for longer than a second), leaks, standby
-            (writes are refused) degraded.
+            (a write was refused within a minute) degraded.
         last_check_age: seconds since a check ended; None before the first. latency: seconds, of the last that
             passed. passed, failed, failures_in_a_row: checks.
         last_failure, connect_failure: what the last check that failed has said, and the last attempt to connect,
@@ -92,8 +92,8 @@ class _Managed:
 
         number: 1, 2 …; a gap says that events are lost. at: seconds, as of time.monotonic().
         kind: "status" (it has changed, from `before`, for `reasons`), "passed" (a check; of several in a row the
-            first), "failed" (a check; `text` says how), "expired" (the server takes no writes any more: all
-            connections are made anew).
+            first), "failed" (a check; `text` says how), "expired" (the server takes no writes: all connections
+            are made anew, for `text`).
         duration: seconds that a check took, or None.
         """
         return self._health_history(after)

@@ -174,6 +174,10 @@ class Snapshot(TypedDict):
     """Connections that the pool keeps at most."""
     max_overflow: int
     """Further connections under load."""
+    limit: int
+    """Connections that are lent at a time at most, with adaptive_size as learnt."""
+    overloaded: int
+    """1 while callers are refused early by queue_target, else 0."""
     listeners: int
     """Listeners, each with a connection beside these."""
     probing: int
@@ -192,6 +196,10 @@ class Snapshot(TypedDict):
     """Requests that were cancelled while they waited."""
     checkouts_refused: int
     """Requests refused: queue full, database down, circuit breaker open, pool closed."""
+    checkouts_shed: int
+    """Requests of these that queue_target refused early."""
+    overloads: int
+    """Times that queue_target began to refuse."""
     checkouts_nested: int
     """Requests that had to wait, all connections taken, of who held one of them already."""
     leaks: int

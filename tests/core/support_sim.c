@@ -205,6 +205,7 @@ static void check_ended(const ask *a) {
 
 /* Grants may be taken in any order, but were made in the order of asking. */
 static void check_order(long turn, uint64_t loan) {
+    if (rig.pool->stats.overloads) return; /* the newest first, by then */
     for (int i = 0; i < SERVED; i++)
         if (sim.served[i].turn && (sim.served[i].turn < turn) != (sim.served[i].loan < loan))
             fault("a caller was served before one who had asked earlier");
@@ -302,6 +303,7 @@ static void check_line(void) {
         previous = a->turn;
         if (!first) first = a->turn;
     }
+    if (rig.pool->stats.overloads) return;
     for (int i = 0; first && i < ASKS; i++) { /* nobody who runs has overtaken somebody who waits */
         ask *a = &sim.asks[i];
         if (!a->pending || a->turn <= first || a->holder >= 0 || a->shares) continue;
@@ -387,6 +389,7 @@ static void check(void) {
     check_numbers();
     check_transactions();
     check_breakers();
+    sim.report->limited += rig.pool->waiting && rig.pool->counts[WEIR__IDLE];
     int limit = rig.pool->max_size + rig.pool->config->options.max_overflow;
     int most = limit > sim.limit ? limit : sim.limit;
     if (weir__fake.created != sim.created && weir__pool_total(rig.pool) > most)
@@ -798,6 +801,16 @@ static void choose_checks(void) {
     o->health_check_timeout_ms = 1 + below(300);
 }
 
+static void choose_overload(void) {
+    weir_options *o = &sim.options;
+    if (!sim.plan->overload) return;
+    o->max_size += (int)below(8);
+    o->adaptive_size = true;
+    o->queue_target_ms = 1 + below(20);
+    o->queue_interval_ms = 1 + below(50);
+    o->checkout_timeout_ms = 100 + below(1000);
+}
+
 static void begin(const sim_plan *plan, sim_report *report) {
     *report = (sim_report){.hash = UINT64_C(14695981039346656037)};
     memset(&sim, 0, sizeof sim);
@@ -810,6 +823,7 @@ static void begin(const sim_plan *plan, sim_report *report) {
     choose_options();
     choose_breakers();
     choose_checks();
+    choose_overload();
     sim.limit = sim.options.max_size + sim.options.max_overflow;
     if (failed()) return;
     if (plan->starve) weir__alloc_fail_at(1 + below(80), false); /* opening takes some thirty */
@@ -873,6 +887,8 @@ static void recover(void) {
     sim.report->refused += (long)rig.pool->stats.circuit_refused;
     sim.report->probes += (long)rig.pool->stats.probes_started;
     sim.report->checks += (long)rig.pool->stats.health_checks_passed;
+    sim.report->overloads += (long)rig.pool->stats.overloads;
+    sim.report->shed += (long)rig.pool->stats.checkouts_shed;
     cancel_endless();
     drain();
     if (random_pending()) fault("an operation is never complete");

@@ -91,6 +91,13 @@ WEIR_BEGIN_DECLS
     TIME(pipeline_max_wait, 5, 1, 60000, false,                                                              \
          "no statement is sent behind one that has run for longer, the way to the server and back not "      \
          "counted, or behind more work than that")                                                           \
+    TIME(queue_target, -1, 1, 60000, true,                                                                   \
+         "when all callers of a queue_interval have waited for longer, the newest is served first, and who " \
+         "has waited twice as long is refused at once (Overloaded), until nobody waits any more")            \
+    TIME(queue_interval, 1000, 1, 60000, false, "how long that must last before anybody is refused")         \
+    FLAG(adaptive_size, false,                                                                               \
+         "no more connections are lent at a time than the database does well with, as the times of "         \
+         "statements show: between min_size and max_size")                                                   \
     FLAG(readonly, false,                                                                                    \
          "what runs on the pool only reads, as with readonly at each call, and transactions are read only; " \
          "SQLite: as mode=ro")                                                                               \

@@ -40,6 +40,8 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(min_size, "connections that the pool keeps open")                                                      \
     X(max_size, "connections that the pool keeps at most")                                                   \
     X(max_overflow, "further connections under load")                                                        \
+    X(limit, "connections that are lent at a time at most, with adaptive_size as learnt")                    \
+    X(overloaded, "1 while callers are refused early by queue_target, else 0")                               \
     X(listeners, "listeners, each with a connection beside these")                                           \
     X(probing, "attempts to find out whether the server is back")                                            \
     X(circuit_connect,                                                                                       \
@@ -53,6 +55,8 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(checkouts_timed_out, "requests that waited longer than checkout_timeout")                              \
     X(checkouts_cancelled, "requests that were cancelled while they waited")                                 \
     X(checkouts_refused, "requests refused: queue full, database down, circuit breaker open, pool closed")   \
+    X(checkouts_shed, "requests of these that queue_target refused early")                                   \
+    X(overloads, "times that queue_target began to refuse")                                                  \
     X(checkouts_nested, "requests that had to wait, all connections taken, of who held one of them already") \
     X(leaks, "connections held for longer than leak_threshold")                                              \
     X(leaks_reclaimed, "connections of these that were taken back from their holders")                       \

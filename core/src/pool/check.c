@@ -103,11 +103,12 @@ const char *weir__pool_check(const weir_pool *pool) {
         return "a checkout is not accounted for";
     const char *fault = check_guard(pool);
     if (fault) return fault;
-    if (pool->waiting && pool->counts[WEIR__IDLE] && serves(pool) && !is_being_asked(pool))
+    if (pool->waiting && pool->counts[WEIR__IDLE] && serves(pool) && !is_being_asked(pool) &&
+        !weir__adapt_full(pool))
         return "somebody waits while a connection is idle";
     const int *n = pool->counts;
     int coming = weir__pool_coming(pool, weir__reactor_now(pool->reactor)) + n[WEIR__CLOSING];
-    int room = pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
+    int room = weir__pool_room(pool);
     bool tried = weir__pool_trying(pool) || n[WEIR__PREPARING];
     bool kept_back = pool->failures || pool->guard.outage || !attempts(pool);
     bool later = weir__timer_running(&pool->retry) || (tried && kept_back) ||

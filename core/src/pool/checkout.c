@@ -57,6 +57,10 @@ weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now) {
     return slot;
 }
 
+weir__slot *weir__pool_take_lendable(weir_pool *pool, int64_t now) {
+    return weir__adapt_full(pool) ? NULL : weir__pool_take_idle(pool, now);
+}
+
 /* The end of a text, which tells more of a path than its beginning. */
 static void copy_end(char *to, const char *from) {
     size_t length = from ? strlen(from) : 0, most = WEIR__SITE_BYTES - 1;
@@ -132,7 +136,7 @@ static int may_wait(weir_pool *pool, weir_error *error) {
     int code = pool->failures || !weir__guard_calm(pool) ? ask_for_health(pool, error) : WEIR_PENDING;
     if (code > 0) return code;
     int most = pool->config->options.max_waiting;
-    int unmade = pool->max_size + pool->config->options.max_overflow - weir__pool_live(pool);
+    int unmade = weir__pool_most(pool) - weir__pool_live(pool);
     unmade += pool->counts[WEIR__CHECKING] + pool->counts[WEIR__IDLE]; /* they are asked first */
     if (most >= 0 && pool->waiting >= most + (unmade > 0 ? unmade : 0))
         return refuse(pool, error, WEIR_EQUEUEFULL, "max_waiting callers wait already");
@@ -159,7 +163,7 @@ static inline int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) 
 static inline int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
     int code = begin_to_ask(pool, now, error);
     if (code > 0) return code;
-    *slot = code || pool->waiting ? NULL : weir__pool_take_idle(pool, now);
+    *slot = code || pool->waiting ? NULL : weir__pool_take_lendable(pool, now);
     return *slot ? WEIR_OK : may_wait(pool, error);
 }
 
@@ -181,6 +185,8 @@ static void get_in_line(weir_pool *pool, weir__task *task, int64_t deadline) {
     if (!weir__guard_calm(pool)) deadline = weir__guard_patience(pool, task->started_at, deadline);
     weir__reactor_start(pool->reactor, &task->op.timer, deadline);
     weir__leak_waits(pool, task, task->started_at);
+    if (pool->codel.target) weir__codel_waits(pool);
+    if (pool->adapt.usual) weir__adapt_waits(pool, task->started_at);
     weir__share_claim(pool);
     weir__pool_touch(pool);
 }
@@ -190,6 +196,7 @@ void weir__task_leave_line(weir__task *task) {
     weir__list_remove(&task->op.link);
     pool->waiting--;
     pool->share.lane_count -= task->profile != NULL;
+    if (pool->codel.target && !pool->waiting) weir__codel_drained(pool);
     weir__share_claim(pool);
 }
 
@@ -347,6 +354,7 @@ int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin
 
 static void grant(weir__slot *slot, weir__task *task, int64_t now) {
     weir_pool *pool = slot->pool;
+    if (pool->codel.target) weir__codel_serves(pool, task, now);
     weir__task_leave_line(task);
     count_grant(pool, task->started_at, now);
     if (weir__task_is_query(task)) {
@@ -371,19 +379,26 @@ static weir__task *front_of(const weir__link *list) {
     return link ? weir__container(link, weir__task, op.link) : NULL;
 }
 
-/* Who comes next, and where; false: nobody can be served now. An idle connection goes to who came first. */
+/* In an overload the newest comes first: he at least has time left. */
+static weir__task *next_of(const weir_pool *pool, const weir__link *list) {
+    bool last = pool->codel.overloaded && !weir__list_empty(list);
+    return last ? weir__container(list->prev, weir__task, op.link) : front_of(list);
+}
+
+/* Who comes next, and where; false: nobody can be served now. An idle connection goes to who comes first. */
 static bool next_to_serve(weir_pool *pool, int64_t now, weir__task **task, weir__slot **slot) {
-    weir__task *alone = front_of(&pool->waiters), *sharing = front_of(&pool->lane);
-    bool first = alone && (!sharing || sharing->started_at >= alone->started_at);
+    weir__task *alone = next_of(pool, &pool->waiters), *sharing = next_of(pool, &pool->lane);
+    bool first = alone && (!sharing || (pool->codel.overloaded ? sharing->started_at <= alone->started_at
+                                                               : sharing->started_at >= alone->started_at));
     *task = alone;
-    *slot = first ? weir__pool_take_idle(pool, now) : NULL;
+    *slot = first ? weir__pool_take_lendable(pool, now) : NULL;
     if (*slot || !sharing) return *slot;
     *task = sharing;
     int64_t sets = weir__share_sets(sharing->statement);
     *slot = weir__share_pick(pool, sharing->profile, sets, sharing->readonly, now);
     if (*slot || !alone || first) return *slot;
     *task = alone;
-    *slot = weir__pool_take_idle(pool, now);
+    *slot = weir__pool_take_lendable(pool, now);
     return *slot;
 }
 

@@ -86,9 +86,7 @@ static int wanted(const weir_pool *pool, int coming) {
     return want < room ? want : room;
 }
 
-int weir__pool_room(const weir_pool *pool) {
-    return pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
-}
+int weir__pool_room(const weir_pool *pool) { return weir__pool_most(pool) - weir__pool_total(pool); }
 
 bool weir__pool_wants(const weir_pool *pool) { return floor_of(pool) > 0 || weir__pool_demand(pool) > 0; }
 
@@ -217,6 +215,7 @@ static void attempt_failed(weir__slot *slot, weir_outcome outcome, weir_error *w
         pool->retry_at = now + weir__pool_pause(pool, pool->failures);
     }
     if (pool->guard.denied) pool->guard.probe_at = pool->retry_at;
+    if (pool->adapt.usual) weir__adapt_failed(pool, why, now);
     weir__error_copy(&pool->last_error, why);
     weir__health_touch(pool);
     weir__slot_close(slot, why->code, why);

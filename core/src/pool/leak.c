@@ -180,7 +180,12 @@ void weir__leak_waits(weir_pool *pool, const weir__task *task, int64_t now) {
 const char *weir__leak_why(const weir__task *task, char *text, size_t size) {
     const weir__slot *slot = held_by(task->pool, task->owner);
     char who[WEIR__SITE_TEXT];
-    if (!slot) return "no connection came free in time";
+    if (!slot && !weir__adapt_full(task->pool)) return "no connection came free in time";
+    if (!slot) {
+        snprintf(text, size, "no connection came free in time, and adaptive_size lends no more than %d now",
+                 task->pool->adapt.lends);
+        return text;
+    }
     snprintf(text, size,
              "no connection came free in time, and the caller itself holds one, checked out by %s: a "
              "deadlock, if the "

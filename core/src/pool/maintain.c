@@ -29,10 +29,17 @@ static weir__slot *longest_idle(weir_pool *pool) {
     return link == &pool->idle ? NULL : weir__container(link, weir__slot, link);
 }
 
+/* When it is closed; what is more than may be lent goes soon. */
+static int64_t idle_until(const weir__slot *slot) {
+    const weir_pool *pool = slot->pool;
+    int64_t until = weir__deadline(slot->idle_since, pool->config->options.idle_timeout_ms);
+    int64_t soon = slot->idle_since + WEIR__SURPLUS_FOR;
+    return kept(pool) > weir__adapt_keeps(pool) && soon < until ? soon : until;
+}
+
 void weir__pool_reap(weir__timer *timer) {
     weir_pool *pool = weir__container(timer, weir_pool, reaper);
     int64_t now = weir__reactor_now(pool->reactor), next = WEIR__NEVER;
-    int64_t idle_ms = pool->config->options.idle_timeout_ms;
     for (size_t i = 0; i < pool->slot_count; i++) {
         weir__slot *slot = pool->slots[i];
         int64_t look = weir__leak_look(slot, now);
@@ -42,8 +49,8 @@ void weir__pool_reap(weir__timer *timer) {
         else if (slot->state != WEIR__EMPTY && slot->expires_at > now && slot->expires_at < next)
             next = slot->expires_at;
     }
-    for (weir__slot *slot; idle_ms > 0 && kept(pool) > pool->min_size && (slot = longest_idle(pool));) {
-        int64_t due = weir__deadline(slot->idle_since, idle_ms);
+    for (weir__slot *slot; kept(pool) > pool->min_size && (slot = longest_idle(pool));) {
+        int64_t due = idle_until(slot);
         if (due > now) {
             if (due < next) next = due;
             break;
@@ -69,6 +76,7 @@ int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *e
     if (code) return code;
     pool->min_size = min_size;
     pool->max_size = max_size;
+    weir__adapt_bound(pool);
     for (weir__slot *slot; kept(pool) > max_size && (slot = longest_idle(pool));)
         weir__slot_close(slot, WEIR_ESTALE, NULL);
     weir__pool_arm_reaper(pool, weir__reactor_now(pool->reactor));
@@ -97,6 +105,8 @@ void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
     out->min_size = pool->min_size;
     out->max_size = pool->max_size;
     out->max_overflow = pool->config->options.max_overflow;
+    out->limit = weir__adapt_keeps(pool);
+    out->overloaded = pool->codel.overloaded;
     out->listeners = weir__listeners_count(pool);
     out->probing = weir__pool_probing(pool) ? weir__pool_trying(pool) : 0;
     out->circuit_connect = weir__guard_state(pool, WEIR_BREAKER_CONNECTS);

@@ -18,6 +18,7 @@ static void destroy(weir_pool *pool) {
     weir__free(pool->slots);
     weir__spares_free(pool);
     weir__share_close(pool);
+    weir__adapt_close(pool);
     weir__guard_close(pool);
     weir__health_close(pool);
     weir_error_clear(&pool->last_error);
@@ -66,7 +67,8 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     weir__timer_init(&pool->grace, weir__pool_grace_over);
     pool->base =
         (weir__env){driver, config, &weir__pool_host, &reactor->clock, &reactor->log, reactor->mailbox};
-    if (!weir__share_open(pool) || !weir__guard_open(pool, seed))
+    weir__codel_open(pool);
+    if (!weir__share_open(pool) || !weir__adapt_open(pool) || !weir__guard_open(pool, seed))
         weir__fail(error, WEIR_ENOMEM, "out of memory for a pool");
     else if ((pool->env = driver->env_open(&pool->base, error)) && weir__health_open(pool, error))
         return pool;
@@ -138,6 +140,8 @@ void weir__pool_free(weir_pool *pool) {
     weir__reactor_forget(reactor, pool);
     weir__timer_stop(&reactor->wheel, &pool->retry);
     weir__timer_stop(&reactor->wheel, &pool->guard.timer);
+    weir__timer_stop(&reactor->wheel, &pool->codel.timer);
+    weir__timer_stop(&reactor->wheel, &pool->adapt.timer);
     weir__timer_stop(&reactor->wheel, &pool->reaper);
     weir__health_stop(pool);
     weir__timer_stop(&reactor->wheel, &pool->grace);

@@ -19,6 +19,7 @@
 #include "driver/driver.h"
 #include "metrics/histogram.h"
 #include "pool/health.h"
+#include "pool/overload.h"
 #include "pool/share.h"
 #include "reactor/reactor.h"
 
@@ -72,6 +73,7 @@ struct weir__flight {
     weir__link link;       /* in the slot's flights or landed ones; or in the pool's spares */
     weir__slot *slot;
     weir__task *task; /* whose answer it is; NULL: nobody's any more */
+    bool alone;       /* it was sent with nothing before it */
     int64_t sent_at;
     weir__profile *profile; /* counted; of a statement that shares its connection, else NULL */
     int64_t expected;       /* ns that the statement is believed to take, as it stands in the slot's load */
@@ -272,6 +274,8 @@ struct weir_pool {
     weir__link spares;  /* flights for later */
     int spare_count;
     weir__share share;
+    weir__codel codel;
+    weir__adapt adapt;
 
     unsigned generation;
     uint64_t loans, streams; /* so many there were */
@@ -473,6 +477,8 @@ void weir__task_drop(weir__task *task);
    asked whether it is. */
 weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now);
 weir__slot *weir__pool_any_idle(weir_pool *pool, int64_t now); /* … though it may have to be asked first */
+/* … if one more may be lent. */
+weir__slot *weir__pool_take_lendable(weir_pool *pool, int64_t now);
 /* Out of the queue. */
 void weir__task_leave_line(weir__task *task);
 /* Into the lane, in front of all: it was on a connection already. */

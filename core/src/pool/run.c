@@ -158,6 +158,7 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     task->flight = flight;
     flight->task = task;
     flight->sent_at = now;
+    flight->alone = slot->flying == 1;
     slot->live++;
     if (flight->request.statement && !task->moved) {
         pool->stats.queries_started++;
@@ -257,6 +258,7 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
         return;
     }
     if (task) {
+        if (pool->adapt.usual && request->code == WEIR_OK) weir__adapt_count(flight, true, now);
         weir__query_answered(flight, task->run_ms, now);
         weir__streams_broken(slot, request);
         task->op.completion.result = request->result;
@@ -319,6 +321,7 @@ static void fail_unsent(weir__task *task, int code, const char *what, int64_t ms
 static void give_up(weir__task *task, int64_t ms) {
     weir__flight *flight = task->flight;
     weir_error error = WEIR_ERROR_INIT;
+    if (task->pool->adapt.usual) weir__adapt_count(flight, false, weir__reactor_now(task->pool->reactor));
     /* A COMMIT that is on its way alone is let finish. */
     weir__flight_abandon(flight, !task->batch && weir__task_commits(task));
     if (weir__task_is_query(task)) task->pool->stats.queries_timed_out++;

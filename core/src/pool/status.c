@@ -96,7 +96,6 @@ static unsigned of_server(weir_pool *pool) {
     if (queries == WEIR_BREAKER_HALF_OPEN) found |= BIT(CIRCUIT_HALF_OPEN);
     if (pool->failures) found |= lives ? BIT(CONNECT_FAILING) : BIT(DISCONNECTED);
     if (is_shut(connects) && lives) found |= BIT(CONNECT_FAILING);
-    if (pool->health.wants_writes) found |= BIT(STANDBY);
     return found;
 }
 
@@ -110,11 +109,14 @@ static bool has_long_wait(const weir_pool *pool, int64_t now) {
     return false;
 }
 
+static bool is_of_late(int64_t at, int64_t now) { return at && now - at < OF_LATE; }
+
 static unsigned of_use(const weir_pool *pool, int64_t now) {
     const weir__pool_health *health = &pool->health;
     unsigned found = 0;
     if (health->failures) found |= health->failures < FAILING ? BIT(CHECK_FAILED) : BIT(CHECKS_FAILING);
-    if (health->lost_at && now - health->lost_at < OF_LATE) found |= BIT(CONNECTIONS_LOST);
+    if (is_of_late(health->lost_at, now)) found |= BIT(CONNECTIONS_LOST);
+    if (is_of_late(health->refused_at, now)) found |= BIT(STANDBY);
     if (pool->waiting && !pool->counts[WEIR__IDLE] && weir__pool_room(pool) <= 0 && has_long_wait(pool, now))
         found |= BIT(EXHAUSTED);
     for (size_t i = 0; i < pool->slot_count; i++)
