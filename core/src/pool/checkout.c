@@ -191,6 +191,7 @@ void weir__task_leave_line(weir__task *task) {
     pool->waiting--;
     pool->share.lane_count -= task->profile != NULL;
     weir__share_claim(pool);
+    if (pool->draining && !pool->waiting) weir__pool_touch(pool); /* it was for him that it stayed open */
 }
 
 void weir__task_move_on(weir__task *task) {
