@@ -198,6 +198,7 @@ void weir__task_leave_line(weir__task *task) {
     pool->share.lane_count -= task->profile != NULL;
     if (pool->codel.target && !pool->waiting) weir__codel_drained(pool);
     weir__share_claim(pool);
+    if (pool->draining && !pool->waiting) weir__pool_touch(pool); /* it was for him that it stayed open */
 }
 
 void weir__task_move_on(weir__task *task) {

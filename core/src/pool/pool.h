@@ -601,6 +601,9 @@ void weir__session_break_off(weir__slot *slot, const weir_error *why, uint64_t *
 /* May the holder run something now? Takes a permit of the breaker where one is wanted; fails when his loan is
  * overdue. */
 int weir__session_admit(weir__slot *slot, weir_permit *permit, int64_t now, weir_error *error);
+/* What fell due while nobody drove the reactor comes before what the holder wants now: an error, when it has
+ * ended his loan. */
+int weir__session_overdue(weir__slot *slot, int64_t now, weir_error *error);
 int weir__session_find(weir_session session, weir__slot **out, weir_error *error);
 int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mode mode, const weir_run *run,
                           void *token, weir_op *op, weir_error *error);
