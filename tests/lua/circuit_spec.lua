@@ -153,11 +153,12 @@ describe("a breaker of one's own", function()
             local breaker = weirpool.breaker {}
             breaker:record(3)
         end)
-        local names = {}
+        local options = {}
         for _, option in ipairs(weirpool.breaker_options()) do
-            names[option.name] = option.default
+            options[option.name] = option
         end
-        assert.equal(5, names.failure_threshold)
+        assert.equal(5, options.failure_threshold.default)
+        assert.same({ 0.001, 1 }, { options.failure_rate.least, options.failure_rate.most })
     end)
 end)
 
