@@ -363,7 +363,7 @@ static void expire_in_line(weir__task *task, int64_t now, int64_t ms) {
     weir__task_leave_line(task);
     if (refused) {
         pool->stats->checkouts_refused++; /* he had waited for a probe alone */
-        pool->stats->circuit_refused += why.code == WEIR_ECIRCUITOPEN;
+        weir__guard_refused(pool, &why);
         pool->stats->queries_failed += task->moved;
     } else {
         weir__fail(&why, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT, "pool %s: %s (%lld ms)",
