@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "config/option.h"
+#include "fleet/fleet.h"
 #include "pool/leak.h"
 
 /* 100 years: a longer time-out is a mistake. */
@@ -72,7 +73,21 @@ int weir_pool_open(weir_reactor *reactor, const weir_options *options, void *tok
         weir__config_free(config);
         return weir__fail(error, WEIR_EOPTION, "no driver for this URL: use postgresql://… or sqlite://…");
     }
-    return weir__pool_open(reactor, driver, config, seed(config), token, out, op, error);
+    uint64_t chance = seed(config);
+    weir__fleet *fleet;
+    int code = weir__fleet_new(config, chance, &fleet, error);
+    if (code) {
+        weir__config_free(config);
+        return code;
+    }
+    code = weir__pool_open(reactor, driver, config, chance, token, out, op, error);
+    if (code > 0 || !fleet || !weir__enter(reactor)) {
+        weir__fleet_free(fleet);
+        return code;
+    }
+    weir__fleet_start(fleet, *out);
+    weir__leave(reactor);
+    return code;
 }
 
 static int end(weir_pool *pool, int64_t grace_ms, bool drain, void *token, weir_op *op, weir_error *error) {

@@ -110,7 +110,7 @@ static int may_wait(weir_pool *pool, weir_error *error) {
     int code = pool->failures || !weir__guard_calm(pool) ? ask_for_health(pool, error) : WEIR_PENDING;
     if (code > 0) return code;
     int most = pool->config->options.max_waiting;
-    int unmade = pool->max_size + pool->config->options.max_overflow - weir__pool_live(pool);
+    int unmade = weir__pool_most(pool) - weir__pool_live(pool);
     if (most >= 0 && pool->waiting >= most + (unmade > 0 ? unmade : 0))
         return refuse(pool, error, WEIR_EQUEUEFULL, "max_waiting callers wait already");
     return WEIR_PENDING;

@@ -15,10 +15,9 @@ static int kept(const weir_pool *pool) { return weir__pool_total(pool) - pool->c
 bool weir__slot_surplus(const weir__slot *slot, int64_t now) {
     const weir_pool *pool = slot->pool;
     if (slot->generation != pool->generation || slot->expires_at <= now) return true;
-    int over = kept(pool) - pool->max_size;
-    if (over <= 0) return false;
+    if (kept(pool) <= weir__pool_size(pool)) return false;
     bool more = pool->waiting || (slot->trying && weir__pool_probing(pool)); /* a probe goes where it can */
-    return !more || over > pool->config->options.max_overflow;
+    return !more || kept(pool) > weir__pool_most(pool);
 }
 
 /* The idle connections, the one that came back first in front of the others. */
@@ -52,6 +51,12 @@ void weir__pool_reap(weir__timer *timer) {
     weir__pool_touch(pool);
 }
 
+void weir__pool_trim(weir_pool *pool) {
+    int size = weir__pool_size(pool);
+    for (weir__slot *slot; kept(pool) > size && (slot = longest_idle(pool));)
+        weir__slot_close(slot, WEIR_ESTALE, NULL);
+}
+
 int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *error) {
     weir_options wanted = pool->config->options;
     wanted.min_size = min_size;
@@ -67,8 +72,7 @@ int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *e
     if (code) return code;
     pool->min_size = min_size;
     pool->max_size = max_size;
-    for (weir__slot *slot; kept(pool) > max_size && (slot = longest_idle(pool));)
-        weir__slot_close(slot, WEIR_ESTALE, NULL);
+    weir__pool_trim(pool);
     weir__pool_arm_reaper(pool, weir__reactor_now(pool->reactor));
     weir__pool_touch(pool);
     return WEIR_OK;
@@ -96,6 +100,8 @@ void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
     out->max_size = pool->max_size;
     out->max_overflow = pool->config->options.max_overflow;
     out->listeners = weir__listeners_count(pool);
+    out->pods = pool->ceiling.pods;
+    out->share = weir__pool_share(pool);
     out->probing = weir__pool_probing(pool) ? weir__pool_trying(pool) : 0;
     out->circuit_connect = weir__guard_state(pool, WEIR_BREAKER_CONNECTS);
     out->circuit_query = weir__guard_state(pool, WEIR_BREAKER_QUERIES);
