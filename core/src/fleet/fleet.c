@@ -7,11 +7,14 @@
 #include "base/alloc.h"
 #include "base/error.h"
 
+enum { JOINING = 3 }; /* looks that come soon, one behind the other */
+
 static const weir_options *options_of(const weir__fleet *fleet) {
     return &fleet->extension.pool->config->options;
 }
 
 int64_t weir__fleet_pace(const weir__fleet *fleet, bool soon) {
+    soon = soon || fleet->looks < JOINING;
     int64_t every = options_of(fleet)->pod_refresh_ms * WEIR__MS;
     if (soon) every /= 5;
     return every - weir__random_below(&fleet->extension.pool->rng, every / 10);
@@ -38,7 +41,11 @@ void weir__fleet_answer(weir__fleet *fleet, int pods, int share, int64_t next) {
         weir__logf(log, WEIR_LOG_INFO, "pool %s: the pods can be counted again", weir_pool_name(pool));
     fleet->failing = false;
     int most = pool->max_size + pool->config->options.max_overflow + weir__listeners_count(pool);
-    weir__quota_share(&fleet->quota, share < most ? share : most, expected);
+    int64_t now = weir__reactor_now(pool->reactor);
+    int64_t every = pool->config->options.pod_refresh_ms * WEIR__MS;
+    bool further = ++fleet->looks <= JOINING || now - fleet->looked_at > every / 4 * 3;
+    if (further) fleet->looked_at = now;
+    weir__quota_share(&fleet->quota, share < most ? share : most, further, expected);
     if (fleet->source == WEIR__PODS_DNS) fleet->quota.granted = fleet->quota.target;
     pool->ceiling.pods = pods;
     int ceiling = weir__quota_ceiling(&fleet->quota);

@@ -53,16 +53,18 @@ typedef struct weir__fleet {
     weir__pod_source source;
     weir__quota quota;
     weir__timer timer; /* the next look */
+    int looks;         /* that have been answered */
+    int64_t looked_at; /* the last that counts as a further one: quota.h */
     bool failing;      /* the last look has failed, and that was said */
     /* ---- registry.c */
     weir__deferred told; /* the heartbeat's answer is there */
     weir_batch *batch;
     weir_op op; /* 0: none is on its way */
     int64_t sent_at;
-    int held;    /* as it was sent */
-    int looks;   /* answers; a pod that joins has the first three soon, for the share that it may have */
-    bool making; /* it is to make the table */
-    bool direct; /* no proxy is in between */
+    int held;         /* as it was sent … */
+    uint64_t started; /* … and of all attempts to connect so many */
+    bool making;      /* it is to make the table */
+    bool direct;      /* no proxy is in between */
     bool left;
     /* ---- names.c */
     weir__lookup *lookup; /* NULL: none is under way */

@@ -2,7 +2,7 @@
 
 static int least(int a, int b) { return a < b ? a : b; }
 
-void weir__quota_share(weir__quota *quota, int share, int first) {
+void weir__quota_share(weir__quota *quota, int share, bool further, int first) {
     if (!share) {
         *quota = (weir__quota){.known = false};
         return;
@@ -12,9 +12,13 @@ void weir__quota_share(weir__quota *quota, int share, int first) {
         quota->target = quota->seen[0] = quota->seen[1] = least(share, first > 1 ? first : 1);
     }
     int steady = least(share, least(quota->seen[0], quota->seen[1]));
-    quota->seen[1] = quota->seen[0];
-    quota->seen[0] = share;
-    if (share < quota->target || steady > quota->target) quota->target = least(share, steady);
+    if (further) {
+        quota->seen[1] = quota->seen[0];
+        quota->seen[0] = share;
+    } else {
+        quota->seen[0] = least(share, quota->seen[0]);
+    }
+    if (share < quota->target || (further && steady > quota->target)) quota->target = steady;
 }
 
 int weir__quota_ask(const weir__quota *quota, int held) {

@@ -18,9 +18,10 @@ typedef struct weir__quota {
     int strays;  /* connections of these that only the server knows of any more */
 } weir__quota;
 
-/* The share of the moment. `first`: what a pod that has just begun may trust in, as somebody has told how
- * many there will be; 1: nobody has. 0: there is no place for this pod; it begins again. */
-void weir__quota_share(weir__quota *quota, int share, int first);
+/* The share of the moment; `further`: it is another look, and not only a more recent one. `first`: what a pod
+ * that has just begun may trust in, as somebody has told how many there will be; 1: nobody has. 0: there is
+ * no place for this pod; it begins again. */
+void weir__quota_share(weir__quota *quota, int share, bool further, int first);
 /* What is to be written down for it while it holds that many: what it has is never less. */
 int weir__quota_ask(const weir__quota *quota, int held);
 /* Connections that it may have, and open. */

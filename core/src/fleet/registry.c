@@ -100,6 +100,7 @@ static weir_batch *heartbeat(weir__fleet *fleet) {
     const weir_options *options = options_of(fleet);
     char numbers[200];
     fleet->held = weir__pool_held(pool);
+    fleet->started = pool->stats.connections_started;
     int wanted = pool->max_size + options->max_overflow + weir__listeners_count(pool);
     snprintf(numbers, sizeof numbers, "%s %d %d %d %d %d %d %lld %d", pool->config->pod, fleet->held,
              weir__quota_ask(&fleet->quota, fleet->held), wanted,
@@ -116,13 +117,18 @@ static weir_batch *heartbeat(weir__fleet *fleet) {
     return NULL;
 }
 
-/* In front of all who wait: it takes a moment, and may be what gives them a connection. */
-static void go_first(weir__fleet *fleet, weir__op *op) {
+/* The answer is the fleet's. It goes in front of all who wait: it takes a moment, and may be what gives them
+ * a connection. */
+static void follow(weir__fleet *fleet) {
     weir_pool *pool = fleet->extension.pool;
-    weir__task *task = (weir__task *)op;
-    if (task->slot) return;
-    weir__list_remove(&op->link);
-    weir__list_push_front(&pool->waiters, &op->link);
+    weir__op *op = weir__op_find(pool->reactor, fleet->op);
+    op->then = &fleet->told;
+    if (op->state == WEIR__OP_DONE) { /* by now: it could not be sent */
+        weir__defer(pool->reactor, op->then);
+    } else if (!((weir__task *)op)->slot) {
+        weir__list_remove(&op->link);
+        weir__list_push_front(&pool->waiters, &op->link);
+    }
 }
 
 static void failed(weir__fleet *fleet, const weir_error *why) {
@@ -154,9 +160,7 @@ void weir__registry_look(weir__fleet *fleet) {
         fleet->op = 0;
         failed(fleet, &why);
     } else {
-        weir__op *op = weir__op_find(pool->reactor, fleet->op);
-        op->then = &fleet->told;
-        go_first(fleet, op);
+        follow(fleet);
     }
     weir_error_clear(&why);
 }
@@ -188,14 +192,15 @@ static void answered(weir__fleet *fleet) {
     fleet->making = false;
     fleet->direct = is_own(pool, backend);
     fleet->quota.granted = granted;
-    fleet->quota.strays = fleet->direct && there > fleet->held ? there - fleet->held : 0;
+    int ours = fleet->held + (int)(pool->stats.connections_started - fleet->started);
+    fleet->quota.strays = fleet->direct && there > ours ? there - ours : 0;
     pool->ceiling.lapses_at =
         granted ? fleet->sent_at + options->pod_dead_after_ms * WEIR__MS / 3 * 2 : WEIR__NEVER;
     pool->ceiling.lapsed = false;
     int before = fleet->quota.target;
     weir__fleet_answer(fleet, pods, granted ? share : 0, 0);
     bool more = fleet->quota.target > before && fleet->quota.target > granted;
-    bool soon = ++fleet->looks < 3 || !weir__quota_settled(&fleet->quota, weir__pool_held(pool));
+    bool soon = !weir__quota_settled(&fleet->quota, weir__pool_held(pool));
     weir__reactor_start(pool->reactor, &fleet->timer,
                         weir__reactor_now(pool->reactor) + (more ? 0 : weir__fleet_pace(fleet, soon)));
 }
@@ -258,11 +263,13 @@ void weir__registry_leave(weir__fleet *fleet) {
     fleet->left = true;
     pool->ceiling.lapses_at = weir__reactor_now(pool->reactor); /* it opens no more */
     weir__timer_stop(&pool->reactor->wheel, &fleet->timer);
-    if (!pool->counts[WEIR__IDLE]) return; /* then its row has its time */
+    /* What is on its way to the server is not there to be seen: its row has its time then. So it has when
+     * there is no connection to say it on. */
+    if (pool->counts[WEIR__CONNECTING] || !pool->counts[WEIR__IDLE]) return;
     cancel(fleet);
     weir_statement *statement = with_texts(say_farewell, name_of(fleet), pool->config->pod);
     int code = statement ? weir__pool_execute(pool, statement, &run, NULL, &fleet->op, NULL) : WEIR_ENOMEM;
     if (code > 0) fleet->op = 0;
     weir_statement_unref(statement);
-    if (fleet->op) weir__op_find(pool->reactor, fleet->op)->then = &fleet->told;
+    if (fleet->op) follow(fleet);
 }

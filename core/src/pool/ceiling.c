@@ -92,6 +92,8 @@ void weir__slot_linger_end(weir__slot *slot) {
 }
 
 void weir__slot_linger_overdue(weir__slot *slot) {
+    weir_pool *pool = slot->pool;
     let_go(slot);
+    if (pool->ceiling.most > 1 && pool->ceiling.most < INT_MAX) pool->ceiling.most--;
     weir__slot_emptied(slot);
 }

@@ -5,8 +5,8 @@
  * its end of the socket: then its process has left pg_stat_activity, and given up its place among
  * max_connections. So where the bound is to hold on the server, too (`lingers`), a slot stays CLOSING until
  * then, and nothing is opened in its place: the driver frees the connection, a second descriptor keeps the
- * socket. After WEIR__CLEAN_BOUND the place is free all the same, since a server that is gone says nothing:
- * who has set the bound, and can ask the server, must take what is left there off it.
+ * socket. After WEIR__CLEAN_BOUND the slot is free all the same, since a server that is gone says nothing;
+ * but then the bound is lower by one, until who has set it has asked the server, and sets it anew.
  */
 #ifndef WEIR_POOL_CEILING_H
 #define WEIR_POOL_CEILING_H
