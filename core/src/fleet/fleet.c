@@ -54,6 +54,7 @@ void weir__fleet_answer(weir__fleet *fleet, int pods, int share, int64_t next) {
         weir__logf(log, ceiling ? WEIR_LOG_INFO : WEIR_LOG_WARNING,
                    "pool %s: %d pods share the budget, and this one may have %d connections (before: %d)",
                    weir_pool_name(pool), pods, ceiling, before);
+    pool->ceiling.guest = false;
     weir__pool_ceiling(pool, ceiling);
     look_at(fleet, next);
 }
@@ -66,6 +67,11 @@ void weir__fleet_failed(weir__fleet *fleet, const char *why) {
                    "may have: %s",
                    weir_pool_name(pool), pool->ceiling.most, why);
     fleet->failing = true;
+    if (pool->ceiling.guest && weir__pool_live(pool)) { /* the table is at fault, and not the way to it */
+        if (pool->ceiling.why) weir__pool_ceiling(pool, 0);
+        pool->ceiling.guest = false;
+        weir__pool_touch(pool);
+    }
     look_at(fleet, weir__fleet_pace(fleet, fleet->source == WEIR__PODS_DATABASE));
 }
 

@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "fleet/fleet.h"
 
+enum { LEAST_MS = 5000 }; /* for an answer: the first pods of all wait for one another */
+
 #define TABLE                                                                                                \
     "CREATE TABLE IF NOT EXISTS weirpool_pods (fleet text NOT NULL, pod text NOT NULL, granted int NOT "     \
     "NULL, wanted int NOT NULL, beat timestamptz NOT NULL, PRIMARY KEY (fleet, pod))"
@@ -141,7 +143,8 @@ static int send(weir__fleet *fleet, weir_error *error) {
     const char *begin;
     weir_run run;
     weir_run_init(&run);
-    run.timeout_ms = options_of(fleet)->pod_dead_after_ms;
+    int64_t dead_ms = options_of(fleet)->pod_dead_after_ms;
+    run.timeout_ms = dead_ms < LEAST_MS ? LEAST_MS : dead_ms;
     weir_batch_free(fleet->batch);
     fleet->batch = heartbeat(fleet);
     if (!fleet->batch) return weir__fail(error, WEIR_ENOMEM, "out of memory");
@@ -153,7 +156,10 @@ void weir__registry_look(weir__fleet *fleet) {
     weir_pool *pool = fleet->extension.pool;
     weir_error why = WEIR_ERROR_INIT;
     if (fleet->left) return;
-    if (!pool->ceiling.most) weir__pool_ceiling(pool, 1); /* for this */
+    if (!pool->ceiling.most) { /* for this alone */
+        pool->ceiling.guest = true;
+        weir__pool_ceiling(pool, 1);
+    }
     fleet->sent_at = weir__reactor_now(pool->reactor);
     int code = send(fleet, &why);
     if (code > 0) {

@@ -12,6 +12,7 @@ void weir__pool_ceiling_open(weir_pool *pool) {
     pool->ceiling = (weir__ceiling){
         .most = weir__sizing_first(options),
         .lapses_at = WEIR__NEVER,
+        .guest = weir__pod_source_of(options) == WEIR__PODS_DATABASE,
         .lingers = weir__pod_source_of(options) == WEIR__PODS_DATABASE,
         .pods = options->pod_count > 0 ? options->pod_count : 0,
     };

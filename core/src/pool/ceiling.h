@@ -22,6 +22,7 @@ typedef struct weir__ceiling {
     const char *why;   /* why it leaves nothing; static, or NULL */
     int64_t lapses_at; /* from then on only a first connection is begun; WEIR__NEVER */
     bool lapsed;       /* … and so it is */
+    bool guest;        /* the one connection is for the look that asks for a place, and for nobody else */
     bool lingers;      /* a place is free again only when the server has let go of its connection */
     int64_t pods;      /* that share the database, as far as anybody knows; 0: nobody does */
 } weir__ceiling;

@@ -94,7 +94,7 @@ const char *weir__pool_check(const weir_pool *pool) {
         return "a checkout is not accounted for";
     const char *fault = check_guard(pool);
     if (fault) return fault;
-    if (pool->waiting && pool->counts[WEIR__IDLE] && serves(pool))
+    if (pool->waiting && pool->counts[WEIR__IDLE] && serves(pool) && !pool->ceiling.guest)
         return "somebody waits while a connection is idle";
     const int *n = pool->counts;
     int coming = weir__pool_coming(pool, weir__reactor_now(pool->reactor)) + n[WEIR__CLOSING];

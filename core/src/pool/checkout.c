@@ -343,7 +343,9 @@ static weir__task *front_of(const weir__link *list) {
 /* Who comes next, and where; false: nobody can be served now. An idle connection goes to who came first. */
 static bool next_to_serve(weir_pool *pool, int64_t now, weir__task **task, weir__slot **slot) {
     weir__task *alone = front_of(&pool->waiters), *sharing = front_of(&pool->lane);
-    bool first = alone && (!sharing || sharing->started_at >= alone->started_at);
+    bool own = alone && alone->op.then; /* the pool's own, which takes a moment, and makes room */
+    bool first = alone && (own || !sharing || sharing->started_at >= alone->started_at);
+    if (pool->ceiling.guest && !own) return false;
     *task = alone;
     *slot = first ? weir__pool_take_idle(pool, now) : NULL;
     if (*slot || !sharing) return *slot;
