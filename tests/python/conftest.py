@@ -1,6 +1,7 @@
 """What the tests share: databases, event loops, and ways to wait for a condition without sleeping."""
 
 import contextlib
+import gc
 import os
 import pathlib
 import signal
@@ -104,6 +105,9 @@ def warm():
 
     for run in LOOPS.values():
         run(nothing)
+    # What has been imported by now stays: each test's collection need not look at it, which takes most of a short test.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
