@@ -19,16 +19,16 @@ async def work(url, options):
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with weirpool.create_pool(url, **options) as pool:
 
-        async def caller():
+        async def caller(seconds):
             while not stop.is_set():
                 try:
-                    await pool.fetchval("select pg_sleep(0.02)", timeout=30)
+                    await pool.fetchval("select 1", timeout=30)
                     async with pool.connection() as connection:
-                        await connection.fetchval("select 1")
+                        await connection.fetchval("select pg_sleep($1)", seconds)
                 except weirpool.Error:
                     await asyncio.sleep(0.01)
 
-        await asyncio.gather(*(caller() for _ in range(12)))
+        await asyncio.gather(*(caller(seconds) for seconds in [0.02] * 9 + [0.4]))
 
 
 def main():

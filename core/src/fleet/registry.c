@@ -31,7 +31,7 @@ static const char lock_it[] = "SELECT 1 FROM pg_advisory_xact_lock(hashtextexten
 /* What follows sees all that was done under the lock before: a snapshot a statement, READ COMMITTED. */
 static const char bury_dead[] =
     ARGUMENTS ", there AS (SELECT right(application_name, 17) AS pod, count(*)::int AS n FROM "
-              "pg_stat_activity, a WHERE a.known GROUP BY 1), "
+              "pg_stat_get_activity(NULL), a WHERE a.known GROUP BY 1), "
               "dead AS (SELECT p.pod, coalesce(t.n, 0) AS n FROM weirpool_pods p JOIN a ON p.fleet = "
               "a.fleet AND p.pod <> a.pod AND p.beat < clock_timestamp() - a.dead * interval '1 "
               "millisecond' LEFT JOIN there t ON t.pod = p.pod), "
@@ -43,7 +43,7 @@ static const char write_down[] = ARGUMENTS
     ", others AS (SELECT count(*)::int AS pods, coalesce(sum(granted), 0)::int AS held FROM weirpool_pods p, "
     "a WHERE p.fleet = a.fleet AND p.pod <> a.pod), "
     "mine AS (SELECT coalesce((SELECT granted FROM weirpool_pods p WHERE p.fleet = a.fleet AND p.pod = "
-    "a.pod), 0) AS granted, (SELECT count(*)::int FROM pg_stat_activity WHERE a.known AND "
+    "a.pod), 0) AS granted, (SELECT count(*)::int FROM pg_stat_get_activity(NULL) WHERE a.known AND "
     "right(application_name, 17) = a.pod) AS there FROM a) "
     "INSERT INTO weirpool_pods (fleet, pod, granted, wanted, beat) "
     "SELECT a.fleet, a.pod, greatest(a.held, m.there, least(a.asked, greatest(m.granted, a.budget - o.held "
@@ -62,7 +62,7 @@ static const char read_share[] = ARGUMENTS
                   "least(a.budget, "
                   "(SELECT max(wanted) FROM f))) s WHERE (SELECT sum(least(wanted, s)) FROM f) <= r.most), "
                   "coalesce((SELECT granted FROM f WHERE f.pod = a.pod), 0), (SELECT count(*) FROM "
-                  "pg_stat_activity WHERE "
+                  "pg_stat_get_activity(NULL) WHERE "
                   "right(application_name, 17) = a.pod), pg_backend_pid()) FROM room r, a";
 static const char say_farewell[] =
     "UPDATE weirpool_pods SET beat = '-infinity' WHERE fleet = $1::text AND pod = $2::text";
