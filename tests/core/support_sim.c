@@ -205,6 +205,7 @@ static void check_ended(const ask *a) {
 
 /* Grants may be taken in any order, but were made in the order of asking. */
 static void check_order(long turn, uint64_t loan) {
+    if (rig.pool->stats.overloads) return; /* the newest first, by then */
     for (int i = 0; i < SERVED; i++)
         if (sim.served[i].turn && (sim.served[i].turn < turn) != (sim.served[i].loan < loan))
             fault("a caller was served before one who had asked earlier");
@@ -224,6 +225,8 @@ static void take(weir_completion *c, ask *a) {
     if (c->code && c->error && c->error->code != c->code && !sim.plan->starve)
         fault("the error's code is another");
     if (c->code && c->result) fault("an error with a result");
+    if (a->kind == WEIR_DONE_HEALTH && (c->code || c->result))
+        fault("a health check gives more than its end");
     long turn = a->turn;
     settle_ask(a);
     if (a->kind == WEIR_DONE_EXECUTE && c->code == WEIR_OK) check_answer(a, c);
@@ -300,6 +303,7 @@ static void check_line(void) {
         previous = a->turn;
         if (!first) first = a->turn;
     }
+    if (rig.pool->stats.overloads) return;
     for (int i = 0; first && i < ASKS; i++) { /* nobody who runs has overtaken somebody who waits */
         ask *a = &sim.asks[i];
         if (!a->pending || a->turn <= first || a->holder >= 0 || a->shares) continue;
@@ -317,7 +321,7 @@ static void check_numbers(void) {
         if (slot->shared) out += (uint64_t)slot->live - 1;
         for (const weir__link *l = slot->flights.next; l != &slot->flights; l = l->next) {
             const weir__task *task = weir__container(l, weir__flight, link)->task;
-            running += task && task->op.completion.kind == WEIR_DONE_EXECUTE;
+            running += task && weir__task_is_query(task);
         }
     }
     for (const weir__link *l = pool->lane.next; l != &pool->lane; l = l->next)
@@ -385,6 +389,7 @@ static void check(void) {
     check_numbers();
     check_transactions();
     check_breakers();
+    sim.report->limited += rig.pool->waiting && rig.pool->counts[WEIR__IDLE];
     int limit = rig.pool->max_size + rig.pool->config->options.max_overflow;
     int most = limit > sim.limit ? limit : sim.limit;
     if (weir__fake.created != sim.created && weir__pool_total(rig.pool) > most)
@@ -464,6 +469,17 @@ static void execute(void) {
     if (code == WEIR_OK) fault("execute is done at once");
     if (sim.closed && code != WEIR_ECLOSED && code != WEIR_ENOMEM)
         fault("execute on a closed pool gives %d", code);
+}
+
+static void check_health(void) {
+    ask *a = new_ask(WEIR_DONE_HEALTH, -1);
+    if (!a) return;
+    weir_op op = 0;
+    int code = weir_pool_check_health(rig.pool, some_timeout(), token_of(a), &op, NULL);
+    submitted(a, code, op, "check health");
+    if (code == WEIR_PENDING) a->turn = ++sim.turns;
+    bool may = code <= 0 || (sim.closed && code == WEIR_ECLOSED) || (sim.plan->starve && code == WEIR_ENOMEM);
+    if (!may) fault("a health check gives %d", code);
 }
 
 /* By the breaker, in a session. */
@@ -648,6 +664,7 @@ static void let_in(void) {
     query->state = WEIR_BREAKER_DISABLED;
     int code = weir_pool_acquire(rig.pool, &checkout, NULL, &session, &op, NULL);
     query->state = state;
+    if (code == WEIR_PENDING) weir_reactor_cancel(rig.reactor, op); /* those that are idle are asked first */
     trace("let in", code, 0);
     sim.report->planted = code == WEIR_OK;
 }
@@ -683,6 +700,7 @@ static void step(void) {
     if (sim.plan->breakers) outage();
     if (sim.plan->breakers && chance(1)) force();
     if (sim.plan->let_in) let_in();
+    if (chance(2)) check_health();
     if (what < 20)
         acquire();
     else if (what < 30)
@@ -776,6 +794,23 @@ static void choose_breakers(void) {
     o->circuit.half_open_timeout_ms = 5 + below(1000);
 }
 
+static void choose_checks(void) {
+    weir_options *o = &sim.options;
+    if (chance(60)) o->health_check_interval_ms = 100 + below(5000);
+    if (chance(60)) o->validate_after_ms = 1 + below(300);
+    o->health_check_timeout_ms = 1 + below(300);
+}
+
+static void choose_overload(void) {
+    weir_options *o = &sim.options;
+    if (!sim.plan->overload) return;
+    o->max_size += (int)below(8);
+    o->adaptive_size = true;
+    o->queue_target_ms = 1 + below(20);
+    o->queue_interval_ms = 1 + below(50);
+    o->checkout_timeout_ms = 100 + below(1000);
+}
+
 static void begin(const sim_plan *plan, sim_report *report) {
     *report = (sim_report){.hash = UINT64_C(14695981039346656037)};
     memset(&sim, 0, sizeof sim);
@@ -787,6 +822,8 @@ static void begin(const sim_plan *plan, sim_report *report) {
     write_script();
     choose_options();
     choose_breakers();
+    choose_checks();
+    choose_overload();
     sim.limit = sim.options.max_size + sim.options.max_overflow;
     if (failed()) return;
     if (plan->starve) weir__alloc_fail_at(1 + below(80), false); /* opening takes some thirty */
@@ -849,6 +886,9 @@ static void recover(void) {
         fault("the breaker stays open although all is well");
     sim.report->refused += (long)rig.pool->stats.circuit_refused;
     sim.report->probes += (long)rig.pool->stats.probes_started;
+    sim.report->checks += (long)rig.pool->stats.health_checks_passed;
+    sim.report->overloads += (long)rig.pool->stats.overloads;
+    sim.report->shed += (long)rig.pool->stats.checkouts_shed;
     cancel_endless();
     drain();
     if (random_pending()) fault("an operation is never complete");

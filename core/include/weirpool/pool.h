@@ -70,9 +70,10 @@ WEIR_API weir_reactor *weir_pool_reactor(const weir_pool *pool);
  * calls are refused as long as no connection lives. QUERIES counts how statements end. While it is open calls
  * are refused: checkouts, statements on the pool, and those on a connection outside of a transaction.
  *
- * The probe: a new attempt every circuit_probe_interval, to connect and to run SELECT 1, on a place of the
- * pool's that is free, or else on an idle connection; at most WEIR_PROBES of them at a time, each bounded by
- * connect_timeout; when there are so many the third oldest gives way to a new one. The first to succeed wins.
+ * The probe: a new attempt every circuit_probe_interval, to connect and to run health_check_query, on a place
+ * of the pool's that is free, or else on an idle connection; at most WEIR_PROBES of them at a time, each
+ * bounded by connect_timeout; when there are so many the third oldest gives way to a new one. The first to
+ * succeed wins.
  */
 typedef enum weir_breaker_role {
     WEIR_BREAKER_CONNECTS = 0,
@@ -145,7 +146,8 @@ WEIR_API void weir_run_init(weir_run *run);
 /*
  * Asks for a connection. WEIR_OK: *session is there at once. WEIR_PENDING: it comes with the completion.
  * Errors: WEIR_EQUEUEFULL, WEIR_ECLOSED, WEIR_ECONNECT (no live connection, and the next attempt is not yet
- * due: retry_after_ms), WEIR_ECIRCUITOPEN (a breaker is open; detail is the last failure). Who is refused and
+ * due: retry_after_ms), WEIR_ECIRCUITOPEN (a breaker is open; detail is the last failure); and, with the
+ * completion, WEIR_EOVERLOADED (option queue_target). Who is refused and
  * has a reactor that nobody drives calls weir_reactor_dispatch, so that what is due is done.
  */
 WEIR_API int weir_pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *token,

@@ -40,6 +40,8 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(min_size, "connections that the pool keeps open")                                                      \
     X(max_size, "connections that the pool keeps at most")                                                   \
     X(max_overflow, "further connections under load")                                                        \
+    X(limit, "connections that are lent at a time at most, with adaptive_size as learnt")                    \
+    X(overloaded, "1 while callers are refused early by queue_target, else 0")                               \
     X(listeners, "listeners, each with a connection beside these")                                           \
     X(pods, "processes that share the database, as pod_source tells; 0: unknown")                            \
     X(share, "connections that this one may have of connection_budget by now; -1: there is no budget")       \
@@ -55,6 +57,8 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(checkouts_timed_out, "requests that waited longer than checkout_timeout")                              \
     X(checkouts_cancelled, "requests that were cancelled while they waited")                                 \
     X(checkouts_refused, "requests refused: queue full, database down, circuit breaker open, pool closed")   \
+    X(checkouts_shed, "requests of these that queue_target refused early")                                   \
+    X(overloads, "times that queue_target began to refuse")                                                  \
     X(checkouts_nested, "requests that had to wait, all connections taken, of who held one of them already") \
     X(leaks, "connections held for longer than leak_threshold")                                              \
     X(leaks_reclaimed, "connections of these that were taken back from their holders")                       \
@@ -74,13 +78,16 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(notifications_dropped, "notifications of these that found the listener's queue full")                  \
     X(listeners_reconnected, "connections of listeners that were lost and made anew")                        \
     X(circuit_refused, "requests and statements that a circuit breaker refused")                             \
-    X(probes_started, "attempts to find out whether the server is back")
+    X(probes_started, "attempts to find out whether the server is back")                                     \
+    X(health_checks_passed, "health checks that passed")                                                     \
+    X(health_checks_failed, "health checks that failed")
 
 #define WEIR_LATENCIES(X)                                                                                    \
     X(wait, "from the request for a connection to its grant")                                                \
     X(use, "from the grant of a connection to its return")                                                   \
     X(connect, "from the start of an attempt to connect to its success")                                     \
-    X(query, "from the sending of a statement to its answer")
+    X(query, "from the sending of a statement to its answer")                                                \
+    X(health_check, "from the begin of a health check to its passing")
 
 typedef struct weir_snapshot {
     size_t struct_size; /* sizeof(weir_snapshot), set by the caller */

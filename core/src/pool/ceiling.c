@@ -32,7 +32,7 @@ int weir__pool_beneath(const weir_pool *pool, int most) {
     return most < left ? most : left;
 }
 
-int weir__pool_most(const weir_pool *pool) {
+int weir__pool_allowed(const weir_pool *pool) {
     int most = pool->max_size + pool->config->options.max_overflow;
     return pool->ceiling.most == INT_MAX ? most : weir__pool_beneath(pool, most);
 }
@@ -53,6 +53,7 @@ bool weir__pool_has_place(const weir_pool *pool) { return left_over(pool) > 0; }
 
 void weir__pool_ceiling(weir_pool *pool, int most) {
     pool->ceiling.most = most;
+    weir__adapt_bound(pool);
     weir__pool_trim(pool);
     weir__pool_touch(pool);
 }

@@ -34,7 +34,7 @@ void weir__pool_ceiling(weir_pool *pool, int most);
 /* The bound that `most`, one of the options, has beneath the ceiling. */
 int weir__pool_beneath(const weir_pool *pool, int most);
 /* max_size and max_overflow, as they count now. */
-int weir__pool_most(const weir_pool *pool);
+int weir__pool_allowed(const weir_pool *pool);
 /* Closes what is idle above that. */
 void weir__pool_trim(weir_pool *pool);
 /* Places for further connections. */

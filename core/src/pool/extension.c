@@ -21,6 +21,13 @@ void weir__extensions_leave(weir_pool *pool) {
     }
 }
 
+void weir__extensions_slow(const weir_pool *pool, const char *sql, size_t length, int64_t ns) {
+    for (weir__link *link = pool->extensions.next; link != &pool->extensions; link = link->next) {
+        weir__extension *extension = weir__container(link, weir__extension, link);
+        if (extension->kind->slow) extension->kind->slow(extension, sql, length, ns);
+    }
+}
+
 void weir__extensions_end(weir_pool *pool) {
     for (weir__link *link = pool->extensions.next; link != &pool->extensions; link = link->next) {
         weir__extension *extension = weir__container(link, weir__extension, link);

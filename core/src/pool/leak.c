@@ -184,7 +184,12 @@ const char *weir__leak_why(const weir__task *task, char *text, size_t size) {
         snprintf(text, size, "no connection came free in time: %s", task->pool->ceiling.why);
         return text;
     }
-    if (!slot) return "no connection came free in time";
+    if (!slot && !weir__adapt_full(task->pool)) return "no connection came free in time";
+    if (!slot) {
+        snprintf(text, size, "no connection came free in time, and adaptive_size lends no more than %d now",
+                 task->pool->adapt.lends);
+        return text;
+    }
     snprintf(text, size,
              "no connection came free in time, and the caller itself holds one, checked out by %s: a "
              "deadlock, if the "

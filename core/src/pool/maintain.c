@@ -1,6 +1,8 @@
 /* Keeping the pool in shape: lifetimes, idle connections, bounds, generations; and its numbers. */
 #include "pool/leak.h"
 
+#include <string.h>
+
 #include "base/error.h"
 #include "config/sizing.h"
 
@@ -17,7 +19,7 @@ bool weir__slot_surplus(const weir__slot *slot, int64_t now) {
     if (slot->generation != pool->generation || slot->expires_at <= now) return true;
     if (kept(pool) <= weir__pool_size(pool)) return false;
     bool more = pool->waiting || (slot->trying && weir__pool_probing(pool)); /* a probe goes where it can */
-    return !more || kept(pool) > weir__pool_most(pool);
+    return !more || kept(pool) > weir__pool_allowed(pool);
 }
 
 /* The idle connections, the one that came back first in front of the others. */
@@ -26,10 +28,17 @@ static weir__slot *longest_idle(weir_pool *pool) {
     return link == &pool->idle ? NULL : weir__container(link, weir__slot, link);
 }
 
+/* When it is closed; what is more than may be lent goes soon. */
+static int64_t idle_until(const weir__slot *slot) {
+    const weir_pool *pool = slot->pool;
+    int64_t until = weir__deadline(slot->idle_since, pool->config->options.idle_timeout_ms);
+    int64_t soon = slot->idle_since + WEIR__SURPLUS_FOR;
+    return kept(pool) > weir__adapt_keeps(pool) && soon < until ? soon : until;
+}
+
 void weir__pool_reap(weir__timer *timer) {
     weir_pool *pool = weir__container(timer, weir_pool, reaper);
     int64_t now = weir__reactor_now(pool->reactor), next = WEIR__NEVER;
-    int64_t idle_ms = pool->config->options.idle_timeout_ms;
     for (size_t i = 0; i < pool->slot_count; i++) {
         weir__slot *slot = pool->slots[i];
         int64_t look = weir__leak_look(slot, now);
@@ -39,8 +48,8 @@ void weir__pool_reap(weir__timer *timer) {
         else if (slot->state != WEIR__EMPTY && slot->expires_at > now && slot->expires_at < next)
             next = slot->expires_at;
     }
-    for (weir__slot *slot; idle_ms > 0 && kept(pool) > pool->min_size && (slot = longest_idle(pool));) {
-        int64_t due = weir__deadline(slot->idle_since, idle_ms);
+    for (weir__slot *slot; kept(pool) > pool->min_size && (slot = longest_idle(pool));) {
+        int64_t due = idle_until(slot);
         if (due > now) {
             if (due < next) next = due;
             break;
@@ -61,7 +70,7 @@ int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *e
     weir_options wanted = pool->config->options;
     wanted.min_size = min_size;
     wanted.max_size = max_size;
-    wanted.looked_up = 0;
+    memset(wanted.looked_up, 0, sizeof wanted.looked_up);
     int code = weir_options_check(&wanted, error);
     if (code) return code;
     if (min_size > max_size)
@@ -72,6 +81,7 @@ int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *e
     if (code) return code;
     pool->min_size = min_size;
     pool->max_size = max_size;
+    weir__adapt_bound(pool);
     weir__pool_trim(pool);
     weir__pool_arm_reaper(pool, weir__reactor_now(pool->reactor));
     weir__pool_touch(pool);
@@ -99,6 +109,8 @@ void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
     out->min_size = pool->min_size;
     out->max_size = pool->max_size;
     out->max_overflow = pool->config->options.max_overflow;
+    out->limit = weir__adapt_keeps(pool);
+    out->overloaded = pool->codel.overloaded;
     out->listeners = weir__listeners_count(pool);
     out->pods = pool->ceiling.pods;
     out->share = weir__pool_share(pool);

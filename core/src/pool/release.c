@@ -16,11 +16,13 @@ void weir__slot_ready(weir__slot *slot, int64_t now) {
         close_quietly(slot);
         return;
     }
+    bool checked = slot->state == WEIR__CHECKING && !slot->trying; /* for nobody: it goes on being unused */
     if (slot->trying && !weir__slot_prove(slot, now)) return;
-    slot->idle_since = now;
+    if (!checked) slot->idle_since = now;
     weir__slot_move(slot, WEIR__IDLE);
+    if (checked) weir__health_replace(slot);
     if (pool->config->options.idle_timeout_ms > 0 && weir__pool_total(pool) > pool->min_size)
-        weir__pool_arm_reaper(pool, weir__deadline(now, pool->config->options.idle_timeout_ms));
+        weir__pool_arm_reaper(pool, weir__deadline(slot->idle_since, pool->config->options.idle_timeout_ms));
     if (pool->waiting || pool->opening) weir__pool_touch(pool);
 }
 
@@ -34,6 +36,7 @@ void weir__slot_release(weir__slot *slot, int64_t now) {
             return;
         }
         pool->driver->baseline(slot->conn);
+        weir__health_baseline(slot);
     }
     weir__share_end(slot);
     if (slot->flying) { /* its answer is nobody's: wait for it, and hasten it, unless it is a COMMIT or its
@@ -81,6 +84,10 @@ void weir__slot_bound_fired(weir__timer *timer) {
     }
     if (slot->lingering >= 0) {
         weir__slot_linger_overdue(slot);
+        return;
+    }
+    if (slot->state == WEIR__CHECKING && !slot->trying) {
+        weir__health_overdue(slot);
         return;
     }
     if (slot->state == WEIR__CONNECTING || slot->state == WEIR__CHECKING) {
