@@ -180,6 +180,10 @@ class Snapshot(TypedDict):
     """1 while callers are refused early by queue_target, else 0."""
     listeners: int
     """Listeners, each with a connection beside these."""
+    pods: int
+    """Processes that share the database, as pod_source tells; 0: unknown."""
+    share: int
+    """Connections that this one may have of connection_budget by now; -1: there is no budget."""
     probing: int
     """Attempts to find out whether the server is back."""
     circuit_connect: int

@@ -389,7 +389,14 @@ static weir__task *next_of(const weir_pool *pool, const weir__link *list) {
 
 /* Who comes next, and where; false: nobody can be served now. An idle connection goes to who comes first. */
 static bool next_to_serve(weir_pool *pool, int64_t now, weir__task **task, weir__slot **slot) {
-    weir__task *alone = next_of(pool, &pool->waiters), *sharing = next_of(pool, &pool->lane);
+    weir__task *alone = front_of(&pool->waiters), *sharing = next_of(pool, &pool->lane);
+    if (alone && alone->op.then) { /* the pool's own, which takes a moment, and may make room */
+        *task = alone;
+        *slot = weir__pool_take_idle(pool, now);
+        if (*slot) return true;
+    }
+    if (pool->ceiling.guest) return false;
+    alone = next_of(pool, &pool->waiters);
     bool first = alone && (!sharing || (pool->codel.overloaded ? sharing->started_at <= alone->started_at
                                                                : sharing->started_at >= alone->started_at));
     *task = alone;

@@ -52,7 +52,10 @@ bool weir__pool_connect(weir_pool *pool, weir_permit *permit, int64_t now) {
 }
 
 /* `require` wants one to be tried although the pool need not keep any. */
-static int floor_of(const weir_pool *pool) { return pool->opening && !pool->min_size ? 1 : pool->min_size; }
+static int floor_of(const weir_pool *pool) {
+    int floor = pool->opening && !pool->min_size ? 1 : pool->min_size;
+    return pool->ceiling.most == INT_MAX ? floor : weir__pool_beneath(pool, floor);
+}
 
 /* So many attempts that have no end yet. */
 static int under_way(const weir_pool *pool) {
@@ -86,8 +89,6 @@ static int wanted(const weir_pool *pool, int coming) {
     return want < room ? want : room;
 }
 
-int weir__pool_room(const weir_pool *pool) { return weir__pool_most(pool) - weir__pool_total(pool); }
-
 bool weir__pool_wants(const weir_pool *pool) { return floor_of(pool) > 0 || weir__pool_demand(pool) > 0; }
 
 int64_t weir__pool_next_attempt(const weir_pool *pool) {
@@ -108,6 +109,7 @@ static void begin_attempts(weir_pool *pool, int want, int64_t now) {
 void weir__pool_grow(weir_pool *pool) {
     if (pool->closing) return;
     int64_t now = weir__reactor_now(pool->reactor);
+    weir__pool_lapse(pool, now);
     if (weir__pool_probing(pool)) {
         weir__pool_probe(pool, now);
         return;

@@ -20,6 +20,7 @@
 #include "metrics/cells.h"
 #include "metrics/exposed.h"
 #include "metrics/shared.h"
+#include "pool/ceiling.h"
 #include "pool/health.h"
 #include "pool/overload.h"
 #include "pool/share.h"
@@ -124,6 +125,7 @@ struct weir__slot {
     weir__timer tick;  /* the driver's own */
     weir__timer bound; /* connect_timeout while CONNECTING; else of a cancel or a reset */
     weir__grave grave;
+    int lingering;   /* CLOSING: the socket that its connection has left behind; -1: none */
     weir_error lost; /* what the driver said with NEWS_LOST */
 
     weir__link flights; /* in the order of sending */
@@ -263,6 +265,7 @@ struct weir_pool {
     void *token; /* weir_pool_open's */
     weir__rng rng;
     int min_size, max_size; /* resize changes them; the rest of the options stays as in config */
+    weir__ceiling ceiling;
 
     weir__slot **slots;
     size_t slot_count; /* made so far; they are made when first needed */
@@ -387,7 +390,6 @@ void weir__pool_retry(weir__timer *timer);
 void weir__pool_check_open(weir_pool *pool);
 /* An attempt to connect, in that slot; takes the permit. False: out of memory. */
 bool weir__pool_connect(weir_pool *pool, weir_permit *permit, int64_t now);
-int weir__pool_room(const weir_pool *pool); /* places for further connections */
 /* Somebody wants a connection, or the floor does, if none lived. */
 bool weir__pool_wants(const weir_pool *pool);
 /* When the pool tries again by itself. */
@@ -688,6 +690,12 @@ bool weir__slot_surplus(const weir__slot *slot,
                         int64_t now); /* above what the pool may keep, or too old, or of an old generation */
 void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out);
 void weir__pool_publish(weir__deferred *publish);
+
+/* ---- ceiling.c ---- */
+/* max_size, as it counts now; the hot paths' way to it. */
+static inline int weir__pool_size(const weir_pool *pool) {
+    return pool->ceiling.most == INT_MAX ? pool->max_size : weir__pool_beneath(pool, pool->max_size);
+}
 
 /* ---- listener.c ---- */
 void weir__listeners_end(weir_pool *pool, int code);
