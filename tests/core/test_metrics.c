@@ -170,7 +170,12 @@ START_TEST(pools_of_one_name_are_added_up) {
     a->now.circuit_query = WEIR_BREAKER_FORCED_OPEN;
     b->now.health = WEIR_UNHEALTHY;
     a->now.health = WEIR_DEGRADED;
+    a->now.pods = 3;
+    b->now.pods = 4; /* it has heard of the last one first */
+    a->now.share = 5;
+    b->now.share = 6;
     weir__figures_add(a, b);
+    ck_assert(a->now.pods == 4 && a->now.share == 11);
     ck_assert_int_eq(a->now.idle, 3);
     ck_assert_uint_eq(a->now.leaks, 30);
     ck_assert_uint_eq(a->now.wait.count, 2);
@@ -180,6 +185,9 @@ START_TEST(pools_of_one_name_are_added_up) {
     ck_assert_int_eq(a->now.circuit_connect, WEIR_BREAKER_OPEN);
     ck_assert_int_eq(a->now.circuit_query, WEIR_BREAKER_FORCED_OPEN);
     ck_assert_int_eq(a->now.health, WEIR_UNHEALTHY);
+    weir__figures none = {0}, unlimited = {.now.share = -1};
+    weir__figures_add(&none, &unlimited);
+    ck_assert_int_eq(none.now.share, -1); /* no budget, and none of nobody */
 }
 END_TEST
 

@@ -23,6 +23,8 @@ void weir__figures_add(weir__figures *to, const weir__figures *more) {
     int64_t connects = narrower(to->now.circuit_connect, more->now.circuit_connect);
     int64_t queries = narrower(to->now.circuit_query, more->now.circuit_query);
     int64_t health = to->now.health > more->now.health ? to->now.health : more->now.health;
+    int64_t pods = to->now.pods > more->now.pods ? to->now.pods : more->now.pods;
+    int64_t share = to->now.share < 0 || more->now.share < 0 ? -1 : to->now.share + more->now.share;
 #define ADD(name, text) to->now.name += more->now.name;
 #define ADD_LATENCY(name, text) add_histogram(&to->now.name, &more->now.name);
     WEIR_GAUGES(ADD)
@@ -35,4 +37,6 @@ void weir__figures_add(weir__figures *to, const weir__figures *more) {
     to->now.circuit_connect = connects;
     to->now.circuit_query = queries;
     to->now.health = health;
+    to->now.pods = pods;
+    to->now.share = share;
 }

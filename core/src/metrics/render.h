@@ -29,8 +29,8 @@ typedef enum weir__names {
 
 /* The state that lets less in. */
 weir_breaker_state weir__breaker_narrower(weir_breaker_state a, weir_breaker_state b);
-/* Adds another pool's numbers to those of the same name: gauges, too; of breakers the one that lets less in.
- */
+/* Adds another pool's numbers to those of the same name: gauges, too; of states the worst. Of
+ * what is known of the database alike, pods, there is no sum. */
 void weir__figures_add(weir__figures *to, const weir__figures *more);
 /* All families, each over all pools, whose names differ. Out of memory: the buffer is broken. */
 void weir__metrics_render(weir__buffer *out, weir__figures *figures, size_t count, bool openmetrics,
