@@ -662,12 +662,12 @@ static void let_in(void) {
         return;
     if (sim.shut != query->generation || rig.pool->waiting) return;
     query->state = WEIR_BREAKER_DISABLED;
-    uint64_t granted = rig.pool->stats.checkouts_granted;
+    uint64_t granted = rig.pool->stats->checkouts_granted;
     int code = weir_pool_acquire(rig.pool, &checkout, NULL, &session, &op, NULL);
     query->state = state;
     if (code == WEIR_PENDING) weir_reactor_cancel(rig.reactor, op); /* those that are idle are asked first */
     trace("let in", code, 0);
-    sim.report->planted = rig.pool->stats.checkouts_granted != granted;
+    sim.report->planted = rig.pool->stats->checkouts_granted != granted;
 }
 
 static void resize(void) {
