@@ -4,6 +4,7 @@ import inspect
 
 from . import _copy, _core, _hooks, _listen, _options, _run
 from ._breaker import PoolBreaker
+from ._metrics import metrics
 from .errors import Error, InterfaceError
 
 
@@ -67,6 +68,10 @@ class _Managed:
     def snapshot(self):
         """The pool's numbers, all read at one instant: gauges, counters, and latencies in seconds."""
         return _core.pool_snapshot(self)
+
+    def metrics(self, *, format="prometheus", names="both"):
+        """The pool's metrics as text, for Prometheus: see help(weirpool.metrics)."""
+        return metrics((self,), format=format, names=names)
 
     def holders(self, min_age=0.0):
         """Who has held a connection for at least min_age seconds, the oldest loan first; a dict each."""

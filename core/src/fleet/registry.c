@@ -102,7 +102,7 @@ static weir_batch *heartbeat(weir__fleet *fleet) {
     const weir_options *options = options_of(fleet);
     char numbers[200];
     fleet->held = weir__pool_held(pool);
-    fleet->started = pool->stats.connections_started;
+    fleet->started = pool->stats->connections_started;
     int wanted = pool->max_size + options->max_overflow + weir__listeners_count(pool);
     snprintf(numbers, sizeof numbers, "%s %d %d %d %d %d %d %lld %d", pool->config->pod, fleet->held,
              weir__quota_ask(&fleet->quota, fleet->held), wanted,
@@ -198,7 +198,7 @@ static void answered(weir__fleet *fleet) {
     fleet->making = false;
     fleet->direct = is_own(pool, backend);
     fleet->quota.granted = granted;
-    int ours = fleet->held + (int)(pool->stats.connections_started - fleet->started);
+    int ours = fleet->held + (int)(pool->stats->connections_started - fleet->started);
     fleet->quota.strays = fleet->direct && there > ours ? there - ours : 0;
     pool->ceiling.lapses_at =
         granted ? fleet->sent_at + options->pod_dead_after_ms * WEIR__MS / 3 * 2 : WEIR__NEVER;

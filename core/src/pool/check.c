@@ -98,9 +98,9 @@ const char *weir__pool_check(const weir_pool *pool) {
     const char *why = check_counts(pool);
     for (size_t i = 0; !why && i < pool->slot_count; i++) why = check_slot(pool->slots[i]);
     if (why) return why;
-    uint64_t ended = pool->stats.checkouts_granted + pool->stats.checkouts_timed_out +
-                     pool->stats.checkouts_cancelled + pool->stats.checkouts_refused;
-    if (pool->stats.checkouts_started != ended + (uint64_t)pool->waiting)
+    uint64_t ended = pool->stats->checkouts_granted + pool->stats->checkouts_timed_out +
+                     pool->stats->checkouts_cancelled + pool->stats->checkouts_refused;
+    if (pool->stats->checkouts_started != ended + (uint64_t)pool->waiting)
         return "a checkout is not accounted for";
     const char *fault = check_guard(pool);
     if (fault) return fault;

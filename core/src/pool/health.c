@@ -151,8 +151,8 @@ void weir__health_check(weir__slot *slot, int64_t now) {
 /* latency: -1 unknown. */
 static void count_passed(weir_pool *pool, int64_t latency, int64_t now) {
     weir__pool_health *health = &pool->health;
-    pool->stats.health_checks_passed++;
-    if (latency >= 0) weir__histogram_record(&pool->health_check, health->latency_ns = latency);
+    pool->stats->health_checks_passed++;
+    if (latency >= 0) weir__histogram_record(&pool->stats->health_check, health->latency_ns = latency);
     weir__health_note(pool, WEIR_HEALTH_EVENT_PASSED, latency, "");
     health->ended_at = now;
     health->failures = 0;
@@ -163,7 +163,7 @@ static void count_passed(weir_pool *pool, int64_t latency, int64_t now) {
 static weir_outcome count_failed(weir_pool *pool, const weir_error *why, int64_t took, int64_t now) {
     weir__pool_health *health = &pool->health;
     weir_outcome outcome = weir__breaker_classify(weir__guard_of(pool, WEIR_BREAKER_QUERIES), why);
-    pool->stats.health_checks_failed++;
+    pool->stats->health_checks_failed++;
     weir__breaker_describe(why, health->last_failure, sizeof health->last_failure);
     weir__health_note(pool, WEIR_HEALTH_EVENT_FAILED, took, health->last_failure);
     health->ended_at = now;
@@ -194,7 +194,7 @@ void weir__health_overdue(weir__slot *slot) {
     weir_error why = WEIR_ERROR_INIT;
     weir__fail(&why, WEIR_ETIMEOUT, "no answer within health_check_timeout (%lld ms)",
                (long long)pool->config->options.health_check_timeout_ms);
-    pool->stats.connections_lost++;
+    pool->stats->connections_lost++;
     weir__health_lost(pool);
     weir__health_failed(slot, &why, weir__reactor_now(pool->reactor));
     weir_error_clear(&why);

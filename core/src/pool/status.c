@@ -171,8 +171,8 @@ void weir__health_read(weir_pool *pool, weir_health *out) {
     out->last_check_ms = age_ms(health->ended_at, now);
     out->latency_ns = health->latency_ns;
     out->failures_in_a_row = health->failures;
-    out->passed = pool->stats.health_checks_passed;
-    out->failed = pool->stats.health_checks_failed;
+    out->passed = pool->stats->health_checks_passed;
+    out->failed = pool->stats->health_checks_failed;
     snprintf(out->last_failure, sizeof out->last_failure, "%s", health->last_failure);
     if (pool->failures)
         weir__breaker_describe(&pool->last_error, out->connect_failure, sizeof out->connect_failure);
