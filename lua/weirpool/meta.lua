@@ -678,7 +678,7 @@ function Pool:health_history(after) end
 ---@field age number seconds since it fired
 ---@field resolved boolean
 ---@field resolved_age? number
----@field value number a share of the calls or connections; seconds of slow ones; connections, breakers, attempts to connect
+---@field value number a share of the calls or connections; seconds of slow ones; connections, breakers; 2 for unhealthy
 ---@field threshold number
 ---@field count integer so many failed, leaked, are in use …
 ---@field total integer … of so many

@@ -49,7 +49,8 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(circuit_connect,                                                                                       \
       "state of the breaker for connecting: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 "    \
       "metrics only")                                                                                        \
-    X(circuit_query, "state of the breaker for statements, likewise")
+    X(circuit_query, "state of the breaker for statements, likewise")                                        \
+    X(health, "status of the pool's health: 0 healthy, 1 degraded, 2 unhealthy")
 
 #define WEIR_COUNTERS(X)                                                                                     \
     X(checkouts_started, "requests for a connection")                                                        \

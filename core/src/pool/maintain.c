@@ -121,6 +121,7 @@ void weir__pool_publish(weir__deferred *publish) {
     weir_pool *pool = weir__container(publish, weir_pool, publish);
     weir_snapshot gauges = {0};
     if (!pool->closing || !weir__pool_gone(pool)) read_gauges(pool, &gauges);
+    gauges.health = pool->health.status;
     gauges.circuit_connect =
         weir__guard_of(pool, WEIR_BREAKER_CONNECTS)->state; /* without a look at the clock */
     gauges.circuit_query = weir__guard_of(pool, WEIR_BREAKER_QUERIES)->state;
@@ -129,6 +130,7 @@ void weir__pool_publish(weir__deferred *publish) {
 
 void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
     read_gauges(pool, out);
+    out->health = pool->health.status;
     out->circuit_connect = weir__guard_state(pool, WEIR_BREAKER_CONNECTS);
     out->circuit_query = weir__guard_state(pool, WEIR_BREAKER_QUERIES);
     weir__cells_read(pool->stats, out);

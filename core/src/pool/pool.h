@@ -413,9 +413,9 @@ static inline bool weir__guard_quiet(const weir_pool *pool) {
 bool weir__guard_open(weir_pool *pool, uint64_t seed); /* false: out of memory */
 void weir__guard_close(weir_pool *pool);
 /*
- * WEIR_OK: a call may be made now. WEIR_ECIRCUITOPEN: it is refused. WEIR_PENDING: it would be, but since
- * nobody drives the reactor the pool could not look after its server: get in line, for as long as
- * weir__guard_patience says.
+ * WEIR_OK: a call may be made now. WEIR_ECIRCUITOPEN: it is refused, and counted so. WEIR_PENDING: it would
+ * be, but since nobody drives the reactor the pool could not look after its server: get in line, for as long
+ * as weir__guard_patience says.
  */
 int weir__guard_ask(weir_pool *pool, int64_t now, weir_error *error);
 int64_t weir__guard_patience(weir_pool *pool, int64_t now, int64_t deadline);
@@ -441,8 +441,10 @@ bool weir__guard_attempt(weir_pool *pool, weir_permit *permit, int64_t now);
 void weir__guard_attempted(weir__slot *slot, weir_outcome outcome, const weir_error *why, int64_t now);
 /* A caller's time has passed while an attempt to connect was under way. */
 void weir__guard_waited(weir_pool *pool, const weir_error *why, int64_t now);
-/* WEIR_ECIRCUITOPEN, with *error set, while that breaker lets nobody in. */
+/* WEIR_ECIRCUITOPEN, with *error set, while that breaker lets nobody in. To ask counts nothing. */
 int weir__guard_shut(weir_pool *pool, weir_breaker_role role, int64_t now, weir_error *error);
+/* Somebody is refused with that error: counts it, if a breaker is why. */
+void weir__guard_refused(weir_pool *pool, const weir_error *why);
 /* A breaker's state has changed: those in line and the log hear of it. */
 void weir__guard_heed(weir_pool *pool);
 /* Somebody is in line: looks again when a breaker changes by itself, as half-open places that come free. */
@@ -603,6 +605,9 @@ void weir__session_break_off(weir__slot *slot, const weir_error *why, uint64_t *
 /* May the holder run something now? Takes a permit of the breaker where one is wanted; fails when his loan is
  * overdue. */
 int weir__session_admit(weir__slot *slot, weir_permit *permit, int64_t now, weir_error *error);
+/* What fell due while nobody drove the reactor comes before what the holder wants now: an error, when it has
+ * ended his loan. */
+int weir__session_overdue(weir__slot *slot, int64_t now, weir_error *error);
 int weir__session_find(weir_session session, weir__slot **out, weir_error *error);
 int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mode mode, const weir_run *run,
                           void *token, weir_op *op, weir_error *error);
