@@ -296,7 +296,7 @@ int main(void) {
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, follows_the_rule, 0, LENGTH(rules));
     tcase_add_test(tc, asks_and_gives_back);
-    tcase_add_loop_test(tc, the_sum_is_never_above_the_budget, 0, 100);
+    tcase_add_loop_test(tc, the_sum_is_never_above_the_budget, 0, 40);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }
