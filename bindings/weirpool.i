@@ -25,4 +25,5 @@
 %include "reactor.i"
 %include "pool.i"
 %include "session.i"
+%include "monitor.i"
 %include "weirpool/version.h"

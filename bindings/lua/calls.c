@@ -109,6 +109,41 @@ static int holders_body(lua_State *L) {
 
 int weir__lua_pool_holders(lua_State *L) { return weir__lua_guard(L, holders_body); }
 
+static int health_body(lua_State *L) {
+    weir_lua_call *call = begin_pool(L);
+    weir_health health = {.struct_size = sizeof health};
+    weir_pool *pool = call->home->pool;
+    int code = WEIR_OK;
+    if (lua_toboolean(L, FIRST)) {
+        int64_t timeout = weir__lua_to_timeout(L, FIRST + 1, "timeout", false);
+        code = weir_pool_check_health(pool, timeout, NULL, &call->op, &call->error);
+        code = weir__lua_outcome(L, call, code);
+    }
+    if (code == WEIR_OK) code = weir_pool_health(pool, &health, &call->error);
+    if (code != WEIR_OK) return weir__lua_done(L, call, code);
+    weir__lua_push_health(L, &health);
+    weir__lua_settle(L, call);
+    return 1;
+}
+
+int weir__lua_pool_health(lua_State *L) { return weir__lua_guard(L, health_body); }
+
+static int history_body(lua_State *L) {
+    weir_lua_call *call = begin_pool(L);
+    uint64_t after = 0;
+    if (!lua_isnoneornil(L, FIRST)) after = (uint64_t)weir__lua_check_integer(L, FIRST, "after", INT64_MAX);
+    weir_health_event event;
+    lua_newtable(L);
+    for (int n = 1; weir_pool_next_health_event(call->home->pool, &after, &event); n++) {
+        weir__lua_push_health_event(L, &event);
+        lua_rawseti(L, -2, n);
+    }
+    weir__lua_settle(L, call);
+    return 1;
+}
+
+int weir__lua_health_history(lua_State *L) { return weir__lua_guard(L, history_body); }
+
 static int sleep_body(lua_State *L) {
     weir_lua_call *call = begin_pool(L);
     int64_t ms = weir__lua_to_timeout(L, FIRST, "seconds", false);

@@ -10,6 +10,9 @@ static void clear(weir_lua_call *call) {
     weir_notification_free(call->notification);
     weir_notice_free(call->notice);
     weir_holders_free(call->holders);
+    weir_alerts_free(call->alerts);
+    weir_slow_statements_free(call->slow);
+    weir_history_free(call->points);
     if (call->opening.pool) weir_listener_close(call->opening);
 }
 
@@ -140,11 +143,26 @@ static bool take_notice(lua_State *L, weir_lua_call *call) {
     return true;
 }
 
+static bool take_alert(lua_State *L, weir_lua_call *call) {
+    weir_lua_pool *home = call->home;
+    weir_alert alert;
+    if (weir_pool_last_alert(home->pool) == home->alert) return false;
+    if (!weir_pool_next_alert(home->pool, &home->alert, &alert)) return false;
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    lua_pushvalue(L, call->host);
+    lua_pushliteral(L, "alert");
+    weir__lua_push_alert(L, &alert);
+    lua_call(L, 2, 0);
+    return true;
+}
+
 void weir__lua_settle(lua_State *L, weir_lua_call *call) {
     weir_lua_pool *home = call->home;
     while (home->hooked && !home->at_init && take_event(L, call)) {
     }
     while (home->noticed && take_notice(L, call)) {
+    }
+    while (take_alert(L, call)) {
     }
     weir_log_record record;
     while (weir_reactor_next_log(home->reactor, &record)) report(L, call, record.level, record.line);

@@ -45,6 +45,7 @@
 %ignore weir_pool_breaker;
 %ignore weir_pool_holders;
 %ignore weir_holders_free;
+%rename("$ignore", regextarget=1) "^weir_(pool_(alerts|next_alert|last_alert|slow_statements|history)|alerts_free|slow_statements_free|history_free)$";
 %ignore weir_pool_wants_stack;
 %ignore weir_session_release_unused;
 %ignore weir_session_release;
@@ -79,6 +80,11 @@
 %native(answer_take) int weir__lua_answer_take(lua_State *L);
 %native(answer_cut) int weir__lua_answer_cut(lua_State *L);
 %native(pool_holders) int weir__lua_pool_holders(lua_State *L);
+%native(pool_health) int weir__lua_pool_health(lua_State *L);
+%native(health_history) int weir__lua_health_history(lua_State *L);
+%native(pool_alerts) int weir__lua_pool_alerts(lua_State *L);
+%native(pool_slow_queries) int weir__lua_pool_slow_queries(lua_State *L);
+%native(pool_history) int weir__lua_pool_history(lua_State *L);
 %native(pool_sleep) int weir__lua_pool_sleep(lua_State *L);
 %native(listen) int weir__lua_listen(lua_State *L);
 %native(listener_change) int weir__lua_listener_change(lua_State *L);

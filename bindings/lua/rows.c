@@ -199,6 +199,46 @@ void weir__lua_push_holder(lua_State *L, const weir_holder *holder) {
     set_integer(L, "backend", holder->backend);
 }
 
+static void push_reasons(lua_State *L, unsigned bits) {
+    lua_newtable(L);
+    for (unsigned i = 0; bits >> i; i++) {
+        weir_health_reason reason = (weir_health_reason)i;
+        if (bits >> i & 1)
+            weir__lua_set_text(L, weir_health_reason_name(reason), weir_health_reason_text(reason));
+    }
+    lua_setfield(L, -2, "reasons");
+}
+
+static void set_seconds(lua_State *L, const char *name, int64_t value, double unit) {
+    if (value >= 0) set_number(L, name, (double)value / unit);
+}
+
+void weir__lua_push_health(lua_State *L, const weir_health *health) {
+    lua_createtable(L, 0, 10);
+    weir__lua_set_text(L, "status", weir_health_status_name(health->status));
+    push_reasons(L, health->reasons);
+    set_seconds(L, "status_age", health->status_age_ms, 1e3);
+    set_seconds(L, "last_check_age", health->last_check_ms, 1e3);
+    set_seconds(L, "latency", health->latency_ns, 1e9);
+    set_integer(L, "passed", (int64_t)health->passed);
+    set_integer(L, "failed", (int64_t)health->failed);
+    set_integer(L, "failures_in_a_row", health->failures_in_a_row);
+    weir__lua_set_text(L, "last_failure", *health->last_failure ? health->last_failure : NULL);
+    weir__lua_set_text(L, "connect_failure", *health->connect_failure ? health->connect_failure : NULL);
+}
+
+void weir__lua_push_health_event(lua_State *L, const weir_health_event *event) {
+    lua_createtable(L, 0, 8);
+    set_integer(L, "number", (int64_t)event->number);
+    set_seconds(L, "age", weir_now_ns() - event->at_ns, 1e9);
+    weir__lua_set_text(L, "kind", weir_health_event_name(event->kind));
+    weir__lua_set_text(L, "before", weir_health_status_name(event->before));
+    weir__lua_set_text(L, "status", weir_health_status_name(event->status));
+    push_reasons(L, event->reasons);
+    set_seconds(L, "duration", event->duration_ns, 1e9);
+    weir__lua_set_text(L, "text", *event->text ? event->text : NULL);
+}
+
 void weir__lua_push_metric_info(lua_State *L, const weir_metric_info *info) {
     static const char *const kinds[] = {"gauge", "counter", "latency", "ratio", "time"};
     lua_createtable(L, 0, 3);

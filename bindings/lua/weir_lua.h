@@ -26,6 +26,7 @@ typedef struct weir_lua_pool {
     bool hooked;                           /* has an init hook: events are to be looked for … */
     bool at_init;                          /* … but not while one is at it: inits do not nest */
     bool noticed;                          /* has a hook for notices */
+    uint64_t alert;                        /* the number of the last event of alerts that was taken */
     bool codecs;                           /* has some: tables may be what they write */
     unsigned collected;                    /* sessions that the collector returned, not yet reported */
     char collected_at[WEIR_LUA_WHERE_MAX]; /* … where the last of them was taken */
@@ -72,6 +73,9 @@ typedef struct weir_lua_call {
     weir_notification *notification;
     weir_notice *notice;
     weir_holder *holders;
+    weir_alert *alerts;
+    weir_slow_statement *slow;
+    weir_history_point *points;
     weir_completion done;
     weir_error error;
 } weir_lua_call;
@@ -156,6 +160,8 @@ void weir__lua_push_error_info(lua_State *L, const weir_error_info *info);
 void weir__lua_push_option_info(lua_State *L, const weir_option_info *info);
 void weir__lua_push_metric_info(lua_State *L, const weir_metric_info *info);
 void weir__lua_push_holder(lua_State *L, const weir_holder *holder);
+void weir__lua_push_health(lua_State *L, const weir_health *health);
+void weir__lua_push_health_event(lua_State *L, const weir_health_event *event);
 void weir__lua_push_session_info(lua_State *L, const weir_session_info *info);
 
 /* ---- handle.c */
@@ -217,6 +223,8 @@ int weir__lua_session_execute(lua_State *L);  /* (session, host, shape, statemen
 int weir__lua_session_end(lua_State *L);      /* (session, host, commit, depth) */
 int weir__lua_pool_transaction(lua_State *L); /* (pool, host, statements, options) */
 int weir__lua_pool_holders(lua_State *L);     /* (pool, host, seconds) -> a list of tables */
+int weir__lua_pool_health(lua_State *L);      /* (pool, host, ask, timeout): a table */
+int weir__lua_health_history(lua_State *L);   /* (pool, host, after): a list of tables */
 int weir__lua_pool_sleep(lua_State *L);       /* (pool, host, seconds) */
 
 /* ---- flow.c: streams, and COPY TO STDOUT */
@@ -239,6 +247,12 @@ int weir__lua_answer_wait(
     lua_State *L); /* (session, host, answer): true; nil, err, sqlstate: nobody took that */
 int weir__lua_answer_take(lua_State *L); /* (session, host, answer): as the statement itself, once */
 int weir__lua_answer_cut(lua_State *L);  /* (answer): it is waited for no longer */
+
+/* ---- monitor.c */
+void weir__lua_push_alert(lua_State *L, const weir_alert *alert);
+int weir__lua_pool_alerts(lua_State *L);       /* (pool, host, active) -> a list of tables */
+int weir__lua_pool_slow_queries(lua_State *L); /* (pool, host) -> likewise */
+int weir__lua_pool_history(lua_State *L);      /* (pool, host, metric, since, step) -> likewise */
 
 /* ---- listen.c */
 int weir__lua_listen(lua_State *L);          /* (pool, host, channels, options): a listener that listens */

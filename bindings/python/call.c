@@ -33,6 +33,8 @@ const char *weir__py_kind_name(weir__py_kind kind) {
         return "drain";
     case WEIR__PY_SLEEP:
         return "_sleep";
+    case WEIR__PY_CHECK:
+        return "check_health";
     case WEIR__PY_SCRIPT:
         return "execute_script";
     case WEIR__PY_COPY_IN:
@@ -108,6 +110,8 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
         return weir_pool_drain(engine->pool, call->timeout_ms, token, op, error);
     case WEIR__PY_SLEEP:
         return weir_reactor_sleep(engine->reactor, call->timeout_ms, token, op, error);
+    case WEIR__PY_CHECK:
+        return weir_pool_check_health(engine->pool, call->timeout_ms, token, op, error);
     case WEIR__PY_COPY_IN:
         return weir_session_copy_in(session, call->statement, &run, token, op, error);
     case WEIR__PY_COPY_PUT:
@@ -248,6 +252,9 @@ PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {
     case WEIR__PY_NEXT:
         answer = completion->result ? weir__py_records(completion->result, &call->pool->codecs)
                                     : Py_NewRef(Py_None);
+        break;
+    case WEIR__PY_CHECK:
+        answer = weir__py_health_of(call->pool->engine->pool);
         break;
     case WEIR__PY_COMMIT:
     case WEIR__PY_ROLLBACK:

@@ -170,10 +170,33 @@ static void drain_notices(EngineObject *engine) {
     PyErr_Restore(type, value, traceback);
 }
 
+/* Calls the pool's hooks for alerts; what nobody is there to hear is passed over. */
+static void drain_alerts(EngineObject *engine) {
+    static PyObject *hook;
+    weir_alert alert;
+    if (!engine->pool || weir_pool_last_alert(engine->pool) == engine->alert) return;
+    if (engine->alerting || (engine->loop && PyThread_get_thread_ident() != engine->thread)) return;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    Py_INCREF((PyObject *)engine);
+    engine->alerting = true;
+    while (engine->pool && weir_pool_next_alert(engine->pool, &engine->alert, &alert)) {
+        PyObject *hooks = engine->owner ? engine->owner->on_alert : NULL;
+        if (hooks)
+            call_hook(
+                &hook, "alert",
+                Py_BuildValue("(OON)", hooks, engine->loop ? engine->loop : Py_None, weir__py_alert(&alert)));
+    }
+    engine->alerting = false;
+    Py_DECREF((PyObject *)engine);
+    PyErr_Restore(type, value, traceback);
+}
+
 void weir__py_drain_logs(EngineObject *engine) {
     static PyObject *hook;
     weir_log_record record;
     drain_notices(engine);
+    drain_alerts(engine);
     if (!engine->reactor || !weir_reactor_next_log(engine->reactor, &record)) return;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);

@@ -48,19 +48,18 @@ static int to_age(PyObject *seconds, int64_t *ms) {
     return -1;
 }
 
-/* A text of the core's; None when it is empty. */
-static PyObject *text_or_none(const char *text) {
+PyObject *weir__py_text_or_none(const char *text) {
     return *text ? PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace") : Py_NewRef(Py_None);
 }
 
 static PyObject *to_dict(const weir_holder *holder) {
     PyObject *backend = holder->backend ? PyLong_FromLong(holder->backend) : Py_NewRef(Py_None);
-    return Py_BuildValue("{sNsNsisdsNsNsisNsNsN}", "file", text_or_none(holder->file), "function",
-                         text_or_none(holder->function), "line", holder->line, "age",
-                         (double)holder->age_ms / 1000.0, "statement", text_or_none(holder->statement),
-                         "stack", text_or_none(holder->stack), "depth", holder->depth, "busy",
-                         PyBool_FromLong(holder->busy), "leaked", PyBool_FromLong(holder->leaked), "backend",
-                         backend);
+    return Py_BuildValue(
+        "{sNsNsisdsNsNsisNsNsN}", "file", weir__py_text_or_none(holder->file), "function",
+        weir__py_text_or_none(holder->function), "line", holder->line, "age", (double)holder->age_ms / 1000.0,
+        "statement", weir__py_text_or_none(holder->statement), "stack", weir__py_text_or_none(holder->stack),
+        "depth", holder->depth, "busy", PyBool_FromLong(holder->busy), "leaked",
+        PyBool_FromLong(holder->leaked), "backend", backend);
 }
 
 PyObject *weir__py_holders(PyObject *self, PyObject *min_age) {

@@ -237,6 +237,24 @@ static PyObject *pool_end(PyObject *self, weir__py_kind kind, PyObject *const *a
     return pool->sync ? weir__py_run(&call) : weir__py_operation(&call);
 }
 
+static PyObject *pool_check_health(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
+                                   PyObject *kwnames) {
+    weir__py_call call = {.kind = WEIR__PY_CHECK};
+    PyObject *const names[] = {weir__py.timeout};
+    PyObject *timeout;
+    if (count) {
+        PyErr_SetString(PyExc_TypeError, "check_health() takes keyword arguments only");
+        return NULL;
+    }
+    if (weir__py_keywords("check_health", arguments, kwnames, names, &timeout, 1) < 0 ||
+        weir__py_milliseconds("timeout", timeout, false, &call.timeout_ms) < 0)
+        return NULL;
+    /* What is due is done, the probe too: one that is refused drives nothing. */
+    if (((PoolObject *)self)->sync && !weir__py_pool_handle(self)) return NULL;
+    call.pool = (PoolObject *)Py_NewRef(self);
+    return call.pool->sync ? weir__py_run(&call) : weir__py_operation(&call);
+}
+
 static PyObject *pool_close(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *kwnames) {
     return pool_end(self, WEIR__PY_CLOSE, arguments, count, kwnames);
 }
@@ -297,6 +315,7 @@ static int pool_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(pool->init);
     Py_VISIT(pool->setup);
     Py_VISIT(pool->on_notice);
+    Py_VISIT(pool->on_alert);
     Py_VISIT(pool->kept);
     Py_VISIT(pool->codecs.list);
     Py_VISIT(pool->codecs.encoders);
@@ -308,6 +327,7 @@ static int pool_clear(PyObject *self) {
     Py_CLEAR(pool->init);
     Py_CLEAR(pool->setup);
     Py_CLEAR(pool->on_notice);
+    Py_CLEAR(pool->on_alert);
     Py_CLEAR(pool->codecs.list);
     Py_CLEAR(pool->codecs.encoders);
     return 0;
@@ -404,6 +424,19 @@ static void pool_dealloc(PyObject *self) {
         {"_listener_take", weir__py_listener_take, METH_O, NULL},                                            \
         {"_listener_close", weir__py_listener_close, METH_O, NULL}, {"_borrow", pool_borrow, METH_O, NULL},  \
         {"_sleep", pool_sleep, METH_O, NULL}, {"_holders", weir__py_holders, METH_O, NULL},                  \
+        {"_health", weir__py_health, METH_NOARGS, NULL},                                                     \
+        {"_health_history", (PyCFunction)(void (*)(void))weir__py_health_history,                            \
+         METH_VARARGS | METH_KEYWORDS, NULL},                                                                \
+        {"check_health", FAST(pool_check_health), FAST_FLAGS,                                                \
+         "check_health($self, /, *, timeout=...)\n--\n\n"                                                    \
+         "Runs the option health_check_query now, as a statement of a caller's own, and gives health().\n\n" \
+         "It waits in line for a connection, which is made if there is none. That it failed is no "          \
+         "exception, but told\nin what it gives.\n\n"                                                        \
+         "timeout: seconds over waiting and asking; None is without limit, omitted is the option "           \
+         "health_check_timeout."},                                                                           \
+        {"_alerts", weir__py_alerts, METH_O, NULL},                                                          \
+        {"_slow_queries", weir__py_slow_queries, METH_NOARGS, NULL},                                         \
+        {"_history", weir__py_history, METH_VARARGS, NULL},                                                  \
         {"connection", FAST(pool_connection), FAST_FLAGS,                                                    \
          "connection($self, /, *, checkout_timeout=..., reset=None)\n--\n\n"                                 \
          "A context manager that lends a connection in autocommit.\n\n"                                      \
@@ -433,7 +466,9 @@ static PyGetSetDef fields[] = {{"closed", pool_closed, NULL,
                                 "True once close() or drain() has been called, or opening has failed.", NULL},
                                {0}};
 static PyMemberDef members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(PoolObject, weak), READONLY, NULL}, {0}};
+    {"_on_alert", T_OBJECT, offsetof(PoolObject, on_alert), 0, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(PoolObject, weak), READONLY, NULL},
+    {0}};
 
 static PyTypeObject *add_type(PyObject *module, const char *name, PyMethodDef *methods, PyType_Slot await) {
     PyType_Slot slots[] = {{Py_tp_doc, "The hot half of a pool. Internal."},

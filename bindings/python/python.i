@@ -38,6 +38,7 @@
 %rename(pool_snapshot) weir_pool_snapshot;
 %rename(pool_name) weir_pool_name;
 %rename(pool_option) weir_pool_option;
+%rename(alert_name) weir_alert_name;
 %rename(pool_url) weir_pool_url;
 %rename(pool_database_system) weir_pool_database_system;
 %rename(_pin_width) weir__pool_pin_width;

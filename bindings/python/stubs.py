@@ -11,6 +11,7 @@ from weirpool import _core
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "python" / "weirpool"
 STATE = 'Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]'
+HEALTH = 'Literal["healthy", "degraded", "unhealthy"]'
 HEADER = "# Written by bindings/python/stubs.py from the core's tables.\n"
 PEP249 = [
     ("InterfaceError", "Error"),
@@ -35,10 +36,11 @@ from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
-from ._types import Holder, Snapshot
+from ._types import Alert, Health, HealthEvent, HistoryPoint, Holder, SlowQuery, Snapshot
 from ._values import Codec
 
 _T = TypeVar("_T")
+_OnAlert = TypeVar("_OnAlert", bound=Callable[[Alert], object])
 
 class _Managed:
     @property
@@ -59,6 +61,15 @@ class _Managed:
     def breaker(self) -> PoolBreaker: ...
     def snapshot(self) -> Snapshot: ...
     def holders(self, min_age: float = 0.0) -> list[Holder]: ...
+    def health(self) -> Health: ...
+    def health_history(self, after: int = 0) -> list[HealthEvent]: ...
+    def on_alert(self, callback: _OnAlert) -> _OnAlert: ...
+    def alerts(self, active: bool = True) -> list[Alert]: ...
+    def alert_history(self) -> list[Alert]: ...
+    def slow_queries(self) -> list[SlowQuery]: ...
+    def history(
+        self, metric: str, *, since: float | None = 600.0, step: float | None = None
+    ) -> list[HistoryPoint]: ...
 
 class Pool(_Managed, _core.Pool):
     async def run(
@@ -316,6 +327,35 @@ class BreakerEvent(TypedDict):
     duration: float | None
 
 
+class Health(TypedDict):
+    """How a pool is: see Pool.health()."""
+
+    status: {health}
+    reasons: dict[str, str]
+    """Codes, and what they mean; empty when it is healthy."""
+    status_age: float
+    last_check_age: float | None
+    latency: float | None
+    passed: int
+    failed: int
+    failures_in_a_row: int
+    last_failure: str | None
+    connect_failure: str | None
+
+
+class HealthEvent(TypedDict):
+    """What has happened to a pool's health: see Pool.health_history()."""
+
+    number: int
+    at: float
+    kind: Literal["status", "passed", "failed", "expired"]
+    before: {health}
+    status: {health}
+    reasons: dict[str, str]
+    duration: float | None
+    text: str | None
+
+
 class Holder(TypedDict):
     """Who holds a connection."""
 
@@ -337,6 +377,59 @@ class Holder(TypedDict):
     """It has been held for longer than leak_threshold, and that was reported."""
     backend: int | None
     """The server's process id; None for SQLite."""
+
+
+class Alert(TypedDict):
+    """An alert of a pool's, with the numbers that caused it."""
+
+    number: int
+    type: {alerts}
+    severity: Literal["critical", "warning"]
+    message: str
+    at: float
+    """When it fired, in seconds as of time.monotonic()."""
+    resolved_at: float | None
+    resolved: bool
+    value: float
+    """A share of the calls or connections; seconds of slow ones; connections, breakers, attempts to connect."""
+    threshold: float
+    count: int
+    """So many failed, leaked, are in use, …"""
+    total: int
+    """… of so many."""
+    window: float
+    """Seconds that the numbers are of; 0: of that moment."""
+
+
+class SlowQuery(TypedDict):
+    """A statement that took longer than slow_query_threshold."""
+
+    statement: str
+    """The beginning of its text, with ? for each literal."""
+    count: int
+    total: float
+    max: float
+    last: float
+    at: float
+    """When it was too slow last, in seconds as of time.monotonic()."""
+
+
+class _HistoryPoint(TypedDict):
+    at: float
+    """Seconds, as of time.monotonic()."""
+
+
+class HistoryPoint(_HistoryPoint, total=False):
+    """One of the snapshot's numbers as it was; of a latency, what came since the point before."""
+
+    value: float
+    """Of gauges and counters; of latencies what follows."""
+    count: int
+    sum: float
+    p50: float
+    p90: float
+    p99: float
+    p999: float
 
 
 class Snapshot(TypedDict):
@@ -417,7 +510,9 @@ def fields(table):
 def type_module():
     text = HEADER + TYPES.lstrip("\n") + fields(_core.metric_table)
     text += BREAKER_TYPE + fields(_core.breaker_metric_table)
-    return text.replace("{state}", STATE)
+    alerts = ", ".join(f'"{row}"' for row in rows(_core.alert_name))
+    text = text.replace("{state}", STATE).replace("{health}", HEALTH)
+    return text.replace("{alerts}", f"Literal[{alerts}]")
 
 
 def main(arguments):

@@ -202,6 +202,7 @@ typedef enum weir__py_kind {
     WEIR__PY_CLOSE,
     WEIR__PY_DRAIN,
     WEIR__PY_SLEEP,
+    WEIR__PY_CHECK, /* of its health, which it gives */
     WEIR__PY_SCRIPT,
     WEIR__PY_COPY_IN,
     WEIR__PY_COPY_PUT,
@@ -228,7 +229,7 @@ typedef struct weir__py_call {
     Py_buffer data;            /* COPY_PUT: owned; its obj is NULL otherwise */
     weir_stream stream;        /* NEXT: the session's */
     weir_listener listener;    /* CONFIRM, WAIT */
-    int64_t timeout_ms;        /* a statement's; CLOSE, DRAIN: the grace; SLEEP: how long; WAIT */
+    int64_t timeout_ms;        /* a statement's; CLOSE, DRAIN: the grace; SLEEP: how long; WAIT, CHECK */
     bool readonly, hold;       /* a statement's, as in weir_run */
     uint64_t owner;            /* … and who asks */
     Py_ssize_t column;         /* FETCHVAL */
@@ -279,6 +280,8 @@ struct EngineObject {
     bool draining;            /* completions are being handed out further up the stack */
     unsigned long at_init;    /* the thread that runs an init of a blocking pool; 0 none */
     bool noticing;            /* notices are, perhaps by another thread: the hook gets one at a time */
+    bool alerting;            /* likewise, alerts */
+    uint64_t alert;           /* the number of the last event that was taken */
     bool doomed;              /* the loop has been asked to shut it */
     OperationObject *pending; /* submitted and not answered; the list owns a reference of each */
     int pending_count;
@@ -497,8 +500,26 @@ int weir__py_session_types(PyObject *module);
 /* The Python object of a loan; on failure the loan is given back. */
 SessionObject *weir__py_session(PoolObject *pool, weir_session handle, bool transaction);
 /* Gives the loan back, or closes the connection; nothing happens when that has been done before. */
+/* ---- health.c */
+/* The pool's health, a dict; NULL with an exception. */
+PyObject *weir__py_health_of(weir_pool *pool);
+PyObject *weir__py_health(PyObject *self, PyObject *unused);
+PyObject *weir__py_health_history(PyObject *self, PyObject *arguments, PyObject *keywords);
+
+/* ---- holders.c */
+/* A text of the core's; None when it is empty. */
+PyObject *weir__py_text_or_none(const char *text);
 /* Who holds connections, a dict each, for at least so many seconds. */
 PyObject *weir__py_holders(PyObject *self, PyObject *min_age);
+
+/* ---- monitor.c */
+
+/* As a dict. */
+PyObject *weir__py_alert(const weir_alert *alert);
+/* Methods of pools; each gives a list of dicts. */
+PyObject *weir__py_alerts(PyObject *self, PyObject *active);
+PyObject *weir__py_slow_queries(PyObject *self, PyObject *unused);
+PyObject *weir__py_history(PyObject *self, PyObject *arguments);
 /* The frames of the caller and his callers, a line each, the innermost first; NULL with an exception. */
 PyObject *weir__py_stack(void);
 void weir__py_release(SessionObject *session, bool discard);
@@ -581,6 +602,7 @@ struct PoolObject {
     bool begun;                         /* somebody has begun to open it */
     bool closed;                        /* close has ended, or opening has failed */
     PyObject *init, *setup, *on_notice; /* the hooks, or NULL */
+    PyObject *on_alert;                 /* a list of hooks, or NULL */
     weir_options options;
     PyObject *kept; /* a list that owns the text that the options point at */
     const char **settings;

@@ -54,6 +54,10 @@ local weirpool = {}
 ---@field background_thread? boolean false: a thread of the core's does what falls due while no call waits
 ---@field circuit_breaker? boolean true: while the database is down calls fail at once, and the pool finds out when it is back
 ---@field circuit_probe_interval? number 0.25: while it is down an attempt to connect begins this often
+---@field health_check_interval? number|false 60: an idle connection that has shown no sign of life for so long is asked for one
+---@field health_check_query? string "SELECT 1": what it is asked
+---@field health_check_timeout? number|false 5: for the answer
+---@field validate_after? number|false 120: a connection that has shown no sign of life for so long is asked before it is lent
 ---@field circuit_failure_threshold? integer|false 5: failures in a row that open a breaker
 ---@field circuit_failure_rate? number|false 0.5: share of failures among the calls in the window that opens it
 ---@field circuit_slow_call_rate? number|false false: share of slow calls that opens it
@@ -70,6 +74,22 @@ local weirpool = {}
 ---@field circuit_call_events? boolean false: events for each call, too
 ---@field circuit_record? string what counts as failure besides: "08,ConnectionLost"
 ---@field circuit_ignore? string what does not count; beats circuit_record
+---@field monitoring? boolean true: pool:history(), alerts and slow queries
+---@field monitoring_interval? number 1: the alerts' rules are looked at this often
+---@field alert_window? number 60: failure rates, slow calls and usage are those of so much time
+---@field alert_after? integer 3: looks in a row at which a rule is exceeded before it gives an alert, or is not before that is resolved
+---@field alert_cooldown? number|false 900: so long after an alert there is none of its type
+---@field alert_hysteresis? number 0.2: an alert is resolved when its value has fallen by this share below its threshold
+---@field alert_minimum_calls? integer 10: calls in the window before a rate or a time counts
+---@field alert_query_failure_rate? number|false 0.05
+---@field alert_checkout_failure_rate? number|false 0.1
+---@field alert_query_time? number|false 10: that 99 % of the statements stay below
+---@field alert_checkout_time? number|false 5: that 99 % of the waits for a connection stay below
+---@field alert_pool_usage? number|false 0.8: connections in use, of those that may be
+---@field alert_leaks? integer|false 5: connections that are held for longer than leak_threshold
+---@field slow_query_threshold? number|false 5: statements that take longer are in pool:slow_queries()
+---@field slow_queries_kept? integer 100
+---@field echo? boolean false: the text of each statement is logged, level info; never its parameters
 ---@field pipeline? boolean true: statements of the pool's own callers share connections, where the driver can
 ---@field pipeline_max_wait? number 0.005: no statement is sent behind one that has run for longer
 ---@field commit_xid? boolean true: an OutcomeUnknown tells the transaction's number
@@ -591,6 +611,86 @@ function Pool:snapshot() end
 ---@return weirpool.Holder[]? holders
 ---@return weirpool.Error? err
 function Pool:holders(min_age) end
+
+--- How a pool is. Ages and latency are in seconds.
+---@class weirpool.Health
+---@field status "healthy"|"degraded"|"unhealthy"
+---@field reasons table<string, string> codes, and what they mean; empty when it is healthy. Unhealthy: closed, circuit_open, disconnected, checks_failing; degraded: check_failed, circuit_half_open, connect_failing, connections_lost, exhausted, leaks, standby
+---@field status_age number
+---@field last_check_age? number
+---@field latency? number of the last check that has passed
+---@field passed integer checks
+---@field failed integer
+---@field failures_in_a_row integer
+---@field last_failure? string what the last check that failed has said
+---@field connect_failure? string … and the last attempt to connect, while they fail
+
+--- How the pool is, as it knows without asking the server.
+---@return weirpool.Health? health
+---@return weirpool.Error? err
+function Pool:health() end
+
+--- Runs the option health_check_query now, as a statement of a caller's own, within options.timeout seconds
+--- (health_check_timeout), and gives health(): that it failed is told there.
+---@param options? { timeout?: number|false }
+---@return weirpool.Health? health
+---@return weirpool.Error? err
+function Pool:check_health(options) end
+
+--- What has happened since the event of that number, of the last 64, the oldest first.
+---@param after? integer 0
+---@return { number: integer, age: number, kind: "status"|"passed"|"failed"|"expired", before: string, status: string, reasons: table<string, string>, duration?: number, text?: string }[]? events
+---@return weirpool.Error? err
+function Pool:health_history(after) end
+
+--- An alert, with the numbers that caused it.
+---@class weirpool.Alert
+---@field number integer
+---@field type "database_unhealthy"|"circuit_breaker_open"|"high_query_failure_rate"|"high_checkout_failure_rate"|"connection_leaks"|"high_pool_usage"|"slow_queries"|"slow_checkouts"
+---@field severity "critical"|"warning"
+---@field message string
+---@field age number seconds since it fired
+---@field resolved boolean
+---@field resolved_age? number
+---@field value number a share of the calls or connections; seconds of slow ones; connections, breakers, attempts to connect
+---@field threshold number
+---@field count integer so many failed, leaked, are in use …
+---@field total integer … of so many
+---@field window number seconds that the numbers are of; 0: of that moment
+
+--- Has callback(alert) called when one of the pool's alerts fires, and again when it is resolved, in a call of the
+--- pool's. What it raises is logged, and changes nothing. Any number of callbacks.
+---@param callback fun(alert: weirpool.Alert)
+function Pool:on_alert(callback) end
+
+--- The alerts that are not resolved, the oldest first; with false all of the last 1,000.
+---@param active? boolean true
+---@return weirpool.Alert[]? alerts
+---@return weirpool.Error? err
+function Pool:alerts(active) end
+
+--- The last 1,000 alerts, resolved or not.
+---@return weirpool.Alert[]? alerts
+---@return weirpool.Error? err
+function Pool:alert_history() end
+
+--- Statements that took longer than slow_query_threshold, by their total time: statement (its text, with ? for each
+--- literal), count, total, max, last (seconds), age.
+---@return { statement: string, count: integer, total: number, max: number, last: number, age: number }[]? statements
+---@return weirpool.Error? err
+function Pool:slow_queries() end
+
+---@class weirpool.HistoryOptions
+---@field since? number|false 600: seconds to look back; false: all that is kept
+---@field step? number seconds between two points: 1 (ten minutes are kept), 10 (two hours), 60 (a day); nil: the shortest that reaches back so far
+
+--- How one of the snapshot's numbers went, the oldest first: age and value; of a latency age, count, sum, p50, p90, p99,
+--- p999 of what came since the point before. There is none for times at which no call of the pool was made.
+---@param metric string
+---@param options? weirpool.HistoryOptions
+---@return table[]? points
+---@return weirpool.Error? err
+function Pool:history(metric, options) end
 
 --- A lent connection. When the collector finds one that was not given back it comes back at once, and that is logged.
 ---@class weirpool.Connection: weirpool.Executor

@@ -31,6 +31,20 @@ local function run_init(pool, init, handle)
     log.emit(core.LOG_ERROR, pool.name .. ": init has failed: " .. tostring(ok and second or first))
 end
 
+--- An alert has fired, or is resolved. Never raises.
+local function tell(pool, alert)
+    for _, callback in ipairs(pool.callbacks) do
+        local own = {}
+        for name, value in pairs(alert) do
+            own[name] = value
+        end
+        local ok, err = pcall(callback, own)
+        if not ok then
+            log.emit(core.LOG_ERROR, pool.name .. ": a callback for alerts has failed: " .. tostring(err))
+        end
+    end
+end
+
 --- The function that the core calls, on the caller's own coroutine, for what comes up while a call runs.
 local function new_host(pool, init, codecs, on_notice)
     return function(what, a, b, c)
@@ -45,6 +59,8 @@ local function new_host(pool, init, codecs, on_notice)
             if not ok then
                 log.emit(core.LOG_ERROR, pool.name .. ": on_notice has failed: " .. tostring(err))
             end
+        elseif what == "alert" then
+            tell(pool, a)
         elseif what == "init" then
             run_init(pool, init, a)
         end
@@ -72,7 +88,7 @@ function Pool.open(options)
         rest[name] = value
     end
     local init, setup, on_notice = hook(rest, "init"), hook(rest, "setup"), hook(rest, "on_notice")
-    local pool = setmetatable({ setup = setup, name = "new pool" }, Pool)
+    local pool = setmetatable({ setup = setup, name = "new pool", callbacks = {} }, Pool)
     local codecs = new_codecs(rest.codecs)
     rest.codecs = codecs and codecs.list
     pool.host = new_host(pool, init, codecs, on_notice)
@@ -383,6 +399,66 @@ end
 function Pool:holders(min_age)
     core.reactor_dispatch(self.handle)
     return core.pool_holders(self.handle, self.host, min_age)
+end
+
+--- How the pool is, as it knows without asking the server.
+function Pool:health()
+    core.reactor_dispatch(self.handle)
+    return core.pool_health(self.handle, self.host, false)
+end
+
+--- Asks the server, as a caller's statement does, and gives health().
+function Pool:check_health(options)
+    if options ~= nil and type(options) ~= "table" then
+        core.misuse("check_health: a table of options is wanted, not a " .. type(options))
+    end
+    for name in pairs(options or {}) do
+        if name ~= "timeout" then
+            core.misuse("check_health: unknown option " .. tostring(name) .. ": it takes timeout")
+        end
+    end
+    core.reactor_dispatch(self.handle) -- a call that is refused drives nothing, the probe neither
+    return core.pool_health(self.handle, self.host, true, options and options.timeout)
+end
+
+function Pool:health_history(after)
+    core.reactor_dispatch(self.handle)
+    return core.health_history(self.handle, self.host, after)
+end
+
+--- Has callback(alert) called when an alert fires, and when it is resolved, in a call of the pool's.
+function Pool:on_alert(callback)
+    if type(callback) ~= "function" then
+        core.misuse("on_alert: a function is wanted, not a " .. type(callback))
+    end
+    self.callbacks[#self.callbacks + 1] = callback
+end
+
+--- active: nil or true: those that are not resolved; false: all that are kept.
+function Pool:alerts(active)
+    core.reactor_dispatch(self.handle)
+    return core.pool_alerts(self.handle, self.host, active ~= false)
+end
+
+function Pool:alert_history()
+    return self:alerts(false)
+end
+
+function Pool:slow_queries()
+    core.reactor_dispatch(self.handle)
+    return core.pool_slow_queries(self.handle, self.host)
+end
+
+--- options: since (seconds; false: all), step (1, 10 or 60 seconds).
+function Pool:history(metric, options)
+    local since, step = 600, nil
+    if options ~= nil and type(options) ~= "table" then
+        core.misuse("history: a table of options is wanted, not a " .. type(options))
+    elseif options then
+        since, step = options.since == nil and since or options.since or nil, options.step or nil
+    end
+    core.reactor_dispatch(self.handle)
+    return core.pool_history(self.handle, self.host, metric, since, step)
 end
 
 function Pool:__close()

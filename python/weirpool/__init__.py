@@ -24,7 +24,19 @@ from ._core import Connection, Record, Session, SyncConnection, SyncSession, lib
 from ._drain import drain_on_sigterm
 from ._listen import Gap, Listener, Notice, Notification, SyncListener
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
-from ._types import BreakerEvent, BreakerSnapshot, Holder, Latency, SessionInfo, Snapshot
+from ._types import (
+    Alert,
+    BreakerEvent,
+    BreakerSnapshot,
+    Health,
+    HealthEvent,
+    HistoryPoint,
+    Holder,
+    Latency,
+    SessionInfo,
+    SlowQuery,
+    Snapshot,
+)
 from ._values import Codec, Json, Range
 from .errors import (
     ArgumentError,
@@ -81,6 +93,7 @@ Parameter: _TypeAlias = (
 """What can be given for $1, $2 …, beside the classes that codecs are for."""
 
 __all__ = [
+    "Alert",
     "ArgumentError",
     "Breaker",
     "BreakerEvent",
@@ -100,6 +113,9 @@ __all__ = [
     "Error",
     "ForkedError",
     "Gap",
+    "Health",
+    "HealthEvent",
+    "HistoryPoint",
     "Holder",
     "IdleInTransactionTimeout",
     "IntegrityError",
@@ -131,6 +147,7 @@ __all__ = [
     "SessionInfo",
     "SessionReclaimed",
     "SessionTimeout",
+    "SlowQuery",
     "Snapshot",
     "SyncConnection",
     "SyncCopyOut",

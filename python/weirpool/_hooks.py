@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from . import Connection, SyncConnection
+    from ._types import Alert
 
 logger = logging.getLogger("weirpool")
 # The event loop keeps only weak references to its tasks.
@@ -28,6 +30,36 @@ def notice(hook: Callable[[Notice], object], fields: tuple[Any, ...]) -> None:
         hook(Notice(*fields))
     except Exception:
         logger.exception("the hook on_notice has failed")
+
+
+def alert(
+    hooks: list[Callable[[Alert], object]], loop: asyncio.AbstractEventLoop | None, event: Alert
+) -> None:
+    """An alert of the pool's has fired, or is resolved."""
+    for hook in list(hooks):
+        try:
+            answer = hook(event.copy())
+            if inspect.isawaitable(answer):
+                _start_alert(answer, loop)
+        except Exception:
+            logger.exception("a callback for alerts has failed")
+
+
+def _start_alert(answer: Awaitable[object], loop: asyncio.AbstractEventLoop | None) -> None:
+    if loop is None:
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise TypeError("a callback of a blocking pool gave something to be awaited")
+    task = loop.create_task(_await_alert(answer))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def _await_alert(answer: Awaitable[object]) -> None:
+    try:
+        await answer
+    except Exception:
+        logger.exception("a callback for alerts has failed")
 
 
 def start_init(

@@ -72,6 +72,80 @@ class _Managed:
         """Who has held a connection for at least min_age seconds, the oldest loan first; a dict each."""
         return self._holders(min_age)
 
+    def health(self):
+        """How the pool is, as it knows without asking the server, as a dict.
+
+        status: "healthy", "degraded" (it serves, but something is wrong) or "unhealthy" (it cannot serve), for
+            `status_age` seconds. reasons: why, a dict of codes and what they mean: closed, circuit_open, disconnected,
+            checks_failing (three in a row) are unhealthy; check_failed, circuit_half_open, connect_failing,
+            connections_lost (within a minute), exhausted (somebody waits for longer than a second), leaks, standby
+            (writes are refused) degraded.
+        last_check_age: seconds since a check ended; None before the first. latency: seconds, of the last that
+            passed. passed, failed, failures_in_a_row: checks.
+        last_failure, connect_failure: what the last check that failed has said, and the last attempt to connect,
+            while they fail; or None.
+        """
+        return self._health()
+
+    def health_history(self, after=0):
+        """What has happened since the event of that number, of the last 64 events, oldest first: a list of dicts.
+
+        number: 1, 2 …; a gap says that events are lost. at: seconds, as of time.monotonic().
+        kind: "status" (it has changed, from `before`, for `reasons`), "passed" (a check; of several in a row the
+            first), "failed" (a check; `text` says how), "expired" (the server takes no writes any more: all
+            connections are made anew).
+        duration: seconds that a check took, or None.
+        """
+        return self._health_history(after)
+
+    def on_alert(self, callback):
+        """Has callback(alert) called when one of the pool's alerts fires, and again when it is resolved; gives it back.
+
+        In a turn of the event loop, or, of a blocking pool, in a thread that has called the pool. What a coroutine
+        function gives is run as a task of the loop's; blocking pools take plain functions only. What it raises is
+        logged, and changes nothing. Any number of callbacks; also before the pool is open.
+
+        The alert is a dict: type, severity ("critical", "warning"), message, resolved, and the numbers that caused it:
+        value and threshold, count of total, window in seconds. The options alert_… are the rules.
+        """
+        if not callable(callback):
+            raise TypeError(f"a function is wanted, not {callback!r}")
+        if isinstance(self, SyncPool) and inspect.iscoroutinefunction(callback):
+            raise TypeError(f"{callback!r}: a blocking pool takes plain functions")
+        if self._on_alert is None:
+            self._on_alert = []
+        self._on_alert.append(callback)
+        return callback
+
+    def alerts(self, active=True):
+        """The alerts that are not resolved, the oldest first; with active=False all of the last 1,000. A dict each."""
+        return self._alerts(active)
+
+    def alert_history(self):
+        """The last 1,000 alerts, the oldest first, resolved or not."""
+        return self._alerts(False)
+
+    def slow_queries(self):
+        """Statements that took longer than slow_query_threshold, answered or not, by their total time; a dict each.
+
+        They are kept by their texts, with ? for each literal and never a parameter: statement, count, and the seconds
+        total, max and last; at: when, as of time.monotonic(). At most slow_queries_kept, those with the largest totals.
+        """
+        return self._slow_queries()
+
+    def history(self, metric, *, since=600.0, step=None):
+        """How one of the snapshot's numbers went, the oldest first: a list of dicts.
+
+        at: seconds, as of time.monotonic(). value: what the snapshot has had then. Of a latency instead what came since
+        the point before: count, and in seconds sum, p50, p90, p99, p999. There is none for times at which nobody drove
+        the pool.
+
+        since: so many seconds ago and later; None is all that is kept.
+        step: seconds between two points: 1 (kept for ten minutes), 10 (two hours) or 60 (a day); None is the shortest
+            that reaches back so far.
+        """
+        return self._history(metric, since, step)
+
     def __repr__(self):
         kind = type(self).__name__
         if self.closed:

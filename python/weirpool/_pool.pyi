@@ -8,10 +8,11 @@ from ._breaker import PoolBreaker
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
-from ._types import Holder, Snapshot
+from ._types import Alert, Health, HealthEvent, HistoryPoint, Holder, SlowQuery, Snapshot
 from ._values import Codec
 
 _T = TypeVar("_T")
+_OnAlert = TypeVar("_OnAlert", bound=Callable[[Alert], object])
 
 class _Managed:
     @property
@@ -32,6 +33,15 @@ class _Managed:
     def breaker(self) -> PoolBreaker: ...
     def snapshot(self) -> Snapshot: ...
     def holders(self, min_age: float = 0.0) -> list[Holder]: ...
+    def health(self) -> Health: ...
+    def health_history(self, after: int = 0) -> list[HealthEvent]: ...
+    def on_alert(self, callback: _OnAlert) -> _OnAlert: ...
+    def alerts(self, active: bool = True) -> list[Alert]: ...
+    def alert_history(self) -> list[Alert]: ...
+    def slow_queries(self) -> list[SlowQuery]: ...
+    def history(
+        self, metric: str, *, since: float | None = 600.0, step: float | None = None
+    ) -> list[HistoryPoint]: ...
 
 class Pool(_Managed, _core.Pool):
     async def run(
@@ -141,6 +151,10 @@ def create_pool(
     background_thread: bool = False,
     circuit_breaker: bool = True,
     circuit_probe_interval: float = 0.25,
+    health_check_interval: float | None = 60.0,
+    health_check_query: str = "SELECT 1",
+    health_check_timeout: float | None = 5.0,
+    validate_after: float | None = 120.0,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     queue_target: float | None = None,
@@ -171,6 +185,22 @@ def create_pool(
     circuit_call_events: bool = False,
     circuit_record: str | None = None,
     circuit_ignore: str | None = None,
+    monitoring: bool = True,
+    monitoring_interval: float = 1.0,
+    alert_window: float = 60.0,
+    alert_after: int = 3,
+    alert_cooldown: float | None = 900.0,
+    alert_hysteresis: float = 0.2,
+    alert_minimum_calls: int = 10,
+    alert_query_failure_rate: float | None = 0.05,
+    alert_checkout_failure_rate: float | None = 0.1,
+    alert_query_time: float | None = 10.0,
+    alert_checkout_time: float | None = 5.0,
+    alert_pool_usage: float | None = 0.8,
+    alert_leaks: int | None = 5,
+    slow_query_threshold: float | None = 5.0,
+    slow_queries_kept: int = 100,
+    echo: bool = False,
 ) -> Pool: ...
 def create_pool_sync(
     url: str | None = None,
@@ -207,6 +237,10 @@ def create_pool_sync(
     background_thread: bool = False,
     circuit_breaker: bool = True,
     circuit_probe_interval: float = 0.25,
+    health_check_interval: float | None = 60.0,
+    health_check_query: str = "SELECT 1",
+    health_check_timeout: float | None = 5.0,
+    validate_after: float | None = 120.0,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
     queue_target: float | None = None,
@@ -237,4 +271,20 @@ def create_pool_sync(
     circuit_call_events: bool = False,
     circuit_record: str | None = None,
     circuit_ignore: str | None = None,
+    monitoring: bool = True,
+    monitoring_interval: float = 1.0,
+    alert_window: float = 60.0,
+    alert_after: int = 3,
+    alert_cooldown: float | None = 900.0,
+    alert_hysteresis: float = 0.2,
+    alert_minimum_calls: int = 10,
+    alert_query_failure_rate: float | None = 0.05,
+    alert_checkout_failure_rate: float | None = 0.1,
+    alert_query_time: float | None = 10.0,
+    alert_checkout_time: float | None = 5.0,
+    alert_pool_usage: float | None = 0.8,
+    alert_leaks: int | None = 5,
+    slow_query_threshold: float | None = 5.0,
+    slow_queries_kept: int = 100,
+    echo: bool = False,
 ) -> SyncPool: ...

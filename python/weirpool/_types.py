@@ -46,6 +46,35 @@ class BreakerEvent(TypedDict):
     duration: float | None
 
 
+class Health(TypedDict):
+    """How a pool is: see Pool.health()."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    reasons: dict[str, str]
+    """Codes, and what they mean; empty when it is healthy."""
+    status_age: float
+    last_check_age: float | None
+    latency: float | None
+    passed: int
+    failed: int
+    failures_in_a_row: int
+    last_failure: str | None
+    connect_failure: str | None
+
+
+class HealthEvent(TypedDict):
+    """What has happened to a pool's health: see Pool.health_history()."""
+
+    number: int
+    at: float
+    kind: Literal["status", "passed", "failed", "expired"]
+    before: Literal["healthy", "degraded", "unhealthy"]
+    status: Literal["healthy", "degraded", "unhealthy"]
+    reasons: dict[str, str]
+    duration: float | None
+    text: str | None
+
+
 class Holder(TypedDict):
     """Who holds a connection."""
 
@@ -67,6 +96,59 @@ class Holder(TypedDict):
     """It has been held for longer than leak_threshold, and that was reported."""
     backend: int | None
     """The server's process id; None for SQLite."""
+
+
+class Alert(TypedDict):
+    """An alert of a pool's, with the numbers that caused it."""
+
+    number: int
+    type: Literal["database_unhealthy", "circuit_breaker_open", "high_query_failure_rate", "high_checkout_failure_rate", "connection_leaks", "high_pool_usage", "slow_queries", "slow_checkouts"]
+    severity: Literal["critical", "warning"]
+    message: str
+    at: float
+    """When it fired, in seconds as of time.monotonic()."""
+    resolved_at: float | None
+    resolved: bool
+    value: float
+    """A share of the calls or connections; seconds of slow ones; connections, breakers, attempts to connect."""
+    threshold: float
+    count: int
+    """So many failed, leaked, are in use, …"""
+    total: int
+    """… of so many."""
+    window: float
+    """Seconds that the numbers are of; 0: of that moment."""
+
+
+class SlowQuery(TypedDict):
+    """A statement that took longer than slow_query_threshold."""
+
+    statement: str
+    """The beginning of its text, with ? for each literal."""
+    count: int
+    total: float
+    max: float
+    last: float
+    at: float
+    """When it was too slow last, in seconds as of time.monotonic()."""
+
+
+class _HistoryPoint(TypedDict):
+    at: float
+    """Seconds, as of time.monotonic()."""
+
+
+class HistoryPoint(_HistoryPoint, total=False):
+    """One of the snapshot's numbers as it was; of a latency, what came since the point before."""
+
+    value: float
+    """Of gauges and counters; of latencies what follows."""
+    count: int
+    sum: float
+    p50: float
+    p90: float
+    p99: float
+    p999: float
 
 
 class Snapshot(TypedDict):
@@ -158,6 +240,10 @@ class Snapshot(TypedDict):
     """Requests and statements that a circuit breaker refused."""
     probes_started: int
     """Attempts to find out whether the server is back."""
+    health_checks_passed: int
+    """Health checks that passed."""
+    health_checks_failed: int
+    """Health checks that failed."""
     wait: Latency
     """From the request for a connection to its grant."""
     use: Latency
@@ -166,6 +252,8 @@ class Snapshot(TypedDict):
     """From the start of an attempt to connect to its success."""
     query: Latency
     """From the sending of a statement to its answer."""
+    health_check: Latency
+    """From the begin of a health check to its passing."""
 
 
 class BreakerSnapshot(TypedDict):

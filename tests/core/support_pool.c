@@ -24,6 +24,7 @@ weir_options rig_options(void) {
     options.url = "postgresql://user:secret@host/db";
     options.min_size = 2;
     options.max_size = 4;
+    options.health_check_interval_ms = options.validate_after_ms = -1;
     return options;
 }
 

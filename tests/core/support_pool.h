@@ -21,7 +21,7 @@ extern struct rig rig;
 
 /* A fresh script, clock and reactor; no pool yet. */
 void rig_start(uint64_t seed);
-/* Two connections at the least, four at the most, no jitter to speak of. */
+/* Two connections at the least, four at the most, no jitter to speak of, none asked how it is by itself. */
 weir_options rig_options(void);
 /* weir__pool_open; checks nothing. The pool is rig.pool. */
 int rig_open(const weir_options *options, uint64_t seed, void *token, weir_error *error);

@@ -225,6 +225,8 @@ static void take(weir_completion *c, ask *a) {
     if (c->code && c->error && c->error->code != c->code && !sim.plan->starve)
         fault("the error's code is another");
     if (c->code && c->result) fault("an error with a result");
+    if (a->kind == WEIR_DONE_HEALTH && (c->code || c->result))
+        fault("a health check gives more than its end");
     long turn = a->turn;
     settle_ask(a);
     if (a->kind == WEIR_DONE_EXECUTE && c->code == WEIR_OK) check_answer(a, c);
@@ -319,7 +321,7 @@ static void check_numbers(void) {
         if (slot->shared) out += (uint64_t)slot->live - 1;
         for (const weir__link *l = slot->flights.next; l != &slot->flights; l = l->next) {
             const weir__task *task = weir__container(l, weir__flight, link)->task;
-            running += task && task->op.completion.kind == WEIR_DONE_EXECUTE;
+            running += task && weir__task_is_query(task);
         }
     }
     for (const weir__link *l = pool->lane.next; l != &pool->lane; l = l->next)
@@ -467,6 +469,17 @@ static void execute(void) {
     if (code == WEIR_OK) fault("execute is done at once");
     if (sim.closed && code != WEIR_ECLOSED && code != WEIR_ENOMEM)
         fault("execute on a closed pool gives %d", code);
+}
+
+static void check_health(void) {
+    ask *a = new_ask(WEIR_DONE_HEALTH, -1);
+    if (!a) return;
+    weir_op op = 0;
+    int code = weir_pool_check_health(rig.pool, some_timeout(), token_of(a), &op, NULL);
+    submitted(a, code, op, "check health");
+    if (code == WEIR_PENDING) a->turn = ++sim.turns;
+    bool may = code <= 0 || (sim.closed && code == WEIR_ECLOSED) || (sim.plan->starve && code == WEIR_ENOMEM);
+    if (!may) fault("a health check gives %d", code);
 }
 
 /* By the breaker, in a session. */
@@ -651,6 +664,7 @@ static void let_in(void) {
     query->state = WEIR_BREAKER_DISABLED;
     int code = weir_pool_acquire(rig.pool, &checkout, NULL, &session, &op, NULL);
     query->state = state;
+    if (code == WEIR_PENDING) weir_reactor_cancel(rig.reactor, op); /* those that are idle are asked first */
     trace("let in", code, 0);
     sim.report->planted = code == WEIR_OK;
 }
@@ -686,6 +700,7 @@ static void step(void) {
     if (sim.plan->breakers) outage();
     if (sim.plan->breakers && chance(1)) force();
     if (sim.plan->let_in) let_in();
+    if (chance(2)) check_health();
     if (what < 20)
         acquire();
     else if (what < 30)
@@ -789,6 +804,13 @@ static void choose_overload(void) {
     o->checkout_timeout_ms = 100 + below(1000);
 }
 
+static void choose_checks(void) {
+    weir_options *o = &sim.options;
+    if (chance(60)) o->health_check_interval_ms = 100 + below(5000);
+    if (chance(60)) o->validate_after_ms = 1 + below(300);
+    o->health_check_timeout_ms = 1 + below(300);
+}
+
 static void begin(const sim_plan *plan, sim_report *report) {
     *report = (sim_report){.hash = UINT64_C(14695981039346656037)};
     memset(&sim, 0, sizeof sim);
@@ -801,6 +823,7 @@ static void begin(const sim_plan *plan, sim_report *report) {
     choose_options();
     choose_breakers();
     choose_overload();
+    choose_checks();
     sim.limit = sim.options.max_size + sim.options.max_overflow;
     if (failed()) return;
     if (plan->starve) weir__alloc_fail_at(1 + below(80), false); /* opening takes some thirty */
@@ -865,6 +888,7 @@ static void recover(void) {
     sim.report->probes += (long)rig.pool->stats.probes_started;
     sim.report->overloads += (long)rig.pool->stats.overloads;
     sim.report->shed += (long)rig.pool->stats.checkouts_shed;
+    sim.report->checks += (long)rig.pool->stats.health_checks_passed;
     cancel_endless();
     drain();
     if (random_pending()) fault("an operation is never complete");

@@ -41,6 +41,7 @@ static sim_report run_many(long count, const sim_plan *plan) {
         sum.lost += report.lost;
         sum.starved += report.starved;
         sum.refused += report.refused;
+        sum.checks += report.checks;
         sum.probes += report.probes;
         sum.recovered += report.recovered;
         sum.forced += report.forced;
@@ -54,6 +55,7 @@ static sim_report run_many(long count, const sim_plan *plan) {
     ck_assert_int_gt(sum.completions, count * (breakers ? 10 : 20));
     ck_assert_int_gt(sum.cancelled, count * 2);
     ck_assert_int_gt(sum.lost, count / 2);
+    ck_assert_int_gt(sum.checks, count);
     ck_assert(!starve || sum.starved > count * 10);
     return sum;
 }

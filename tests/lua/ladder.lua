@@ -45,6 +45,7 @@ local function work()
     assert(pool:session()) -- and forgotten
     collectgarbage()
     assert(pool:snapshot().max_size == 1)
+    assert(pool:alert_history() and pool:slow_queries() and pool:history("query"))
     assert(not pcall(pool.fetch, pool, "select $1", print))
     local array = weirpool.array { { 1, weirpool.numeric("2.5") }, { "x", weirpool.null } }
     assert(pool:fetchval("select $1", array) == '[[1, 2.5], ["x", null]]')

@@ -42,10 +42,10 @@ def roomy_memory():
 
 
 @contextlib.contextmanager
-def running_server():
+def running_server(primary=None):
     # not pytest's own folder: each run of pytest closes that to others, and the server has a user of its own
     with tempfile.TemporaryDirectory(prefix="weirpool-", dir=roomy_memory()) as folder:
-        server = PostgresServer(pathlib.Path(folder))
+        server = PostgresServer(pathlib.Path(folder), primary)
         server.start()
         try:
             yield server
@@ -65,6 +65,13 @@ def own_server():
     """A PostgreSQL that the test may kill."""
     with running_server() as server:
         yield server
+
+
+@pytest.fixture
+def pair():
+    """A primary and its standby, which the test may stop and promote."""
+    with running_server() as primary, running_server(primary) as standby:
+        yield primary, standby
 
 
 @pytest.fixture(scope="session")

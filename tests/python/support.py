@@ -105,9 +105,12 @@ class Psql:
 
 
 class PostgresServer:
-    """A PostgreSQL server with its own data. User "app" is trusted; "locked" needs the password "right"."""
+    """A PostgreSQL server with its own data. User "app" is trusted; "locked" needs the password "right".
 
-    def __init__(self, folder):
+    primary: it becomes that server's standby, and streams from it once it is started.
+    """
+
+    def __init__(self, folder, primary=None):
         self.folder = folder
         self.data = folder / "data"
         self.port = free_port()
@@ -121,11 +124,16 @@ class PostgresServer:
                 if parent.stat().st_uid == 0 and parent != parent.parent:
                     parent.chmod(parent.stat().st_mode | 0o755)
             shutil.chown(folder, "postgres", "postgres")
-        self._call("initdb", "-D", self.data, "-A", "trust", "-U", "app", "-E", "UTF8", "--locale=C")
-        (self.data / "pg_hba.conf").write_text(
-            "local all all trust\nhost all locked 127.0.0.1/32 scram-sha-256\n"
-            "host all all 127.0.0.1/32 trust\n"
-        )
+        if primary:
+            source = ["-h", primary.folder, "-p", primary.port, "-U", "app"]
+            self._call("pg_basebackup", "-D", self.data, *source, "--checkpoint=fast", "--no-sync", "--no-manifest")
+            self._stream_from(primary)
+        else:
+            self._call("initdb", "-D", self.data, "-A", "trust", "-U", "app", "-E", "UTF8", "--locale=C", "--no-sync")
+            (self.data / "pg_hba.conf").write_text(
+                "local all,replication all trust\nhost all locked 127.0.0.1/32 scram-sha-256\n"
+                "host all all 127.0.0.1/32 trust\n"
+            )
         with (self.data / "postgresql.conf").open("a") as settings:
             settings.write(
                 f"port = {self.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{folder}'\n"
@@ -143,6 +151,22 @@ class PostgresServer:
             )
             log.seek(0)
             assert done.returncode == 0, log.read()
+
+    def _stream_from(self, primary):
+        (self.data / "standby.signal").touch()
+        if self.as_user:
+            shutil.chown(self.data / "standby.signal", "postgres", "postgres")
+        with (self.data / "postgresql.conf").open("a") as settings:
+            settings.write(f"primary_conninfo = 'host={primary.folder} port={primary.port} user=app'\n")
+
+    def promote(self):
+        """A standby becomes a primary, at once."""
+        self.sql("select pg_promote()")
+
+    def follow(self, primary):
+        """The primary that this one was, and that was stopped by stop("fast"), becomes a standby of its heir."""
+        self._stream_from(primary)
+        self.start()
 
     def start(self):
         self._call("pg_ctl", "-D", self.data, "-l", self.folder / "log", "-w", "-t", DEADLINE, "start")

@@ -1,5 +1,6 @@
 /* The options of a pool: one table gives C's fields and Python's and Lua's signatures, checks, stubs and
- * documents. The rows of WEIR_BREAKER_RULES follow those of WEIR_OPTIONS in it. */
+ * documents. The rows of WEIR_BREAKER_RULES follow those of WEIR_OPTIONS in it, and those of
+ * WEIR_MONITOR_RULES these. */
 #ifndef WEIRPOOL_OPTIONS_H
 #define WEIRPOOL_OPTIONS_H
 
@@ -75,6 +76,15 @@ WEIR_BEGIN_DECLS
     TIME(circuit_probe_interval, 250, 10, 86400000, false,                                                   \
          "while the database is down an attempt to connect begins this often, less up to 20 % jitter, "      \
          "however those before it stand, up to 4 at a time; in the place of the pauses of retry_min")        \
+    TIME(health_check_interval, 60000, 10, 31536000000, true,                                                \
+         "an idle connection that has shown no sign of life for so long, less up to 20 % jitter, is asked "  \
+         "for one by health_check_query")                                                                    \
+    TEXT(health_check_query, "SELECT 1", NULL, "what a connection is asked; an error fails the check")       \
+    TIME(health_check_timeout, 5000, 1, 86400000, true,                                                      \
+         "time for the answer; a connection that fails the check is closed")                                 \
+    TIME(validate_after, 120000, 1, 31536000000, true,                                                       \
+         "a connection that has shown no sign of life for so long is asked before it is lent, at the price " \
+         "of a round trip; one that has is preferred")                                                       \
     FLAG(pipeline, true,                                                                                     \
          "statements of the pool's own callers share connections, where the driver can: they are sent "      \
          "without waiting for the answers to those before them")                                             \
@@ -113,6 +123,40 @@ WEIR_BEGIN_DECLS
     TEXT(name, NULL, NULL,                                                                                   \
          "the pool's name in logs and metrics; by default host:port/database without secrets")
 
+/* What a pool watches of itself, and when it gives an alarm: <weirpool/monitor.h>. RATIO: as in
+ * WEIR_BREAKER_RULES. */
+#define WEIR_MONITOR_RULES(COUNT, TIME, RATIO, FLAG)                                                         \
+    FLAG(monitoring, true,                                                                                   \
+         "pool.history(), alerts and slow queries: the pool looks at itself once a second")                  \
+    TIME(monitoring_interval, 1000, 10, 3600000, false, "the alerts' rules are looked at this often")        \
+    TIME(alert_window, 60000, 10, 86400000, false,                                                           \
+         "failure rates, slow calls and usage are those of so much time, up to a twelfth or an interval "    \
+         "more")                                                                                             \
+    COUNT(alert_after, 3, 1, 1000, false,                                                                    \
+          "looks in a row at which a rule is exceeded before it gives an alert, and at which it is not "     \
+          "before that is resolved; an open circuit breaker is one at once")                                 \
+    TIME(alert_cooldown, 900000, 1, 31536000000, true, "so long after an alert there is none of its type")   \
+    RATIO(alert_hysteresis, 0.2, 0, 1, false,                                                                \
+          "an alert is resolved when its value has fallen by this share below its threshold")                \
+    COUNT(alert_minimum_calls, 10, 1, 1000000, false, "calls in the window before a rate or a time counts")  \
+    RATIO(alert_query_failure_rate, 0.05, 0, 1, true,                                                        \
+          "alert high_query_failure_rate: statements that failed or timed out, of those that ended")         \
+    RATIO(alert_checkout_failure_rate, 0.1, 0, 1, true,                                                      \
+          "alert high_checkout_failure_rate: requests for a connection that timed out or were refused, of "  \
+          "those that ended")                                                                                \
+    TIME(alert_query_time, 10000, 1, 86400000, true,                                                         \
+         "alert slow_queries: the time that 99 % of the statements stay below")                              \
+    TIME(alert_checkout_time, 5000, 1, 86400000, true,                                                       \
+         "alert slow_checkouts: the time that 99 % of the waits for a connection stay below")                \
+    RATIO(alert_pool_usage, 0.8, 0, 1, true,                                                                 \
+          "alert high_pool_usage: connections in use, on the average, of max_size and max_overflow")         \
+    COUNT(alert_leaks, 5, 1, 10000, true,                                                                    \
+          "alert connection_leaks: connections that are held for longer than leak_threshold")                \
+    TIME(slow_query_threshold, 5000, 1, 86400000, true,                                                      \
+         "statements that take longer are in pool.slow_queries()")                                           \
+    COUNT(slow_queries_kept, 100, 1, 1000, false, "different statements that are kept there")                \
+    FLAG(echo, false, "the text of each statement is logged, level info; never its parameters")
+
 /*
  * X(variable, option): environment variables, and the option that each gives when neither the caller nor the
  * URL's query does; "url" is the URL itself. The value is written as in a query, times in seconds. Where an
@@ -132,7 +176,14 @@ WEIR_BEGIN_DECLS
     X("DB_POOL_TIMEOUT", "checkout_timeout")                                                                 \
     X("DB_POOL_RECYCLE", "max_lifetime")                                                                     \
     X("DB_CIRCUIT_FAILURE_THRESHOLD", "circuit_failure_threshold")                                           \
-    X("DB_CIRCUIT_RECOVERY_TIMEOUT", "circuit_recovery_timeout")
+    X("DB_CIRCUIT_RECOVERY_TIMEOUT", "circuit_recovery_timeout")                                             \
+    X("DB_HEALTH_CHECK_INTERVAL", "health_check_interval")                                                   \
+    X("DB_ENABLE_MONITORING", "monitoring")                                                                  \
+    X("DB_METRICS_INTERVAL", "monitoring_interval")                                                          \
+    X("DB_MAX_CHECKOUT_TIME", "alert_checkout_time")                                                         \
+    X("DB_MAX_QUERY_TIME", "alert_query_time")                                                               \
+    X("DB_CONNECTION_FAILURE_THRESHOLD", "alert_checkout_failure_rate")                                      \
+    X("DB_ECHO", "echo")
 
 /*
  * The caller owns the struct and all it points at; opening a pool copies what it needs. Start with
@@ -160,18 +211,21 @@ typedef struct weir_options {
                          debug */
     const weir_codec *codecs; /* PostgreSQL only; of no use to SQLite, which has no types */
     size_t codec_count;       /* at most 65535 */
-    uint64_t given;           /* bit n: option n of the table was set by weir_options_set; not for callers */
-    uint64_t looked_up;       /* bit n: option n has come from the environment; not for callers */
+    uint64_t given[2];        /* bit n: option n of the table was set by weir_options_set; not for callers */
+    uint64_t looked_up[2];    /* bit n: option n has come from the environment; not for callers */
     weir_breaker_options circuit; /* of the pool's breakers: the options circuit_…; its name is not used */
 #define WEIR__COUNT(name, initial, least, most, nullable, text) int name;
 #define WEIR__TIME(name, initial, least, most, nullable, text) int64_t name##_ms;
 #define WEIR__FLAG(name, initial, text) bool name;
 #define WEIR__TEXT(name, initial, choices, text) const char *name;
+#define WEIR__RATIO(name, initial, least, most, nullable, text) double name;
     WEIR_OPTIONS(WEIR__COUNT, WEIR__TIME, WEIR__FLAG, WEIR__TEXT)
+    WEIR_MONITOR_RULES(WEIR__COUNT, WEIR__TIME, WEIR__RATIO, WEIR__FLAG)
 #undef WEIR__COUNT
 #undef WEIR__TIME
 #undef WEIR__FLAG
 #undef WEIR__TEXT
+#undef WEIR__RATIO
 } weir_options;
 
 /* Every field to its default; url NULL. */

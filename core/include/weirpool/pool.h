@@ -70,9 +70,10 @@ WEIR_API weir_reactor *weir_pool_reactor(const weir_pool *pool);
  * calls are refused as long as no connection lives. QUERIES counts how statements end. While it is open calls
  * are refused: checkouts, statements on the pool, and those on a connection outside of a transaction.
  *
- * The probe: a new attempt every circuit_probe_interval, to connect and to run SELECT 1, on a place of the
- * pool's that is free, or else on an idle connection; at most WEIR_PROBES of them at a time, each bounded by
- * connect_timeout; when there are so many the third oldest gives way to a new one. The first to succeed wins.
+ * The probe: a new attempt every circuit_probe_interval, to connect and to run health_check_query, on a place
+ * of the pool's that is free, or else on an idle connection; at most WEIR_PROBES of them at a time, each
+ * bounded by connect_timeout; when there are so many the third oldest gives way to a new one. The first to
+ * succeed wins.
  */
 typedef enum weir_breaker_role {
     WEIR_BREAKER_CONNECTS = 0,

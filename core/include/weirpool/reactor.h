@@ -48,6 +48,7 @@ typedef enum weir_completion_kind {
     WEIR_DONE_STREAM,   /* weir_stream_next: `result`, NULL at the end of the rows */
     WEIR_DONE_WATCH,    /* weir_session_watch, weir_session_copy_watch */
     WEIR_DONE_LISTEN,   /* weir_listener_confirm, weir_listener_wait */
+    WEIR_DONE_HEALTH,   /* weir_pool_check_health */
     WEIR_EVENT_INIT,    /* option init_hook: a new connection wants its init; `session`, `token` is
                            weir_pool_open's.    Release it when done, discard it when it failed */
 } weir_completion_kind;

@@ -76,13 +76,16 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(notifications_dropped, "notifications of these that found the listener's queue full")                  \
     X(listeners_reconnected, "connections of listeners that were lost and made anew")                        \
     X(circuit_refused, "requests and statements that a circuit breaker refused")                             \
-    X(probes_started, "attempts to find out whether the server is back")
+    X(probes_started, "attempts to find out whether the server is back")                                     \
+    X(health_checks_passed, "health checks that passed")                                                     \
+    X(health_checks_failed, "health checks that failed")
 
 #define WEIR_LATENCIES(X)                                                                                    \
     X(wait, "from the request for a connection to its grant")                                                \
     X(use, "from the grant of a connection to its return")                                                   \
     X(connect, "from the start of an attempt to connect to its success")                                     \
-    X(query, "from the sending of a statement to its answer")
+    X(query, "from the sending of a statement to its answer")                                                \
+    X(health_check, "from the begin of a health check to its passing")
 
 typedef struct weir_snapshot {
     size_t struct_size; /* sizeof(weir_snapshot), set by the caller */

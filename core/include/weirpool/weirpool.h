@@ -6,9 +6,11 @@
 #include <weirpool/breaker.h>
 #include <weirpool/copy.h>
 #include <weirpool/error.h>
+#include <weirpool/health.h>
 #include <weirpool/holder.h>
 #include <weirpool/listener.h>
 #include <weirpool/log.h>
+#include <weirpool/monitor.h>
 #include <weirpool/notice.h>
 #include <weirpool/option.h>
 #include <weirpool/options.h>

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "config/option.h"
+#include "monitor/monitor.h"
 #include "pool/leak.h"
 
 /* 100 years: a longer time-out is a mistake. */
@@ -72,7 +73,20 @@ int weir_pool_open(weir_reactor *reactor, const weir_options *options, void *tok
         weir__config_free(config);
         return weir__fail(error, WEIR_EOPTION, "no driver for this URL: use postgresql://… or sqlite://…");
     }
-    return weir__pool_open(reactor, driver, config, seed(config), token, out, op, error);
+    weir__monitor *monitor;
+    int code = weir__monitor_new(&config->options, &monitor, error);
+    if (code != WEIR_OK) {
+        weir__config_free(config);
+        return code;
+    }
+    code = weir__pool_open(reactor, driver, config, seed(config), token, out, op, error);
+    if (code > WEIR_OK) {
+        weir__monitor_free(monitor);
+    } else if (monitor && weir__enter(reactor)) {
+        weir__monitor_attach(monitor, *out);
+        weir__leave(reactor);
+    }
+    return code;
 }
 
 static int end(weir_pool *pool, int64_t grace_ms, bool drain, void *token, weir_op *op, weir_error *error) {
@@ -260,6 +274,34 @@ int weir_pool_holders(weir_pool *pool, int64_t min_age_ms, weir_holder **out, si
     int code = weir__pool_holders(pool, min_age_ms, out, count, error);
     weir__leave(pool->reactor);
     return code;
+}
+
+int weir_pool_health(weir_pool *pool, weir_health *out, weir_error *error) {
+    if (!pool || !out) return weir__fail(error, WEIR_EINVAL, "pool and out are needed");
+    if (out->struct_size != sizeof *out)
+        return weir__fail(error, WEIR_EINVAL,
+                          "struct_size is not sizeof(weir_health): set it, and build against this version");
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    weir__health_read(pool, out);
+    weir__leave(pool->reactor);
+    return WEIR_OK;
+}
+
+int weir_pool_check_health(weir_pool *pool, int64_t timeout_ms, void *token, weir_op *op, weir_error *error) {
+    if (!pool || !op) return weir__fail(error, WEIR_EINVAL, "pool and op are needed");
+    int code = weir__check_timeout(timeout_ms, "timeout", error);
+    if (code) return code;
+    if (!weir__enter(pool->reactor)) return weir__forked(error);
+    code = weir__health_ask(pool, timeout_ms, token, op, error);
+    weir__leave(pool->reactor);
+    return code;
+}
+
+bool weir_pool_next_health_event(weir_pool *pool, uint64_t *after, weir_health_event *out) {
+    if (!pool || !after || !out || !weir__enter(pool->reactor)) return false;
+    bool found = weir__health_next_event(pool, after, out);
+    weir__leave(pool->reactor);
+    return found;
 }
 
 void weir_holders_free(weir_holder *holders) { weir__free(holders); }

@@ -63,3 +63,12 @@ bool weir__utf8_valid(const char *text, size_t length) {
     }
     return true;
 }
+
+size_t weir__whole_characters(const char *text, size_t length) {
+    size_t last = length;
+    while (last > 0 && length - last < 3 && ((unsigned char)text[last - 1] & 0xC0) == 0x80) last--;
+    if (last == 0) return length;
+    unsigned char lead = (unsigned char)text[last - 1];
+    size_t need = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+    return length - (last - 1) < need ? last - 1 : length;
+}

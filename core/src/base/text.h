@@ -10,6 +10,8 @@
 const char *weir__quote(char out[WEIR__QUOTE_SIZE], const char *text);
 
 bool weir__utf8_valid(const char *text, size_t length);
+/* Where to cut a text of that length so that no UTF-8 character is left in two: hosts decode it strictly. */
+size_t weir__whole_characters(const char *text, size_t length);
 
 /* The name that comes nearest to a misspelt one, of those that at(arg, 0 …) gives until NULL; NULL when none
    is near. */

@@ -43,7 +43,7 @@ int weir__environment_merge(weir_options *options, weir_error *error) {
         if (!value) continue;
         int code = weir_options_set_text(options, option->name, value, error);
         if (code != WEIR_OK) return weir__environment_blame(variable, code, error);
-        options->looked_up |= UINT64_C(1) << row;
+        weir__option_looked_up(options, option);
     }
     return WEIR_OK;
 }

@@ -13,6 +13,8 @@ const weir__option *weir__option_at(size_t row);
 const weir__option *weir__option_find(const char *name);
 /* Whether the caller has chosen the option's value: set by name, or by writing the field. */
 bool weir__option_chosen(const weir_options *options, const weir__option *option);
+/* Notes that the value has come from the environment. */
+void weir__option_looked_up(weir_options *options, const weir__option *option);
 /* What follows from the options, once nothing more is to come. A default minimum that nobody has chosen gives
  * way to a smaller maximum: max_size=3 alone has min_size 3. WEIR_EOPTION: they do not go together. */
 int weir__options_settle(weir_options *options, weir_error *error);

@@ -25,15 +25,25 @@ static const weir__option rows[] = {
 #define FLAG(name, ...) WEIR__ROW_FLAG("circuit_" #name, FIELD(circuit.name), __VA_ARGS__)
 #define TEXT(name, ...) WEIR__ROW_TEXT("circuit_" #name, FIELD(circuit.name), __VA_ARGS__)
         WEIR_BREAKER_RULES(COUNT, TIME, RATIO, FLAG, TEXT)
-#undef FIELD
 #undef COUNT
 #undef TIME
 #undef RATIO
 #undef FLAG
 #undef TEXT
+#define COUNT(name, ...) WEIR__ROW_COUNT(#name, FIELD(name), __VA_ARGS__)
+#define TIME(name, ...) WEIR__ROW_TIME(#name, FIELD(name##_ms), __VA_ARGS__)
+#define RATIO(name, ...) WEIR__ROW_RATIO(#name, FIELD(name), __VA_ARGS__)
+#define FLAG(name, ...) WEIR__ROW_FLAG(#name, FIELD(name), __VA_ARGS__)
+            WEIR_MONITOR_RULES(COUNT, TIME, RATIO, FLAG)
+#undef FIELD
+#undef COUNT
+#undef TIME
+#undef RATIO
+#undef FLAG
 };
 #define ROWS (sizeof rows / sizeof rows[0])
-_Static_assert(ROWS <= 64, "weir_options.given has a bit for each option");
+#define WORD 64
+_Static_assert(ROWS <= sizeof((weir_options *)0)->given * 8, "weir_options.given has a bit for each option");
 
 const weir__option *weir__option_at(size_t row) { return row < ROWS ? &rows[row] : NULL; }
 
@@ -52,10 +62,20 @@ int weir__option_unknown(const char *name, weir_error *error) {
     return weir__option_no_name(&table, name, error);
 }
 
-static uint64_t bit(const weir__option *option) { return UINT64_C(1) << (option - rows); }
+static void mark(uint64_t bits[], const weir__option *option) {
+    bits[(option - rows) / WORD] |= UINT64_C(1) << (option - rows) % WORD;
+}
+
+static bool marked(const uint64_t bits[], const weir__option *option) {
+    return bits[(option - rows) / WORD] >> (option - rows) % WORD & 1;
+}
 
 bool weir__option_chosen(const weir_options *options, const weir__option *option) {
-    return (options->given & bit(option)) || weir__option_differs(options, option);
+    return marked(options->given, option) || weir__option_differs(options, option);
+}
+
+void weir__option_looked_up(weir_options *options, const weir__option *option) {
+    mark(options->looked_up, option);
 }
 
 void weir_options_init(weir_options *options) {
@@ -84,7 +104,7 @@ int weir_options_set(weir_options *options, const char *name, const weir_value *
     const weir__option *option = weir__option_find(name);
     if (!option) return weir__option_unknown(name, error);
     code = weir__option_set(&table, options, option, value, error);
-    if (code == WEIR_OK) options->given |= bit(option);
+    if (code == WEIR_OK) mark(options->given, option);
     return code;
 }
 
@@ -93,7 +113,7 @@ static const char *source(char out[WEIR__QUOTE_SIZE], const weir_options *option
                           const weir__option *option) {
     const char *variable;
     *out = '\0';
-    if (options->looked_up & bit(option) && weir__environment_get(option->name, &variable))
+    if (marked(options->looked_up, option) && weir__environment_get(option->name, &variable))
         snprintf(out, WEIR__QUOTE_SIZE, " (%s)", variable);
     else if (!weir__option_chosen(options, option))
         snprintf(out, WEIR__QUOTE_SIZE, " (the default)");

@@ -85,6 +85,14 @@ typedef struct weir__request {
 typedef enum weir__tx { WEIR__TX_NONE, WEIR__TX_OPEN, WEIR__TX_FAILED } weir__tx;
 
 /* How a transaction is to begin. */
+/* What a connection's server is for. */
+typedef enum weir__role {
+    WEIR__ROLE_UNKNOWN,
+    WEIR__ROLE_WRITES,
+    WEIR__ROLE_READS,   /* its default is that transactions are read only, and the driver has not set that */
+    WEIR__ROLE_STANDBY, /* it takes no writes */
+} weir__role;
+
 typedef enum weir__isolation {
     WEIR__ISOLATION_DEFAULT,
     WEIR__READ_UNCOMMITTED,
@@ -212,6 +220,8 @@ struct weir__driver {
     void (*baseline)(weir__conn *conn);
     /* A look at the socket without a round trip; false: it is dead, and `lost` has not been told. */
     bool (*alive)(weir__conn *conn);
+    /* As the server has told last, with an answer. NULL: this driver's have none. */
+    weir__role (*role)(weir__conn *conn);
 
     /* Begins the end: no more calls to `connected`, `lost`, `done` after it has returned; a running request
        is abandoned without `done`. -> down, at once or later. */

@@ -3,6 +3,7 @@
  * each follows the answer to the one before it. The task goes with the last one that was sent.
  */
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -105,6 +106,8 @@ void weir__batch_end(weir_batch *batch, bool well) {
     weir_batch_free(batch);
 }
 
+bool weir__batch_readonly(const weir_batch *batch) { return strstr(batch->begin, "READ ONLY") != NULL; }
+
 bool weir__batch_commits(const weir_batch *batch) {
     return batch->sent == batch->count && batch->error.code == WEIR_OK;
 }
@@ -170,6 +173,7 @@ bool weir__batch_go_on(weir__slot *slot, weir__task *task, int64_t now) {
         flight->sent_at = now;
         carry(flight, task);
         batch->sent++;
+        weir__query_echo(slot->pool, flight->request.statement);
         driver->execute(slot->conn, &flight->request);
         if (!flight->request.code) continue;
         /* It has failed at once: what would follow is not to be sent. */

@@ -66,6 +66,17 @@ static bool attempts(const weir_pool *pool) {
     return connect->state != WEIR_BREAKER_HALF_OPEN || connect->inside < connect->limit;
 }
 
+/* No idle connection may be lent before it is asked, and one is. */
+static bool is_being_asked(const weir_pool *pool) {
+    int64_t now = weir__reactor_now(pool->reactor);
+    for (const weir__link *l = pool->idle.next; l != &pool->idle; l = l->next) {
+        const weir__slot *slot = weir__container(l, weir__slot, link);
+        if (now - slot->idle_since <= pool->health.look_after || weir__health_vouches(slot, now))
+            return false;
+    }
+    return weir__health_checking(pool);
+}
+
 static const char *check_guard(const weir_pool *pool) {
     int trying = 0;
     for (size_t i = 0; i < pool->slot_count; i++) {
@@ -74,7 +85,6 @@ static const char *check_guard(const weir_pool *pool) {
                        slot->state == WEIR__CHECKING || slot->state == WEIR__RESETTING;
         trying += slot->trying;
         if (slot->trying && !may_try) return "an attempt that has ended goes on";
-        if (slot->state == WEIR__CHECKING && !slot->trying) return "a check without an attempt";
         if (slot->attempt.generation && !slot->trying) return "a permit to connect is left over";
         if (slot->entry.generation && slot->state != WEIR__LENT && slot->state != WEIR__CHECKING)
             return "a loan's permit is left over";
@@ -93,8 +103,8 @@ const char *weir__pool_check(const weir_pool *pool) {
         return "a checkout is not accounted for";
     const char *fault = check_guard(pool);
     if (fault) return fault;
-    if (pool->waiting && pool->counts[WEIR__IDLE] && serves(pool) && !weir__adapt_full(pool))
-        return "somebody waits while a connection is idle";
+    bool free = pool->counts[WEIR__IDLE] && !is_being_asked(pool) && !weir__adapt_full(pool);
+    if (pool->waiting && free && serves(pool)) return "somebody waits while a connection is idle";
     const int *n = pool->counts;
     int coming = weir__pool_coming(pool, weir__reactor_now(pool->reactor)) + n[WEIR__CLOSING];
     int room = weir__pool_room(pool);

@@ -15,28 +15,47 @@ weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *tok
     return task;
 }
 
-weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now) {
-    const weir_options *options = &pool->config->options;
-    for (weir__link *link; (link = weir__list_front(&pool->idle));) {
+/* While somebody dispatches, a dead idle socket is news at once; otherwise have a look. */
+static bool is_dead(const weir__slot *slot, int64_t now) {
+    const weir_pool *pool = slot->pool;
+    return pool->config->options.pre_ping && now - slot->idle_since > WEIR__PING_AFTER &&
+           now - pool->reactor->dispatched_at > WEIR__PING_AFTER && !pool->driver->alive(slot->conn);
+}
+
+static inline weir__slot *find_idle(weir_pool *pool, int64_t now, bool vouched) {
+    for (weir__link *link = pool->idle.next, *next; link != &pool->idle; link = next) {
         weir__slot *slot = weir__container(link, weir__slot, link);
+        next = link->next;
         if (slot->expires_at <= now || slot->generation != pool->generation) {
             weir__slot_close(slot, WEIR_ELOST, NULL);
             continue;
         }
-        /* While somebody dispatches, a dead idle socket is news at once; otherwise have a look. */
-        if (options->pre_ping && now - slot->idle_since > WEIR__PING_AFTER &&
-            now - pool->reactor->dispatched_at > WEIR__PING_AFTER && !pool->driver->alive(slot->conn)) {
+        if (now - slot->idle_since <= pool->health.look_after) return slot;
+        if (is_dead(slot, now)) {
             pool->stats.connections_lost++;
+            weir__health_lost(pool);
             weir__slot_close(slot, WEIR_ELOST, NULL);
             continue;
         }
-        return slot;
+        if (!vouched || weir__health_vouches(slot, now)) return slot;
     }
     return NULL;
 }
 
-weir__slot *weir__pool_take_lendable(weir_pool *pool, int64_t now) {
-    return weir__adapt_full(pool) ? NULL : weir__pool_take_idle(pool, now);
+/* Those that are idle have been so for long: as many are asked at a time as somebody waits for. */
+static void ask_idle(weir_pool *pool, int64_t now) {
+    weir__slot *slot = weir__container(pool->idle.next, weir__slot, link);
+    int wanted = weir__pool_demand(pool), coming = weir__health_coming(pool, now);
+    if (coming < (wanted > 1 ? wanted : 1)) weir__health_check(slot, now);
+}
+
+weir__slot *weir__pool_any_idle(weir_pool *pool, int64_t now) { return find_idle(pool, now, false); }
+
+weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now) {
+    if (weir__adapt_full(pool)) return NULL;
+    weir__slot *slot = find_idle(pool, now, true);
+    if (!slot && !weir__list_empty(&pool->idle)) ask_idle(pool, now);
+    return slot;
 }
 
 /* The end of a text, which tells more of a path than its beginning. */
@@ -115,6 +134,7 @@ static int may_wait(weir_pool *pool, weir_error *error) {
     if (code > 0) return code;
     int most = pool->config->options.max_waiting;
     int unmade = weir__pool_most(pool) - weir__pool_live(pool);
+    unmade += pool->counts[WEIR__CHECKING] + pool->counts[WEIR__IDLE]; /* they are asked first */
     if (most >= 0 && pool->waiting >= most + (unmade > 0 ? unmade : 0))
         return refuse(pool, error, WEIR_EQUEUEFULL, "max_waiting callers wait already");
     return WEIR_PENDING;
@@ -140,7 +160,7 @@ static inline int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) 
 static inline int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
     int code = begin_to_ask(pool, now, error);
     if (code > 0) return code;
-    *slot = code || pool->waiting ? NULL : weir__pool_take_lendable(pool, now);
+    *slot = code || pool->waiting ? NULL : weir__pool_take_idle(pool, now);
     return *slot ? WEIR_OK : may_wait(pool, error);
 }
 
@@ -249,6 +269,22 @@ static void run_statement(weir__slot *slot, weir__task *task, int64_t now) {
     weir__slot_run(slot, task, now);
 }
 
+/* Now, on the slot, or in line when it is NULL. */
+static void start(weir_pool *pool, weir__slot *slot, weir__task *task, const weir_run *run, int64_t now) {
+    const weir_options *options = &pool->config->options;
+    bool given = run->timeout_ms != WEIR_TIMEOUT_DEFAULT;
+    task->owner = run->owner;
+    task->run_ms = given ? run->timeout_ms : options->command_timeout_ms;
+    if (given) task->run_deadline = weir__deadline(now, task->run_ms);
+    if (slot) {
+        count_grant(pool, now, now);
+        run_statement(slot, task, now);
+    } else {
+        get_in_line(pool, task,
+                    given ? task->run_deadline : weir__deadline(now, options->checkout_timeout_ms));
+    }
+}
+
 int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_run *run, void *token,
                        weir_op *op, weir_error *error) {
     const weir_options *options = &pool->config->options;
@@ -278,23 +314,25 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
     task->profile = profile;
     task->readonly = run->readonly || options->readonly;
     task->hold = run->hold && profile;
-    task->owner = run->owner;
-    bool given = run->timeout_ms != WEIR_TIMEOUT_DEFAULT;
-    task->run_ms = given ? run->timeout_ms : options->command_timeout_ms;
-    if (given) task->run_deadline = weir__deadline(now, task->run_ms);
-    if (slot) {
-        count_grant(pool, now, now);
-        run_statement(slot, task, now);
-    } else {
-        get_in_line(pool, task,
-                    given ? task->run_deadline : weir__deadline(now, options->checkout_timeout_ms));
-    }
+    start(pool, slot, task, run, now);
+    return WEIR_PENDING;
+}
+
+int weir__pool_question(weir_pool *pool, const weir_run *run, void *token, weir_op *op, weir_error *error) {
+    int64_t now = weir__reactor_now(pool->reactor);
+    weir__slot *slot = NULL;
+    int code = ask(pool, now, &slot, error);
+    weir__task *task = code <= 0 ? weir__task_new(pool, WEIR_DONE_HEALTH, token, now) : NULL;
+    if (!task) return code > 0 ? code : refuse(pool, error, WEIR_ENOMEM, "out of memory for an operation");
+    *op = task->op.completion.op;
+    task->statement = weir_statement_ref(pool->health.query);
+    task->readonly = pool->config->options.readonly;
+    start(pool, slot, task, run, now);
     return WEIR_PENDING;
 }
 
 int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin, const weir_run *run,
                            void *token, weir_op *op, weir_error *error) {
-    const weir_options *options = &pool->config->options;
     int64_t now = weir__reactor_now(pool->reactor);
     weir__slot *slot = NULL;
     int code = weir__batch_start(pool, batch, begin, error);
@@ -307,17 +345,7 @@ int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin
     }
     *op = task->op.completion.op;
     task->batch = batch;
-    task->owner = run->owner;
-    bool given = run->timeout_ms != WEIR_TIMEOUT_DEFAULT;
-    task->run_ms = given ? run->timeout_ms : options->command_timeout_ms;
-    if (given) task->run_deadline = weir__deadline(now, task->run_ms);
-    if (slot) {
-        count_grant(pool, now, now);
-        run_statement(slot, task, now);
-    } else {
-        get_in_line(pool, task,
-                    given ? task->run_deadline : weir__deadline(now, options->checkout_timeout_ms));
-    }
+    start(pool, slot, task, run, now);
     return WEIR_PENDING;
 }
 
@@ -360,14 +388,14 @@ static bool next_to_serve(weir_pool *pool, int64_t now, weir__task **task, weir_
     bool first = alone && (!sharing || (pool->codel.overloaded ? sharing->started_at <= alone->started_at
                                                                : sharing->started_at >= alone->started_at));
     *task = alone;
-    *slot = first ? weir__pool_take_lendable(pool, now) : NULL;
+    *slot = first ? weir__pool_take_idle(pool, now) : NULL;
     if (*slot || !sharing) return *slot;
     *task = sharing;
     int64_t sets = weir__share_sets(sharing->statement);
     *slot = weir__share_pick(pool, sharing->profile, sets, sharing->readonly, now);
     if (*slot || !alone || first) return *slot;
     *task = alone;
-    *slot = weir__pool_take_lendable(pool, now);
+    *slot = weir__pool_take_idle(pool, now);
     return *slot;
 }
 

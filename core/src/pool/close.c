@@ -46,6 +46,7 @@ static void name_holders(weir_pool *pool) {
 
 static void begin_closing(weir_pool *pool) {
     pool->closing = true;
+    weir__health_touch(pool);
     weir__timer_stop(&pool->reactor->wheel, &pool->retry);
     weir_error why = WEIR_ERROR_INIT;
     closed_error(pool, &why);
@@ -103,6 +104,7 @@ void weir__pool_check_closed(weir_pool *pool) {
     if (!pool->closing || !weir__pool_gone(pool)) return;
     weir__timer_stop(&pool->reactor->wheel, &pool->grace);
     weir__timer_stop(&pool->reactor->wheel, &pool->reaper);
+    weir__health_stop(pool);
     weir__extensions_end(pool);
     weir__pool_unkeep(pool);
     for (weir__link *link; (link = weir__list_front(&pool->closers));)

@@ -40,6 +40,7 @@ bool weir__pool_connect(weir_pool *pool, weir_permit *permit, int64_t now) {
     slot->generation = pool->generation;
     slot->begun_at = now;
     slot->lent_at = 0;
+    slot->health = (weir__slot_health){0};
     slot->expires_at = WEIR__NEVER;
     slot->loan = 0;
     slot->reset = WEIR__RESET_DEFAULT;
@@ -53,10 +54,16 @@ bool weir__pool_connect(weir_pool *pool, weir_permit *permit, int64_t now) {
 /* `require` wants one to be tried although the pool need not keep any. */
 static int floor_of(const weir_pool *pool) { return pool->opening && !pool->min_size ? 1 : pool->min_size; }
 
+/* So many attempts that have no end yet. */
+static int under_way(const weir_pool *pool) {
+    const int *n = pool->counts;
+    return n[WEIR__CONNECTING] + n[WEIR__PREPARING] + n[WEIR__CHECKING] - weir__health_checking(pool);
+}
+
 /* How many connections are wanted beyond those that are there or on their way. */
 int weir__pool_coming(const weir_pool *pool, int64_t now) {
     const int *n = pool->counts;
-    int coming = n[WEIR__CONNECTING] + n[WEIR__PREPARING] + n[WEIR__CHECKING];
+    int coming = under_way(pool) + weir__health_coming(pool, now);
     if (!n[WEIR__DRAINING] && !n[WEIR__RESETTING]) return coming;
     for (size_t i = 0; i < pool->slot_count; i++) {
         const weir__slot *slot = pool->slots[i];
@@ -85,11 +92,6 @@ bool weir__pool_wants(const weir_pool *pool) { return floor_of(pool) > 0 || weir
 
 int64_t weir__pool_next_attempt(const weir_pool *pool) {
     return weir__pool_probing(pool) ? pool->guard.probe_at : pool->retry_at;
-}
-
-/* So many attempts that have no end yet. */
-static int under_way(const weir_pool *pool) {
-    return pool->counts[WEIR__CONNECTING] + pool->counts[WEIR__PREPARING] + pool->counts[WEIR__CHECKING];
 }
 
 static void begin_attempts(weir_pool *pool, int want, int64_t now) {
@@ -215,6 +217,7 @@ static void attempt_failed(weir__slot *slot, weir_outcome outcome, weir_error *w
     if (pool->guard.denied) pool->guard.probe_at = pool->retry_at;
     if (pool->adapt.usual) weir__adapt_failed(pool, why, now);
     weir__error_copy(&pool->last_error, why);
+    weir__health_touch(pool);
     weir__slot_close(slot, why->code, why);
     if (counts) log_failure(pool, why, now);
     if (pool->last_error.retry_after_ms < 0) pool->last_error.retry_after_ms = retry_in_ms(pool, now);
@@ -264,7 +267,7 @@ void weir__pool_recovered(weir_pool *pool) {
                weir_pool_name(pool), pool->failures);
     pool->failures = 0;
     weir_error_clear(&pool->last_error);
-    weir__pool_touch(pool); /* more than one at a time may be made again */
+    weir__health_touch(pool); /* more than one at a time may be made again */
 }
 
 void weir__slot_connected(weir__slot *slot) {
@@ -278,8 +281,10 @@ void weir__slot_connected(weir__slot *slot) {
         slot->expires_at = weir__deadline(now, life) - weir__random_below(&pool->rng, life / 10 * WEIR__MS);
         weir__pool_arm_reaper(pool, slot->expires_at);
     }
-    if (pool->config->options.init_hook)
+    if (pool->config->options.init_hook) {
         weir__slot_prepare(slot);
-    else
-        weir__slot_ready(slot, now);
+        return;
+    }
+    weir__health_baseline(slot);
+    weir__slot_ready(slot, now);
 }

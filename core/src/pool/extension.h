@@ -12,6 +12,8 @@ typedef struct weir__extension_kind {
     void (*end)(
         weir__extension *extension); /* the pool has closed: it stops its timers. Under the lock, once */
     void (*free)(weir__extension *extension); /* without the lock; after `end` */
+    /* A statement has taken longer than the pool's slow_ns. Under the lock; NULL: it does not care. */
+    void (*slow)(weir__extension *extension, const char *sql, size_t length, int64_t ns);
 } weir__extension_kind;
 
 /* The first field of what it is. */
@@ -26,6 +28,8 @@ struct weir__extension {
 void weir__pool_attach(weir_pool *pool, weir__extension *extension);
 /* The one of that kind; NULL: none. */
 weir__extension *weir__pool_extension(const weir_pool *pool, const weir__extension_kind *kind);
+/* Tells them of a slow statement. */
+void weir__extensions_slow(const weir_pool *pool, const char *sql, size_t length, int64_t ns);
 /* Under the lock, when the pool has closed. */
 void weir__extensions_end(weir_pool *pool);
 /* Without the lock, while the pool is freed. */

@@ -46,21 +46,18 @@ static weir__breaker *make(weir_pool *pool, const char *name, uint64_t seed) {
 static void due(weir__timer *timer) { weir__pool_touch(weir__container(timer, weir_pool, guard.timer)); }
 
 bool weir__guard_open(weir_pool *pool, uint64_t seed) {
-    static const char health[] = "SELECT 1";
     weir__guard *guard = &pool->guard;
     weir__timer_init(&guard->timer, due);
     guard->connect.pool = guard->query.pool = pool;
     guard->connect.machine = make(pool, "connect", seed + 1);
     guard->query.machine = make(pool, "query", seed + 2);
-    guard->health = weir_statement_new(health, sizeof health - 1, NULL);
     guard->probe_every = pool->config->options.circuit_probe_interval_ms * WEIR__MS;
-    return guard->connect.machine && guard->query.machine && guard->health;
+    return guard->connect.machine && guard->query.machine;
 }
 
 void weir__guard_close(weir_pool *pool) {
     weir__breaker_free(pool->guard.connect.machine);
     weir__breaker_free(pool->guard.query.machine);
-    weir_statement_unref(pool->guard.health);
 }
 
 weir_breaker_state weir__guard_state(weir_pool *pool, weir_breaker_role role) {
@@ -249,6 +246,7 @@ void weir__guard_heed(weir_pool *pool) {
         guard->told[i] = breaker->generation;
         log_events(pool, breaker, &guard->logged[i]);
     }
+    if (changed) weir__health_touch(pool);
     if (!changed || !pool->waiting) return;
     weir_error why = WEIR_ERROR_INIT;
     if (weir__guard_shut(pool, WEIR_BREAKER_QUERIES, now, &why) || weir__pool_down(pool, &why))

@@ -1,6 +1,8 @@
 /* Keeping the pool in shape: lifetimes, idle connections, bounds, generations; and its numbers. */
 #include "pool/leak.h"
 
+#include <string.h>
+
 #include "base/error.h"
 #include "config/sizing.h"
 
@@ -63,7 +65,7 @@ int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *e
     weir_options wanted = pool->config->options;
     wanted.min_size = min_size;
     wanted.max_size = max_size;
-    wanted.looked_up = 0;
+    memset(wanted.looked_up, 0, sizeof wanted.looked_up);
     int code = weir_options_check(&wanted, error);
     if (code) return code;
     if (min_size > max_size)

@@ -20,6 +20,7 @@ static void destroy(weir_pool *pool) {
     weir__share_close(pool);
     weir__adapt_close(pool);
     weir__guard_close(pool);
+    weir__health_close(pool);
     weir_error_clear(&pool->last_error);
     weir__config_free(pool->config);
     weir__free(pool);
@@ -47,6 +48,8 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     pool->max_size = config->options.max_size;
     int64_t leak_ms = config->options.leak_threshold_ms;
     pool->leak_ns = leak_ms < 0 ? WEIR__NEVER : leak_ms * WEIR__MS;
+    pool->slow_ns = WEIR__NEVER;
+    pool->echo = config->options.echo;
     pool->leak_action = weir__leak_action_of(config->options.leak_action);
     pool->last_error = (weir_error)WEIR_ERROR_INIT;
     pool->settle.run = weir__pool_settle;
@@ -67,7 +70,7 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     weir__codel_open(pool);
     if (!weir__share_open(pool) || !weir__adapt_open(pool) || !weir__guard_open(pool, seed))
         weir__fail(error, WEIR_ENOMEM, "out of memory for a pool");
-    else if ((pool->env = driver->env_open(&pool->base, error)))
+    else if ((pool->env = driver->env_open(&pool->base, error)) && weir__health_open(pool, error))
         return pool;
     destroy(pool);
     return NULL;
@@ -100,6 +103,7 @@ int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__con
     }
     if (code <= 0) {
         *out = pool;
+        weir__health_start(pool);
         if (pool->opening) {
             pool->opening->pool = pool;
             *op = pool->opening->op.completion.op;
@@ -139,6 +143,7 @@ void weir__pool_free(weir_pool *pool) {
     weir__timer_stop(&reactor->wheel, &pool->codel.timer);
     weir__timer_stop(&reactor->wheel, &pool->adapt.timer);
     weir__timer_stop(&reactor->wheel, &pool->reaper);
+    weir__health_stop(pool);
     weir__timer_stop(&reactor->wheel, &pool->grace);
     weir__list_remove(&pool->settle.link);
     weir__extensions_end(pool);

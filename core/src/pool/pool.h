@@ -18,7 +18,9 @@
 #include "breaker/breaker.h"
 #include "driver/driver.h"
 #include "metrics/histogram.h"
+#include "pool/health.h"
 #include "pool/overload.h"
+#include "pool/share.h"
 
 typedef enum weir__slot_state {
     WEIR__EMPTY,      /* no connection */
@@ -60,14 +62,12 @@ enum {
     (100 * WEIR__MS) /* idle for so long, a connection is looked at before it is lent                        \
                       */
 
-typedef struct weir__slot weir__slot;
 typedef struct weir__task weir__task;
-typedef struct weir__profile weir__profile;
 typedef struct weir__stream weir__stream;
 typedef struct weir__extension weir__extension;
 
 /* A request on its way, and whose it is. It stays in its place until the driver is done with it. */
-typedef struct weir__flight {
+struct weir__flight {
     weir__request request; /* first */
     weir__link link;       /* in the slot's flights or landed ones; or in the pool's spares */
     weir__slot *slot;
@@ -86,7 +86,7 @@ typedef struct weir__flight {
     unsigned owed;                           /* the first so many of `before` end what is dead … */
     int dying;                               /* … from there on */
     int ending;                              /* the depth of the transaction that it ends; 0: none */
-} weir__flight;
+};
 
 /* The steps of a COPY. */
 typedef enum weir__copy_step {
@@ -151,6 +151,7 @@ struct weir__slot {
     bool dying;          /* the connection is lost … */
     bool mourned;        /* … and has been recorded as one failure, however many statements went with it */
 
+    weir__slot_health health;
     unsigned generation; /* the pool's, when the connection was begun */
     int64_t begun_at;    /* the attempt to connect */
     int64_t expires_at;  /* max_lifetime, less jitter */
@@ -236,65 +237,14 @@ struct weir__task {
 _Static_assert(sizeof(weir__task) <= WEIR__OP_BYTES, "an operation has outgrown its place");
 _Static_assert(sizeof(weir__task) <= 512, "a waiter takes less than 512 bytes");
 
-/* What is known of a statement's text, run by itself or as an executemany. */
-struct weir__profile {
-    weir__lru_node node;
-    int references;
-    unsigned text;    /* WEIR__TEXT_… */
-    bool writes;      /* as far as anybody knows */
-    int64_t alone;    /* ns a set, a moving mean: from sending to answer with nothing before it; 0 unknown */
-    int64_t behind;   /* … what it adds to a connection that is busy; 0 unknown */
-    int64_t tried_at; /* when it last ran behind another one only to find that out */
-    int64_t stalled_at; /* when it last took longer than pipeline_max_wait; 0 never */
-    int stalls;         /* … how often of late: a moving mean, in 65,536ths of its runs */
-    char sql[];
-};
-
-/* Trying two widths in turns, window by window: width.c. */
-typedef struct weir__trial {
-    int base, other;    /* the widths; the second is on trial */
-    bool up;            /* the direction of the next trial */
-    bool pinned;        /* nothing is tried */
-    int busy;           /* so many are, when base is to be */
-    int failed;         /* so many directions have been tried from here in vain */
-    int windows;        /* so many are over */
-    int64_t since;      /* the begin of this one, or of the rest before the first */
-    int64_t passed_at;  /* what was spent by then is counted */
-    int64_t spent[2];   /* ns of statements' time in the pool, in windows of base and other … */
-    int64_t alone[2];   /* … what those that were answered there take alone … */
-    int64_t counted[2]; /* … and how many these are */
-    int64_t counts;     /* … and, in windows of base, the numbers of busy connections at each, added up */
-    int in_window;      /* statements of this window */
-} weir__trial;
-
-/* Letting statements share connections: what share.c keeps for the pool. */
-enum { WEIR__OWNERS = 64 };
-typedef struct weir__share {
-    bool on;           /* the option, and a driver that can */
-    int64_t max_wait;  /* ns, the option pipeline_max_wait */
-    weir__link slots;  /* RUNNING and shared */
-    int count;         /* of them */
-    int claimed;       /* … that take no more statements, since somebody wants a connection for himself */
-    int lane_count;    /* who waits in the lane */
-    int width;         /* so many connections are kept busy before they are filled deeper */
-    weir__trial trial; /* … which is learnt by trying */
-    bool wish;         /* one more connection would have been made busy, had there been one */
-    weir__lru profiles;
-    int64_t credit, paid_at;                        /* for statements that are moved: see share.c */
-    int64_t nearest, nearest_before, nearest_until; /* the quickest answer of late … */
-    int64_t way;                   /* … so long takes the way to the server and back, at the most */
-    uint16_t owners[WEIR__OWNERS]; /* who holds a connection: how many of them have a number that ends so */
-} weir__share;
-
 /* An endpoint's breakers, and what is known of its outage: guard.c, probe.c. */
 typedef struct weir__guard {
     weir_breaker connect, query;
-    uint64_t told[2];       /* generations of the two that those in line know of */
-    uint64_t logged[2];     /* events that are in the log */
-    weir__timer timer;      /* a breaker changes by itself while somebody is in line */
-    weir_statement *health; /* SELECT 1 */
-    int64_t probe_every;    /* ns, the option circuit_probe_interval */
-    int64_t probe_at;       /* when the next attempt begins, in an outage */
+    uint64_t told[2];    /* generations of the two that those in line know of */
+    uint64_t logged[2];  /* events that are in the log */
+    weir__timer timer;   /* a breaker changes by itself while somebody is in line */
+    int64_t probe_every; /* ns, the option circuit_probe_interval */
+    int64_t probe_at;    /* when the next attempt begins, in an outage */
     /* A connection was lost, or could not be made since the server is not there; until one is fit for use. */
     bool outage;
     bool denied; /* the server is there, and has refused the last attempt: retry_min and retry_max hold */
@@ -343,11 +293,14 @@ struct weir_pool {
     int64_t nested_at;      /* when a nested checkout was logged last; 0 never */
     int replacing;          /* connections that are to be opened although nobody asks for them */
 
+    weir__pool_health health;
     weir__timer reaper;
     int64_t reap_at;
     weir__task *opening;
 
     weir__link extensions; /* extension.h */
+    int64_t slow_ns;       /* … which hear of statements that take longer; WEIR__NEVER: of none */
+    bool echo;             /* the option */
     weir__link listeners;  /* listener.h */
     uint64_t listener_numbers;
 
@@ -363,7 +316,7 @@ struct weir_pool {
         WEIR_COUNTERS(WEIR__COUNTER)
     } stats;
 #undef WEIR__COUNTER
-    weir__histogram wait, use, connect, query;
+    weir__histogram wait, use, connect, query, health_check;
 };
 
 /* ---- slot.c ---- */
@@ -404,6 +357,7 @@ void weir__pool_noticed(weir_pool *pool, const weir_notice *notice);
 
 /* ---- settle.c ---- */
 void weir__pool_settle(weir__deferred *deferred);
+void weir__pool_begin_outage(weir_pool *pool); /* a connection was lost */
 static inline void weir__pool_touch(weir_pool *pool) { weir__defer(pool->reactor, &pool->settle); }
 
 /* ---- connect.c ---- */
@@ -512,14 +466,16 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
                        weir_op *op, weir_error *error);
 int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin, const weir_run *run,
                            void *token, weir_op *op, weir_error *error);
+/* health_check_query, for weir__health_asked. */
+int weir__pool_question(weir_pool *pool, const weir_run *run, void *token, weir_op *op, weir_error *error);
 /* NULL: out of memory. */
 weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *token, int64_t now);
 /* Frees the task without a completion, and its statement. */
 void weir__task_drop(weir__task *task);
-/* The first idle connection that is fit to be lent; unfit ones are closed on the way. NULL: none. */
+/* The first idle connection that is fit to be lent, and may be; unfit ones are closed on the way. NULL: none,
+   or one is asked whether it is. */
 weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now);
-/* … if one more may be lent. */
-weir__slot *weir__pool_take_lendable(weir_pool *pool, int64_t now);
+weir__slot *weir__pool_any_idle(weir_pool *pool, int64_t now); /* … though it may have to be asked first */
 /* Out of the queue. */
 void weir__task_leave_line(weir__task *task);
 /* Into the lane, in front of all: it was on a connection already. */
@@ -571,7 +527,8 @@ bool weir__task_commits(const weir__task *task);
 /* In the pool's numbers it is a query. */
 static inline bool weir__task_is_query(const weir__task *task) {
     weir_completion_kind kind = task->op.completion.kind;
-    return kind == WEIR_DONE_EXECUTE || kind == WEIR_DONE_COPY || kind == WEIR_DONE_BATCH;
+    return kind == WEIR_DONE_EXECUTE || kind == WEIR_DONE_COPY || kind == WEIR_DONE_BATCH ||
+           kind == WEIR_DONE_HEALTH;
 }
 /* Has the driver send what it was given to hold. */
 void weir__slot_flush(weir__held *held);
@@ -583,9 +540,14 @@ void weir__slot_run_queued(weir__slot *slot, int64_t now);
 bool weir__slot_takes_more(const weir__slot *slot);
 /* Gives a request, built from the task, to the driver. */
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now);
-/* A statement has been answered after so many ns: counts it; one that the server's own guard ended becomes
+/* The option echo: the text of what is sent is logged. */
+void weir__query_log(const weir_pool *pool, const weir_statement *statement);
+static inline void weir__query_echo(const weir_pool *pool, const weir_statement *statement) {
+    if (pool->echo) weir__query_log(pool, statement);
+}
+/* A statement has been answered: counts it; one that the server's own guard ended becomes
    what it is, a time-out. */
-void weir__query_answered(weir_pool *pool, weir__request *request, int64_t run_ms, int64_t ran);
+void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now);
 /* The request has ended: answers the task; the flight is gone then. */
 void weir__flight_answer(weir__flight *flight, int64_t now);
 /* The task's deadline. */
@@ -608,6 +570,7 @@ int weir__batch_start(weir_pool *pool, weir_batch *batch, const char *begin, wei
 void weir__batch_end(weir_batch *batch, bool well);
 /* COMMIT may have been sent, and nothing is known to have gone wrong before it. */
 bool weir__batch_commits(const weir_batch *batch);
+bool weir__batch_readonly(const weir_batch *batch); /* its transaction begins so */
 /* Gives requests to the driver: all, or the next. False: out of memory, and nothing was given. */
 bool weir__batch_go_on(weir__slot *slot, weir__task *task, int64_t now);
 /* Takes the outcome of a statement. The task that is to be answered now, or, with *more, to go on; or NULL.
@@ -615,50 +578,6 @@ bool weir__batch_go_on(weir__slot *slot, weir__task *task, int64_t now);
 weir__task *weir__batch_answer(weir__flight *flight, bool *more);
 /* Nobody wants any more what flies on the slot. */
 void weir__batch_forget(weir__slot *slot);
-
-/* ---- share.c ---- */
-bool weir__share_open(weir_pool *pool);
-void weir__share_close(weir_pool *pool);
-/* What is known of the statement, with a reference of the caller's, when it may share a connection; NULL in
- * *out: it wants one for itself. WEIR_EINVAL: the pool does not run it. */
-int weir__share_judge(weir_pool *pool, const weir_statement *statement, const weir_run *run,
-                      weir__profile **out, weir_error *error);
-/* WEIR_EINVAL: the statement begins or ends a transaction, where that is the pool's part. */
-int weir__share_judge_part(weir_pool *pool, const weir_statement *statement, weir_error *error);
-/* How many times it is run. */
-static inline int64_t weir__share_sets(const weir_statement *statement) {
-    return statement->many && statement->sets ? (int64_t)statement->sets : 1;
-}
-void weir__profile_unref(weir_pool *pool, weir__profile *profile);
-/* A connection for such a statement, which may have to become busy for it; NULL: it waits in the lane. */
-weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, int64_t sets, bool readonly,
-                             int64_t now);
-/* An idle slot, RUNNING by now, takes statements from here on. */
-void weir__share_begin(weir__slot *slot, bool readonly);
-/* … and no longer. NULL-safe for slots that never did. */
-void weir__share_end(weir__slot *slot);
-void weir__share_sent(weir__flight *flight, int64_t now);
-/* What the driver has held leaves now: the time before that was the caller's. */
-void weir__share_flushed(weir__slot *slot, int64_t now);
-/* Answers have come together: learns how long their statements take. */
-void weir__share_landed(weir__slot *slot, int64_t now);
-/* As many connections are kept from taking more as there are waiters who want one for themselves. */
-void weir__share_claim(weir_pool *pool);
-void weir__share_overrun(weir__timer *timer);
-void weir__owner_add(weir_pool *pool, uint64_t owner, int n);
-/* Whether he holds a connection. */
-bool weir__owner_holds(const weir_pool *pool, uint64_t owner);
-
-/* ---- width.c ---- */
-void weir__width_start(weir_pool *pool);
-/* So many from here on, for tests and measurements; 0: learns again. */
-void weir__width_pin(weir_pool *pool, int width);
-/* Before one more statement asks to share, or some are answered. */
-void weir__width_pass(weir_pool *pool, int64_t now);
-/* A statement has been answered that takes so long alone. */
-void weir__width_count(weir_pool *pool, int64_t alone);
-/* After some were counted. */
-void weir__width_look(weir_pool *pool, int64_t now);
 
 /* ---- release.c ---- */
 /* The connection is nobody's: reset it if need be, then lend, keep or close it. */
@@ -733,6 +652,8 @@ int weir__stream_close(weir__slot *slot, uint64_t number);
 /* Nothing flies any more on a lent connection: runs what waits for that, the session's next and its streams'.
  */
 void weir__slot_resume(weir__slot *slot, int64_t now);
+/* What the holder has given. Borrowed. */
+const char *weir__stream_text(const weir__stream *stream, size_t *length);
 /* A stream's request has ended; its flight is freed next. */
 void weir__stream_answer(weir__flight *flight, int64_t now);
 /* The holder's transaction of that depth ends: streams go with it, or, when a savepoint is released, stay. */

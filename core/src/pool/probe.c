@@ -74,7 +74,7 @@ static void check(weir__slot *slot, int64_t now) {
     weir__flight *flight = weir__flight_new(slot); /* the slot's own */
     int64_t since =
         pool->config->options.init_hook ? now : slot->tried_at; /* the init has a time of its own */
-    flight->request.statement = weir_statement_ref(pool->guard.health);
+    flight->request.statement = weir_statement_ref(pool->health.query);
     flight->request.timeout_ms = pool->config->options.command_timeout_ms;
     flight->request.readonly = pool->config->options.readonly;
     flight->sent_at = now;
@@ -101,7 +101,7 @@ static void launch(weir_pool *pool, int64_t now) {
         weir__pool_connect(pool, &permit, now);
         return;
     }
-    weir__slot *slot = weir__pool_take_idle(pool, now);
+    weir__slot *slot = weir__pool_any_idle(pool, now);
     if (slot) {
         pool->stats.probes_started++;
         slot->tried_at = now;
@@ -127,6 +127,7 @@ void weir__pool_probe(weir_pool *pool, int64_t now) {
 
 bool weir__slot_check_failed(weir__slot *slot, const weir__request *request) {
     const weir__breaker *breaker = weir__guard_of(slot->pool, WEIR_BREAKER_QUERIES);
+    if (!slot->trying) return weir__health_answered(slot, request, weir__reactor_now(slot->pool->reactor));
     if (request->code == WEIR_OK) return false;
     if (weir__breaker_classify(breaker, request->error) == WEIR_OUTCOME_SUCCESS) return false; /* an answer */
     weir__error_copy(&slot->lost, request->error);
@@ -153,5 +154,6 @@ bool weir__slot_prove(weir__slot *slot, int64_t now) {
     weir__guard_attempted(slot, WEIR_OUTCOME_SUCCESS, NULL, now);
     weir__guard_end(pool, &slot->entry, NULL, now);
     weir__pool_recovered(pool);
+    weir__health_proven(slot);
     return true;
 }

@@ -16,11 +16,13 @@ void weir__slot_ready(weir__slot *slot, int64_t now) {
         close_quietly(slot);
         return;
     }
+    bool checked = slot->state == WEIR__CHECKING && !slot->trying; /* for nobody: it goes on being unused */
     if (slot->trying && !weir__slot_prove(slot, now)) return;
-    slot->idle_since = now;
+    if (!checked) slot->idle_since = now;
     weir__slot_move(slot, WEIR__IDLE);
+    if (checked) weir__health_replace(slot);
     if (pool->config->options.idle_timeout_ms > 0 && weir__pool_total(pool) > pool->min_size)
-        weir__pool_arm_reaper(pool, weir__deadline(now, pool->config->options.idle_timeout_ms));
+        weir__pool_arm_reaper(pool, weir__deadline(slot->idle_since, pool->config->options.idle_timeout_ms));
     if (pool->waiting || pool->opening) weir__pool_touch(pool);
 }
 
@@ -34,6 +36,7 @@ void weir__slot_release(weir__slot *slot, int64_t now) {
             return;
         }
         pool->driver->baseline(slot->conn);
+        weir__health_baseline(slot);
     }
     weir__share_end(slot);
     if (slot->flying) { /* its answer is nobody's: wait for it, and hasten it, unless it is a COMMIT or its
@@ -77,6 +80,10 @@ void weir__slot_bound_fired(weir__timer *timer) {
     /* Nobody has looked for long: what seems late may only not have been noticed. */
     if (reactor->real_time && reactor->undriven > WEIR__UNDRIVEN) {
         weir__reactor_start(reactor, timer, weir__reactor_now(reactor) + WEIR__GRACE);
+        return;
+    }
+    if (slot->state == WEIR__CHECKING && !slot->trying) {
+        weir__health_overdue(slot);
         return;
     }
     if (slot->state == WEIR__CONNECTING || slot->state == WEIR__CHECKING) {

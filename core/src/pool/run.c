@@ -1,10 +1,12 @@
 /* Running one request on one connection: sending, answering, deadlines, cancellation. */
+#include "pool/extension.h"
 #include "pool/leak.h"
 
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/statement.h"
 
 bool weir__task_commits(const weir__task *task) {
     return task->batch ? weir__batch_commits(task->batch) : task->depth == 1 && task->commit;
@@ -33,6 +35,17 @@ static void release(weir__task *task, const weir_error *why, int64_t now) {
     task->stack = NULL;
 }
 
+/* Whether it has passed is not for the caller to hear, but for the pool. */
+static void answer_health(weir__task *task, const weir_error *why, int64_t since, int64_t now) {
+    weir_completion *completion = &task->op.completion;
+    weir__health_asked(task->pool, why, since, now);
+    weir_result_free(completion->result);
+    weir_error_free(completion->error);
+    completion->result = NULL;
+    completion->error = NULL;
+    weir__op_complete(&task->op, WEIR_OK);
+}
+
 void weir__task_drop(weir__task *task) {
     weir_error why = WEIR_ERROR_INIT;
     int64_t now = weir__reactor_now(task->pool->reactor);
@@ -52,7 +65,10 @@ void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
     }
     int64_t now = weir__reactor_now(task->pool->reactor);
     release(task, why, now);
-    weir__op_fail(&task->op, why);
+    if (task->op.completion.kind == WEIR_DONE_HEALTH)
+        answer_health(task, why, task->started_at, now);
+    else
+        weir__op_fail(&task->op, why);
     weir_error_clear(&unknown);
 }
 
@@ -117,6 +133,10 @@ static void run_batch(weir__slot *slot, weir__task *task, int64_t now) {
     }
 }
 
+void weir__query_log(const weir_pool *pool, const weir_statement *statement) {
+    weir__logf(&pool->reactor->log, WEIR_LOG_INFO, "pool %s: %s", weir_pool_name(pool), statement->sql);
+}
+
 void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     weir_pool *pool = slot->pool;
     task->slot = slot;
@@ -140,7 +160,10 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     flight->sent_at = now;
     flight->alone = slot->flying == 1;
     slot->live++;
-    if (flight->request.statement && !task->moved) pool->stats.queries_started++;
+    if (flight->request.statement && !task->moved) {
+        pool->stats.queries_started++;
+        weir__query_echo(pool, flight->request.statement);
+    }
     if (slot->shared) weir__share_sent(flight, now);
     if (task->hold) weir__hold(pool->reactor, &slot->held);
     if (task->mode >= WEIR__COPY_IN) weir__copy_sent(flight);
@@ -187,8 +210,20 @@ static void name_timeout(weir__request *request, int64_t run_ms, int64_t ran) {
     request->error->retryable = false;
 }
 
-static void count_query(weir_pool *pool, int code, int64_t ran) {
+/* It has been on its way for so long, answered or not. */
+static void look_at_time(const weir__flight *flight, int64_t ran) {
+    const weir_pool *pool = flight->slot->pool;
+    const weir_statement *statement = flight->request.statement;
+    if (ran < pool->slow_ns || !statement) return;
+    size_t length = statement->sql_length;
+    const char *sql = flight->stream ? weir__stream_text(flight->stream, &length) : statement->sql;
+    weir__extensions_slow(pool, sql, length, ran);
+}
+
+static void count_query(const weir__flight *flight, int code, int64_t ran) {
+    weir_pool *pool = flight->slot->pool;
     weir__histogram_record(&pool->query, ran);
+    look_at_time(flight, ran);
     if (code == WEIR_OK)
         pool->stats.queries_succeeded++;
     else if (code == WEIR_ECOMMANDTIMEOUT)
@@ -197,9 +232,11 @@ static void count_query(weir_pool *pool, int code, int64_t ran) {
         pool->stats.queries_failed++;
 }
 
-void weir__query_answered(weir_pool *pool, weir__request *request, int64_t run_ms, int64_t ran) {
+void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now) {
+    weir__request *request = &flight->request;
+    int64_t ran = now - flight->sent_at;
     name_timeout(request, run_ms, ran);
-    if (request->statement) count_query(pool, request->code, ran);
+    if (request->statement) count_query(flight, request->code, ran);
 }
 
 void weir__flight_answer(weir__flight *flight, int64_t now) {
@@ -207,9 +244,10 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__request *request = &flight->request;
     weir__request_settle(flight);
+    if (request->error && strcmp(request->error->sqlstate, "25006") == 0) weir__health_refused(flight, now);
     if (request->chain && request->code != WEIR_OK && slot->pipelining)
         slot->halted = !pool->driver->pipelines; /* one that does sees to it itself */
-    if (weir__copy_landed(flight, now)) count_query(pool, slot->copy.code, now - flight->sent_at);
+    if (weir__copy_landed(flight, now)) count_query(flight, slot->copy.code, now - flight->sent_at);
     weir__task *task = flight->task;
     bool more = false;
     if (flight->batch) task = weir__batch_answer(flight, &more);
@@ -221,14 +259,17 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
     }
     if (task) {
         if (pool->adapt.usual && request->code == WEIR_OK) weir__adapt_count(flight, true, now);
-        weir__query_answered(pool, request, task->run_ms, now - flight->sent_at);
+        weir__query_answered(flight, task->run_ms, now);
         weir__streams_broken(slot, request);
         task->op.completion.result = request->result;
         task->op.completion.error = request->error;
         request->result = NULL;
         request->error = NULL;
         release(task, task->op.completion.error, now);
-        weir__op_complete(&task->op, request->code);
+        if (task->op.completion.kind == WEIR_DONE_HEALTH)
+            answer_health(task, task->op.completion.error, flight->sent_at, now);
+        else
+            weir__op_complete(&task->op, request->code);
     }
     if (flight->stream) weir__stream_answer(flight, now);
     weir__flight_free(flight);
@@ -243,6 +284,7 @@ weir__task *weir__flight_abandon(weir__flight *flight, bool finish) {
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__flight_detach(flight, now);
     if (slot->copy.flight == flight) weir__copy_forget(slot, WEIR_ECANCELLED);
+    look_at_time(flight, now - flight->sent_at);
     if (slot->live)
         return task; /* somebody else's statement could be hit: the answer is dropped when it comes */
     if (slot->state == WEIR__RUNNING) {

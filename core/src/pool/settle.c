@@ -1,10 +1,13 @@
 /* What the drivers have told is acted upon here, before the lock is left. */
 #include "pool/pool.h"
 
-static void check_failed(weir__slot *slot) {
+static void check_failed(weir__slot *slot, int64_t now) {
     weir_error why = slot->lost;
     slot->lost = (weir_error)WEIR_ERROR_INIT;
-    weir__slot_connect_failed(slot, &why);
+    if (slot->trying)
+        weir__slot_connect_failed(slot, &why);
+    else
+        weir__health_failed(slot, &why, now);
     weir_error_clear(&why);
 }
 
@@ -29,7 +32,7 @@ static void requests_done(weir__slot *slot, weir__slot_state state, bool failed,
         break;
     case WEIR__CHECKING:
         if (failed)
-            check_failed(slot);
+            check_failed(slot, now);
         else
             weir__slot_ready(slot, now);
         break;
@@ -66,7 +69,7 @@ static void settle_landed(weir__slot *slot, bool lost) {
 }
 
 /* Its first attempt is made at once, also shortly after a success; it has been in use, so this ends. */
-static void begin_outage(weir_pool *pool) {
+void weir__pool_begin_outage(weir_pool *pool) {
     weir__guard *guard = &pool->guard;
     if (guard->outage || weir__guard_of(pool, WEIR_BREAKER_CONNECTS)->state == WEIR_BREAKER_DISABLED) return;
     guard->outage = true;
@@ -82,17 +85,21 @@ static void connection_lost(weir__slot *slot) {
         weir__slot_connect_failed(slot, &why);
     } else if (slot->state != WEIR__CLOSING && slot->state != WEIR__EMPTY) {
         pool->stats.connections_lost++;
+        weir__health_lost(pool);
         weir__logf(&pool->reactor->log, WEIR_LOG_WARNING, "pool %s: a connection was lost while %s: %s",
                    weir_pool_name(pool), weir__slot_state_name(slot->state),
                    why.message ? why.message : weir_error_text(why.code));
         /* A server that takes a connection and drops it at once is not to be called again without a pause. */
         bool unused = slot->state == WEIR__IDLE && !slot->lent_at &&
                       weir__reactor_now(pool->reactor) - slot->idle_since < WEIR__PROVEN_AFTER;
-        if (slot->state == WEIR__PREPARING || slot->state == WEIR__CHECKING || unused) {
+        if (slot->state == WEIR__PREPARING || (slot->state == WEIR__CHECKING && slot->trying) || unused) {
             weir__slot_connect_failed(slot, &why);
         } else {
-            begin_outage(pool);
-            weir__slot_close(slot, WEIR_ELOST, &why);
+            weir__pool_begin_outage(pool);
+            if (slot->state == WEIR__CHECKING)
+                weir__health_failed(slot, &why, weir__reactor_now(pool->reactor));
+            else
+                weir__slot_close(slot, WEIR_ELOST, &why);
         }
     }
     weir_error_clear(&why);
@@ -123,5 +130,6 @@ void weir__pool_settle(weir__deferred *deferred) {
     pool->share.wish = false;
     if (!weir__guard_calm(pool)) weir__guard_watch(pool);
     weir__pool_check_open(pool);
+    if (pool->health.look) weir__health_look(pool);
     weir__pool_check_closed(pool);
 }

@@ -155,6 +155,12 @@ static void tell(weir__stream *stream) {
 
 /* ---- sending */
 
+const char *weir__stream_text(const weir__stream *stream, size_t *length) {
+    const weir_statement *statement = has_texts(stream) ? stream->cursor.open : stream->statement;
+    *length = statement->sql_length - (size_t)stream->cursor.offset;
+    return statement->sql + stream->cursor.offset; /* what is before it is ASCII */
+}
+
 static weir_statement *statement_of(const weir__stream *stream, step what) {
     if (what == STEP_END) return NULL;
     if (!has_texts(stream)) return stream->statement;
@@ -285,11 +291,11 @@ static void take_end(weir__stream *stream, weir__request *request) {
 void weir__stream_answer(weir__flight *flight, int64_t now) {
     weir__stream *stream = flight->stream;
     weir__request *request = &flight->request;
+    weir__query_answered(flight, stream->run_ms, now);
     flight->stream = NULL;
     stream->flight = NULL;
     if (stream->sent != STEP_OPEN || request->code != WEIR_OK)
         stop_timer(stream); /* the first batch's goes on */
-    weir__query_answered(stream->slot->pool, request, stream->run_ms, now - flight->sent_at);
     weir__guard_end(stream->slot->pool, &stream->permit, request->error, now);
     if (stream->sent == STEP_OPEN)
         take_opened(stream, request);
@@ -410,6 +416,7 @@ int weir__stream_open(weir__slot *slot, weir_statement *statement, size_t rows, 
         return code;
     }
     weir__leak_note(slot, statement->sql, statement->sql_length);
+    weir__query_echo(pool, statement);
     *number = stream->number = ++pool->streams;
     weir__list_push_back(&slot->streams, &stream->link);
     if (!slot->flying) weir__slot_resume(slot, now);

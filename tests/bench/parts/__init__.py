@@ -1,6 +1,6 @@
 """The parts of the benchmark, by the names that select them."""
 
-from . import bulk, core, learning, lending, outage, point, rows, sqlite, tail
+from . import bulk, core, learning, lending, outage, point, protection, rows, sqlite, tail
 
 PARTS = {
     "core": core.measure,
@@ -21,4 +21,5 @@ PARTS = {
     "adapting": learning.adapting,
     "grants": learning.grants,
     "outage": outage.measure,
+    "protection": protection.measure,
 }

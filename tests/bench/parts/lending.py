@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import peers
 from harness import Bench, Row
 from loads import POINT, Closed
 
 
+def session_caller(pool: Any) -> Any:
+    async def calls(keys: Iterator[int]) -> None:
+        for key in keys:
+            async with pool.session() as lent:
+                await lent.fetchval(POINT, key)
+
+    return calls
+
+
 async def session(bench: Bench) -> None:
     """A session, one SELECT and the commit, against asyncpg's acquire and transaction; 16 callers."""
     async with peers.ours() as ours, peers.asyncpg_pool() as theirs:
-
-        async def our_calls(keys: Iterator[int]) -> None:
-            for key in keys:
-                async with ours.session() as lent:
-                    await lent.fetchval(POINT, key)
 
         async def their_calls(keys: Iterator[int]) -> None:
             for key in keys:
@@ -24,7 +29,9 @@ async def session(bench: Bench) -> None:
                     await lent.fetchval(POINT, key)
 
         row = Row("session", "session, SELECT, commit, 16 callers", "asyncpg", asked=3)
-        await bench.compare(row, Closed(our_calls, 16, bench.seconds), Closed(their_calls, 16, bench.seconds))
+        await bench.compare(
+            row, Closed(session_caller(ours), 16, bench.seconds), Closed(their_calls, 16, bench.seconds)
+        )
 
 
 async def checkout(bench: Bench) -> None:

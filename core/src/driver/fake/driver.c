@@ -442,6 +442,11 @@ static bool alive(weir__conn *base) {
     return !conn->muted;
 }
 
+static weir__role role(weir__conn *base) {
+    (void)base;
+    return weir__fake.role;
+}
+
 static void stop(weir__conn *base) {
     weir__fake_conn *conn = conn_of(base);
     if (conn->state >= WEIR__FAKE_STOPPING) {
@@ -514,6 +519,7 @@ const weir__driver weir__fake_driver = {
     .reset = reset,
     .baseline = baseline,
     .alive = alive,
+    .role = role,
     .stop = stop,
     .free = free_,
     .begin = begin,

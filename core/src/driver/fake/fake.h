@@ -68,6 +68,7 @@ typedef struct weir__fake_script {
     int reset_permille; /* a reset is needed, though no transaction is open */
     int reset_fail_permille;
     weir__reset reset_how; /* how the last one was to be done */
+    weir__role role;       /* of all servers */
     bool env_fails;
     /* What comes first, before any chance. */
     weir__fake_queue connects, runs;

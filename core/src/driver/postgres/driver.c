@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/alloc.h"
@@ -47,6 +48,20 @@ static bool pg_alive(weir__conn *conn) {
     ssize_t got = recv(c->own_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
     return got > 0 && weir__pg_receive(c);
+}
+
+static bool is_on(const PGconn *pg, const char *parameter) {
+    const char *value = PQparameterStatus(pg, parameter);
+    return value && strcmp(value, "on") == 0;
+}
+
+/* From version 14 on, and through proxies that pass it on. */
+static weir__role pg_role(weir__conn *conn) {
+    const weir__pgconn *c = (const weir__pgconn *)conn;
+    if (c->state != WEIR__PG_READY || !PQparameterStatus(c->pg, "in_hot_standby")) return WEIR__ROLE_UNKNOWN;
+    if (is_on(c->pg, "in_hot_standby")) return WEIR__ROLE_STANDBY;
+    bool reads = is_on(c->pg, "default_transaction_read_only") && !c->readonly;
+    return reads ? WEIR__ROLE_READS : WEIR__ROLE_WRITES;
 }
 
 static void pg_stop(weir__conn *conn) {
@@ -120,6 +135,7 @@ const weir__driver weir__postgres_driver = {
     .reset = weir__pg_reset,
     .baseline = weir__pg_baseline,
     .alive = pg_alive,
+    .role = pg_role,
     .stop = pg_stop,
     .free = pg_free,
     .begin = pg_begin,

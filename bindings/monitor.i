@@ -1,0 +1,2 @@
+/* The concept "monitor": alerts, slow statements, history. */
+%include "weirpool/monitor.h"
