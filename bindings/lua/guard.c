@@ -13,6 +13,7 @@ static void clear(weir_lua_call *call) {
     weir_alerts_free(call->alerts);
     weir_slow_statements_free(call->slow);
     weir_history_free(call->points);
+    weir_metrics_free(call->text);
     if (call->opening.pool) weir_listener_close(call->opening);
 }
 

@@ -18,6 +18,7 @@
 ---@field version string weirpool's own, "0.1.0"
 ---@field libpq_version integer of libpq, 150018
 ---@field sqlite_version string of SQLite, "3.40.1"
+---@field content_types { prometheus: string, openmetrics: string } what an answer over HTTP with metrics says of itself
 ---@field null lightuserdata SQL's NULL: equal to ngx.null and cjson.null
 local weirpool = {}
 
@@ -98,6 +99,7 @@ local weirpool = {}
 ---@field reset_functions? string of your own, with commas between them, that leave something behind
 ---@field sqlite_begin? "immediate"|"deferred"|"exclusive" "immediate"
 ---@field sqlite_types? "stored"|"declared" "stored": what SQLite's columns give
+---@field metrics_shared? string a file, best in memory (/dev/shm/app.metrics), that the processes of an application share: each of them then renders the metrics of all, and what one that ended has counted stays counted
 ---@field environment? boolean true: what is given neither here nor in the URL's query comes from the environment
 ---@field name? string in logs and metrics; by default host:port/database
 ---@field codecs? table<string|integer, weirpool.Codec> by the types' names ("schema.type", or as the search path finds them) or numbers; PostgreSQL
@@ -176,6 +178,13 @@ function weirpool.options() end
 --- The fields of a snapshot, as a list: name, kind ("gauge", "counter", "latency"), text.
 ---@return table[]
 function weirpool.metrics() end
+
+--- The metrics of all pools that are open in this process, as Pool:metrics() has one pool's; pools of one name are one,
+--- their numbers added up.
+---@param options? weirpool.MetricsOptions
+---@return string? text
+---@return weirpool.Error? err
+function weirpool.exposition(options) end
 
 --- The upper bounds of a latency's buckets, in seconds; the last is infinite.
 ---@return number[]
@@ -592,6 +601,17 @@ function Pool:expire() end
 ---@return table<string, any>? snapshot
 ---@return weirpool.Error? err
 function Pool:snapshot() end
+
+--- Which metrics, and how.
+---@class weirpool.MetricsOptions
+---@field format? "prometheus"|"openmetrics" the text format 0.0.4, by default; or OpenMetrics 1.0, which has units, state sets and exemplars as well
+---@field names? "seed"|"standard"|"both" OpenTelemetry's names in Prometheus' form and weir_… for what those do not know; the gauges db_active_connections and so on, whose means and rates are over the last minute, or since the metrics were asked for last where that is longer; or both, by default
+
+--- The pool's metrics as text, for Prometheus; an answer over HTTP says of itself weirpool.content_types[format].
+---@param options? weirpool.MetricsOptions
+---@return string? text
+---@return weirpool.Error? err
+function Pool:metrics(options) end
 
 --- Who holds a connection.
 ---@class weirpool.Holder

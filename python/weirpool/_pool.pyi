@@ -32,6 +32,12 @@ class _Managed:
     @property
     def breaker(self) -> PoolBreaker: ...
     def snapshot(self) -> Snapshot: ...
+    def metrics(
+        self,
+        *,
+        format: Literal["prometheus", "openmetrics"] = "prometheus",
+        names: Literal["seed", "standard", "both"] = "both",
+    ) -> str: ...
     def holders(self, min_age: float = 0.0) -> list[Holder]: ...
     def health(self) -> Health: ...
     def health_history(self, after: int = 0) -> list[HealthEvent]: ...
@@ -167,6 +173,7 @@ def create_pool(
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
     sqlite_types: Literal["stored", "declared"] = "stored",
+    metrics_shared: str | None = None,
     environment: bool = True,
     name: str | None = None,
     circuit_failure_threshold: int | None = 5,
@@ -253,6 +260,7 @@ def create_pool_sync(
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
     sqlite_types: Literal["stored", "declared"] = "stored",
+    metrics_shared: str | None = None,
     environment: bool = True,
     name: str | None = None,
     circuit_failure_threshold: int | None = 5,

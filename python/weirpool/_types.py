@@ -220,6 +220,8 @@ class Snapshot(TypedDict):
     """Connections closed, for whatever reason."""
     connections_lost: int
     """Connections that died by themselves."""
+    connections_recycled: int
+    """Connections closed because of their age, or of a call of expire()."""
     queries_started: int
     """Statements sent."""
     queries_succeeded: int
@@ -252,6 +254,8 @@ class Snapshot(TypedDict):
     """From the start of an attempt to connect to its success."""
     query: Latency
     """From the sending of a statement to its answer."""
+    query_failed: Latency
+    """The same, of those statements alone that failed."""
     health_check: Latency
     """From the begin of a health check to its passing."""
 

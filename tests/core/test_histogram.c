@@ -219,9 +219,9 @@ START_TEST(table_of_metrics) {
         if (strcmp(info.name, "query") == 0) ck_assert_double_eq(((const weir_histogram *)field)->p99, 13);
     }
     ck_assert_uint_eq(next, sizeof snapshot);
-    ck_assert_uint_eq(kinds[WEIR_METRIC_GAUGE], 14);
-    ck_assert_uint_eq(kinds[WEIR_METRIC_COUNTER], 27);
-    ck_assert_uint_eq(kinds[WEIR_METRIC_LATENCY], 5);
+    ck_assert_uint_eq(kinds[WEIR_METRIC_GAUGE], 16);
+    ck_assert_uint_eq(kinds[WEIR_METRIC_COUNTER], 30);
+    ck_assert_uint_eq(kinds[WEIR_METRIC_LATENCY], 6);
     ck_assert_str_eq(info.name, "health_check"); /* a row past the end leaves *out alone */
 }
 END_TEST

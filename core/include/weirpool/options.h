@@ -118,6 +118,10 @@ WEIR_BEGIN_DECLS
          "what SQLite's columns give: what is stored (integer, real, text, blob, null), or what they are "   \
          "declared as (BOOLEAN, DATE, TIME, DATETIME, TIMESTAMP, DECIMAL, NUMERIC, JSON, UUID) where they "  \
          "hold that")                                                                                        \
+    TEXT(metrics_shared, NULL, NULL,                                                                         \
+         "a file, best in memory (/dev/shm/app.metrics), that the processes of an application share: each "  \
+         "of "                                                                                               \
+         "them then renders the metrics of all, and what one that ended has counted stays counted")          \
     FLAG(environment, true,                                                                                  \
          "options that are given neither here nor in the URL's query come from their environment variables") \
     TEXT(name, NULL, NULL,                                                                                   \

@@ -67,6 +67,7 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(connections_failed, "attempts that failed")                                                            \
     X(connections_closed, "connections closed, for whatever reason")                                         \
     X(connections_lost, "connections that died by themselves")                                               \
+    X(connections_recycled, "connections closed because of their age, or of a call of expire()")             \
     X(queries_started, "statements sent")                                                                    \
     X(queries_succeeded, "statements that succeeded")                                                        \
     X(queries_failed, "statements that failed")                                                              \
@@ -85,6 +86,7 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(use, "from the grant of a connection to its return")                                                   \
     X(connect, "from the start of an attempt to connect to its success")                                     \
     X(query, "from the sending of a statement to its answer")                                                \
+    X(query_failed, "the same, of those statements alone that failed")                                       \
     X(health_check, "from the begin of a health check to its passing")
 
 typedef struct weir_snapshot {

@@ -18,12 +18,12 @@ typedef struct view {
 
 static weir__mark present(const weir__monitor *monitor, int64_t now) {
     const weir_pool *pool = monitor->extension.pool;
-    uint64_t refused = pool->stats.checkouts_timed_out + pool->stats.checkouts_refused;
-    uint64_t failed = pool->stats.queries_failed + pool->stats.queries_timed_out;
+    uint64_t refused = pool->stats->checkouts_timed_out + pool->stats->checkouts_refused;
+    uint64_t failed = pool->stats->queries_failed + pool->stats->queries_timed_out;
     return (weir__mark){.at = now,
-                        .checkouts = pool->stats.checkouts_granted + refused,
+                        .checkouts = pool->stats->checkouts_granted + refused,
                         .checkouts_failed = refused,
-                        .queries = pool->stats.queries_succeeded + failed,
+                        .queries = pool->stats->queries_succeeded + failed,
                         .queries_failed = failed,
                         .usage = monitor->usage,
                         .looks = monitor->looks};
@@ -33,8 +33,8 @@ static void set_mark(weir__monitor *monitor, int64_t now) {
     const weir_pool *pool = monitor->extension.pool;
     weir__mark *mark = &monitor->marks[monitor->mark_count++ % WEIR__MARKS];
     *mark = present(monitor, now);
-    weir__base_take(&mark->wait, &pool->wait);
-    weir__base_take(&mark->query, &pool->query);
+    weir__base_take(&mark->wait, &pool->stats->wait);
+    weir__base_take(&mark->query, &pool->stats->query);
 }
 
 /* The newest mark that is as old as the window; while there is none, the oldest. */
@@ -211,8 +211,8 @@ void weir__rules_look(weir__monitor *monitor, int64_t now) {
     view.present = present(monitor, now);
     view.window = (double)(now - view.since->at) / 1e9;
     take_openings(monitor, view.opened);
-    weir__base_read(&view.since->wait, &pool->wait, &view.wait);
-    weir__base_read(&view.since->query, &pool->query, &view.query);
+    weir__base_read(&view.since->wait, &pool->stats->wait, &view.wait);
+    weir__base_read(&view.since->query, &pool->stats->query, &view.query);
     for (int type = 0; type < WEIR__ALERT_TYPES; type++) {
         weir__finding finding = {0};
         *view.detail = '\0';

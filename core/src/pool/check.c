@@ -97,14 +97,15 @@ const char *weir__pool_check(const weir_pool *pool) {
     const char *why = check_counts(pool);
     for (size_t i = 0; !why && i < pool->slot_count; i++) why = check_slot(pool->slots[i]);
     if (why) return why;
-    uint64_t ended = pool->stats.checkouts_granted + pool->stats.checkouts_timed_out +
-                     pool->stats.checkouts_cancelled + pool->stats.checkouts_refused;
-    if (pool->stats.checkouts_started != ended + (uint64_t)pool->waiting)
+    uint64_t ended = pool->stats->checkouts_granted + pool->stats->checkouts_timed_out +
+                     pool->stats->checkouts_cancelled + pool->stats->checkouts_refused;
+    if (pool->stats->checkouts_started != ended + (uint64_t)pool->waiting)
         return "a checkout is not accounted for";
     const char *fault = check_guard(pool);
     if (fault) return fault;
-    bool free = pool->counts[WEIR__IDLE] && !is_being_asked(pool) && !weir__adapt_full(pool);
-    if (pool->waiting && free && serves(pool)) return "somebody waits while a connection is idle";
+    if (pool->waiting && pool->counts[WEIR__IDLE] && serves(pool) && !is_being_asked(pool) &&
+        !weir__adapt_full(pool))
+        return "somebody waits while a connection is idle";
     const int *n = pool->counts;
     int coming = weir__pool_coming(pool, weir__reactor_now(pool->reactor)) + n[WEIR__CLOSING];
     int room = weir__pool_room(pool);

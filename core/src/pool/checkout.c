@@ -32,7 +32,7 @@ static inline weir__slot *find_idle(weir_pool *pool, int64_t now, bool vouched) 
         }
         if (now - slot->idle_since <= pool->health.look_after) return slot;
         if (is_dead(slot, now)) {
-            pool->stats.connections_lost++;
+            pool->stats->connections_lost++;
             weir__health_lost(pool);
             weir__slot_close(slot, WEIR_ELOST, NULL);
             continue;
@@ -77,8 +77,8 @@ static char *copy_stack(const char *stack) {
 }
 
 static void count_grant(weir_pool *pool, int64_t started_at, int64_t now) {
-    pool->stats.checkouts_granted++;
-    weir__histogram_record(&pool->wait, now - started_at);
+    pool->stats->checkouts_granted++;
+    weir__histogram_record(&pool->stats->wait, now - started_at);
 }
 
 /* Idle -> lent. The slot's site, begin and kind are the caller's to set. */
@@ -106,15 +106,15 @@ static void limit(weir__slot *slot, int64_t now, int64_t until, int64_t session_
 }
 
 static int refuse(weir_pool *pool, weir_error *error, int code, const char *text) {
-    pool->stats.checkouts_refused++;
+    pool->stats->checkouts_refused++;
     return weir__fail(error, code, "pool %s: %s", weir_pool_name(pool), text);
 }
 
 /* *why is taken over. */
 static int refuse_with(weir_pool *pool, weir_error *why, weir_error *error) {
     int code = why->code;
-    pool->stats.checkouts_refused++;
-    pool->stats.circuit_refused += code == WEIR_ECIRCUITOPEN;
+    pool->stats->checkouts_refused++;
+    pool->stats->circuit_refused += code == WEIR_ECIRCUITOPEN;
     weir_error_clear(error);
     if (error)
         *error = *why;
@@ -149,7 +149,7 @@ static int ask_the_guard(weir_pool *pool, int64_t now, weir_error *error) {
 /* Counts the request. WEIR_OK: there may be a connection at once; WEIR_PENDING: there is none; else it is
  * refused. */
 static inline int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) {
-    pool->stats.checkouts_started++;
+    pool->stats->checkouts_started++;
     const char *shut = weir__pool_shut(pool);
     if (shut) return refuse(pool, error, WEIR_ECLOSED, shut);
     bool calm = weir__breaker_calm(weir__guard_of(pool, WEIR_BREAKER_QUERIES));
@@ -202,7 +202,7 @@ void weir__task_move_on(weir__task *task) {
     weir__guard_cancel(pool, &task->permit, weir__reactor_now(pool->reactor));
     task->slot = NULL;
     task->moved = true;
-    pool->stats.checkouts_started++; /* that is another one */
+    pool->stats->checkouts_started++; /* that is another one */
     weir__list_push_front(&pool->lane, &task->op.link);
     pool->waiting++;
     pool->share.lane_count++;
@@ -414,9 +414,9 @@ void weir__pool_serve(weir_pool *pool) {
 void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error) {
     for (weir__task *task; (task = front_of(&pool->waiters)) || (task = front_of(&pool->lane));) {
         weir__task_leave_line(task);
-        pool->stats.checkouts_refused++;
-        pool->stats.circuit_refused += error->code == WEIR_ECIRCUITOPEN;
-        pool->stats.queries_failed += task->moved;
+        pool->stats->checkouts_refused++;
+        pool->stats->circuit_refused += error->code == WEIR_ECIRCUITOPEN;
+        pool->stats->queries_failed += task->moved;
         weir__task_fail(task, error, false);
     }
 }

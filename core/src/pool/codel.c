@@ -47,8 +47,8 @@ static void refuse(weir__task *task, int64_t now) {
         weir_pool_name(pool), (long long)options->queue_interval_ms, (long long)options->queue_target_ms,
         (long long)((now - task->started_at) / WEIR__MS), pool->max_size);
     why.retry_after_ms = options->queue_interval_ms;
-    pool->stats.checkouts_refused++;
-    pool->stats.checkouts_shed++;
+    pool->stats->checkouts_refused++;
+    pool->stats->checkouts_shed++;
     weir__task_leave_line(task);
     weir__task_fail(task, &why, false);
     weir_error_clear(&why);
@@ -58,8 +58,8 @@ static void begin(weir_pool *pool, int64_t now) {
     weir__codel *codel = &pool->codel;
     codel->overloaded = true;
     codel->since = now;
-    codel->shed = pool->stats.checkouts_shed;
-    pool->stats.overloads++;
+    codel->shed = pool->stats->checkouts_shed;
+    pool->stats->overloads++;
     weir__logf(
         &pool->reactor->log, WEIR_LOG_WARNING,
         "pool %s: overloaded: all callers have waited for more than queue_target (%lld ms) for %lld ms; "
@@ -75,7 +75,7 @@ void weir__codel_drained(weir_pool *pool) {
     codel->overloaded = false;
     weir__logf(&pool->reactor->log, WEIR_LOG_INFO,
                "pool %s: nobody waits any more; %llu callers were refused within %lld ms",
-               weir_pool_name(pool), (unsigned long long)(pool->stats.checkouts_shed - codel->shed),
+               weir_pool_name(pool), (unsigned long long)(pool->stats->checkouts_shed - codel->shed),
                (long long)((weir__reactor_now(pool->reactor) - codel->since) / WEIR__MS));
 }
 

@@ -45,7 +45,7 @@ bool weir__pool_connect(weir_pool *pool, weir_permit *permit, int64_t now) {
     slot->loan = 0;
     slot->reset = WEIR__RESET_DEFAULT;
     weir__slot_move(slot, WEIR__CONNECTING);
-    pool->stats.connections_started++;
+    pool->stats->connections_started++;
     weir__reactor_start(pool->reactor, &slot->bound, weir__deadline(now, options->connect_timeout_ms));
     pool->driver->connect(conn);
     return true;
@@ -202,7 +202,7 @@ static void attempt_failed(weir__slot *slot, weir_outcome outcome, weir_error *w
     weir_pool *pool = slot->pool;
     int64_t now = weir__reactor_now(pool->reactor);
     bool counts = slot->begun_at >= pool->failed_at; /* else it belongs to a round that has been counted */
-    pool->stats.connections_failed += !slot->established;
+    pool->stats->connections_failed += !slot->established;
     if (outcome != WEIR_OUTCOME_IGNORED) {
         pool->guard.outage = outcome == WEIR_OUTCOME_FAILURE;
         pool->guard.denied = outcome == WEIR_OUTCOME_SUCCESS;
@@ -274,8 +274,8 @@ void weir__slot_connected(weir__slot *slot) {
     weir_pool *pool = slot->pool;
     int64_t now = weir__reactor_now(pool->reactor), life = pool->config->options.max_lifetime_ms;
     weir__timer_stop(&pool->reactor->wheel, &slot->bound);
-    pool->stats.connections_created++;
-    weir__histogram_record(&pool->connect, now - slot->begun_at);
+    pool->stats->connections_created++;
+    weir__histogram_record(&pool->stats->connect, now - slot->begun_at);
     slot->established = true;
     if (life > 0) {
         slot->expires_at = weir__deadline(now, life) - weir__random_below(&pool->rng, life / 10 * WEIR__MS);

@@ -147,7 +147,7 @@ int weir__guard_enter(weir__slot *slot, bool begins, weir_permit *permit, int64_
         return WEIR_OK;
     }
     if (begins && weir__breaker_shut(breaker)) {
-        pool->stats.circuit_refused++;
+        pool->stats->circuit_refused++;
         return refuse(pool, breaker, now, error);
     }
     if (weir__breaker_shut(breaker) || breaker->state == WEIR_BREAKER_HALF_OPEN)

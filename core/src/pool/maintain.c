@@ -91,7 +91,7 @@ void weir__pool_expire(weir_pool *pool) {
     weir__pool_touch(pool);
 }
 
-void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
+static void read_gauges(weir_pool *pool, weir_snapshot *out) {
     const int *n = pool->counts;
     out->idle = n[WEIR__IDLE];
     out->active = n[WEIR__LENT] + n[WEIR__RUNNING];
@@ -109,12 +109,21 @@ void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
     out->overloaded = pool->codel.overloaded;
     out->listeners = weir__listeners_count(pool);
     out->probing = weir__pool_probing(pool) ? weir__pool_trying(pool) : 0;
+}
+
+void weir__pool_publish(weir__deferred *publish) {
+    weir_pool *pool = weir__container(publish, weir_pool, publish);
+    weir_snapshot gauges = {0};
+    if (!pool->closing || !weir__pool_gone(pool)) read_gauges(pool, &gauges);
+    gauges.circuit_connect =
+        weir__guard_of(pool, WEIR_BREAKER_CONNECTS)->state; /* without a look at the clock */
+    gauges.circuit_query = weir__guard_of(pool, WEIR_BREAKER_QUERIES)->state;
+    weir__shared_publish(pool->shared, &gauges);
+}
+
+void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
+    read_gauges(pool, out);
     out->circuit_connect = weir__guard_state(pool, WEIR_BREAKER_CONNECTS);
     out->circuit_query = weir__guard_state(pool, WEIR_BREAKER_QUERIES);
-#define WEIR__COUNTER(name, text) out->name = pool->stats.name;
-    WEIR_COUNTERS(WEIR__COUNTER)
-#undef WEIR__COUNTER
-#define WEIR__LATENCY(name, text) weir__histogram_read(&pool->name, &out->name);
-    WEIR_LATENCIES(WEIR__LATENCY)
-#undef WEIR__LATENCY
+    weir__cells_read(pool->stats, out);
 }

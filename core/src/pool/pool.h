@@ -17,7 +17,9 @@
 #include "base/rng.h"
 #include "breaker/breaker.h"
 #include "driver/driver.h"
-#include "metrics/histogram.h"
+#include "metrics/cells.h"
+#include "metrics/exposed.h"
+#include "metrics/shared.h"
 #include "pool/health.h"
 #include "pool/overload.h"
 #include "pool/share.h"
@@ -159,6 +161,7 @@ struct weir__slot {
     int64_t cleaned_since; /* DRAINING, RESETTING: the begin of the first of them */
     bool established;      /* it was connected once */
     bool discard;          /* close it when it comes back */
+    bool recycled;         /* it is closed because of its age or its generation */
 
     /* ---- the loan ---- */
     uint64_t loan,
@@ -311,12 +314,11 @@ struct weir_pool {
     int64_t grace_at;
     weir__link closers; /* tasks that wait for the end */
 
-#define WEIR__COUNTER(name, text) uint64_t name;
-    struct {
-        WEIR_COUNTERS(WEIR__COUNTER)
-    } stats;
-#undef WEIR__COUNTER
-    weir__histogram wait, use, connect, query, health_check;
+    weir__cells *stats; /* own_stats, or what is shared */
+    weir__cells own_stats;
+    weir__shared *shared;   /* the option metrics_shared; NULL: none */
+    weir__deferred publish; /* … its gauges, whenever the lock is left */
+    weir__exposed exposed;  /* what rendering the pool's metrics needs to remember */
 };
 
 /* ---- slot.c ---- */
@@ -677,6 +679,7 @@ void weir__pool_expire(weir_pool *pool);
 bool weir__slot_surplus(const weir__slot *slot,
                         int64_t now); /* above what the pool may keep, or too old, or of an old generation */
 void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out);
+void weir__pool_publish(weir__deferred *publish);
 
 /* ---- listener.c ---- */
 void weir__listeners_end(weir_pool *pool, int code);

@@ -111,7 +111,8 @@ struct weir_reactor {
     weir__keeper keeper;
 
     weir__link deferred, held, graves;
-    weir__log log; /* writes into the ring */
+    weir__link leaving; /* weir__deferred that run each time the lock is left, after the others */
+    weir__log log;      /* writes into the ring */
     weir_log_record *ring;
     unsigned ring_first, ring_count;
 
