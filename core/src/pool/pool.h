@@ -321,6 +321,16 @@ struct weir_pool {
     weir__exposed exposed;  /* what rendering the pool's metrics needs to remember */
 };
 
+/* ---- adapt.c: see overload.h ---- */
+/* The server has not heard yet that nobody wants what is drained. */
+static inline int weir__adapt_lent(const weir_pool *pool) {
+    return pool->counts[WEIR__LENT] + pool->counts[WEIR__RUNNING] + pool->counts[WEIR__DRAINING];
+}
+/* As many connections are lent as may be. */
+static inline bool weir__adapt_full(const weir_pool *pool) {
+    return weir__adapt_lent(pool) >= pool->adapt.lends;
+}
+
 /* ---- slot.c ---- */
 /* The loan, as its holder names it. */
 static inline weir_session weir__slot_session(const weir__slot *slot) {
