@@ -615,7 +615,7 @@ static void harm(void) {
     if (kind == 0)
         weir__fake_next_connect(chance(70) ? WEIR__FAKE_FAIL : WEIR__FAKE_HANG, delay);
     else if (kind == 1)
-        weir__fake_next_run(runs[below(5)], "XX000", delay);
+        weir__fake_next_run(runs[below(5)], chance(30) ? "25006" : "XX000", delay);
     else if (conn && kind == 2)
         weir__fake_kill(conn);
     else if (conn && chance(30))
@@ -662,11 +662,12 @@ static void let_in(void) {
         return;
     if (sim.shut != query->generation || rig.pool->waiting) return;
     query->state = WEIR_BREAKER_DISABLED;
+    uint64_t granted = rig.pool->stats->checkouts_granted;
     int code = weir_pool_acquire(rig.pool, &checkout, NULL, &session, &op, NULL);
     query->state = state;
     if (code == WEIR_PENDING) weir_reactor_cancel(rig.reactor, op); /* those that are idle are asked first */
     trace("let in", code, 0);
-    sim.report->planted = code == WEIR_OK;
+    sim.report->planted = rig.pool->stats->checkouts_granted != granted;
 }
 
 static void resize(void) {
@@ -798,7 +799,8 @@ static void choose_checks(void) {
     weir_options *o = &sim.options;
     if (chance(60)) o->health_check_interval_ms = 100 + below(5000);
     if (chance(60)) o->validate_after_ms = 1 + below(300);
-    o->health_check_timeout_ms = 1 + below(300);
+    /* only what hangs fails: a server that is always too slow would never be well */
+    o->health_check_timeout_ms = weir__fake.run_max_ns / WEIR__MS + 3 + below(300);
 }
 
 static void choose_overload(void) {
@@ -869,8 +871,8 @@ static void recover(void) {
     if (queries()->state == WEIR_BREAKER_OPEN) sim.report->recovered++; /* by a probe, or by its timeout */
     if (queries()->state == WEIR_BREAKER_FORCED_OPEN)
         weir_breaker_reset(weir_pool_breaker(rig.pool, 0, WEIR_BREAKER_QUERIES));
-    if (weir__guard_state(rig.pool, WEIR_BREAKER_CONNECTS) == WEIR_BREAKER_FORCED_OPEN)
-        weir_breaker_reset(weir_pool_breaker(rig.pool, 0, WEIR_BREAKER_CONNECTS));
+    weir_breaker *connects = weir_pool_breaker(rig.pool, 0, WEIR_BREAKER_CONNECTS);
+    if (weir_breaker_state_now(connects) == WEIR_BREAKER_FORCED_OPEN) weir_breaker_reset(connects);
     do {
         cancel_endless();
         drain();
