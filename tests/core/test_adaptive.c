@@ -17,6 +17,7 @@ enum { SEEDS = 1, JUDGED = 0 };
 enum { SEEDS = 2, JUDGED = 1 };
 #endif
 
+/* The last two are harder: a server that nobody has seen at ease, and one that is slower by itself. */
 static const load LOADS[] = {
     {"load step", .pools = 1, .patience_ms = 500, .kinds = {{100, 5, false}},
      .phases = {{4000, 300, 4, 1, 0}, {9000, 1200, 4, 1, 0}, {12000, 300, 4, 1, 0}}},
@@ -57,7 +58,7 @@ static void measure(const load *load, const load_setup *setup, bool prints, verd
     load_setup fixed = *setup;
     *out = (verdict){0};
     fixed.adaptive = fixed.deaf = fixed.print = false;
-    for (int i = 0; i < (JUDGED ? SIZE_COUNT : 1); i++) {
+    for (int i = 0; i < SIZE_COUNT && JUDGED; i++) {
         fixed.size = SIZES[i];
         load_run(load, &fixed, &r);
         if (r.fault) out->fault = r.fault;
@@ -92,15 +93,16 @@ static void judge(int i, bool codel, int seeds, verdict *v) {
 START_TEST(in_each_scenario) {
     verdict v;
     judge(_i, false, SEEDS, &v);
-    if (JUDGED)
-        ck_assert_msg(delay(&v) <= 1.2, "%s: a p99 of %.2f times that of %d connections", LOADS[_i].name,
-                      delay(&v), v.size);
+    ck_assert_msg(delay(&v) <= 1.2, "%s: a p99 of %.2f times that of %d connections", LOADS[_i].name,
+                  delay(&v), v.size);
 }
 END_TEST
 
 /*
  * Likewise where the queue has its rule. But for the bimodal load (0.93): the rule picks blindly whom it
- * refuses, while a large pool starves those who ask for most, which leaves more of the others in time.
+ * refuses, while a large pool starves those who ask for most, which leaves more of the others in time. And
+ * but for the p99, which for the four pools is 1.3 times the other: one that lends 2 beside one that lends 3
+ * has a third less of the server.
  */
 START_TEST(with_the_queues_rule) {
     verdict v;
@@ -115,7 +117,7 @@ START_TEST(a_limit_that_is_not_heeded_is_found) {
     setup.deaf = true;
     setup.seeds = 1;
     measure(&LOADS[LOAD_STEP], &setup, false, &v);
-    if (JUDGED) ck_assert_msg(gain(&v) < 0.8, "%.3f", gain(&v));
+    ck_assert_msg(gain(&v) < 0.8, "%.3f", gain(&v));
 }
 END_TEST
 
@@ -152,9 +154,9 @@ int main(void) {
     Suite *suite = suite_create("adaptive");
     TCase *tc = tcase_create("adaptive");
     tcase_set_timeout(tc, 600);
-    tcase_add_loop_test(tc, in_each_scenario, 0, LOAD_COUNT);
+    if (JUDGED) tcase_add_loop_test(tc, in_each_scenario, 0, LOAD_COUNT);
     tcase_add_loop_test(tc, with_the_queues_rule, 0, LOAD_COUNT);
-    tcase_add_test(tc, a_limit_that_is_not_heeded_is_found);
+    if (JUDGED) tcase_add_test(tc, a_limit_that_is_not_heeded_is_found);
     tcase_add_test(tc, a_seed_replays);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

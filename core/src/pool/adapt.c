@@ -73,13 +73,6 @@ int weir__pool_most(const weir_pool *pool) {
     return lends < most ? lends : most;
 }
 
-/* The server has not heard yet that nobody wants what is drained. */
-static int lent(const weir_pool *pool) {
-    return pool->counts[WEIR__LENT] + pool->counts[WEIR__RUNNING] + pool->counts[WEIR__DRAINING];
-}
-
-bool weir__adapt_full(const weir_pool *pool) { return lent(pool) >= pool->adapt.lends; }
-
 static double dip_of(const weir__adapt *adapt) { return (adapt->limit + 1) / 2; }
 
 /* Puts what is known into effect. */
@@ -139,7 +132,7 @@ static void weigh(weir_pool *pool, int64_t now) {
     adapt->weighed_at = now;
     adapt->busy = 0;
     for (size_t i = 0; i < pool->slot_count; i++) adapt->busy += keeps_busy(pool->slots[i], now);
-    adapt->others = lent(pool) - adapt->busy;
+    adapt->others = weir__adapt_lent(pool) - adapt->busy;
     if (adapt->busy > adapt->peak) adapt->peak = adapt->busy;
     heed(pool, now);
 }

@@ -52,13 +52,10 @@ static void ask_idle(weir_pool *pool, int64_t now) {
 weir__slot *weir__pool_any_idle(weir_pool *pool, int64_t now) { return find_idle(pool, now, false); }
 
 weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now) {
+    if (weir__adapt_full(pool)) return NULL;
     weir__slot *slot = find_idle(pool, now, true);
     if (!slot && !weir__list_empty(&pool->idle)) ask_idle(pool, now);
     return slot;
-}
-
-weir__slot *weir__pool_take_lendable(weir_pool *pool, int64_t now) {
-    return weir__adapt_full(pool) ? NULL : weir__pool_take_idle(pool, now);
 }
 
 /* The end of a text, which tells more of a path than its beginning. */
@@ -164,7 +161,7 @@ static inline int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) 
 static inline int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
     int code = begin_to_ask(pool, now, error);
     if (code > 0) return code;
-    *slot = code || pool->waiting ? NULL : weir__pool_take_lendable(pool, now);
+    *slot = code || pool->waiting ? NULL : weir__pool_take_idle(pool, now);
     return *slot ? WEIR_OK : may_wait(pool, error);
 }
 
@@ -400,14 +397,14 @@ static bool next_to_serve(weir_pool *pool, int64_t now, weir__task **task, weir_
     bool first = alone && (!sharing || (pool->codel.overloaded ? sharing->started_at <= alone->started_at
                                                                : sharing->started_at >= alone->started_at));
     *task = alone;
-    *slot = first ? weir__pool_take_lendable(pool, now) : NULL;
+    *slot = first ? weir__pool_take_idle(pool, now) : NULL;
     if (*slot || !sharing) return *slot;
     *task = sharing;
     int64_t sets = weir__share_sets(sharing->statement);
     *slot = weir__share_pick(pool, sharing->profile, sets, sharing->readonly, now);
     if (*slot || !alone || first) return *slot;
     *task = alone;
-    *slot = weir__pool_take_lendable(pool, now);
+    *slot = weir__pool_take_idle(pool, now);
     return *slot;
 }
 

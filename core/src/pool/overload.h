@@ -71,9 +71,7 @@ void weir__adapt_waits(weir_pool *pool, int64_t now);
 void weir__adapt_count(const weir__flight *flight, bool answered, int64_t now);
 /* An attempt to connect has failed so. */
 void weir__adapt_failed(weir_pool *pool, const weir_error *why, int64_t now);
-/* As many connections are lent as may be. */
-bool weir__adapt_full(const weir_pool *pool);
-/* So many there may be. */
+/* So many connections there may be. */
 int weir__pool_most(const weir_pool *pool);
 /* … and so many are not closed soon when they become idle. */
 int weir__adapt_keeps(const weir_pool *pool);

@@ -24,7 +24,6 @@
 #include "pool/health.h"
 #include "pool/overload.h"
 #include "pool/share.h"
-#include "reactor/reactor.h"
 
 typedef enum weir__slot_state {
     WEIR__EMPTY,      /* no connection */
@@ -325,6 +324,16 @@ struct weir_pool {
     weir__exposed exposed;  /* what rendering the pool's metrics needs to remember */
 };
 
+/* ---- adapt.c: see overload.h ---- */
+/* The server has not heard yet that nobody wants what is drained. */
+static inline int weir__adapt_lent(const weir_pool *pool) {
+    return pool->counts[WEIR__LENT] + pool->counts[WEIR__RUNNING] + pool->counts[WEIR__DRAINING];
+}
+/* As many connections are lent as may be. */
+static inline bool weir__adapt_full(const weir_pool *pool) {
+    return weir__adapt_lent(pool) >= pool->adapt.lends;
+}
+
 /* ---- slot.c ---- */
 /* The loan, as its holder names it. */
 static inline weir_session weir__slot_session(const weir__slot *slot) {
@@ -479,12 +488,10 @@ int weir__pool_question(weir_pool *pool, const weir_run *run, void *token, weir_
 weir__task *weir__task_new(weir_pool *pool, weir_completion_kind kind, void *token, int64_t now);
 /* Frees the task without a completion, and its statement. */
 void weir__task_drop(weir__task *task);
-/* The first idle connection that is fit to be lent; unfit ones are closed on the way. NULL: none, or one is
-   asked whether it is. */
+/* The first idle connection that is fit to be lent, and may be; unfit ones are closed on the way. NULL: none,
+   or one is asked whether it is. */
 weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now);
 weir__slot *weir__pool_any_idle(weir_pool *pool, int64_t now); /* … though it may have to be asked first */
-/* … if one more may be lent. */
-weir__slot *weir__pool_take_lendable(weir_pool *pool, int64_t now);
 /* Out of the queue. */
 void weir__task_leave_line(weir__task *task);
 /* Into the lane, in front of all: it was on a connection already. */

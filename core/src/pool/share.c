@@ -231,7 +231,7 @@ weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, int64_t se
     bool brief = is_short(share, profile, sets, now);
     weir__slot *busy = brief ? least_loaded(pool, profile, readonly, DEPTH, now) : NULL;
     if (busy && share->count >= share->width) return busy;
-    weir__slot *idle = weir__pool_take_lendable(pool, now);
+    weir__slot *idle = weir__pool_take_idle(pool, now);
     if (idle) return idle;
     share->wish =
         share->wish || (share->count < share->width && weir__pool_total(pool) < weir__pool_size(pool));
