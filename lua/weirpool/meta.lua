@@ -247,7 +247,7 @@ function Error:parent() end
 --- A statement: its text, with $1, $2 … for the parameters, or that with options: {"select …", timeout = 0.5} or
 --- {text = "select …", timeout = 0.5}.
 ---   timeout   its own, instead of command_timeout; of a pool's statement over the wait for a connection and the run.
----             CommandTimeout when it passes, OutcomeTimeout for a write outside of transactions that may be done (PostgreSQL)
+---             CommandTimeout when it passes, OutcomeTimeout for a write outside of transactions that may be done
 ---   readonly  of a pool's execute, fetch, fetchrow, fetchval: it only reads, and the server refuses it otherwise. Up to
 ---             eight such statements share a transaction of the server's; PostgreSQL
 ---   column    of fetchval: 1 is the first, -1 the last

@@ -1,10 +1,11 @@
 """A write in autocommit whose time is up before its answer has come: it may have been done."""
 
 import asyncio
+import sqlite3
 
 import pytest
 import weirpool
-from support import LOOPS, no_warnings
+from support import LOOPS, no_warnings, until
 
 SLOW = "insert into t select $1::int from pg_sleep(60)"
 READ = "select $1::int from pg_sleep(60)"
@@ -127,6 +128,36 @@ def test_what_was_not_done_is_not(pg_url):
     on_pool(main, pg_url)
 
 
+def test_a_query_that_calls_a_function(pg_url):
+    """A user's may do anything; the server's own, and a call that is readonly, only read."""
+    pay = "select pay($1)"
+    kill = "select pg_terminate_backend(pid) from pg_stat_activity where query like 'select pay(%'"
+
+    async def lost(pool, other):
+        payment = asyncio.ensure_future(pool.fetchval(pay, 60))
+        while not payment.done() and not await other.fetchval(kill):
+            await asyncio.sleep(0.01)
+        with pytest.raises(weirpool.OutcomeUnknown) as caught:
+            await payment
+        assert not caught.value.retryable
+
+    async def main(pool):
+        await pool.execute(
+            "create function pay(n float) returns int language plpgsql as "
+            "'begin insert into t values (1); perform pg_sleep(n); return 1; end'"
+        )
+        await is_in_doubt(pool.fetchval(pay, 60, timeout=SOON))
+        await is_out(weirpool.CommandTimeout, pool.fetchval("select count(pg_sleep(60))", timeout=SOON))
+        await pool.execute("create function nap() returns text language sql as 'select pg_sleep(60)::text'")
+        await is_in_doubt(pool.fetchval("select nap()", timeout=SOON))
+        await is_out(weirpool.CommandTimeout, pool.fetchval("select nap()", timeout=SOON, readonly=True))
+        await is_out(weirpool.CommandTimeout, transaction(pool, lambda on: on.fetchval(pay, 60, timeout=SOON)))
+        async with weirpool.create_pool(pg_url, max_size=1) as other:
+            await lost(pool, other)
+
+    on_pool(main, pg_url)
+
+
 def test_it_is_not_repeated(pg_url):
     """pool.run() does not take it for a lost connection."""
     attempts = 0
@@ -202,3 +233,40 @@ def test_on_a_blocking_pool(pg_url):
             assert type(caught.value) is weirpool.CommandTimeout
             session.rollback()
         assert pool.fetchval("select count(*) from t") == 0
+
+
+def test_on_sqlite(tmp_path):
+    """It may be done before anybody has looked, or be done before its cancellation is heard."""
+    url, insert = f"sqlite:///{tmp_path}/late.db", "insert into t values ($1)"
+    file = sqlite3.connect(tmp_path / "late.db", isolation_level=None)
+
+    async def given_back(pool):
+        connection = await pool.connection()
+        writer = asyncio.ensure_future(connection.execute(insert, 1))
+        await asyncio.sleep(0)
+        until(lambda: file.execute("select count(*) from t").fetchone() == (1,))
+        connection.release()
+        with pytest.raises(weirpool.OutcomeUnknown) as caught:
+            await writer
+        assert not caught.value.retryable and not isinstance(caught.value, weirpool.CommandTimeout)
+
+    async def late(pool):
+        """Whether the lock comes first, nobody knows; in a transaction that does not matter."""
+        file.execute("begin immediate")
+        for text in (insert, "update t set a = 2 where a = $1", "with x as (select 1) delete from t where a = $1"):
+            await is_in_doubt(pool.execute(text, 1, timeout=SOON))
+        await is_in_doubt(pool.execute_script("insert into t values (1)", timeout=SOON))
+        await is_out(weirpool.CommandTimeout, transaction(pool, lambda on: on.execute(insert, 1, timeout=SOON)))
+        file.execute("rollback")
+        endless = "with recursive r(n) as (select 1 union all select n + 1 from r) select count(*) from r"
+        await is_out(weirpool.CommandTimeout, pool.fetchval(endless, timeout=SOON))
+
+    async def main():
+        async with weirpool.create_pool(url, max_size=2, lock_timeout=60, circuit_breaker=False) as pool:
+            await pool.execute("create table t (a int)")
+            await given_back(pool)
+            await late(pool)
+            assert await pool.fetchval("select count(*) from t") == 1
+
+    with no_warnings():
+        asyncio.run(main())

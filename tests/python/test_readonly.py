@@ -47,6 +47,24 @@ def test_functions_without_pipelining(pg_url, run):
     run(main)
 
 
+@pytest.mark.parametrize("pipeline", [True, False])
+def test_a_transaction_behind_a_readonly_call(pg_url, run, pipeline):
+    """The connection was told to read only; a BEGIN is not to come before it is told otherwise."""
+
+    async def main():
+        async with weirpool.create_pool(pg_url, min_size=1, max_size=1, pipeline=pipeline) as pool:
+            await pool.execute("create table t (n int)")
+            for _ in range(2):
+                assert await pool.fetchval("select 1", readonly=True) == 1
+                async with pool.session() as session:
+                    await session.execute("insert into t values (1)")
+                assert await pool.fetchval("select 1", readonly=True) == 1
+                await pool.transaction(["insert into t values (2)"])
+            assert await pool.fetchval("select count(*) from t") == 4
+
+    run(main)
+
+
 @pytest.mark.parametrize(
     "sql",
     [

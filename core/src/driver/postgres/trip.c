@@ -409,8 +409,8 @@ static int send_head(weir__pgconn *c, weir__pgop *op) {
     bool apart = !continues_group(c, op) || may_deallocate(c) || is_of_other_mode(c, op) ||
                  missing_guard(c, request->timeout_ms) >= 0 || (op->parses && !op->shape->typed);
     if (apart && !close_group(c)) return -1;
-    op->end_tx = c->ahead_tx = tx_after(c, request);
     if (!send_housekeeping(c, op)) return -1;
+    op->end_tx = c->ahead_tx = tx_after(c, request);
     for (unsigned i = 0; i < request->before_count; i++)
         if (!weir__pg_send(c, op, request->before[i], WEIR__STEP_BEFORE)) return -1;
     if (request->mode) return send_simple_head(c, op);

@@ -219,6 +219,24 @@ static void execute(weir__conn *base, weir__request *request) {
         tell_done(conn);
 }
 
+static bool begins_transaction(const weir__request *request) {
+    for (unsigned i = 0; i < request->before_count; i++)
+        if (strncmp(request->before[i], "BEGIN", 5) == 0) return true;
+    return false;
+}
+
+/* The worker may be done with it already, its letter unread, or be so before it looks up. */
+static bool doubtful(weir__conn *base, const weir__request *request) {
+    weir__sqlite_shape shape;
+    if (request != base->request || !request->statement || request->readonly || request->cursor) return false;
+    if (request->mode == WEIR__SCRIPT) return base->tx == WEIR__TX_NONE && !begins_transaction(request);
+    weir__sqlite_look(request->statement->sql, &shape);
+    if (shape.verb != WEIR__SQLITE_OTHER)
+        return shape.verb == WEIR__SQLITE_COMMIT || shape.verb == WEIR__SQLITE_RELEASE;
+    bool reads = shape.count == WEIR__SQLITE_ROWS || strncmp(shape.tag, "EXPLAIN", 7) == 0;
+    return !reads && base->tx == WEIR__TX_NONE && !begins_transaction(request);
+}
+
 /* Makes the worker look up from what it does. */
 static void interrupt(weir__sqlite_conn *conn, bool quit) {
     atomic_store_explicit(&conn->interrupted, true, memory_order_release);
@@ -297,6 +315,7 @@ const weir__driver weir__sqlite_driver = {
     .ready = ready,
     .tick = tick,
     .execute = execute,
+    .doubtful = doubtful,
     .cancel = cancel,
     .reset = reset,
     .baseline = baseline,
