@@ -93,9 +93,9 @@ def _check_function(function):
         raise TypeError(f"{function!r} is a generator: use the breaker as a context manager inside it")
 
 
-def _check_fallback(fallback):
-    if fallback is not None and not callable(fallback):
-        raise TypeError(f"fallback must be a function or None, not {fallback!r}")
+def _check_fallback(fallback, optional=True):
+    if not callable(fallback) and not (optional and fallback is None):
+        raise TypeError(f"fallback must be a function{' or None' * optional}, not {fallback!r}")
 
 
 # ---- one of one's own
@@ -331,9 +331,10 @@ class PoolBreaker:
     def __call__(self, function=None, /, *, fallback):
         """Decorates a function that uses the pool: its CircuitOpen goes to the fallback, whose answer is given.
 
-        Nothing else goes there; what the fallback raises has the CircuitOpen as its cause.
+        Nothing else goes there; what the fallback raises has the CircuitOpen as its cause. pool.session() and
+        pool.connection() are refused only when they are entered: decorate the function that does so.
         """
-        _check_fallback(fallback)
+        _check_fallback(fallback, optional=False)
         if function is None:
             return functools.partial(self, fallback=fallback)
         _check_function(function)
@@ -350,9 +351,15 @@ class PoolBreaker:
                 answer = function(*args, **kwargs)
             except CircuitOpen as refusal:
                 return _fall_back(fallback, refusal)
+            if isinstance(answer, _core.SyncCheckout):
+                raise TypeError(f"{function!r} gave what is to be entered: decorate the function that does so")
             return awaited(answer) if inspect.isawaitable(answer) else answer
 
-        return guarded
+        @functools.wraps(function)
+        async def guarded_async(*args, **kwargs):
+            return await awaited(function(*args, **kwargs))
+
+        return guarded_async if inspect.iscoroutinefunction(function) else guarded
 
     def __repr__(self):
         return f"<PoolBreaker connect={self.connect.state} query={self.query.state}>"
