@@ -5,7 +5,7 @@ import functools
 import inspect
 import threading
 
-from . import _core, _options
+from . import _core, _options, errors
 from .errors import CircuitOpen, OptionError
 
 
@@ -111,6 +111,8 @@ def _items(name, given):
     for item in given:
         if isinstance(item, str):
             texts.append(item)
+            kinds = [getattr(errors, text.strip(), None) for text in item.split(",")]
+            predicates += [functools.partial(_is_plain, kind) for kind in kinds if isinstance(kind, type)]
         elif isinstance(item, type) and issubclass(item, BaseException):
             predicates.append(functools.partial(_is_instance, item))
         elif callable(item) and not isinstance(item, type):
@@ -122,6 +124,11 @@ def _items(name, given):
 
 def _is_instance(kind, error):
     return isinstance(error, kind)
+
+
+def _is_plain(kind, error):
+    """What the core cannot tell: the class is all that there is to an error which was raised by hand."""
+    return isinstance(error, kind) and error._is_plain
 
 
 def _whose():
@@ -143,7 +150,7 @@ class CircuitBreaker(Breaker):
 
     CircuitOpen, with its retry_after, is raised in the place of a call that is refused; its detail is the last
     failure. A call that ends with an exception has failed, unless that is one of Weirpool's that says nothing against
-    the database (a unique violation, a syntax error). A cancelled task, Ctrl-C and the like count neither way: put a
+    the database (a unique violation, a syntax error; one that you raise yourself counts by its class). A cancelled task, Ctrl-C and the like count neither way: put a
     time-out inside of the breaker.
 
     name: for errors and metrics.
