@@ -37,7 +37,8 @@ static int breaker_gc(lua_State *L) {
 
 typedef struct weir_lua_permit {
     weir_permit permit;
-    weir_lua_breaker *breaker; /* kept in memory by the userdata's user value, but it may be finalised before */
+    weir_lua_breaker
+        *breaker; /* kept in memory by the userdata's user value, but it may be finalised before */
 } weir_lua_permit;
 
 /* What is to be recorded by a coroutine that nobody resumes any more is so never. */

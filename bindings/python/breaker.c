@@ -114,14 +114,24 @@ static PyObject *breaker_acquire(PyObject *self, PyObject *unused) {
     return NULL;
 }
 
+/* Whether the core's table knows it: it has a code, or a SQLSTATE. -1 with an exception. */
+static int is_known(PyObject *exception) {
+    int ours = weir__py_is_error(exception);
+    if (ours <= 0) return ours;
+    PyObject *plain = PyObject_GetAttrString(exception, "_is_plain");
+    int known = plain ? plain != Py_True : -1;
+    Py_XDECREF(plain);
+    return known;
+}
+
 /* An error of the core's is what its own table says; any other is a failure, and its kind stands for it. -1
  * with an exception. */
 static int judge(weir_breaker *breaker, PyObject *exception, weir_error *error, PyObject **keep,
                  weir_outcome *outcome) {
-    int ours = weir__py_is_error(exception);
-    if (ours < 0) return -1;
+    int known = is_known(exception);
+    if (known < 0) return -1;
     *outcome = WEIR_OUTCOME_FAILURE;
-    if (!ours) {
+    if (!known) {
         error->message = Py_TYPE(exception)->tp_name;
         return 0;
     }

@@ -209,8 +209,38 @@ void weir__py_drain_logs(EngineObject *engine) {
     PyErr_Restore(type, value, traceback);
 }
 
-int weir__py_events(EngineObject *engine) {
+static PyObject *this_thread(void) { return PyLong_FromUnsignedLong(PyThread_get_thread_ident()); }
+
+/* An init that was refused runs no others; other threads do. -1 with an exception. */
+static int is_at_init(EngineObject *engine) {
+    PyObject *thread = this_thread();
+    int at_init = thread ? PySet_Contains(engine->at_init, thread) : -1;
+    Py_XDECREF(thread);
+    return at_init;
+}
+
+static void leave_init(EngineObject *engine, PyObject *thread) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PySet_Discard(engine->at_init, thread);
+    PyErr_Restore(type, value, traceback);
+}
+
+/* NULL with KeyboardInterrupt or its like. */
+static PyObject *run_init(EngineObject *engine, PyObject *init, PyObject *connection) {
     static PyObject *hook;
+    PyObject *function = weir__py_lazy(&hook, "weirpool._hooks", "run_init");
+    PyObject *thread = function ? this_thread() : NULL, *answer = NULL;
+    int nested =
+        thread ? PySet_Contains(engine->at_init, thread) : -1; /* in a statement on the pool itself */
+    if (nested == 1 || (nested == 0 && PySet_Add(engine->at_init, thread) == 0))
+        answer = PyObject_CallFunctionObjArgs(function, init, connection, NULL);
+    if (nested == 0) leave_init(engine, thread);
+    Py_XDECREF(thread);
+    return answer;
+}
+
+int weir__py_events(EngineObject *engine) {
     weir_completion event;
     while (engine->reactor && weir_reactor_next(engine->reactor, &event)) {
         PyObject *init = engine->owner ? engine->owner->init : NULL;
@@ -218,13 +248,8 @@ int weir__py_events(EngineObject *engine) {
             weir_completion_discard(&event);
             continue;
         }
-        PyObject *function = weir__py_lazy(&hook, "weirpool._hooks", "run_init");
         PyObject *connection = (PyObject *)weir__py_session(engine->owner, event.session, false);
-        unsigned long before = engine->at_init;
-        engine->at_init = PyThread_get_thread_ident();
-        PyObject *answer =
-            function && connection ? PyObject_CallFunctionObjArgs(function, init, connection, NULL) : NULL;
-        engine->at_init = before;
+        PyObject *answer = connection ? run_init(engine, init, connection) : NULL;
         Py_XDECREF(connection);
         if (!answer) return -1;
         Py_DECREF(answer);
@@ -413,8 +438,8 @@ PyObject *weir__py_run(weir__py_call *call) {
         if (unheard || rc == WEIR_ECIRCUITOPEN) weir_reactor_dispatch(engine->reactor);
         if (rc == WEIR_PENDING) waited = weir_reactor_wait(engine->reactor, op, SIGNALS_MS, &outcome);
     Py_END_ALLOW_THREADS
-    bool nests = engine->at_init == PyThread_get_thread_ident(); /* an init that was refused runs no others */
-    if (rc == WEIR_ECIRCUITOPEN && !nests && weir__py_events(engine) < 0) goto out;
+    int at_init = rc == WEIR_ECIRCUITOPEN ? is_at_init(engine) : 1;
+    if (at_init < 0 || (!at_init && weir__py_events(engine) < 0)) goto out;
     if (rc > WEIR_OK) {
         outcome.code = rc;
         outcome.error = &error;
@@ -471,9 +496,12 @@ EngineObject *weir__py_engine(PoolObject *owner) {
     if (!engine) return NULL;
     memset((char *)engine + sizeof(PyObject), 0, sizeof *engine - sizeof(PyObject));
     engine->owner = owner;
-    if (!owner->sync) engine->holder = PyContextVar_New("weirpool.holder", NULL);
+    if (owner->sync)
+        engine->at_init = PySet_New(NULL);
+    else
+        engine->holder = PyContextVar_New("weirpool.holder", NULL);
     PyObject_GC_Track(engine);
-    if (owner->sync || engine->holder) return engine;
+    if (engine->at_init || engine->holder) return engine;
     Py_DECREF((PyObject *)engine);
     return NULL;
 }
@@ -506,6 +534,7 @@ static void engine_dealloc(PyObject *self) {
     PyObject_GC_UnTrack(self);
     Py_CLEAR(engine->loop);
     Py_CLEAR(engine->holder);
+    Py_CLEAR(engine->at_init);
     type->tp_free(self);
     Py_DECREF(type);
 }

@@ -84,9 +84,23 @@ static PyObject *get_text(PyObject *object, const char *name, const char **out) 
     return NULL;
 }
 
+/* One that was raised by hand, without, has that of its class. */
+static int read_sqlstate(PyObject *exception, weir_error *out) {
+    const char *text;
+    PyObject *sqlstate = get_text(exception, "sqlstate", &text);
+    if (out->code == WEIR_OK && text) out->code = WEIR_ESERVER;
+    if (sqlstate && !text && out->code == WEIR_ESERVER) {
+        Py_DECREF(sqlstate);
+        sqlstate = get_text(exception, "_sqlstate", &text);
+    }
+    if (!sqlstate) return -1;
+    if (text) strncpy(out->sqlstate, text, sizeof out->sqlstate - 1);
+    Py_DECREF(sqlstate);
+    return 0;
+}
+
 int weir__py_read_error(PyObject *exception, weir_error *out, PyObject **message) {
     int64_t code = 0;
-    const char *text;
     if (get_int(exception, "_code", &code) < 0) return -1;
     out->code = (int)code;
     PyObject *retryable = PyObject_GetAttrString(exception, "retryable");
@@ -99,9 +113,6 @@ int weir__py_read_error(PyObject *exception, weir_error *out, PyObject **message
     Py_XDECREF(after);
     if (PyErr_Occurred()) return -1;
     if (seconds >= 0 && seconds < 1e9) out->retry_after_ms = (int64_t)(seconds * 1000.0);
-    PyObject *sqlstate = get_text(exception, "sqlstate", &text);
-    if (!sqlstate) return -1;
-    if (text) strncpy(out->sqlstate, text, sizeof out->sqlstate - 1);
-    Py_DECREF(sqlstate);
+    if (read_sqlstate(exception, out) < 0) return -1;
     return !message || (*message = get_text(exception, "message", &out->message)) ? 0 : -1;
 }

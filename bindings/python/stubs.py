@@ -234,15 +234,15 @@ class PoolBreaker:
     def reset(self) -> None: ...
     @overload
     def __call__(
-        self, function: Callable[_P, Awaitable[_T]], /, *, fallback: Callable[[CircuitOpen], object] | None
+        self, function: Callable[_P, Awaitable[_T]], /, *, fallback: Callable[[CircuitOpen], object]
     ) -> Callable[_P, Awaitable[_T]]: ...
     @overload
     def __call__(
-        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], object] | None
+        self, function: Callable[_P, _T], /, *, fallback: Callable[[CircuitOpen], object]
     ) -> Callable[_P, _T]: ...
     @overload
     def __call__(
-        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], object] | None
+        self, function: None = None, /, *, fallback: Callable[[CircuitOpen], object]
     ) -> _Decorator: ...
 """
 

@@ -278,7 +278,7 @@ struct EngineObject {
     unsigned forks;           /* weir__py_forks when it was made */
     bool watching;            /* the loop has the descriptor */
     bool draining;            /* completions are being handed out further up the stack */
-    unsigned long at_init;    /* the thread that runs an init of a blocking pool; 0 none */
+    PyObject *at_init;        /* a set of the threads that run an init; NULL unless the pool is blocking */
     bool noticing;            /* notices are, perhaps by another thread: the hook gets one at a time */
     bool alerting;            /* likewise, alerts */
     uint64_t alert;           /* the number of the last event that was taken */

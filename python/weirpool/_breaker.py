@@ -5,7 +5,7 @@ import functools
 import inspect
 import threading
 
-from . import _core, _options
+from . import _core, _options, errors
 from .errors import CircuitOpen, OptionError
 
 
@@ -93,9 +93,9 @@ def _check_function(function):
         raise TypeError(f"{function!r} is a generator: use the breaker as a context manager inside it")
 
 
-def _check_fallback(fallback):
-    if fallback is not None and not callable(fallback):
-        raise TypeError(f"fallback must be a function or None, not {fallback!r}")
+def _check_fallback(fallback, optional=True):
+    if not callable(fallback) and not (optional and fallback is None):
+        raise TypeError(f"fallback must be a function{' or None' * optional}, not {fallback!r}")
 
 
 # ---- one of one's own
@@ -111,6 +111,8 @@ def _items(name, given):
     for item in given:
         if isinstance(item, str):
             texts.append(item)
+            kinds = [getattr(errors, text.strip(), None) for text in item.split(",")]
+            predicates += [functools.partial(_is_plain, kind) for kind in kinds if isinstance(kind, type)]
         elif isinstance(item, type) and issubclass(item, BaseException):
             predicates.append(functools.partial(_is_instance, item))
         elif callable(item) and not isinstance(item, type):
@@ -122,6 +124,11 @@ def _items(name, given):
 
 def _is_instance(kind, error):
     return isinstance(error, kind)
+
+
+def _is_plain(kind, error):
+    """What the core cannot tell: the class is all that there is to an error which was raised by hand."""
+    return isinstance(error, kind) and error._is_plain
 
 
 def _whose():
@@ -143,7 +150,7 @@ class CircuitBreaker(Breaker):
 
     CircuitOpen, with its retry_after, is raised in the place of a call that is refused; its detail is the last
     failure. A call that ends with an exception has failed, unless that is one of Weirpool's that says nothing against
-    the database (a unique violation, a syntax error). A cancelled task, Ctrl-C and the like count neither way: put a
+    the database (a unique violation, a syntax error; one that you raise yourself counts by its class). A cancelled task, Ctrl-C and the like count neither way: put a
     time-out inside of the breaker.
 
     name: for errors and metrics.
@@ -331,9 +338,10 @@ class PoolBreaker:
     def __call__(self, function=None, /, *, fallback):
         """Decorates a function that uses the pool: its CircuitOpen goes to the fallback, whose answer is given.
 
-        Nothing else goes there; what the fallback raises has the CircuitOpen as its cause.
+        Nothing else goes there; what the fallback raises has the CircuitOpen as its cause. pool.session() and
+        pool.connection() are refused only when they are entered: decorate the function that does so.
         """
-        _check_fallback(fallback)
+        _check_fallback(fallback, optional=False)
         if function is None:
             return functools.partial(self, fallback=fallback)
         _check_function(function)
@@ -350,9 +358,15 @@ class PoolBreaker:
                 answer = function(*args, **kwargs)
             except CircuitOpen as refusal:
                 return _fall_back(fallback, refusal)
+            if isinstance(answer, _core.SyncCheckout):
+                raise TypeError(f"{function!r} gave what is to be entered: decorate the function that does so")
             return awaited(answer) if inspect.isawaitable(answer) else answer
 
-        return guarded
+        @functools.wraps(function)
+        async def guarded_async(*args, **kwargs):
+            return await awaited(function(*args, **kwargs))
+
+        return guarded_async if inspect.iscoroutinefunction(function) else guarded
 
     def __repr__(self):
         return f"<PoolBreaker connect={self.connect.state} query={self.query.state}>"

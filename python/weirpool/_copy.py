@@ -146,7 +146,7 @@ async def _during(connection: Any, work: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait((task, failed), return_when=asyncio.FIRST_COMPLETED)
         if not task.done() and (failure := failed.result()):
             raise failure
-        await asyncio.wait((task,))  # the server is done, and the target is not
+        await asyncio.wait((task,))  # it has put, or taken, the last of it
     finally:
         failed.cancel()
         if not task.done():

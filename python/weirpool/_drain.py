@@ -33,21 +33,25 @@ class _Handler:
         self.before = before
         self.process = os.getpid()
         self.begun = False
-        self.starters: list[Callable[[Callable[[], None]], None]] = []
+        # By their pools: with those they go, and the event loops that they hold.
+        self.starters: weakref.WeakKeyDictionary[Any, Callable[[Callable[[], None]], None]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         again, self.begun = self.begun, True
         ours = os.getpid() == self.process  # in a forked child the pools are the parent's
+        starters = list(self.starters.values())
         if ours and not again:
-            self.left = set(self.starters)
-            for start in self.starters:
+            self.left = set(starters)
+            for start in starters:
                 try:
                     start(lambda start=start: self.drained(start))  # type: ignore[misc]
                 except RuntimeError:  # the loop has just been closed, or there are to be no more threads
                     self.drained(start)
         if callable(self.before):
             self.before(number, frame)
-        elif self.before is signal.SIG_DFL and (again or not ours or not self.starters):
+        elif self.before is signal.SIG_DFL and (again or not ours or not starters):
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
@@ -132,4 +136,4 @@ def drain_on_sigterm(
     if not isinstance(handler, _Handler) or handler.process != os.getpid():  # a parent's drains nothing here
         handler = _Handler(handler.before if isinstance(handler, _Handler) else handler)
         signal.signal(signal.SIGTERM, handler)
-    handler.starters.append(start)
+    handler.starters[pool] = start

@@ -42,6 +42,7 @@ class Error(Exception):
     xid = None
     """Of an OutcomeUnknown: the transaction's number, for PostgreSQL's pg_xact_status(); None unknown."""
     _code = 0  # the core's
+    _sqlstate = None  # what an error of this class that is raised by hand is judged by
 
     def __init__(
         self,
@@ -67,6 +68,11 @@ class Error(Exception):
         for name, value in fields.items():
             if value is not None:
                 setattr(self, name, value)
+
+    @property
+    def _is_plain(self):
+        """It has neither a code of the core's nor a SQLSTATE: to a breaker it is what any other exception is."""
+        return self._code in (0, DatabaseError._code) and not (self.sqlstate or self._sqlstate)  # noqa: F821
 
     def __str__(self):
         text = self.message
@@ -122,11 +128,17 @@ def _make_classes():
             made = globals().get(name) or _make_class(name, parent, text[0].upper() + text[1:] + ".", second)
             by_code[code], made._code = made, code
         else:
-            by_sqlstate[sqlstate] = globals().get(name) or _make_class(name, parent, f"SQLSTATE {sqlstate}.")
+            made = globals().get(name)
+            if made is None:
+                made = _make_class(name, parent, f"SQLSTATE {sqlstate}.")
+                made._code, made._sqlstate = code, sqlstate
+            by_sqlstate[sqlstate] = made
     return by_code, by_sqlstate
 
 
 _BY_CODE, _BY_SQLSTATE = _make_classes()
+for _name, _general in {"IntegrityError": "23000", "ProgrammingError": "42000"}.items():
+    globals()[_name]._sqlstate = _general
 
 
 def _class_of(code, sqlstate):
@@ -156,7 +168,7 @@ def _make(
     xid,
 ):
     """The exception of an error of the core, which calls this."""
-    return _class_of(code, sqlstate)(
+    made = _class_of(code, sqlstate)(
         message,
         sqlstate=sqlstate,
         retryable=retryable,
@@ -171,3 +183,5 @@ def _make(
         retry_after=retry_after,
         xid=xid,
     )
+    made._code = code  # the class may stand for another one, too
+    return made

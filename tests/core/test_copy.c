@@ -54,6 +54,21 @@ static int end(void) {
     return ended(weir_session_copy_end(session, NULL, &op, NULL), &op);
 }
 
+/* Until the end, or a failure. */
+static int take_all(void) {
+    for (;;) {
+        weir_op op;
+        weir_completion done;
+        int code = weir_session_copy_take(session, NULL, &op, NULL);
+        if (code != WEIR_PENDING) return code;
+        ck_assert_int_eq(weir_reactor_wait(reactor, op, 20000, &done), WEIR_OK);
+        bool more = done.code == WEIR_OK && weir_result_rows(done.result);
+        code = done.code;
+        weir_completion_discard(&done);
+        if (!more) return code;
+    }
+}
+
 static weir_op watch(void) {
     weir_op op;
     ck_assert_int_eq(weir_session_copy_watch(session, NULL, &op, NULL), WEIR_PENDING);
@@ -121,8 +136,22 @@ START_TEST(it_tells_what_the_server_says) {
     ck_assert_int_eq(end(), WEIR_ESERVER);
     ck_assert_int_eq(finish(op), WEIR_ESERVER);
     ck_assert_int_eq(run(weir_session_copy_out, "copy (select 1 / a from t) to stdout", -1), WEIR_OK);
-    ck_assert_int_eq(finish(watch()), WEIR_OK); /* the chunks are here, and nobody has taken them */
-    ck_assert_int_eq(weir_session_copy_abort(session, NULL), WEIR_OK);
+    op = watch();
+    ck_assert_int_eq(take_all(), WEIR_OK);
+    ck_assert_int_eq(finish(op), WEIR_OK);
+}
+END_TEST
+
+/* The server is done with it, before there is a step or between two, and the holder is not. */
+START_TEST(it_tells_of_a_deadline_behind_the_servers_end) {
+    static const char *const texts[] = {"copy (select 1 where false) to stdout", "copy (select 1) to stdout"};
+    ck_assert_int_eq(run(weir_session_copy_out, texts[_i], 50), WEIR_OK);
+    ck_assert_int_eq(finish(watch()), WEIR_ECOMMANDTIMEOUT);
+    ck_assert_int_eq(finish(watch()), WEIR_ECOMMANDTIMEOUT);
+    ck_assert_int_eq(take_all(), WEIR_ECOMMANDTIMEOUT);
+    ck_assert_int_eq(run(weir_session_execute, "select 1", -1), WEIR_OK);
+    ck_assert_int_eq(run(weir_session_copy_out, texts[_i], 50), WEIR_OK);
+    ck_assert_int_eq(take_all(), WEIR_OK);
 }
 END_TEST
 
@@ -167,21 +196,6 @@ static weir_breaker_snapshot calls(void) {
     return out;
 }
 
-/* Until the end, or a failure. */
-static int take_all(void) {
-    for (;;) {
-        weir_op op;
-        weir_completion done;
-        int code = weir_session_copy_take(session, NULL, &op, NULL);
-        if (code != WEIR_PENDING) return code;
-        ck_assert_int_eq(weir_reactor_wait(reactor, op, 20000, &done), WEIR_OK);
-        bool more = done.code == WEIR_OK && weir_result_rows(done.result);
-        code = done.code;
-        weir_completion_discard(&done);
-        if (!more) return code;
-    }
-}
-
 /* To the breaker a COPY is one call, from its begin to its end, however many steps wait for the server. */
 START_TEST(it_is_one_call) {
     static const char silent[] =
@@ -221,6 +235,7 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, it_tells_of_a_good_end);
     tcase_add_test(tcase, it_tells_of_a_deadline);
     tcase_add_test(tcase, it_tells_what_the_server_says);
+    tcase_add_loop_test(tcase, it_tells_of_a_deadline_behind_the_servers_end, 0, 2);
     tcase_add_test(tcase, it_tells_that_nobody_wants_the_copy);
     tcase_add_test(tcase, it_does_not_outlive_its_session);
     tcase_add_test(tcase, it_may_be_left);

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import os
 import pathlib
 import signal
@@ -331,6 +332,12 @@ def test_fallback(url, run):
                 return await pool.fetchval("select 'fresh'")
 
             assert await work() == "fresh" and seen == []
+            assert inspect.iscoroutinefunction(work) and not inspect.iscoroutinefunction(
+                pool.breaker(pool.fetchval, fallback=cached)
+            )
+            for wrong in (None, 3):
+                with pytest.raises(TypeError, match="fallback must be a function, not"):
+                    pool.breaker(fallback=wrong)
             with pytest.raises(weirpool.ProgrammingError):  # no other error goes there
                 await pool.breaker(pool.fetchval, fallback=cached)("select * from nowhere")
             assert seen == []
@@ -357,6 +364,8 @@ def test_fallback_of_a_blocking_pool(url):
         assert value("select 1") == "cached"
         with pytest.raises(weirpool.CircuitOpen):
             pool.fetchval("select 1")
+        with pytest.raises(TypeError, match="decorate the function that does so"):  # no fallback would be asked there
+            pool.breaker(pool.session, fallback=print)()
 
 
 def test_run_goes_on_behind_an_outage(own_server, run):

@@ -83,6 +83,49 @@ def test_what_counts():
     assert breaker.snapshot()["last_failure"] == "ValueError"
 
 
+def test_what_is_raised_by_hand():
+    """An error of Weirpool's class without code and SQLSTATE is judged by its class, or as any exception."""
+
+    class Mine(weirpool.OperationalError):
+        pass
+
+    class Double(errors.UniqueViolation):
+        pass
+
+    for error, expected in [
+        (weirpool.Error("down"), "failed"),
+        (weirpool.DatabaseError("down"), "failed"),
+        (weirpool.OperationalError("down"), "failed"),
+        (Mine("down"), "failed"),
+        (weirpool.DatabaseError("down", sqlstate="08006"), "failed"),
+        (weirpool.Error("down", sqlstate="57P01"), "failed"),
+        (errors.AdminShutdown("down"), "failed"),
+        (weirpool.Error("twice", sqlstate="23505"), "succeeded"),
+        (errors.UniqueViolation("twice"), "succeeded"),
+        (Double("twice"), "succeeded"),
+        (weirpool.IntegrityError("twice"), "succeeded"),
+        (weirpool.ProgrammingError("what?"), "succeeded"),
+        (errors.DivisionByZero("1/0"), "succeeded"),
+        # of the core, with a SQLSTATE whose class stands for a code, too
+        (errors._make(20, "1/0", "22012", *[None] * 11), "succeeded"),
+        (errors._make(20, "broken", "XX001", *[None] * 11), "failed"),
+    ]:
+        breaker = weirpool.CircuitBreaker()
+        fail(breaker, error)
+        assert counts(breaker) == {expected: 1}, error
+    fail(breaker, Mine("a secret"))
+    assert breaker.snapshot()["last_failure"] == "Mine"
+    for option, given, expected in [("record", "UniqueViolation", "failed"), ("ignore", "OperationalError", "ignored")]:
+        breaker = weirpool.CircuitBreaker(**{option: f"53, {given}"})
+        for error in (Mine("down"), Double("twice")):
+            fail(breaker, error)
+        assert counts(breaker)[expected] == 1 + (given == "UniqueViolation")
+    breaker = weirpool.CircuitBreaker(record="DatabaseError", ignore="OperationalError")
+    for error in (Mine("down"), weirpool.DatabaseError("down")):
+        fail(breaker, error)
+    assert counts(breaker) == {"failed": 1, "ignored": 1}
+
+
 def test_record_and_ignore():
     """By the beginnings of SQLSTATEs, by names, by classes, and by predicates."""
     violation = errors._make(20, "duplicate", "23505", *[None] * 11)

@@ -16,6 +16,7 @@ from weirpool import errors
 TABLE = "create table t (a int, b text)"
 CSV = "copy t (a, b) from stdin (format csv)"
 TO_CSV = "copy (select a, b from t order by a) to stdout (format csv)"
+SHORT = "copy (select generate_series(1, 10)) to stdout"
 ENDLESS = "copy (select generate_series(1, 1000000000)) to stdout"
 
 
@@ -485,6 +486,8 @@ def test_a_source_or_target_that_keeps_the_copy_waiting(pg_url, server, loop):
             lambda timeout: pool.copy_in(CSV, source, timeout=timeout),
             lambda timeout: connection.copy_out(ENDLESS, to=source, timeout=timeout),
             lambda timeout: pool.copy_out(ENDLESS, to=source, timeout=timeout),
+            lambda timeout: connection.copy_out(SHORT, to=source, timeout=timeout),  # the server is done with it
+            lambda timeout: pool.copy_out(SHORT, to=source, timeout=timeout),
         ):
             source.entered = source.left = 0
             for timeout in (0.1, 1, 10):  # on a busy machine the first may pass before the COPY has begun

@@ -346,3 +346,21 @@ def test_a_pool_is_not_kept_alive(sqlite_url):
         assert signal.getsignal(signal.SIGTERM).before is before
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_an_event_loop_is_not_kept_alive(sqlite_url, run):
+    before = signal.getsignal(signal.SIGTERM)
+    loops = weakref.WeakSet()
+
+    async def main():
+        loops.add(asyncio.get_running_loop())
+        async with weirpool.create_pool(sqlite_url) as pool:
+            weirpool.drain_on_sigterm(pool)
+
+    try:
+        for _ in range(3):
+            run(main)
+        gc.collect()
+        assert len(loops) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -5,6 +5,7 @@ import contextlib
 import contextvars
 import io
 import logging
+import threading
 import time
 
 import pytest
@@ -473,6 +474,44 @@ def test_blocking_inits_do_not_nest(sqlite_url):
     with no_warnings(), weirpool.create_pool_sync(sqlite_url, min_size=20, max_size=20, init=init) as pool:
         until(lambda: pool.snapshot()["idle"] == 20 or pool.fetchval("select 1") != 1)
         assert most == [1] * 20
+
+
+def test_inits_of_two_threads_at_once(pg_url):
+    """Neither leaves the other behind as if at it: its refused calls would not run the probe's init."""
+    threads, done = [], threading.Event()
+    entered = [threading.Event(), threading.Event()]
+
+    def init(connection):
+        if len(threads) < 2:
+            threads.append(threading.get_ident())
+            entered[len(threads) - 1].set()
+            (entered[1] if len(threads) == 1 else done).wait(DEADLINE)
+
+    with weirpool.create_pool_sync(
+        pg_url, min_size=0, max_size=2, init=init, circuit_failure_threshold=1
+    ) as pool:
+
+        def other():
+            entered[0].wait(DEADLINE)
+            assert pool.fetchval("select 1") == 1
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        with pool.connection() as connection:
+            assert connection.fetchval("select 1") == 1
+            done.set()
+            thread.join()
+        assert threads == [threading.get_ident(), thread.ident]
+        pool.expire()
+        with pytest.raises(weirpool.OperationalError):
+            pool.fetchval("select pg_terminate_backend(pg_backend_pid())")
+        assert pool.breaker.query.state == "open"
+
+        def healed():
+            with contextlib.suppress(weirpool.CircuitOpen):
+                return pool.fetchval("select 1") == 1
+
+        until(healed, deadline=10)
 
 
 def until_connected(call):

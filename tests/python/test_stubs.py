@@ -65,7 +65,7 @@ async def main() -> None:
         assert_type(breaker(len, fallback=lambda error: error.retry_after)("x"), int)
     assert_type(await breaker(insert)(session), int)
     assert_type(await decorated(1), str)
-    assert_type(await pool.breaker(pool.execute, fallback=None)("x"), str)
+    assert_type(await pool.breaker(pool.execute, fallback=print)("x"), str)
     assert_type(pool.breaker.query.snapshot()["retry_after"], float | None)
     assert_type(pool.breaker.connect.events(after=3)[0]["reason"], str)
     if breaker.state == "opened":  # type: ignore[comparison-overlap]

@@ -41,9 +41,10 @@ WEIR_API int weir_session_copy_out(weir_session session, weir_statement *stateme
    COPY's weir_result_affected. */
 WEIR_API int weir_session_copy_take(weir_session session, void *token, weir_op *op, weir_error *error);
 
-/* WEIR_PENDING: the operation completes when the COPY ends, with WEIR_OK, or why it has failed; the steps
-   tell the same. For who waits between two steps: for his next bytes, or for a place to put them. It may run
-   beside a step. WEIR_EBUSY: there is one already. WEIR_EINVAL: no COPY runs. */
+/* WEIR_PENDING: the operation completes when the COPY ends (TO STDOUT: when its end has been taken), with
+   WEIR_OK, or why it has failed, its deadline among that; the steps tell the same. For who waits between two
+   steps: for his next bytes, or for a place to put them. It may run beside a step. WEIR_EBUSY: there is one
+   already. WEIR_EINVAL: no COPY runs. */
 WEIR_API int weir_session_copy_watch(weir_session session, void *token, weir_op *op, weir_error *error);
 
 /* Ends a COPY in failure, at once and without waiting: the rest is done in the background, and the session's

@@ -68,11 +68,17 @@ bool weir__copy_landed(weir__flight *flight, int64_t now) {
     weir__task *task = flight->task;
     if (copy->flight != flight) return false;
     copy->flight = NULL;
-    stop_timer(slot);
     weir__guard_end(slot->pool, &copy->permit, request->error, now);
-    tell(slot, request->code, request->error);
     bool begun_and_over = task && task->step == WEIR__COPY_BEGIN && request->code == WEIR_OK;
-    if (task && !begun_and_over) return false; /* it is the answer to the step */
+    bool answers = task && !begun_and_over; /* the step */
+    if (copy->out && request->code == WEIR_OK &&
+        !answers) { /* to its holder it goes on: he has not had all */
+        if (task) weir__reactor_start(slot->pool->reactor, &copy->timer, task->run_deadline);
+    } else {
+        stop_timer(slot);
+        tell(slot, request->code, request->error);
+    }
+    if (answers) return false;
     copy->over = true;
     copy->code = request->code;
     copy->result = request->result;
@@ -84,12 +90,11 @@ bool weir__copy_landed(weir__flight *flight, int64_t now) {
     return true;
 }
 
-static void expired(weir__slot *slot, weir_error *error) {
-    weir_pool *pool = slot->pool;
-    int64_t ms = (weir__reactor_now(pool->reactor) - slot->copy.flight->sent_at) / WEIR__MS;
-    weir__fail(error, WEIR_ECOMMANDTIMEOUT, "pool %s: the COPY was not done in time (%lld ms)",
-               weir_pool_name(pool), (long long)ms);
-    pool->stats->queries_timed_out++;
+static void say_late(weir__slot *slot, weir_error *error) {
+    const char *who = slot->copy.over ? "all of the COPY was not taken" : "the COPY was not done";
+    int64_t ms = (weir__reactor_now(slot->pool->reactor) - slot->copy.sent_at) / WEIR__MS;
+    weir__fail(error, WEIR_ECOMMANDTIMEOUT, "pool %s: %s in time (%lld ms)", weir_pool_name(slot->pool), who,
+               (long long)ms);
 }
 
 static void judge(weir__slot *slot, const weir_error *late) {
@@ -103,16 +108,19 @@ void weir__copy_expired(weir__timer *timer) {
     weir__slot *slot = weir__container(timer, weir__slot, copy.timer);
     weir__flight *flight = slot->copy.flight;
     weir_error error = WEIR_ERROR_INIT;
-    expired(slot, &error);
+    say_late(slot, &error);
     tell(slot, error.code, &error);
-    if (flight->task) {
+    slot->pool->stats->queries_timed_out += flight != NULL; /* else the server was in time */
+    if (flight && flight->task) {
         judge(slot, &error);
         bool doubtful = weir__flight_doubtful(flight);
         weir__task_give_up(weir__flight_abandon(flight, false), &error, doubtful);
         weir_error_clear(&error);
         return;
     }
-    break_off(slot);
+    if (flight) break_off(slot);
+    weir_result_free(slot->copy.result);
+    slot->copy.result = NULL;
     slot->copy.over = true;
     slot->copy.error = weir__error_detach(&error);
     slot->copy.code = slot->copy.error->code;
@@ -146,13 +154,16 @@ int weir__copy_watch(weir__slot *slot, void *token, weir_op *op, weir_error *err
     task->slot = slot;
     copy->watcher = task;
     *op = task->op.completion.op;
-    if (copy->over) tell(slot, copy->code, copy->error);
+    if (copy->over && (copy->code || !copy->out)) tell(slot, copy->code, copy->error);
     return WEIR_PENDING;
 }
 
 /* ---- its steps */
 
-void weir__copy_sent(weir__flight *flight) { flight->slot->copy.flight = flight; }
+void weir__copy_sent(weir__flight *flight) {
+    flight->slot->copy.flight = flight;
+    flight->slot->copy.sent_at = flight->sent_at;
+}
 
 /* Can the step that waits be answered? */
 static bool is_ready(weir__slot *slot, weir__task *task) {

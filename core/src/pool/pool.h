@@ -107,7 +107,8 @@ typedef struct weir__copy {
     int code;             /* … how */
     weir_result *result;
     weir_error *error;
-    weir__timer timer;   /* its deadline, once it has begun */
+    int64_t sent_at;
+    weir__timer timer;   /* its deadline, once it has begun, until its holder has had all of it */
     weir_permit permit;  /* … and what is to be recorded at its end */
     weir__task *watcher; /* weir_session_copy_watch; NULL: nobody */
 } weir__copy;
