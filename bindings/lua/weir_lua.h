@@ -73,10 +73,10 @@ typedef struct weir_lua_call {
     weir_notification *notification;
     weir_notice *notice;
     weir_holder *holders;
+    char *text; /* of metrics */
     weir_alert *alerts;
     weir_slow_statement *slow;
     weir_history_point *points;
-    char *text; /* of metrics */
     weir_completion done;
     weir_error error;
 } weir_lua_call;

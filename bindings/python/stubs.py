@@ -397,7 +397,7 @@ class Alert(TypedDict):
     resolved_at: float | None
     resolved: bool
     value: float
-    """A share of the calls or connections; seconds of slow ones; connections, breakers, attempts to connect."""
+    """A share of the calls or connections; seconds of slow ones; connections, breakers; 2 for unhealthy."""
     threshold: float
     count: int
     """So many failed, leaked, are in use, …"""

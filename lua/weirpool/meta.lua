@@ -31,6 +31,12 @@ local weirpool = {}
 ---@field connections_per_pod? integer 10: max_size of each of them; where both are given, the smaller counts
 ---@field connection_budget? integer|false false: connections of all of them together; this pool has its share at most, overflow included
 ---@field connection_reserve? integer 0: connections of the budget that are left to others
+---@field pod_source? "static"|"dns"|"database" "static": who counts the pods while the pool is open: nobody, the addresses of pod_service, or the pods themselves, in a table
+---@field pod_service? string pod_source=dns: the name that has an address for each pod
+---@field fleet? string pod_source=database: pods that give one name there share one budget; by default all do
+---@field pod_surge? integer|false false: connections of the budget that are kept for pods which join; one for every four pods
+---@field pod_refresh? number 10: time from one look at the pods to the next
+---@field pod_dead_after? number 30: pod_source=database: a pod not heard of for so long is dead, when it has no connection left either
 ---@field max_waiting? integer|false false: callers that may wait for one
 ---@field queue_target? number|false false: where all have waited for longer for a queue_interval, the newest is served first and who has waited twice as long is refused: Overloaded
 ---@field queue_interval? number 1
@@ -672,7 +678,7 @@ function Pool:health_history(after) end
 ---@field age number seconds since it fired
 ---@field resolved boolean
 ---@field resolved_age? number
----@field value number a share of the calls or connections; seconds of slow ones; connections, breakers, attempts to connect
+---@field value number a share of the calls or connections; seconds of slow ones; connections, breakers; 2 for unhealthy
 ---@field threshold number
 ---@field count integer so many failed, leaked, are in use …
 ---@field total integer … of so many

@@ -110,7 +110,7 @@ class Alert(TypedDict):
     resolved_at: float | None
     resolved: bool
     value: float
-    """A share of the calls or connections; seconds of slow ones; connections, breakers, attempts to connect."""
+    """A share of the calls or connections; seconds of slow ones; connections, breakers; 2 for unhealthy."""
     threshold: float
     count: int
     """So many failed, leaked, are in use, …"""
@@ -180,12 +180,18 @@ class Snapshot(TypedDict):
     """1 while callers are refused early by queue_target, else 0."""
     listeners: int
     """Listeners, each with a connection beside these."""
+    pods: int
+    """Processes that share the database, as pod_source tells; 0: unknown."""
+    share: int
+    """Connections that this one may have of connection_budget by now; -1: there is no budget."""
     probing: int
     """Attempts to find out whether the server is back."""
     circuit_connect: int
     """State of the breaker for connecting: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics only."""
     circuit_query: int
     """State of the breaker for statements, likewise."""
+    health: int
+    """Status of the pool's health: 0 healthy, 1 degraded, 2 unhealthy."""
     checkouts_started: int
     """Requests for a connection."""
     checkouts_granted: int
@@ -294,7 +300,7 @@ class BreakerSnapshot(TypedDict):
     calls_permitted: int
     """Calls that were let in."""
     calls_refused: int
-    """Calls that were refused."""
+    """Calls that were refused; a pool's: requests and statements, by the one that refused."""
     calls_succeeded: int
     """Calls that succeeded."""
     calls_failed: int

@@ -97,6 +97,7 @@ END_TEST
 START_TEST(counters_and_states_in_both_formats) {
     figures[0].now.checkouts_refused = UINT64_C(9007199254740993); /* no double */
     figures[0].now.circuit_query = WEIR_BREAKER_HALF_OPEN;
+    figures[0].now.health = WEIR_DEGRADED;
     render(1, true, WEIR__NAMES_STANDARD);
     assert_has("# TYPE weir_checkouts counter\n");
     assert_has("weir_checkouts_total{db_client_connection_pool_name=\"one\",outcome=\"refused\"} "
@@ -107,6 +108,10 @@ START_TEST(counters_and_states_in_both_formats) {
     "weir_circuit_breaker_state=\"" state "\"} " value "\n"
     assert_has(STATE_LINE("closed", "0") STATE_LINE("open", "0") STATE_LINE("half_open", "1") STATE_LINE(
         "forced_open", "0") STATE_LINE("disabled", "0") STATE_LINE("metrics_only", "0"));
+    assert_has(
+        "weir_health_status{db_client_connection_pool_name=\"one\",weir_health_status=\"healthy\"} 0\n"
+        "weir_health_status{db_client_connection_pool_name=\"one\",weir_health_status=\"degraded\"} 1\n"
+        "weir_health_status{db_client_connection_pool_name=\"one\",weir_health_status=\"unhealthy\"} 0\n#");
     render(1, false, WEIR__NAMES_STANDARD);
     assert_has("# TYPE weir_checkouts_total counter\n");
     assert_has("# TYPE weir_circuit_breaker_state gauge\n");
@@ -123,6 +128,11 @@ START_TEST(names_are_escaped) {
 }
 END_TEST
 
+static bool is_state(const weir_metric_info *info) {
+    bool named = strncmp(info->name, "circuit_", 8) == 0 || strcmp(info->name, "health") == 0;
+    return named && info->kind == WEIR_METRIC_GAUGE;
+}
+
 START_TEST(every_number_of_a_snapshot_is_served) {
     weir_metric_info info;
     char line[64];
@@ -130,14 +140,14 @@ START_TEST(every_number_of_a_snapshot_is_served) {
         char *field = (char *)&figures[0].now + info.offset;
         if (info.kind == WEIR_METRIC_LATENCY)
             ((weir_histogram *)field)->buckets[3] = 1000 + row;
-        else if (strncmp(info.name, "circuit_", 8) != 0 || info.kind == WEIR_METRIC_COUNTER)
+        else if (!is_state(&info))
             *(int64_t *)field = 1000 + (int64_t)row;
     }
     figures[0].now.query.buckets[3] += figures[0].now.query_failed.buckets[3];
     render(1, true, WEIR__NAMES_STANDARD);
     for (size_t row = 0; weir_metric_table(row, &info); row++) {
         if (strcmp(info.name, "size") == 0 || strcmp(info.name, "connections_closed") == 0) continue;
-        if (strncmp(info.name, "circuit_", 8) == 0 && info.kind == WEIR_METRIC_GAUGE) continue;
+        if (is_state(&info)) continue;
         snprintf(line, sizeof line, "} %zu\n", 1000 + row);
         ck_assert_msg(strstr(text, line), "%s is not served", info.name);
     }
@@ -158,6 +168,8 @@ START_TEST(pools_of_one_name_are_added_up) {
     a->now.circuit_connect = WEIR_BREAKER_DISABLED;
     b->now.circuit_connect = WEIR_BREAKER_OPEN;
     a->now.circuit_query = WEIR_BREAKER_FORCED_OPEN;
+    b->now.health = WEIR_UNHEALTHY;
+    a->now.health = WEIR_DEGRADED;
     weir__figures_add(a, b);
     ck_assert_int_eq(a->now.idle, 3);
     ck_assert_uint_eq(a->now.leaks, 30);
@@ -167,6 +179,7 @@ START_TEST(pools_of_one_name_are_added_up) {
     ck_assert(a->now.wait.buckets[5] == 1 && a->now.wait.buckets[7] == 1);
     ck_assert_int_eq(a->now.circuit_connect, WEIR_BREAKER_OPEN);
     ck_assert_int_eq(a->now.circuit_query, WEIR_BREAKER_FORCED_OPEN);
+    ck_assert_int_eq(a->now.health, WEIR_UNHEALTHY);
 }
 END_TEST
 

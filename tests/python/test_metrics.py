@@ -97,6 +97,7 @@ def test_values_are_those_of_the_snapshot(url, format):
         for state in ("closed", "open", "half_open", "forced_open", "disabled", "metrics_only")
     }
     assert states.pop("forced_open") == 1 and not any(states.values())
+    assert got("weir_health_status", weir_health_status="unhealthy") == 1
     assert got("db_active_connections") == 0 and got("db_idle_connections") == 1
     assert got("db_total_connections_created") == 1 and got("db_connection_timeouts") == 1
     assert got("db_query_failure_rate") == pytest.approx(3 / 24)
@@ -146,6 +147,8 @@ def test_names(sqlite_url, format):
         "db_average_query_time",
         "db_checkout_failure_rate",
         "db_query_failure_rate",
+        "db_health_check_passes",
+        "db_health_check_failures",
         "db_connections_recycled",
         "db_connection_timeouts",
     }

@@ -43,11 +43,14 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(limit, "connections that are lent at a time at most, with adaptive_size as learnt")                    \
     X(overloaded, "1 while callers are refused early by queue_target, else 0")                               \
     X(listeners, "listeners, each with a connection beside these")                                           \
+    X(pods, "processes that share the database, as pod_source tells; 0: unknown")                            \
+    X(share, "connections that this one may have of connection_budget by now; -1: there is no budget")       \
     X(probing, "attempts to find out whether the server is back")                                            \
     X(circuit_connect,                                                                                       \
       "state of the breaker for connecting: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 "    \
       "metrics only")                                                                                        \
-    X(circuit_query, "state of the breaker for statements, likewise")
+    X(circuit_query, "state of the breaker for statements, likewise")                                        \
+    X(health, "status of the pool's health: 0 healthy, 1 degraded, 2 unhealthy")
 
 #define WEIR_COUNTERS(X)                                                                                     \
     X(checkouts_started, "requests for a connection")                                                        \

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "config/option.h"
+#include "fleet/fleet.h"
 #include "metrics/render.h"
 #include "monitor/monitor.h"
 #include "pool/leak.h"
@@ -75,16 +76,22 @@ int weir_pool_open(weir_reactor *reactor, const weir_options *options, void *tok
         return weir__fail(error, WEIR_EOPTION, "no driver for this URL: use postgresql://… or sqlite://…");
     }
     weir__monitor *monitor;
+    weir__fleet *fleet = NULL;
+    uint64_t chance = seed(config);
     int code = weir__monitor_new(&config->options, &monitor, error);
+    if (code == WEIR_OK) code = weir__fleet_new(config, chance, &fleet, error);
     if (code != WEIR_OK) {
+        weir__monitor_free(monitor);
         weir__config_free(config);
         return code;
     }
-    code = weir__pool_open(reactor, driver, config, seed(config), token, out, op, error);
+    code = weir__pool_open(reactor, driver, config, chance, token, out, op, error);
     if (code > WEIR_OK) {
         weir__monitor_free(monitor);
-    } else if (monitor && weir__enter(reactor)) {
-        weir__monitor_attach(monitor, *out);
+        weir__fleet_free(fleet);
+    } else if ((monitor || fleet) && weir__enter(reactor)) {
+        if (monitor) weir__monitor_attach(monitor, *out);
+        if (fleet) weir__fleet_start(fleet, *out);
         weir__leave(reactor);
     }
     if (code <= WEIR_OK) weir__metrics_register(*out);

@@ -22,6 +22,7 @@ static void add_histogram(weir_histogram *to, const weir_histogram *more) {
 void weir__figures_add(weir__figures *to, const weir__figures *more) {
     int64_t connects = narrower(to->now.circuit_connect, more->now.circuit_connect);
     int64_t queries = narrower(to->now.circuit_query, more->now.circuit_query);
+    int64_t health = to->now.health > more->now.health ? to->now.health : more->now.health;
 #define ADD(name, text) to->now.name += more->now.name;
 #define ADD_LATENCY(name, text) add_histogram(&to->now.name, &more->now.name);
     WEIR_GAUGES(ADD)
@@ -33,4 +34,5 @@ void weir__figures_add(weir__figures *to, const weir__figures *more) {
         weir__exemplars_add(&to->exemplars[failed], &more->exemplars[failed]);
     to->now.circuit_connect = connects;
     to->now.circuit_query = queries;
+    to->now.health = health;
 }

@@ -14,7 +14,8 @@
 #include "base/number.h"
 #include "base/text.h"
 
-typedef enum kind { GAUGE, COUNTER, RATIO, HISTOGRAM, STATE } kind; /* RATIO: a double; STATE: a breaker's */
+/* RATIO: a double; the last two are states. */
+typedef enum kind { GAUGE, COUNTER, RATIO, HISTOGRAM, BREAKER, HEALTH } kind;
 
 typedef struct series {
     const char *labels; /* behind the pool's own, with a comma in front; or "" */
@@ -76,7 +77,7 @@ static const family families[] = {
     {WEIR__NAMES_STANDARD, GAUGE, "weir_overflow_connections", NULL, "connections above max_size", false,
      ONE(NOW(overflow))},
     {WEIR__NAMES_STANDARD,
-     STATE,
+     BREAKER,
      "weir_circuit_breaker_state",
      NULL,
      "the state of a circuit breaker",
@@ -102,13 +103,8 @@ static const family families[] = {
       {OUTCOME("failed"), NOW(queries_failed)},
       {OUTCOME("timed_out"), NOW(queries_timed_out)},
       {OUTCOME("cancelled"), NOW(queries_cancelled)}}},
-    {WEIR__NAMES_STANDARD,
-     COUNTER,
-     "weir_connections_closed",
-     NULL,
-     "connections closed: recycled because of their age or of expire(), or otherwise",
-     false,
-     {{",reason=\"recycled\"", NOW(connections_recycled)}, {",reason=\"other\"", FIELD(closed_otherwise)}}},
+    {WEIR__NAMES_STANDARD, HEALTH, "weir_health_status", NULL, "whether the pool can serve", false,
+     ONE(NOW(health))},
     {WEIR__NAMES_STANDARD,
      COUNTER,
      "weir_health_checks",
@@ -116,12 +112,13 @@ static const family families[] = {
      "health checks, by their result",
      false,
      {{",result=\"passed\"", NOW(health_checks_passed)}, {",result=\"failed\"", NOW(health_checks_failed)}}},
-    {WEIR__NAMES_STANDARD, HISTOGRAM, "weir_health_check_duration_seconds", "seconds",
-     "time from the begin of a health check to its passing", false, ONE(NOW(health_check))},
-    {WEIR__NAMES_STANDARD, GAUGE, "weir_connections_limit", NULL,
-     "connections that are lent at a time, as adaptive_size has learnt", false, ONE(NOW(limit))},
-    {WEIR__NAMES_STANDARD, COUNTER, "weir_checkouts_shed", NULL,
-     "requests refused because the queue stood, of those that were refused", false, ONE(NOW(checkouts_shed))},
+    {WEIR__NAMES_STANDARD,
+     COUNTER,
+     "weir_connections_closed",
+     NULL,
+     "connections closed: recycled because of their age or of expire(), or otherwise",
+     false,
+     {{",reason=\"recycled\"", NOW(connections_recycled)}, {",reason=\"other\"", FIELD(closed_otherwise)}}},
     {WEIR__NAMES_SEED, GAUGE, "db_active_connections", NULL, "connections in use", false, ONE(NOW(active))},
     {WEIR__NAMES_SEED, GAUGE, "db_idle_connections", NULL, "connections ready to be lent", false,
      ONE(NOW(idle))},
@@ -139,9 +136,9 @@ static const family families[] = {
      ONE(FIELD(recent.checkout_failures))},
     {WEIR__NAMES_SEED, RATIO, "db_query_failure_rate", NULL,
      "share of statements that failed or timed out" WINDOW, false, ONE(FIELD(recent.query_failures))},
-    {WEIR__NAMES_SEED, GAUGE, "db_health_check_passes", NULL, "health checks that passed so far", false,
+    {WEIR__NAMES_SEED, GAUGE, "db_health_check_passes", NULL, "health checks so far that passed", false,
      ONE(NOW(health_checks_passed))},
-    {WEIR__NAMES_SEED, GAUGE, "db_health_check_failures", NULL, "health checks that failed so far", false,
+    {WEIR__NAMES_SEED, GAUGE, "db_health_check_failures", NULL, "health checks so far that failed", false,
      ONE(NOW(health_checks_failed))},
     {WEIR__NAMES_SEED, GAUGE, "db_connections_recycled", NULL,
      "connections closed so far because of their age or of expire()", false, ONE(NOW(connections_recycled))},
@@ -270,16 +267,19 @@ static void put_histogram(writer *w, const family *family, const series *series,
     put(w, "\n");
 }
 
-static void put_state(writer *w, const family *family, const series *series, size_t n, int64_t state) {
-    static const struct {
-        int64_t state;
-        const char *name;
-    } states[] = {
+typedef struct state_name {
+    int64_t state;
+    const char *name;
+} state_name;
+
 #define STATE_NAME(suffix, value, name, text) {value, name},
-        WEIR_BREAKER_STATES(STATE_NAME)
+static const state_name breaker_states[] = {WEIR_BREAKER_STATES(STATE_NAME){0, NULL}};
+static const state_name health_states[] = {WEIR_HEALTH_STATUSES(STATE_NAME){0, NULL}};
 #undef STATE_NAME
-    };
-    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+
+static void put_state(writer *w, const family *family, const series *series, size_t n, int64_t state) {
+    const state_name *states = family->kind == HEALTH ? health_states : breaker_states;
+    for (size_t i = 0; states[i].name; i++) {
         begin_line(w, family, "", n, series->labels);
         put(w, ",");
         put(w, family->name);
@@ -295,7 +295,7 @@ static void put_series(writer *w, const family *family, const series *series, si
         put_histogram(w, family, series, n, field);
         return;
     }
-    if (family->kind == STATE) {
+    if (family->kind >= BREAKER) {
         put_state(w, family, series, n, *(const int64_t *)field);
         return;
     }
@@ -309,11 +309,10 @@ static void put_series(writer *w, const family *family, const series *series, si
 }
 
 static void put_head(writer *w, const family *family) {
-    static const char *const types[][2] = {[GAUGE] = {"gauge", "gauge"},
-                                           [COUNTER] = {"counter", "counter"},
-                                           [RATIO] = {"gauge", "gauge"},
-                                           [HISTOGRAM] = {"histogram", "histogram"},
-                                           [STATE] = {"gauge", "stateset"}};
+    static const char *const types[][2] = {
+        [GAUGE] = {"gauge", "gauge"},      [COUNTER] = {"counter", "counter"},
+        [RATIO] = {"gauge", "gauge"},      [HISTOGRAM] = {"histogram", "histogram"},
+        [BREAKER] = {"gauge", "stateset"}, [HEALTH] = {"gauge", "stateset"}};
     /* 0.0.4 knows no families whose samples have other names. */
     const char *suffix = family->kind == COUNTER && !w->openmetrics ? "_total" : "";
     weir__buffer_printf(w->out, "# HELP %s%s %s\n# TYPE %s%s %s\n", family->name, suffix, family->help,

@@ -3,6 +3,7 @@
 #define WEIR_METRICS_RENDER_H
 
 #include <weirpool/breaker.h>
+#include <weirpool/health.h>
 
 #include "base/buffer.h"
 #include "metrics/exemplar.h"

@@ -73,19 +73,24 @@ static void judge_rate(const view *view, weir__finding *out, double threshold, u
     judge_calls(view, out, total ? (double)failed / (double)total : 0, threshold, failed, total);
 }
 
-/* Whether, and why, the database is not to be had. */
-static bool is_unhealthy(const weir_pool *pool, char detail[WEIR__DETAIL_SIZE]) {
-    bool shut = weir__breaker_shut(weir__guard_of(pool, WEIR_BREAKER_CONNECTS));
-    if (weir__pool_live(pool) || !(pool->failures || shut)) return false;
-    if (pool->failures) weir__breaker_describe(&pool->last_error, detail, WEIR__DETAIL_SIZE);
-    return true;
+/* "disconnected, ConnectError: …" */
+static void describe_health(const weir_health *health, char out[WEIR__DETAIL_SIZE]) {
+    const char *failure = *health->connect_failure ? health->connect_failure : health->last_failure;
+    unsigned reason = 0; /* the first is one of the worst */
+    while (!(health->reasons >> reason & 1)) reason++;
+    snprintf(out, WEIR__DETAIL_SIZE, "%.24s%s%.100s", weir_health_reason_name((weir_health_reason)reason),
+             *failure ? ", " : "", failure);
 }
 
 static bool database_unhealthy(view *view, weir__finding *out) {
-    out->exceeded = is_unhealthy(view->pool, view->detail);
+    weir_health health = {.struct_size = sizeof health};
+    weir__health_read(view->pool, &health);
+    out->exceeded = health.status == WEIR_UNHEALTHY;
     out->over = !out->exceeded;
-    out->value = view->pool->failures;
-    out->threshold = 1;
+    out->value = health.status;
+    out->threshold = WEIR_UNHEALTHY;
+    out->count = (uint64_t)(view->pool->failures + health.failures_in_a_row);
+    if (out->exceeded) describe_health(&health, view->detail);
     return true;
 }
 

@@ -47,10 +47,8 @@ enum {
 #define FORGET (60000 * WEIR__MS)  /* a text that has not come for so long makes room */
 #define REFUSED (10000 * WEIR__MS) /* so long the server's own bound is believed in */
 
-static int options_most(const weir_pool *pool) { return pool->max_size + pool->config->options.max_overflow; }
-
 static int upper(const weir_pool *pool) {
-    int most = options_most(pool);
+    int most = weir__pool_allowed(pool);
     return pool->adapt.most < most ? pool->adapt.most : most;
 }
 
@@ -66,11 +64,11 @@ static int lends(const weir_pool *pool, double limit) {
 }
 
 int weir__adapt_keeps(const weir_pool *pool) {
-    return pool->adapt.usual ? lends(pool, pool->adapt.limit) : options_most(pool);
+    return pool->adapt.usual ? lends(pool, pool->adapt.limit) : weir__pool_allowed(pool);
 }
 
 int weir__pool_most(const weir_pool *pool) {
-    int most = options_most(pool), lends = pool->adapt.lends; /* fewer than the floor in a dip */
+    int most = weir__pool_allowed(pool), lends = pool->adapt.lends; /* fewer than the floor in a dip */
     if (lends < pool->min_size) lends = pool->min_size;
     return lends < most ? lends : most;
 }

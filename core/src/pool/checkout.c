@@ -117,7 +117,6 @@ static int refuse(weir_pool *pool, weir_error *error, int code, const char *text
 static int refuse_with(weir_pool *pool, weir_error *why, weir_error *error) {
     int code = why->code;
     pool->stats->checkouts_refused++;
-    pool->stats->circuit_refused += code == WEIR_ECIRCUITOPEN;
     weir_error_clear(error);
     if (error)
         *error = *why;
@@ -128,7 +127,9 @@ static int refuse_with(weir_pool *pool, weir_error *why, weir_error *error) {
 
 static int ask_for_health(weir_pool *pool, weir_error *error) {
     weir_error why = WEIR_ERROR_INIT;
-    return weir__pool_down(pool, &why) ? refuse_with(pool, &why, error) : WEIR_PENDING;
+    if (!weir__pool_down(pool, &why)) return WEIR_PENDING;
+    weir__guard_refused(pool, &why);
+    return refuse_with(pool, &why, error);
 }
 
 /* Why nobody gets in line now: WEIR_PENDING if he does. */
@@ -198,6 +199,7 @@ void weir__task_leave_line(weir__task *task) {
     pool->share.lane_count -= task->profile != NULL;
     if (pool->codel.target && !pool->waiting) weir__codel_drained(pool);
     weir__share_claim(pool);
+    if (pool->draining && !pool->waiting) weir__pool_touch(pool); /* it was for him that it stayed open */
 }
 
 void weir__task_move_on(weir__task *task) {
@@ -387,7 +389,14 @@ static weir__task *next_of(const weir_pool *pool, const weir__link *list) {
 
 /* Who comes next, and where; false: nobody can be served now. An idle connection goes to who comes first. */
 static bool next_to_serve(weir_pool *pool, int64_t now, weir__task **task, weir__slot **slot) {
-    weir__task *alone = next_of(pool, &pool->waiters), *sharing = next_of(pool, &pool->lane);
+    weir__task *alone = front_of(&pool->waiters), *sharing = next_of(pool, &pool->lane);
+    if (alone && alone->op.then) { /* the pool's own, which takes a moment, and may make room */
+        *task = alone;
+        *slot = weir__pool_take_idle(pool, now);
+        if (*slot) return true;
+    }
+    if (pool->ceiling.guest) return false;
+    alone = next_of(pool, &pool->waiters);
     bool first = alone && (!sharing || (pool->codel.overloaded ? sharing->started_at <= alone->started_at
                                                                : sharing->started_at >= alone->started_at));
     *task = alone;
@@ -418,7 +427,7 @@ void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error) {
     for (weir__task *task; (task = front_of(&pool->waiters)) || (task = front_of(&pool->lane));) {
         weir__task_leave_line(task);
         pool->stats->checkouts_refused++;
-        pool->stats->circuit_refused += error->code == WEIR_ECIRCUITOPEN;
+        weir__guard_refused(pool, error);
         pool->stats->queries_failed += task->moved;
         weir__task_fail(task, error, false);
     }

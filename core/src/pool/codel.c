@@ -24,7 +24,7 @@ void weir__codel_open(weir_pool *pool) {
 static weir__task *oldest_of(const weir__link *list) {
     for (const weir__link *link = list->next; link != list; link = link->next) {
         weir__task *task = weir__container(link, weir__task, op.link);
-        if (!task->moved) return task;
+        if (!task->moved && !task->op.then) return task; /* nor is the pool's own */
     }
     return NULL;
 }

@@ -188,12 +188,15 @@ void weir__copy_look(weir__slot *slot) {
 static int begin_step(weir__slot *slot, bool out, weir__copy_step step, void *token, weir__task **task,
                       weir_error *error) {
     weir__copy *copy = &slot->copy;
+    int64_t now = weir__reactor_now(slot->pool->reactor);
+    int code = weir__session_overdue(slot, now, error);
+    if (code) return code;
     if (!weir__copy_open(slot) || copy->out != out)
         return weir__fail(error, WEIR_EINVAL, "no COPY %s runs on this session",
                           out ? "TO STDOUT" : "FROM STDIN");
     if (copy->flight && copy->flight->task)
         return weir__fail(error, WEIR_EBUSY, "another step of the COPY is running: await it first");
-    *task = weir__task_new(slot->pool, WEIR_DONE_COPY, token, weir__reactor_now(slot->pool->reactor));
+    *task = weir__task_new(slot->pool, WEIR_DONE_COPY, token, now);
     if (!*task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
     (*task)->slot = slot;
     (*task)->step = step;

@@ -152,7 +152,7 @@ int64_t weir__leak_look(weir__slot *slot, int64_t now) {
 
 static bool is_full(const weir_pool *pool) {
     int kept = weir__pool_total(pool) - pool->counts[WEIR__CLOSING];
-    return !pool->counts[WEIR__IDLE] && kept >= pool->max_size + pool->config->options.max_overflow;
+    return !pool->counts[WEIR__IDLE] && kept >= weir__pool_most(pool);
 }
 
 /* The connection that the owner holds while all are taken; NULL: none. */
@@ -180,6 +180,10 @@ void weir__leak_waits(weir_pool *pool, const weir__task *task, int64_t now) {
 const char *weir__leak_why(const weir__task *task, char *text, size_t size) {
     const weir__slot *slot = held_by(task->pool, task->owner);
     char who[WEIR__SITE_TEXT];
+    if (!slot && task->pool->ceiling.why) {
+        snprintf(text, size, "no connection came free in time: %s", task->pool->ceiling.why);
+        return text;
+    }
     if (!slot && !weir__adapt_full(task->pool)) return "no connection came free in time";
     if (!slot) {
         snprintf(text, size, "no connection came free in time, and adaptive_size lends no more than %d now",

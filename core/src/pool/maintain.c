@@ -17,10 +17,9 @@ static int kept(const weir_pool *pool) { return weir__pool_total(pool) - pool->c
 bool weir__slot_surplus(const weir__slot *slot, int64_t now) {
     const weir_pool *pool = slot->pool;
     if (slot->generation != pool->generation || slot->expires_at <= now) return true;
-    int over = kept(pool) - pool->max_size;
-    if (over <= 0) return false;
+    if (kept(pool) <= weir__pool_size(pool)) return false;
     bool more = pool->waiting || (slot->trying && weir__pool_probing(pool)); /* a probe goes where it can */
-    return !more || over > pool->config->options.max_overflow;
+    return !more || kept(pool) > weir__pool_allowed(pool);
 }
 
 /* The idle connections, the one that came back first in front of the others. */
@@ -61,6 +60,12 @@ void weir__pool_reap(weir__timer *timer) {
     weir__pool_touch(pool);
 }
 
+void weir__pool_trim(weir_pool *pool) {
+    int size = weir__pool_size(pool);
+    for (weir__slot *slot; kept(pool) > size && (slot = longest_idle(pool));)
+        weir__slot_close(slot, WEIR_ESTALE, NULL);
+}
+
 int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *error) {
     weir_options wanted = pool->config->options;
     wanted.min_size = min_size;
@@ -77,8 +82,7 @@ int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *e
     pool->min_size = min_size;
     pool->max_size = max_size;
     weir__adapt_bound(pool);
-    for (weir__slot *slot; kept(pool) > max_size && (slot = longest_idle(pool));)
-        weir__slot_close(slot, WEIR_ESTALE, NULL);
+    weir__pool_trim(pool);
     weir__pool_arm_reaper(pool, weir__reactor_now(pool->reactor));
     weir__pool_touch(pool);
     return WEIR_OK;
@@ -108,6 +112,8 @@ static void read_gauges(weir_pool *pool, weir_snapshot *out) {
     out->limit = weir__adapt_keeps(pool);
     out->overloaded = pool->codel.overloaded;
     out->listeners = weir__listeners_count(pool);
+    out->pods = pool->ceiling.pods;
+    out->share = weir__pool_share(pool);
     out->probing = weir__pool_probing(pool) ? weir__pool_trying(pool) : 0;
 }
 
@@ -115,6 +121,7 @@ void weir__pool_publish(weir__deferred *publish) {
     weir_pool *pool = weir__container(publish, weir_pool, publish);
     weir_snapshot gauges = {0};
     if (!pool->closing || !weir__pool_gone(pool)) read_gauges(pool, &gauges);
+    gauges.health = pool->health.status;
     gauges.circuit_connect =
         weir__guard_of(pool, WEIR_BREAKER_CONNECTS)->state; /* without a look at the clock */
     gauges.circuit_query = weir__guard_of(pool, WEIR_BREAKER_QUERIES)->state;
@@ -123,6 +130,7 @@ void weir__pool_publish(weir__deferred *publish) {
 
 void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
     read_gauges(pool, out);
+    out->health = pool->health.status;
     out->circuit_connect = weir__guard_state(pool, WEIR_BREAKER_CONNECTS);
     out->circuit_query = weir__guard_state(pool, WEIR_BREAKER_QUERIES);
     weir__cells_read(pool->stats, out);

@@ -68,6 +68,7 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     pool->rng.state = seed;
     pool->min_size = config->options.min_size;
     pool->max_size = config->options.max_size;
+    weir__pool_ceiling_open(pool);
     int64_t leak_ms = config->options.leak_threshold_ms;
     pool->leak_ns = leak_ms < 0 ? WEIR__NEVER : leak_ms * WEIR__MS;
     pool->slow_ns = WEIR__NEVER;

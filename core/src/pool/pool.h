@@ -20,6 +20,7 @@
 #include "metrics/cells.h"
 #include "metrics/exposed.h"
 #include "metrics/shared.h"
+#include "pool/ceiling.h"
 #include "pool/health.h"
 #include "pool/overload.h"
 #include "pool/share.h"
@@ -124,6 +125,7 @@ struct weir__slot {
     weir__timer tick;  /* the driver's own */
     weir__timer bound; /* connect_timeout while CONNECTING; else of a cancel or a reset */
     weir__grave grave;
+    int lingering;   /* CLOSING: the socket that its connection has left behind; -1: none */
     weir_error lost; /* what the driver said with NEWS_LOST */
 
     weir__link flights; /* in the order of sending */
@@ -263,6 +265,7 @@ struct weir_pool {
     void *token; /* weir_pool_open's */
     weir__rng rng;
     int min_size, max_size; /* resize changes them; the rest of the options stays as in config */
+    weir__ceiling ceiling;
 
     weir__slot **slots;
     size_t slot_count; /* made so far; they are made when first needed */
@@ -387,7 +390,6 @@ void weir__pool_retry(weir__timer *timer);
 void weir__pool_check_open(weir_pool *pool);
 /* An attempt to connect, in that slot; takes the permit. False: out of memory. */
 bool weir__pool_connect(weir_pool *pool, weir_permit *permit, int64_t now);
-int weir__pool_room(const weir_pool *pool); /* places for further connections */
 /* Somebody wants a connection, or the floor does, if none lived. */
 bool weir__pool_wants(const weir_pool *pool);
 /* When the pool tries again by itself. */
@@ -411,9 +413,9 @@ static inline bool weir__guard_quiet(const weir_pool *pool) {
 bool weir__guard_open(weir_pool *pool, uint64_t seed); /* false: out of memory */
 void weir__guard_close(weir_pool *pool);
 /*
- * WEIR_OK: a call may be made now. WEIR_ECIRCUITOPEN: it is refused. WEIR_PENDING: it would be, but since
- * nobody drives the reactor the pool could not look after its server: get in line, for as long as
- * weir__guard_patience says.
+ * WEIR_OK: a call may be made now. WEIR_ECIRCUITOPEN: it is refused, and counted so. WEIR_PENDING: it would
+ * be, but since nobody drives the reactor the pool could not look after its server: get in line, for as long
+ * as weir__guard_patience says.
  */
 int weir__guard_ask(weir_pool *pool, int64_t now, weir_error *error);
 int64_t weir__guard_patience(weir_pool *pool, int64_t now, int64_t deadline);
@@ -439,8 +441,10 @@ bool weir__guard_attempt(weir_pool *pool, weir_permit *permit, int64_t now);
 void weir__guard_attempted(weir__slot *slot, weir_outcome outcome, const weir_error *why, int64_t now);
 /* A caller's time has passed while an attempt to connect was under way. */
 void weir__guard_waited(weir_pool *pool, const weir_error *why, int64_t now);
-/* WEIR_ECIRCUITOPEN, with *error set, while that breaker lets nobody in. */
+/* WEIR_ECIRCUITOPEN, with *error set, while that breaker lets nobody in. To ask counts nothing. */
 int weir__guard_shut(weir_pool *pool, weir_breaker_role role, int64_t now, weir_error *error);
+/* Somebody is refused with that error: counts it, if a breaker is why. */
+void weir__guard_refused(weir_pool *pool, const weir_error *why);
 /* A breaker's state has changed: those in line and the log hear of it. */
 void weir__guard_heed(weir_pool *pool);
 /* Somebody is in line: looks again when a breaker changes by itself, as half-open places that come free. */
@@ -601,6 +605,9 @@ void weir__session_break_off(weir__slot *slot, const weir_error *why, uint64_t *
 /* May the holder run something now? Takes a permit of the breaker where one is wanted; fails when his loan is
  * overdue. */
 int weir__session_admit(weir__slot *slot, weir_permit *permit, int64_t now, weir_error *error);
+/* What fell due while nobody drove the reactor comes before what the holder wants now: an error, when it has
+ * ended his loan. */
+int weir__session_overdue(weir__slot *slot, int64_t now, weir_error *error);
 int weir__session_find(weir_session session, weir__slot **out, weir_error *error);
 int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mode mode, const weir_run *run,
                           void *token, weir_op *op, weir_error *error);
@@ -683,6 +690,12 @@ bool weir__slot_surplus(const weir__slot *slot,
                         int64_t now); /* above what the pool may keep, or too old, or of an old generation */
 void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out);
 void weir__pool_publish(weir__deferred *publish);
+
+/* ---- ceiling.c ---- */
+/* max_size, as it counts now; the hot paths' way to it. */
+static inline int weir__pool_size(const weir_pool *pool) {
+    return pool->ceiling.most == INT_MAX ? pool->max_size : weir__pool_beneath(pool, pool->max_size);
+}
 
 /* ---- listener.c ---- */
 void weir__listeners_end(weir_pool *pool, int code);

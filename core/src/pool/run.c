@@ -235,10 +235,12 @@ static void count_query(const weir__flight *flight, int code, int64_t ran) {
         pool->stats->queries_failed++;
 }
 
-static void keep_trace(weir_pool *pool, const weir__request *request, int64_t ran, int64_t now) {
-    const weir_statement *statement = request->statement;
-    weir__exemplar_take(&pool->exposed.exemplars[request->code != WEIR_OK], statement->sql,
-                        statement->sql_length, ran, (now + pool->exposed.wall_ns) / WEIR__MS);
+/* The trace that a text's comment has. */
+static void keep_trace(const weir__flight *flight, int64_t ran, int64_t now) {
+    weir__exposed *exposed = &flight->slot->pool->exposed;
+    const weir_statement *statement = flight->request.statement;
+    weir__exemplar_take(&exposed->exemplars[flight->request.code != WEIR_OK], statement->sql,
+                        statement->sql_length, ran, (now + exposed->wall_ns) / WEIR__MS);
 }
 
 void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now) {
@@ -248,8 +250,7 @@ void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now) {
     name_timeout(request, run_ms, ran);
     if (!statement) return;
     count_query(flight, request->code, ran);
-    if (weir__ends_with_comment(statement->sql, statement->sql_length))
-        keep_trace(flight->slot->pool, request, ran, now);
+    if (weir__ends_with_comment(statement->sql, statement->sql_length)) keep_trace(flight, ran, now);
 }
 
 void weir__flight_answer(weir__flight *flight, int64_t now) {
@@ -362,7 +363,7 @@ static void expire_in_line(weir__task *task, int64_t now, int64_t ms) {
     weir__task_leave_line(task);
     if (refused) {
         pool->stats->checkouts_refused++; /* he had waited for a probe alone */
-        pool->stats->circuit_refused += why.code == WEIR_ECIRCUITOPEN;
+        weir__guard_refused(pool, &why);
         pool->stats->queries_failed += task->moved;
     } else {
         weir__fail(&why, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT, "pool %s: %s (%lld ms)",

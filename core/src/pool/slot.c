@@ -51,6 +51,10 @@ void weir__slot_move(weir__slot *slot, weir__slot_state to) {
 
 static void slot_ready_fd(weir__watch *watch, unsigned events) {
     weir__slot *slot = weir__container(watch, weir__slot, watch);
+    if (slot->lingering >= 0) {
+        weir__slot_linger_end(slot);
+        return;
+    }
     slot->pool->driver->ready(slot->conn, weir__poll_ready(events));
 }
 
@@ -62,17 +66,25 @@ static void slot_tick(weir__timer *timer) {
 
 static void bury(weir__grave *grave) {
     weir__slot *slot = weir__container(grave, weir__slot, grave);
-    slot->pool->driver->free(slot->conn);
+    weir_pool *pool = slot->pool;
+    if (pool->ceiling.lingers && pool->driver->leave)
+        slot->lingering = pool->driver->leave(slot->conn);
+    else
+        pool->driver->free(slot->conn);
+}
+
+void weir__slot_emptied(weir__slot *slot) {
+    slot->pool->stats->connections_closed += slot->established;
+    slot->pool->stats->connections_recycled += slot->established && slot->recycled;
+    weir__slot_move(slot, WEIR__EMPTY);
+    weir__pool_touch(slot->pool);
 }
 
 static void buried(weir__grave *grave) {
     weir__slot *slot = weir__container(grave, weir__slot, grave);
     slot->conn = NULL;
     weir__flights_free(slot);
-    slot->pool->stats->connections_closed += slot->established;
-    slot->pool->stats->connections_recycled += slot->established && slot->recycled;
-    weir__slot_move(slot, WEIR__EMPTY);
-    weir__pool_touch(slot->pool);
+    if (!weir__slot_linger(slot)) weir__slot_emptied(slot);
 }
 
 weir__slot *weir__slot_new(weir_pool *pool, uint32_t index) {
@@ -82,6 +94,7 @@ weir__slot *weir__slot_new(weir_pool *pool, uint32_t index) {
     slot->dead = WEIR__NONE_DEAD;
     slot->session_until = slot->setup_until = WEIR__NEVER;
     slot->index = index;
+    slot->lingering = -1;
     weir__list_init(&slot->news_link);
     weir__list_init(&slot->link);
     weir__list_init(&slot->flights);

@@ -448,12 +448,14 @@ static int wait_for_batch(weir__stream *stream, void *token, weir_op *op, weir_e
 
 int weir__stream_next(weir__slot *slot, uint64_t number, void *token, weir_result **out, weir_op *op,
                       weir_error *error) {
+    int code = weir__session_overdue(slot, weir__reactor_now(slot->pool->reactor), error);
+    if (code) return code;
     weir__stream *stream = find(slot, number);
     const weir_error *why;
     if (!stream) return weir__fail(error, WEIR_ESTALE, "the stream was closed");
     if (stream->waiter)
         return weir__fail(error, WEIR_EBUSY, "the stream's next batch is being waited for already");
-    int code = give(stream, out, &why);
+    code = give(stream, out, &why);
     if (code == WEIR_PENDING) return wait_for_batch(stream, token, op, error);
     if (code == WEIR_OK) {
         if (!slot->flying) weir__slot_resume(slot, weir__reactor_now(slot->pool->reactor));
