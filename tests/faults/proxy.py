@@ -300,9 +300,10 @@ class Network:
 
     def __exit__(self, *exception):
         async def end():
-            for task in list(self.tasks):
-                task.cancel()
-            await asyncio.gather(*self.tasks, return_exceptions=True)
+            while self.tasks:  # a cancel request may come in the meantime, whose task is a new one
+                for task in list(self.tasks):
+                    task.cancel()
+                await asyncio.gather(*self.tasks, return_exceptions=True)
 
         asyncio.run_coroutine_threadsafe(end(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
