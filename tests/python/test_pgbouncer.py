@@ -392,3 +392,24 @@ def test_the_proxy_goes_away(run, server, database):
                             answer = await pool.fetchval("select 1", timeout=60)
 
     run(main)
+
+
+def test_pods_are_counted_by_time_alone(run, bouncer, database):
+    """The server shows the proxy's connections, which keep a pod's mark long after it has gone."""
+    options = {
+        "pod_source": "database",
+        "connection_budget": 10,
+        "pod_surge": 0,
+        "pod_refresh": 0.1,
+        "pod_dead_after": 0.5,
+    }
+
+    async def main():
+        url = bouncer.url(database)
+        async with pool_of(url, **options) as stays:
+            async with pool_of(url, **options) as leaves:
+                await until_async(lambda: stays.snapshot()["share"] == leaves.snapshot()["share"] == 5)
+                assert await leaves.fetchval("select 1") == 1
+            await until_async(lambda: stays.snapshot()["pods"] == 1 and stays.snapshot()["share"] == 8)
+
+    run(main)

@@ -14,13 +14,14 @@ enum { LEAST_MS = 5000 }; /* for an answer: the first pods of all wait for one a
 
 /*
  * The arguments of all statements, as texts, so that no codec of the host's has a part in them: the fleet;
- * and in one text the pod, what it holds, asks for and could use at most, the budget, the option pod_surge,
- * the ms after which a pod is dead, and whether pg_stat_activity shows the pods' connections.
+ * and in one text the pod, what it holds, asks for and could use at most, the budget, the options pod_surge
+ * and pod_count, the ms after which a pod is dead, and whether pg_stat_activity shows the pods' connections:
+ * 1, 0 or, before the first answer, -1. Who does not know declares nobody dead.
  */
 #define ARGUMENTS                                                                                            \
     "WITH a AS (SELECT $1::text AS fleet, x[1] AS pod, x[2]::int AS held, x[3]::int AS asked, x[4]::int AS " \
     "wanted, x[5]::int AS budget, x[6]::int AS surge, x[7]::int AS expected, x[8]::bigint AS dead, "         \
-    "x[9]::int > 0 AS known FROM "                                                                           \
+    "x[9]::int > 0 AS known, x[9]::int >= 0 AS sure FROM "                                                   \
     "string_to_array($2::text, ' ') x)"
 /* As weir__sizing_places, of so many pods. */
 #define PLACES(pods)                                                                                         \
@@ -33,7 +34,7 @@ static const char bury_dead[] =
     ARGUMENTS ", there AS (SELECT right(application_name, 17) AS pod, count(*)::int AS n FROM "
               "pg_stat_get_activity(NULL), a WHERE a.known GROUP BY 1), "
               "dead AS (SELECT p.pod, coalesce(t.n, 0) AS n FROM weirpool_pods p JOIN a ON p.fleet = "
-              "a.fleet AND p.pod <> a.pod AND p.beat < clock_timestamp() - a.dead * interval '1 "
+              "a.fleet AND a.sure AND p.pod <> a.pod AND p.beat < clock_timestamp() - a.dead * interval '1 "
               "millisecond' LEFT JOIN there t ON t.pod = p.pod), "
               "gone AS (DELETE FROM weirpool_pods p USING a, dead d WHERE p.fleet = a.fleet AND p.pod = "
               "d.pod AND d.n = 0) "
@@ -107,7 +108,7 @@ static weir_batch *heartbeat(weir__fleet *fleet) {
     snprintf(numbers, sizeof numbers, "%s %d %d %d %d %d %d %lld %d", pool->config->pod, fleet->held,
              weir__quota_ask(&fleet->quota, fleet->held), wanted,
              options->connection_budget - options->connection_reserve, options->pod_surge, options->pod_count,
-             (long long)options->pod_dead_after_ms, fleet->direct);
+             (long long)options->pod_dead_after_ms, fleet->looks ? fleet->direct : -1);
     weir_batch *batch = weir_batch_new();
     const char *name = name_of(fleet);
     bool whole = batch && add(batch, lock_it, name, NULL);
