@@ -145,6 +145,50 @@ START_TEST(the_option_reset_counts) {
 }
 END_TEST
 
+/* Whether an answer that is lost leaves open what has happened. */
+START_TEST(those_that_may_write) {
+    static const char *const reads[] = {
+        "select now(), count(*), pg_sleep(1), PG_CATALOG.Lower ('x')",
+        "select abs(-1), xpath_exists('/a', b), to_char(a, 'YYYY'), zone from t",
+        "select 'pay(1)', $$pay(1)$$, \"pay\" from t -- pay(1)",
+        "select /* pay(1) */ a from t where a in (1, 2) and (b or not (c))",
+        "select n from generate_series(1, 3) as g (n)",
+        "select n from unnest($1::int[]) as \"G\"(n)",
+        "select cast(a as numeric(10, 2)), a::varchar (3), interval '1' day from t",
+        "select row_number() over (partition by a), sum(a) filter (where (a > 1)) from t",
+        "select a from t except (select b from u) for update",
+        "values (1), (lower('A'))",
+        "table t",
+        "explain select pay(1)",
+        "select pg_terminate_backend(1)",
+    };
+    static const char *const writes[] = {
+        "select pay(1)",
+        "select Pay /* it */ (1)",
+        "select \"pay\"(1)",
+        "select app.lower('x')",
+        "select \"app\" . lower('x')",
+        "select a from t where a in (select pay(a) from u)",
+        "select distinct on (a) pay(a) as pay from t",
+        "select * from pay(1) as p(n)",
+        "select count$x$count(1)",
+        "values (pay(1))",
+        "select nextval('s')",
+        "select lo_unlink(1)",
+        "select pg_notify('a', 'b')",
+        "explain analyze select pay(1)",
+        "select count(*) into u from t",
+        "with x as (select 1) select 1 from x",
+    };
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++)
+        ck_assert_msg(weir__pg_traits(reads[i], strlen(reads[i]), NULL) & WEIR__TRAIT_READS, "%s", reads[i]);
+    for (size_t i = 0; i < sizeof writes / sizeof *writes; i++)
+        ck_assert_msg(
+            !(weir__pg_traits(writes[i], strlen(writes[i]), NULL) & (WEIR__TRAIT_READS | WEIR__TRAIT_SIMPLE)),
+            "%s", writes[i]);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("classify");
     TCase *tcase = tcase_create("texts");
@@ -153,6 +197,7 @@ int main(void) {
     tcase_add_test(tcase, those_that_change_their_connection);
     tcase_add_test(tcase, those_that_begin_or_end_transactions);
     tcase_add_test(tcase, the_option_reset_counts);
+    tcase_add_test(tcase, those_that_may_write);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -128,6 +128,36 @@ def test_what_was_not_done_is_not(pg_url):
     on_pool(main, pg_url)
 
 
+def test_a_query_that_calls_a_function(pg_url):
+    """A user's may do anything; the server's own, and a call that is readonly, only read."""
+    pay = "select pay($1)"
+    kill = "select pg_terminate_backend(pid) from pg_stat_activity where query like 'select pay(%'"
+
+    async def lost(pool, other):
+        payment = asyncio.ensure_future(pool.fetchval(pay, 60))
+        while not payment.done() and not await other.fetchval(kill):
+            await asyncio.sleep(0.01)
+        with pytest.raises(weirpool.OutcomeUnknown) as caught:
+            await payment
+        assert not caught.value.retryable
+
+    async def main(pool):
+        await pool.execute(
+            "create function pay(n float) returns int language plpgsql as "
+            "'begin insert into t values (1); perform pg_sleep(n); return 1; end'"
+        )
+        await is_in_doubt(pool.fetchval(pay, 60, timeout=SOON))
+        await is_out(weirpool.CommandTimeout, pool.fetchval("select count(pg_sleep(60))", timeout=SOON))
+        await pool.execute("create function nap() returns text language sql as 'select pg_sleep(60)::text'")
+        await is_in_doubt(pool.fetchval("select nap()", timeout=SOON))
+        await is_out(weirpool.CommandTimeout, pool.fetchval("select nap()", timeout=SOON, readonly=True))
+        await is_out(weirpool.CommandTimeout, transaction(pool, lambda on: on.fetchval(pay, 60, timeout=SOON)))
+        async with weirpool.create_pool(pg_url, max_size=1) as other:
+            await lost(pool, other)
+
+    on_pool(main, pg_url)
+
+
 def test_it_is_not_repeated(pg_url):
     """pool.run() does not take it for a lost connection."""
     attempts = 0

@@ -18,8 +18,8 @@ enum {
     WEIR__TRAIT_UNGUARDS = 16, /* may undo a SET statement_timeout of ours */
     WEIR__TRAIT_COPY = 32,     /* COPY from or to the client */
     WEIR__TRAIT_LASTING = 64,  /* may leave behind what DISCARD ALL does not undo */
-    WEIR__TRAIT_READS = 128,   /* only reads, as far as its text tells */
-    WEIR__TRAIT_SIMPLE = 256,  /* … and calls no function that could do more: it may be run twice, unseen */
+    WEIR__TRAIT_READS = 128,   /* only reads, as far as its text tells: it calls no function of a user's */
+    WEIR__TRAIT_SIMPLE = 256,  /* … and next to none of the server's: it may be run twice, unseen */
     WEIR__TRAIT_COMMITS = 512, /* ends a transaction for good */
 };
 /* On the safe side: a text that is not understood is dirty, and so is one with the name of a function that

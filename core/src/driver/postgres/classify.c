@@ -9,6 +9,7 @@
  * No parser: the first keyword says what a statement is, and words that occur anywhere in its text, be it in
  * a literal or in a comment, say what it may do. A wrong guess only costs a DISCARD ALL, or a connection;
  * what a user's function does by itself cannot be seen from here, unless the option reset_functions names it.
+ * So a query that calls one is taken for a write, and one that calls functions of PostgreSQL's own is not.
  */
 
 typedef struct word {
@@ -249,15 +250,6 @@ static bool is_call(word w, const char *at, const char *end) {
     return at < end && *at == '(' && !among(w, harmless);
 }
 
-static const char *const readers[] = {"select", "show", "values", "table", NULL};
-
-/* EXPLAIN ANALYZE does what it explains. */
-static unsigned traits_of_reading(word first, const words *seen) {
-    bool explains = is(first, "explain") && !seen->analyze;
-    if ((!among(first, readers) && !explains) || seen->into) return 0;
-    return WEIR__TRAIT_READS | (seen->calls ? 0 : WEIR__TRAIT_SIMPLE);
-}
-
 /* ---- functions that the user has listed */
 
 static bool equal(const char *a, size_t a_length, const char *b, size_t b_length) {
@@ -289,6 +281,46 @@ static bool is_listed(word w, const char *sql, const char *functions) {
     return false;
 }
 
+/* ---- whether it only reads */
+
+/* A word before a parenthesis. */
+static bool may_write(word name, const char *sql) {
+    word schema = schema_of(name, sql);
+    bool foreign = schema.length && !is(schema, "pg_catalog");
+    return foreign || !weir__pg_is_harmless(name.text, name.length);
+}
+
+/* Whether it calls a function that is not known to leave the database as it is. What stands behind AS is a
+ * name with a list of columns, or a type. */
+static bool calls_unknown(const char *sql, const char *end) {
+    bool behind_as = false;
+    for (const char *p = skip_blanks(sql, end), *behind; p < end; p = skip_blanks(behind, end)) {
+        bool quoted = *p == '"';
+        word w = {p, 0};
+        behind = skip_opaque(sql, p, end);
+        if (behind == p && weir__sql_in_word(*p)) {
+            while (behind < end && (weir__sql_in_word(*behind) || *behind == '$')) behind++;
+            w.length = (size_t)(behind - p);
+        }
+        if (behind == p) behind++;
+        const char *next = skip_blanks(behind, end);
+        bool called = (quoted || w.length) && next < end && *next == '(' && !behind_as;
+        if (called && (quoted || may_write(w, sql))) return true;
+        behind_as = is(w, "as");
+    }
+    return false;
+}
+
+static const char *const readers[] = {"select", "show", "values", "table", NULL};
+
+/* EXPLAIN ANALYZE does what it explains. */
+static unsigned traits_of_reading(const char *sql, word first, const char *end, const words *seen) {
+    bool explains = is(first, "explain") && !seen->analyze;
+    if ((!among(first, readers) && !explains) || seen->into) return 0;
+    if (!explains && calls_unknown(sql, end)) return 0;
+    return WEIR__TRAIT_READS | (seen->calls ? 0 : WEIR__TRAIT_SIMPLE);
+}
+
 unsigned weir__pg_traits(const char *sql, size_t length, const char *functions) {
     const char *end = sql + length, *at = sql;
     words seen = {0};
@@ -303,7 +335,7 @@ unsigned weir__pg_traits(const char *sql, size_t length, const char *functions) 
     at = weir__sql_skip_to_word(sql, end);
     if (!next_word(&at, end, &w)) return 0; /* nothing but comments */
     seen.calls = seen.calls || (memchr(sql, '"', length) && memchr(sql, '(', length)); /* "a name!" (1) */
-    unsigned traits = traits_of_keyword(sql, w, at, end, &seen) | traits_of_reading(w, &seen);
+    unsigned traits = traits_of_keyword(sql, w, at, end, &seen) | traits_of_reading(sql, w, end, &seen);
     if (seen.settings && !among(w, readers)) traits |= WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES;
     if (seen.lasting) traits |= WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING;
     if (seen.risky || (seen.declare && seen.hold && !is(w, "declare"))) traits |= WEIR__TRAIT_DIRTY;

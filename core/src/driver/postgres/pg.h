@@ -354,6 +354,10 @@ void weir__pg_cancel_abandon(weir__pgconn *c);
 bool weir__pg_is_query(const weir_statement *statement);
 unsigned weir__pg_classify(const weir__env *env, const weir_statement *statement);
 
+/* ---- functions.c */
+/* Whether the word before a parenthesis is no function, or one of the server's own that writes nothing. */
+bool weir__pg_is_harmless(const char *text, size_t length);
+
 /* ---- reset.c */
 /* Takes in the option `reset`. False: out of memory. */
 bool weir__pg_reset_open(weir__pgenv *env);
