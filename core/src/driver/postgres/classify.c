@@ -287,8 +287,7 @@ static bool is_listed(word w, const char *sql, const char *functions) {
 static bool may_write(word name, const char *sql) {
     word schema = schema_of(name, sql);
     bool foreign = schema.length && !is(schema, "pg_catalog");
-    bool part = name.text > sql && name.text[-1] == '$'; /* the end of a longer name */
-    return foreign || part || !weir__pg_is_harmless(name.text, name.length);
+    return foreign || !weir__pg_is_harmless(name.text, name.length);
 }
 
 /* Whether it calls a function that is not known to leave the database as it is. What stands behind AS is a
@@ -299,7 +298,10 @@ static bool calls_unknown(const char *sql, const char *end) {
         bool quoted = *p == '"';
         word w = {p, 0};
         behind = skip_opaque(sql, p, end);
-        if (behind == p && weir__sql_in_word(*p)) next_word(&behind, end, &w);
+        if (behind == p && weir__sql_in_word(*p)) {
+            while (behind < end && (weir__sql_in_word(*behind) || *behind == '$')) behind++;
+            w.length = (size_t)(behind - p);
+        }
         if (behind == p) behind++;
         const char *next = skip_blanks(behind, end);
         bool called = (quoted || w.length) && next < end && *next == '(' && !behind_as;
