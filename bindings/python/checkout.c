@@ -107,7 +107,7 @@ static CheckoutObject *make(PyTypeObject *type, weir__py_kind kind, PoolObject *
         checkout->operation.call.pool = (PoolObject *)Py_NewRef((PyObject *)pool);
         checkout->how.setup = pool->setup != NULL;
         /* Not when it is entered: that may be in a task of its own, whose context nobody else sees. */
-        checkout->how.owner = weir__py_new_owner(pool->engine);
+        checkout->how.owner = weir__py_new_owner(pool->engine, &checkout->how.inside);
     }
     checkout->operation.state = WEIR__PY_FINISHED; /* until it is whole: nothing is to be awaited as yet */
     PyObject_GC_Track(checkout);

@@ -65,23 +65,44 @@ bool weir__py_may_hold(EngineObject *engine, bool surely) {
 
 /* ---- who asks ---- */
 
+/* The context variable has a pair: the number of a loan, and the pair of the one around it, or None. */
+static uint64_t number_of(PyObject *pair) { return PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(pair, 0)); }
+
+static PyObject *around(PyObject *pair) {
+    PyObject *outer = PyTuple_GET_ITEM(pair, 1);
+    return outer == Py_None ? NULL : outer;
+}
+
+/* A new reference, or NULL. */
+static PyObject *innermost(EngineObject *engine) {
+    PyObject *pair = NULL;
+    if (PyContextVar_Get(engine->holder, NULL, &pair) < 0) PyErr_Clear();
+    return pair;
+}
+
 uint64_t weir__py_owner(EngineObject *engine) {
-    PyObject *number = NULL;
     if (!engine->holder) return PyThread_get_thread_ident() >> 4;
-    if (PyContextVar_Get(engine->holder, NULL, &number) < 0) PyErr_Clear();
-    uint64_t owner = number ? PyLong_AsUnsignedLongLong(number) : 0;
-    Py_XDECREF(number);
+    PyObject *pair = innermost(engine), *at = pair;
+    /* The core looks whether the one that it is given lasts. */
+    while (at && around(at) && !weir_pool_holds(engine->pool, number_of(at))) at = around(at);
+    uint64_t owner = at ? number_of(at) : 0;
+    Py_XDECREF(pair);
     return owner;
 }
 
-uint64_t weir__py_new_owner(EngineObject *engine) {
+uint64_t weir__py_new_owner(EngineObject *engine, uint64_t *inside) {
     static uint64_t last;
-    uint64_t outer = weir__py_owner(engine);
-    if (!engine->holder || (outer && engine->lent && weir_pool_holds(engine->pool, outer))) return outer;
+    if (!engine->holder) return weir__py_owner(engine);
+    PyObject *pair = engine->lent ? innermost(engine) : NULL, *outer = pair;
+    while (outer && !weir_pool_holds(engine->pool, number_of(outer))) outer = around(outer);
+    *inside = outer ? number_of(outer) : 0;
     PyObject *number = PyLong_FromUnsignedLongLong(++last);
-    PyObject *token = number ? PyContextVar_Set(engine->holder, number) : NULL;
+    PyObject *made = number ? PyTuple_Pack(2, number, outer ? outer : Py_None) : NULL;
+    PyObject *token = made ? PyContextVar_Set(engine->holder, made) : NULL;
     if (!token) PyErr_Clear();
+    Py_XDECREF(pair);
     Py_XDECREF(number);
+    Py_XDECREF(made);
     Py_XDECREF(token);
     return token ? last : 0;
 }

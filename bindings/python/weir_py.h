@@ -271,18 +271,17 @@ struct EngineObject {
     PyObject ob_base;
     weir_reactor *reactor; /* NULL before the pool was opened and after it was freed */
     weir_pool *pool;
-    PyObject *loop;           /* asyncio's; NULL in a blocking pool */
-    PyObject *holder;         /* a context variable: the number of the last loan begun; NULL in a blocking
-                                 pool */
-    unsigned long thread;     /* the loop's */
-    unsigned forks;           /* weir__py_forks when it was made */
-    bool watching;            /* the loop has the descriptor */
-    bool draining;            /* completions are being handed out further up the stack */
-    PyObject *at_init;        /* a set of the threads that run an init; NULL unless the pool is blocking */
-    bool noticing;            /* notices are, perhaps by another thread: the hook gets one at a time */
-    bool alerting;            /* likewise, alerts */
-    uint64_t alert;           /* the number of the last event that was taken */
-    bool doomed;              /* the loop has been asked to shut it */
+    PyObject *loop;       /* asyncio's; NULL in a blocking pool */
+    PyObject *holder;     /* a context variable: the loans that were begun in it; NULL in a blocking pool */
+    unsigned long thread; /* the loop's */
+    unsigned forks;       /* weir__py_forks when it was made */
+    bool watching;        /* the loop has the descriptor */
+    bool draining;        /* completions are being handed out further up the stack */
+    PyObject *at_init;    /* a set of the threads that run an init; NULL unless the pool is blocking */
+    bool noticing;        /* notices are, perhaps by another thread: the hook gets one at a time */
+    bool alerting;        /* likewise, alerts */
+    uint64_t alert;       /* the number of the last event that was taken */
+    bool doomed;          /* the loop has been asked to shut it */
     OperationObject *pending; /* submitted and not answered; the list owns a reference of each */
     int pending_count;
     int lent;          /* sessions that have not been given back */
@@ -299,12 +298,12 @@ int weir__py_engine_open(EngineObject *engine, PyObject *loop);
 bool weir__py_may_hold(EngineObject *engine, bool surely);
 /*
  * A number for who runs now, and for who asks for a connection now; 0: nobody who has one. A thread has its
- * own; in an asynchronous pool each loan has one, and all that is begun in its context meanwhile: the tasks
- * that the holder makes, and those that asyncio makes for him (gather, wait_for). A loan inside of another
- * has the same.
+ * own; in an asynchronous pool each loan has one, and while it lasts all that was begun in its context: the
+ * tasks that the holder makes, and those that asyncio makes for him (gather, wait_for). *inside: that of the
+ * loan around it, which lasts; or 0.
  */
 uint64_t weir__py_owner(EngineObject *engine);
-uint64_t weir__py_new_owner(EngineObject *engine);
+uint64_t weir__py_new_owner(EngineObject *engine, uint64_t *inside);
 /* Takes completions, unless the thread is not the loop's. Any exception that is set stays set. */
 void weir__py_drain(EngineObject *engine);
 /* Hands notices to their hook and log lines to logging. May run any Python code; an exception that is set

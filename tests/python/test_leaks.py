@@ -7,7 +7,7 @@ import re
 
 import pytest
 import weirpool
-from support import no_warnings, until, until_async
+from support import DEADLINE, no_warnings, until, until_async
 
 
 def lines_of(caplog, text):
@@ -153,6 +153,56 @@ def test_a_nested_checkout_is_named(url, run, caplog):
             assert "itself" not in str(caught.value)
 
     with caplog.at_level(logging.WARNING, "weirpool"), no_warnings():
+        run(main)
+
+
+def test_what_a_task_inherits_ends_with_the_loan(url, run):
+    async def main():
+        async with weirpool.create_pool(url, min_size=2, max_size=2, checkout_timeout=0.05) as pool:
+
+            async def asks(itself):
+                with pytest.raises(weirpool.CheckoutTimeout) as caught:
+                    await pool.connection()
+                assert ("the caller itself holds one" in str(caught.value)) == itself
+
+            async def sibling(taken):
+                async with pool.connection(checkout_timeout=DEADLINE):
+                    taken.set()
+                    await over.wait()
+
+            async def late():
+                await both.wait()
+                await asks(False)
+
+            over, both, taken = asyncio.Event(), asyncio.Event(), [asyncio.Event(), asyncio.Event()]
+            parent = await pool.connection()
+            other = await contextvars.Context().run(asyncio.ensure_future, stranger(pool))
+            await asyncio.ensure_future(asks(True))  # he may wait for what his maker holds
+            tasks = [asyncio.ensure_future(sibling(event)) for event in taken]
+            tasks.append(asyncio.ensure_future(late()))
+            await until_async(lambda: pool.snapshot()["waiting"] == 2)
+            assert pool.snapshot()["checkouts_nested"] == 3
+            parent.release()
+            other.release()
+            await asyncio.gather(*(event.wait() for event in taken))
+            both.set()
+            await tasks[2]
+            await asks(False)
+            over.set()
+            await asyncio.gather(*tasks)
+            assert pool.snapshot()["checkouts_nested"] == 3
+            for kept in (0, 1):  # of two, one inside of the other
+                pair = [await pool.connection(), await pool.connection()]
+                pair[1 - kept].release()
+                rest = await contextvars.Context().run(asyncio.ensure_future, stranger(pool))
+                await asks(True)
+                pair[kept].release()
+                rest.release()
+
+    async def stranger(pool):
+        return await pool.connection()
+
+    with no_warnings():
         run(main)
 
 

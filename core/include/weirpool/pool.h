@@ -116,6 +116,8 @@ typedef struct weir_checkout {
     uint64_t owner; /* who asks: a number of a task's or thread's own, or 0. While he holds the connection,
                        what he runs on the pool itself does not share connections: it could wait for his own
                        locks. But for what only reads, which never waits for long behind another one */
+    uint64_t
+        inside; /* the owner of a loan that he holds already, when `owner` is to be another number; or 0 */
     bool setup; /* the connection is prepared before it is used: until weir_session_ready the checkout goes
                    on, and its time-out ends the loan (WEIR_ECHECKOUTTIMEOUT) */
     bool call;  /* the loan is for one call of the pool's own: session_timeout_ms begins now, bounds waiting,

@@ -245,6 +245,7 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     task->setup = checkout->setup;
     task->call = call;
     task->owner = checkout->owner;
+    task->inside = checkout->inside;
     task->stack = copy_stack(checkout->stack);
     task->reset = reset;
     task->transaction = checkout->transaction;

@@ -155,8 +155,9 @@ static bool is_full(const weir_pool *pool) {
     return !pool->counts[WEIR__IDLE] && kept >= weir__pool_most(pool);
 }
 
-/* The connection that the owner holds while all are taken; NULL: none. */
-static const weir__slot *held_by(const weir_pool *pool, uint64_t owner) {
+/* The connection that who asks holds while all are taken; NULL: none. */
+static const weir__slot *held_by(const weir_pool *pool, const weir__task *task) {
+    uint64_t owner = task->inside ? task->inside : task->owner;
     if (!owner || !is_full(pool) || !weir__owner_holds(pool, owner)) return NULL;
     for (size_t i = 0; i < pool->slot_count; i++)
         if (pool->slots[i]->state == WEIR__LENT && pool->slots[i]->owner == owner) return pool->slots[i];
@@ -164,7 +165,7 @@ static const weir__slot *held_by(const weir_pool *pool, uint64_t owner) {
 }
 
 void weir__leak_waits(weir_pool *pool, const weir__task *task, int64_t now) {
-    const weir__slot *slot = held_by(pool, task->owner);
+    const weir__slot *slot = held_by(pool, task);
     if (!slot) return;
     pool->stats->checkouts_nested++;
     if (pool->nested_at && now - pool->nested_at < NESTED_PAUSE) return;
@@ -178,7 +179,7 @@ void weir__leak_waits(weir_pool *pool, const weir__task *task, int64_t now) {
 }
 
 const char *weir__leak_why(const weir__task *task, char *text, size_t size) {
-    const weir__slot *slot = held_by(task->pool, task->owner);
+    const weir__slot *slot = held_by(task->pool, task);
     char who[WEIR__SITE_TEXT];
     if (!slot && task->pool->ceiling.why) {
         snprintf(text, size, "no connection came free in time: %s", task->pool->ceiling.why);

@@ -228,7 +228,7 @@ struct weir__task {
     bool transaction, setup, call;
     const char *begin;
     char *stack;
-    uint64_t owner;
+    uint64_t owner, inside; /* as in weir_checkout */
     char file[WEIR__SITE_BYTES], function[WEIR__SITE_BYTES];
     int line;
     /* end of a transaction */
