@@ -166,6 +166,24 @@ START_TEST(gaps) {
 }
 END_TEST
 
+/* A step that finds no memory is missing, and the next one is not. */
+START_TEST(steps_without_memory) {
+    watch();
+    rig_advance(59000);
+    history("size", -1, 1000);
+    ck_assert_uint_eq(count, 59); /* all but one of the first block */
+    weir__alloc_fail_at(1, true);
+    rig_advance(3000);
+    weir__alloc_fail_at(0, false);
+    history("size", -1, 1000);
+    ck_assert_uint_eq(count, 59);
+    rig_advance(2000);
+    history("size", -1, 1000);
+    ck_assert_uint_eq(count, 61);
+    ck_assert_int_eq(points[59].at_ns - points[58].at_ns, 4000 * WEIR__MS);
+}
+END_TEST
+
 START_TEST(since_and_step) {
     watch();
     history("size", -1, 0);
@@ -327,6 +345,7 @@ int main(void) {
                                   percentiles_are_the_steps_own,
                                   large_counters,
                                   gaps,
+                                  steps_without_memory,
                                   since_and_step,
                                   fingerprints_of_anything,
                                   slow_statements_are_kept,

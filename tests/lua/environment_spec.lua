@@ -16,6 +16,7 @@ local SUPPORTED = {
     { "DB_POOL_RECYCLE", "1800", "max_lifetime", 1800 },
     { "DB_CIRCUIT_FAILURE_THRESHOLD", "3", "circuit_failure_threshold", 3 },
     { "DB_CIRCUIT_RECOVERY_TIMEOUT", "120", "circuit_recovery_timeout", 120 },
+    { "DB_HEALTH_CHECK_INTERVAL", "30", "health_check_interval", 30 },
     { "DB_ENABLE_MONITORING", "false", "monitoring", false },
     { "DB_METRICS_INTERVAL", "30", "monitoring_interval", 30 },
     { "DB_MAX_CHECKOUT_TIME", "2.0", "alert_checkout_time", 2 },

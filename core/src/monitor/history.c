@@ -36,6 +36,9 @@ static const struct {
 #undef RING
 };
 _Static_assert(sizeof rings / sizeof *rings == WEIR__RINGS, "a ring for each row of the table");
+#define WHOLE_BLOCKS(seconds, size) &&size % WEIR__BLOCK == 0 && size / WEIR__BLOCK <= WEIR__BLOCKS
+_Static_assert(true WEIR_HISTORIES(WHOLE_BLOCKS), "a ring is made of whole blocks");
+#undef WHOLE_BLOCKS
 #define RING_BYTES(seconds, size) +size * sizeof(struct weir__row)
 _Static_assert(WEIR_HISTORIES(RING_BYTES) < 1000 * 1000, "a pool's history takes less than a megabyte");
 #undef RING_BYTES
@@ -54,19 +57,24 @@ static double lengthen(uint16_t half) {
     return (double)value;
 }
 
-bool weir__history_open(weir__monitor *monitor) {
+void weir__history_open(weir__monitor *monitor) {
     for (size_t i = 0; i < WEIR__RINGS; i++) {
-        weir__ring *ring = &monitor->rings[i];
-        ring->size = rings[i].size;
-        ring->step = rings[i].seconds * 1000 * WEIR__MS;
-        ring->rows = weir__calloc(ring->size, sizeof *ring->rows);
-        if (!ring->rows) return false;
+        monitor->rings[i].size = rings[i].size;
+        monitor->rings[i].step = rings[i].seconds * 1000 * WEIR__MS;
     }
-    return true;
 }
 
 void weir__history_close(weir__monitor *monitor) {
-    for (size_t i = 0; i < WEIR__RINGS; i++) weir__free(monitor->rings[i].rows);
+    for (size_t i = 0; i < WEIR__RINGS; i++)
+        for (size_t n = 0; n < WEIR__BLOCKS; n++) weir__free(monitor->rings[i].blocks[n]);
+}
+
+/* NULL: out of memory, for a row that has no block yet. */
+static struct weir__row *place_of(weir__ring *ring, uint32_t step) {
+    size_t n = step % ring->size;
+    struct weir__row **block = &ring->blocks[n / WEIR__BLOCK];
+    if (!*block) *block = weir__calloc(WEIR__BLOCK, sizeof **block);
+    return *block ? &(*block)[n % WEIR__BLOCK] : NULL;
 }
 
 static const weir__histogram *latency_of(const weir_pool *pool, size_t i) {
@@ -114,7 +122,8 @@ void weir__history_sample(weir__monitor *monitor, int64_t now) {
         weir__ring *ring = &monitor->rings[i];
         uint32_t step = (uint32_t)((now - monitor->begun_at) / ring->step);
         if (step == ring->last) continue;
-        struct weir__row *row = &ring->rows[step % ring->size];
+        struct weir__row *row = place_of(ring, step);
+        if (!row) continue; /* there is none for this time */
         fill(ring, pool, &snapshot, row);
         row->stamp = ring->last = step;
     }
@@ -157,8 +166,9 @@ static int find_ring(const weir__monitor *monitor, int64_t since_ms, int64_t ste
 
 /* NULL: there is none. */
 static const struct weir__row *row_of(const weir__ring *ring, uint32_t step) {
-    const struct weir__row *row = &ring->rows[step % ring->size];
-    return step && row->stamp == step ? row : NULL;
+    size_t n = step % ring->size;
+    const struct weir__row *block = ring->blocks[n / WEIR__BLOCK];
+    return step && block && block[n % WEIR__BLOCK].stamp == step ? &block[n % WEIR__BLOCK] : NULL;
 }
 
 /* The oldest step that is kept, and wanted. */

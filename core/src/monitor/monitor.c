@@ -56,7 +56,8 @@ int weir__monitor_new(const weir_options *options, weir__monitor **out, weir_err
     monitor->extension.kind = &kind;
     weir__timer_init(&monitor->timer, tick);
     monitor->slow = weir__calloc((size_t)options->slow_queries_kept, sizeof *monitor->slow);
-    if (!weir__history_open(monitor) || !monitor->slow) {
+    weir__history_open(monitor);
+    if (!monitor->slow) {
         weir__monitor_free(monitor);
         return weir__fail(error, WEIR_ENOMEM, "out of memory for a pool's monitor");
     }

@@ -73,8 +73,11 @@ typedef struct weir__alerts {
 enum { WEIR__LATENCIES = WEIR_LATENCIES(WEIR__ONE) };
 #undef WEIR__ONE
 
+enum { WEIR__BLOCK = 60, WEIR__BLOCKS = 1440 / WEIR__BLOCK }; /* rows in one, and the most of them */
+
 typedef struct weir__ring {
-    struct weir__row *rows; /* row n % size is of step n, when its stamp says so */
+    struct weir__row *blocks[WEIR__BLOCKS]; /* made when first needed; row n % size of them is of step n, when
+                                               its stamp says so */
     size_t size;
     int64_t step;  /* ns */
     uint32_t last; /* the newest step there is; step 0 is the beginning, which has no row */
@@ -137,7 +140,7 @@ void weir__alert_show(const weir__alert *alert, bool fired, weir_alert *out);
 weir__alert *weir__alert_at(const weir__alerts *alerts, size_t i);
 bool weir__alert_next(const weir__alerts *alerts, uint64_t *after, weir_alert *out);
 
-bool weir__history_open(weir__monitor *monitor); /* false: out of memory */
+void weir__history_open(weir__monitor *monitor);
 void weir__history_close(weir__monitor *monitor);
 void weir__history_start(weir__monitor *monitor);
 void weir__history_sample(weir__monitor *monitor, int64_t now);
