@@ -199,6 +199,7 @@ static void take_error(weir__pgconn *c, weir__pgop *op, const PGresult *result) 
     if ((fatal && weir__pg_op_is_unknown(op)) || op->error.code != WEIR_OK) return;
     weir__pg_report(&op->error, result);
     if (fatal) weir__pg_recode(&op->error, WEIR_ELOST);
+    weir__pg_op_judge(op);
 }
 
 static void take_result(weir__pgconn *c, weir__pgop *op, const PGresult *result) {
