@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 import weirpool
@@ -329,3 +331,30 @@ def test_a_script_that_failed_in_part_on_sqlite(tmp_path):
             assert caught.value.retryable
         assert pool.fetchval("select count(*) from t") == 1
     other.close()
+
+
+STARVING = """
+import resource, sys, weirpool
+with weirpool.create_pool_sync(sys.argv[1], max_size=1) as pool:
+    insert = "insert into t select generate_series(1, $1) returning repeat('x', 1000)"
+    assert len(pool.fetch(insert, 2)) == 2
+    read = "select repeat('x', 1000) from generate_series(1, $1)"
+    assert len(pool.fetch(read, 2)) == 2
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + (8 << 20), resource.RLIM_INFINITY))
+    for text in (insert, read):
+        try:
+            pool.fetch(text, 40000)
+        except weirpool.Error as error:
+            print(type(error).__name__, error.retryable)
+"""
+
+
+def test_without_memory_for_the_rows(pg_url):
+    """The server has done it, and what it gave was dropped."""
+    with weirpool.create_pool_sync(pg_url, max_size=1) as pool:
+        pool.execute("create table t (a int)")
+        child = subprocess.run([sys.executable, "-c", STARVING, pg_url], capture_output=True, text=True)
+        assert child.stdout.split() == ["OutOfMemory", "False", "OutOfMemory", "True"], child.stderr
+        assert pool.fetchval("select count(*) from t") == 40002

@@ -227,6 +227,7 @@ static void append(weir__pgconn *c, weir__pgop *op, const char *data, size_t len
     if (c->chunk) weir__buffer_append(&c->chunk->data, data, length);
     if (c->chunk && !c->chunk->data.broken) return;
     fail_once(op, WEIR_ENOMEM, "out of memory for a chunk of the COPY");
+    weir__pg_op_judge(op);
     drop_chunk(c);
     weir__pg_cancel_send(c);
 }

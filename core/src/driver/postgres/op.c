@@ -132,7 +132,10 @@ static bool may_be_done_in_part(const weir__pgop *op) {
 
 void weir__pg_op_judge(weir__pgop *op) {
     if (!op->request || op->request->readonly || !op->error.retryable) return;
-    if (may_be_done_in_part(op)) op->error.retryable = false;
+    bool reads = op->shape && op->shape->traits & WEIR__TRAIT_READS;
+    /* For what has come there was no memory, but the server has gone on. */
+    bool unseen = op->error.code == WEIR_ENOMEM && !reads;
+    if (unseen || may_be_done_in_part(op)) op->error.retryable = false;
 }
 
 /* Nothing of it has been sent, but it is not held up either. */

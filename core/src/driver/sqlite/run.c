@@ -46,7 +46,10 @@ static int step_through(weir__sqlite_conn *conn, weir__sqlite_statement *stateme
         if (rc == SQLITE_ROW) ++*rows;
         if (rc == SQLITE_ROW && result && room) room = weir__sqlite_result_row(result, handle);
     } while (rc == SQLITE_ROW && room);
-    return room ? WEIR_OK : weir__fail(error, WEIR_ENOMEM, "out of memory");
+    if (room) return WEIR_OK;
+    weir__fail(error, WEIR_ENOMEM, "out of memory");
+    error->retryable = weir__sqlite.stmt_readonly(handle); /* it has written before it gave its first row */
+    return WEIR_ENOMEM;
 }
 
 static int64_t changes(weir__sqlite_conn *conn) {
