@@ -203,6 +203,33 @@ START_TEST(one_lost_connection_is_one_failure) {
 }
 END_TEST
 
+/* A statement that has failed by itself, and whose answer comes with the loss, does not stand for that. */
+START_TEST(a_loss_counts_beside_a_mistake) {
+    bounds(1, 1);
+    rig_ready(&options);
+    weir_session session = lend();
+    ck_assert_int_eq(weir_session_pipeline(session, true, NULL), WEIR_OK);
+    static const char *const texts[] = {"fail 22012", "lose"};
+    weir__fake.run_min_ns = weir__fake.run_max_ns = 0; /* they are answered together */
+    weir_run held;
+    weir_op ops[2];
+    weir_run_init(&held);
+    held.hold = true;
+    for (int i = 0; i < 2; i++) {
+        weir_statement *statement = weir_statement_new(texts[i], strlen(texts[i]), NULL);
+        ck_assert_int_eq(weir_session_execute(session, statement, &held, NULL, &ops[i], NULL), WEIR_PENDING);
+        weir_statement_unref(statement);
+    }
+    rig_advance(3);
+    ck_assert_int_eq(outcome(ops[0], NULL), WEIR_ESERVER);
+    ck_assert_int_eq(outcome(ops[1], NULL), WEIR_ELOST);
+    weir_breaker_snapshot now = numbers(queries());
+    ck_assert_uint_eq(now.calls_failed, 1);
+    ck_assert_uint_eq(now.calls_succeeded, 1);
+    ck_assert_uint_eq(now.calls_cancelled, 0);
+}
+END_TEST
+
 /* ---- what is not an outage */
 
 /* Attempts fail while a connection lives: it goes on serving, and further attempts back off. */
@@ -452,21 +479,14 @@ START_TEST(without_memory) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {opens_after_failures_in_a_row,
-                                  one_lost_connection_is_one_failure,
-                                  what_opens_nothing,
-                                  slow_answers_open_it,
-                                  silence_counts,
-                                  thinking_does_not_count,
-                                  those_in_line_are_refused_when_it_opens,
-                                  waiting_in_vain_counts,
-                                  connections_that_live_go_on_serving,
-                                  a_server_that_says_no,
-                                  a_transaction_goes_on,
-                                  a_holders_success_is_one,
-                                  forced_states,
-                                  no_connecting_by_force,
-                                  off_by_option,
+    const TTest *const tests[] = {opens_after_failures_in_a_row,  one_lost_connection_is_one_failure,
+                                  a_loss_counts_beside_a_mistake, what_opens_nothing,
+                                  slow_answers_open_it,           silence_counts,
+                                  thinking_does_not_count,        those_in_line_are_refused_when_it_opens,
+                                  waiting_in_vain_counts,         connections_that_live_go_on_serving,
+                                  a_server_that_says_no,          a_transaction_goes_on,
+                                  a_holders_success_is_one,       forced_states,
+                                  no_connecting_by_force,         off_by_option,
                                   a_failing_init_opens_nothing};
     Suite *suite = suite_create("circuit");
     TCase *tc = tcase_create("circuit");

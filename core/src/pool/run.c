@@ -15,7 +15,8 @@ bool weir__task_commits(const weir__task *task) {
 /* Many statements that share a connection, and are lost with it, are one failure. */
 static void record(weir__task *task, const weir_error *why, int64_t now) {
     weir__slot *slot = task->slot;
-    if (why && slot && slot->dying && task->permit.generation) {
+    bool lost = why && (why->code == WEIR_ELOST || why->code == WEIR_EOUTCOME);
+    if (lost && slot && slot->dying && task->permit.generation) {
         if (slot->mourned) weir__guard_cancel(task->pool, &task->permit, now);
         slot->mourned = true;
     }
