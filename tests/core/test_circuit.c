@@ -89,6 +89,42 @@ START_TEST(what_opens_nothing) {
 }
 END_TEST
 
+/* _i: the loan is given back while a write runs in it, or its COMMIT; or it is taken back, or closed, since
+ * it has lasted too long. What becomes of the write nobody knows, and of the server it says nothing. */
+START_TEST(what_is_broken_off_opens_nothing) {
+    static const char *const actions[] = {"report", "report", "cancel", "close"};
+    bounds(1, 1);
+    options.circuit.failure_threshold = 2;
+    options.leak_action = actions[_i];
+    options.leak_threshold_ms = 100;
+    rig_ready(&options);
+    for (int i = 0; i < 4; i++) {
+        weir_checkout checkout;
+        weir_checkout_init(&checkout);
+        checkout.transaction = _i == 1;
+        weir_session session = lend_as(&checkout);
+        weir_op op = 0;
+        if (_i == 1) {
+            ck_assert_int_eq(run_sql(session, "insert"), WEIR_OK);
+            weir__fake_next_run(WEIR__FAKE_HANG, "", 0);
+            ck_assert_int_eq(weir_session_commit(session, 1, NULL, &op, NULL), WEIR_PENDING);
+        } else {
+            op = submit(session, "hang write", -1);
+        }
+        if (_i < 2)
+            weir_session_release(session);
+        else
+            rig_advance(120);
+        ck_assert_int_eq(outcome(op, NULL), WEIR_EOUTCOME);
+        rig_advance(6000); /* a COMMIT on its way is let finish for so long */
+    }
+    weir_breaker_snapshot now = numbers(queries());
+    ck_assert_int_eq(now.state, WEIR_BREAKER_CLOSED);
+    ck_assert_uint_eq(now.calls_failed, 0);
+    ck_assert_uint_eq(now.calls_cancelled, 4);
+}
+END_TEST
+
 START_TEST(slow_answers_open_it) {
     options.circuit.slow_call_rate = 0.5;
     options.circuit.slow_call_duration_ms = 20;
@@ -493,6 +529,7 @@ int main(void) {
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tc, tests[i]);
+    tcase_add_loop_test(tc, what_is_broken_off_opens_nothing, 0, 4);
     tcase_add_loop_test(tc, nobody_drives, 0, 2);
     tcase_add_loop_test(tc, without_memory, 0, 2);
     suite_add_tcase(suite, tc);

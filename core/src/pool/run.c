@@ -75,8 +75,11 @@ void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
 
 void weir__task_give_up(weir__task *task, const weir_error *why, bool doubtful) {
     weir_error unknown = WEIR_ERROR_INIT;
+    bool late = why->code == WEIR_ECOMMANDTIMEOUT || why->code == WEIR_ESESSIONTIMEOUT;
+    /* What we or its caller break off says nothing of the server, be its outcome known or not. */
+    if (!late && why->code != WEIR_ELOST)
+        weir__guard_cancel(task->pool, &task->permit, weir__reactor_now(task->pool->reactor));
     if (doubtful && !task->batch && !weir__task_commits(task)) { /* a transaction goes by its COMMIT alone */
-        bool late = why->code == WEIR_ECOMMANDTIMEOUT || why->code == WEIR_ESESSIONTIMEOUT;
         weir__fail(&unknown, late ? WEIR_EOUTCOMETIMEOUT : WEIR_EOUTCOME,
                    "%s: whether it takes effect is unknown",
                    why->message ? why->message : weir_error_text(why->code));
