@@ -12,17 +12,19 @@ typedef struct weir_lua_breaker {
     weir_breaker_role role;
 } weir_lua_breaker;
 
-static weir_lua_breaker *to_handle(lua_State *L, int index) {
-    weir_lua_breaker *breaker = weir__lua_test(L, index, BREAKER);
-    if (!breaker || (!breaker->own && !(breaker->home && breaker->home->pool)))
-        weir__lua_misuse(
-            L, "a breaker is wanted here; its methods are called with a colon, as in breaker:call(fn)");
-    return breaker;
+/* NULL: it is finalised, or its pool is. */
+static weir_breaker *handle_of(const weir_lua_breaker *breaker) {
+    bool of_pool = !breaker->own && breaker->home && breaker->home->pool;
+    return of_pool ? weir_pool_breaker(breaker->home->pool, 0, breaker->role) : breaker->own;
 }
 
 weir_breaker *weir__lua_to_breaker(lua_State *L, int index) {
-    weir_lua_breaker *breaker = to_handle(L, index);
-    return breaker->own ? breaker->own : weir_pool_breaker(breaker->home->pool, 0, breaker->role);
+    weir_lua_breaker *breaker = weir__lua_test(L, index, BREAKER);
+    weir_breaker *handle = breaker ? handle_of(breaker) : NULL;
+    if (!handle)
+        weir__lua_misuse(
+            L, "a breaker is wanted here; its methods are called with a colon, as in breaker:call(fn)");
+    return handle;
 }
 
 static int breaker_gc(lua_State *L) {
@@ -33,8 +35,17 @@ static int breaker_gc(lua_State *L) {
     return 0;
 }
 
+typedef struct weir_lua_permit {
+    weir_permit permit;
+    weir_lua_breaker *breaker; /* kept in memory by the userdata's user value, but it may be finalised before */
+} weir_lua_permit;
+
+/* What is to be recorded by a coroutine that nobody resumes any more is so never. */
 static int permit_gc(lua_State *L) {
-    (void)L;
+    weir_lua_permit *held = lua_touserdata(L, 1);
+    if (!held || !held->breaker) return 0;
+    weir_breaker *breaker = handle_of(held->breaker);
+    if (breaker) weir_breaker_cancel(breaker, &held->permit);
     return 0;
 }
 
@@ -70,17 +81,19 @@ int weir__lua_pool_breaker(lua_State *L) {
 int weir__lua_breaker_acquire(lua_State *L) {
     weir_breaker *breaker = weir__lua_to_breaker(L, 1);
     weir_error error = WEIR_ERROR_INIT;
-    weir_permit *permit = lua_newuserdata(L, sizeof *permit);
-    memset(permit, 0, sizeof *permit);
+    weir_lua_permit *held = lua_newuserdata(L, sizeof *held);
+    memset(held, 0, sizeof *held);
     weir__lua_set_metatable(L, PERMIT, permit_gc);
-    if (weir_breaker_acquire(breaker, permit, &error) != WEIR_OK) return weir__lua_fail(L, &error);
+    weir__lua_keep(L, 1);
+    held->breaker = lua_touserdata(L, 1);
+    if (weir_breaker_acquire(breaker, &held->permit, &error) != WEIR_OK) return weir__lua_fail(L, &error);
     return 1;
 }
 
 static weir_permit *to_permit(lua_State *L, int index) {
-    weir_permit *permit = weir__lua_test(L, index, PERMIT);
-    if (!permit) weir__lua_misuse(L, "a permit is wanted here, as breaker:acquire() gives it");
-    return permit;
+    weir_lua_permit *held = weir__lua_test(L, index, PERMIT);
+    if (!held) weir__lua_misuse(L, "a permit is wanted here, as breaker:acquire() gives it");
+    return &held->permit;
 }
 
 /* Of an error object of this module, or of anything else, which is a failure, and whose type stands for it.

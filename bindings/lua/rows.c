@@ -266,7 +266,7 @@ void weir__lua_push_option_info(lua_State *L, const weir_option_info *info) {
         weir__lua_push_value(L, &info->initial);
         lua_setfield(L, -2, "default");
     }
-    if (info->kind == WEIR_OPTION_COUNT || info->kind == WEIR_OPTION_TIME) {
+    if (info->kind != WEIR_OPTION_FLAG && info->kind != WEIR_OPTION_TEXT) {
         set_number(L, "least", info->least);
         set_number(L, "most", info->most);
     }

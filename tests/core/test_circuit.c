@@ -190,6 +190,35 @@ START_TEST(those_in_line_are_refused_when_it_opens) {
     ck_assert_int_eq(outcome(first, NULL), WEIR_ECIRCUITOPEN);
     ck_assert_int_eq(outcome(second, NULL), WEIR_ECIRCUITOPEN);
     ck_assert_uint_eq(snapshot().circuit_refused, 2);
+    ck_assert_uint_eq(numbers(queries()).calls_refused, 2);
+    ck_assert_int_eq(ask_only(), WEIR_ECIRCUITOPEN);
+    ck_assert_uint_eq(numbers(queries()).calls_refused, 3);
+    ck_assert_uint_eq(numbers(connects()).calls_refused, 0);
+}
+END_TEST
+
+/* Each who is refused is counted once, by the breaker that refuses him; the pool's own looks are not. */
+START_TEST(refusals_are_counted_once) {
+    bounds(0, 2);
+    options.circuit.failure_threshold = 1;
+    options.circuit.call_events = true;
+    rig_ready(&options);
+    for (int i = 0; i < 3; i++) weir__fake_next_connect(WEIR__FAKE_HANG, 0);
+    weir_op ops[3];
+    for (int i = 0; i < 3; i++) ops[i] = submit_to_pool("select 1", 5000);
+    ck_assert_int_eq(query("select 1"), WEIR_ECHECKOUTTIMEOUT);
+    ck_assert_int_eq(connect_state(), WEIR_BREAKER_OPEN);
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(outcome(ops[i], NULL), WEIR_ECIRCUITOPEN);
+    ck_assert_int_eq(ask_only(), WEIR_ECIRCUITOPEN);
+    rig_advance(2000);
+    ck_assert_uint_eq(snapshot().circuit_refused, 4);
+    ck_assert_uint_eq(numbers(connects()).calls_refused, 4);
+    ck_assert_uint_eq(numbers(queries()).calls_refused, 0);
+    int refused = 0;
+    weir_breaker_event event;
+    for (uint64_t after = 0; weir_breaker_next_event(connects(), &after, &event);)
+        refused += event.kind == WEIR_BREAKER_EVENT_REFUSED;
+    ck_assert_int_eq(refused, 4);
 }
 END_TEST
 
@@ -515,14 +544,23 @@ START_TEST(without_memory) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {opens_after_failures_in_a_row,  one_lost_connection_is_one_failure,
-                                  a_loss_counts_beside_a_mistake, what_opens_nothing,
-                                  slow_answers_open_it,           silence_counts,
-                                  thinking_does_not_count,        those_in_line_are_refused_when_it_opens,
-                                  waiting_in_vain_counts,         connections_that_live_go_on_serving,
-                                  a_server_that_says_no,          a_transaction_goes_on,
-                                  a_holders_success_is_one,       forced_states,
-                                  no_connecting_by_force,         off_by_option,
+    const TTest *const tests[] = {opens_after_failures_in_a_row,
+                                  one_lost_connection_is_one_failure,
+                                  a_loss_counts_beside_a_mistake,
+                                  what_opens_nothing,
+                                  slow_answers_open_it,
+                                  silence_counts,
+                                  thinking_does_not_count,
+                                  those_in_line_are_refused_when_it_opens,
+                                  refusals_are_counted_once,
+                                  waiting_in_vain_counts,
+                                  connections_that_live_go_on_serving,
+                                  a_server_that_says_no,
+                                  a_transaction_goes_on,
+                                  a_holders_success_is_one,
+                                  forced_states,
+                                  no_connecting_by_force,
+                                  off_by_option,
                                   a_failing_init_opens_nothing};
     Suite *suite = suite_create("circuit");
     TCase *tc = tcase_create("circuit");

@@ -153,11 +153,31 @@ describe("a breaker of one's own", function()
             local breaker = weirpool.breaker {}
             breaker:record(3)
         end)
-        local names = {}
+        local options = {}
         for _, option in ipairs(weirpool.breaker_options()) do
-            names[option.name] = option.default
+            options[option.name] = option
         end
-        assert.equal(5, names.failure_threshold)
+        assert.equal(5, options.failure_threshold.default)
+        assert.same({ 0.001, 1 }, { options.failure_rate.least, options.failure_rate.most })
+    end)
+
+    it("has a permit back that nobody has any more", function()
+        local breaker = weirpool.breaker { failure_threshold = 1, recovery_timeout = 0.001, half_open_timeout = 60 }
+        failing(breaker, 1)
+        support.eventually(function() return breaker:state() == "half_open" end)
+        local function dropped()
+            local job = coroutine.create(function() return breaker:call(coroutine.yield) end)
+            assert(coroutine.resume(job))
+            assert.equal(1, breaker:snapshot().half_open_calls)
+        end
+        dropped()
+        collectgarbage()
+        collectgarbage()
+        local numbers = breaker:snapshot()
+        assert.same({ 0, 0, 1 }, { numbers.half_open_calls, numbers.running, numbers.calls_cancelled })
+        local permit = assert(breaker:acquire()) -- no other call is kept out
+        breaker = nil -- both go at once
+        assert.is_truthy(permit)
     end)
 end)
 

@@ -207,7 +207,7 @@ WEIR_API const char *weir_breaker_state_name(weir_breaker_state state);
     X(last_failure_age, "since the last failure")
 #define WEIR_BREAKER_COUNTERS(X)                                                                             \
     X(calls_permitted, "calls that were let in")                                                             \
-    X(calls_refused, "calls that were refused")                                                              \
+    X(calls_refused, "calls that were refused; a pool's: requests and statements, by the one that refused")  \
     X(calls_succeeded, "calls that succeeded")                                                               \
     X(calls_failed, "calls that failed")                                                                     \
     X(calls_ignored, "calls whose end says nothing")                                                         \

@@ -191,7 +191,7 @@ static void say_why(const weir__breaker *breaker, char *out, size_t size) {
     }
 }
 
-static int refuse(weir__breaker *breaker, int64_t now_ns, weir_error *error) {
+int weir__breaker_refusal(const weir__breaker *breaker, int64_t now_ns, weir_error *error) {
     if (!error) return WEIR_ECIRCUITOPEN;
     char why[96], message[400];
     say_why(breaker, why, sizeof why);
@@ -217,11 +217,15 @@ bool weir__breaker_admits(weir__breaker *breaker, int64_t now_ns) {
     return breaker->state != WEIR_BREAKER_OPEN && breaker->state != WEIR_BREAKER_FORCED_OPEN;
 }
 
+void weir__breaker_refused(weir__breaker *breaker, int64_t now_ns) {
+    breaker->totals.calls_refused++;
+    emit_call(breaker, now_ns, WEIR_BREAKER_EVENT_REFUSED, -1);
+}
+
 int weir__breaker_acquire(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_error *error) {
     if (!weir__breaker_admits(breaker, now_ns)) {
-        breaker->totals.calls_refused++;
-        emit_call(breaker, now_ns, WEIR_BREAKER_EVENT_REFUSED, -1);
-        return refuse(breaker, now_ns, error);
+        weir__breaker_refused(breaker, now_ns);
+        return weir__breaker_refusal(breaker, now_ns, error);
     }
     if (breaker->state == WEIR_BREAKER_HALF_OPEN) {
         breaker->inside++;
@@ -234,7 +238,7 @@ int weir__breaker_acquire(weir__breaker *breaker, int64_t now_ns, weir_permit *p
 
 int weir__breaker_probe(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_error *error) {
     weir__breaker_tick(breaker, now_ns);
-    if (breaker->state == WEIR_BREAKER_FORCED_OPEN) return refuse(breaker, now_ns, error);
+    if (breaker->state == WEIR_BREAKER_FORCED_OPEN) return weir__breaker_refusal(breaker, now_ns, error);
     grant(breaker, now_ns, permit, true);
     return WEIR_OK;
 }

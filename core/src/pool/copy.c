@@ -89,7 +89,7 @@ static void expired(weir__slot *slot, weir_error *error) {
     int64_t ms = (weir__reactor_now(pool->reactor) - slot->copy.flight->sent_at) / WEIR__MS;
     weir__fail(error, WEIR_ECOMMANDTIMEOUT, "pool %s: the COPY was not done in time (%lld ms)",
                weir_pool_name(pool), (long long)ms);
-    pool->stats.queries_timed_out++;
+    pool->stats->queries_timed_out++;
 }
 
 static void judge(weir__slot *slot, const weir_error *late) {
@@ -125,7 +125,7 @@ int weir__copy_abort(weir__slot *slot, weir_error *error) {
     if (copy->over) {
         weir__copy_forget(slot, WEIR_ECANCELLED);
     } else if (copy->flight) {
-        slot->pool->stats.queries_cancelled++;
+        slot->pool->stats->queries_cancelled++;
         break_off(slot);
     }
     return WEIR_OK;

@@ -78,10 +78,10 @@ static int64_t retry_after_ms(const weir_pool *pool, const weir__breaker *breake
     return left < 1 ? 1 : left;
 }
 
+/* Counts nothing: whether somebody is refused is also asked for many at once, and in vain. */
 static int refuse(weir_pool *pool, weir__breaker *breaker, int64_t now, weir_error *error) {
-    weir_permit none;
     char message[500], detail[WEIR_BREAKER_FAILURE_SIZE];
-    int code = weir__breaker_acquire(breaker, now, &none, error);
+    int code = weir__breaker_refusal(breaker, now, error);
     if (!error) return code;
     weir_error told = *error;
     snprintf(message, sizeof message, "pool %s: %s", weir_pool_name(pool), error->message);
@@ -92,6 +92,16 @@ static int refuse(weir_pool *pool, weir__breaker *breaker, int64_t now, weir_err
         told.detail = detail;
     }
     return weir__error_copy(error, &told);
+}
+
+static void count_refused(weir_pool *pool, weir__breaker *breaker, int64_t now) {
+    pool->stats->circuit_refused++;
+    weir__breaker_refused(breaker, now);
+}
+
+void weir__guard_refused(weir_pool *pool, const weir_error *why) {
+    weir__breaker *breaker = weir__breaker_shut(queries(pool)) ? queries(pool) : connects(pool);
+    if (why->code == WEIR_ECIRCUITOPEN) count_refused(pool, breaker, weir__reactor_now(pool->reactor));
 }
 
 int weir__guard_shut(weir_pool *pool, weir_breaker_role role, int64_t now, weir_error *error) {
@@ -127,8 +137,9 @@ int weir__guard_ask(weir_pool *pool, int64_t now, weir_error *error) {
     if (pool->waiting && breaker->state == WEIR_BREAKER_HALF_OPEN)
         weir__pool_touch(pool); /* … while it was */
     if (weir__breaker_admits(breaker, now)) return WEIR_OK;
-    bool wait = breaker->state == WEIR_BREAKER_OPEN && weir__guard_stale(pool, now);
-    return wait ? WEIR_PENDING : refuse(pool, breaker, now, error);
+    if (breaker->state == WEIR_BREAKER_OPEN && weir__guard_stale(pool, now)) return WEIR_PENDING;
+    count_refused(pool, breaker, now);
+    return refuse(pool, breaker, now, error);
 }
 
 int64_t weir__guard_patience(weir_pool *pool, int64_t now, int64_t deadline) {
@@ -163,7 +174,7 @@ int weir__guard_enter(weir__slot *slot, bool begins, weir_permit *permit, int64_
         return WEIR_OK;
     }
     if (begins && weir__breaker_shut(breaker)) {
-        pool->stats.circuit_refused++;
+        count_refused(pool, breaker, now);
         return refuse(pool, breaker, now, error);
     }
     if (weir__breaker_shut(breaker) || breaker->state == WEIR_BREAKER_HALF_OPEN)
@@ -201,8 +212,8 @@ void weir__guard_waited(weir_pool *pool, const weir_error *why, int64_t now) {
     bool pending = false;
     for (size_t i = 0; i < pool->slot_count && !pending; i++)
         pending = pool->slots[i]->trying && now - pool->slots[i]->tried_at >= pool->guard.probe_every;
-    if (!pending || weir__pool_live(pool)) return;
-    if (weir__breaker_acquire(breaker, now, &permit, NULL) != WEIR_OK) return;
+    if (!pending || weir__pool_live(pool) || !weir__breaker_admits(breaker, now)) return;
+    weir__breaker_acquire(breaker, now, &permit, NULL);
     weir__breaker_record(breaker, now, &permit, weir__breaker_classify(breaker, why), -1, why);
     look(pool);
 }
@@ -215,6 +226,7 @@ bool weir__guard_attempt(weir_pool *pool, weir_permit *permit, int64_t now) {
     bool probe = breaker->state == WEIR_BREAKER_OPEN ||
                  (breaker->state == WEIR_BREAKER_HALF_OPEN && weir__pool_probing(pool));
     *permit = (weir_permit){0};
+    if (!probe && !weir__breaker_admits(breaker, now)) return false; /* put off, which is no refusal */
     return (probe ? weir__breaker_probe(breaker, now, permit, NULL)
                   : weir__breaker_acquire(breaker, now, permit, NULL)) == WEIR_OK;
 }

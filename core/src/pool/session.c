@@ -217,7 +217,7 @@ void weir__session_return(weir__slot *slot, bool discard) {
     if (weir__session_busy(slot)) {
         weir_error why = WEIR_ERROR_INIT;
         weir__fail(&why, WEIR_ECANCELLED, "the session was given back while the operation ran");
-        weir__slot_fail_tasks(slot, &why, &slot->pool->stats.queries_cancelled);
+        weir__slot_fail_tasks(slot, &why, &slot->pool->stats->queries_cancelled);
         weir_error_clear(&why);
     }
     slot->discard |= discard;
@@ -292,7 +292,7 @@ void weir__session_expired(weir__timer *timer) {
                    "pool %s: the session lasted longer than its timeout (%lld ms)", weir_pool_name(pool),
                    (long long)ms);
     judge_loan(slot, now);
-    weir__session_break_off(slot, &why, &pool->stats.queries_timed_out);
+    weir__session_break_off(slot, &why, &pool->stats->queries_timed_out);
     weir_error_clear(&why);
 }
 

@@ -208,7 +208,7 @@ static void submit(weir__stream *stream, int64_t now) {
     stream->flight = flight;
     flight->stream = stream;
     flight->sent_at = now;
-    if (flight->request.statement) slot->pool->stats.queries_started++;
+    if (flight->request.statement) slot->pool->stats->queries_started++;
     start_timer(stream, now);
     if (!stream->permit.generation) weir__guard_enter(slot, false, &stream->permit, now, NULL);
     slot->pool->driver->execute(slot->conn, &flight->request);
@@ -538,7 +538,7 @@ void weir__streams_end(weir__slot *slot, int code) {
     weir_error why = WEIR_ERROR_INIT;
     for (weir__link *link; (link = weir__list_front(&slot->streams));) {
         weir__stream *stream = weir__container(link, weir__stream, link);
-        if (stream->flight && stream->flight->request.statement) pool->stats.queries_cancelled++;
+        if (stream->flight && stream->flight->request.statement) pool->stats->queries_cancelled++;
         if (stream->waiter) {
             weir__fail(&why, code, "the session was ended by pool %s: %s", weir_pool_name(pool),
                        weir_error_text(code));
