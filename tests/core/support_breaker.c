@@ -33,6 +33,7 @@ typedef struct ending {
     int64_t at;
     int change; /* under which the call was let in, and ended */
     bool probe, failed, slow;
+    bool beside;                /* a probe, while calls were in: it makes no progress for them */
     weir_breaker_reason reason; /* what was exceeded after it */
 } ending;
 
@@ -155,7 +156,7 @@ static int64_t progress(const model *m) {
     for (int i = 0; i < m->called; i++)
         if (is_trial(m, m->calls[i].change) && !m->calls[i].probe) at = later(at, m->calls[i].at);
     for (int i = 0; i < m->ended; i++)
-        if (is_trial(m, m->endings[i].change)) at = later(at, m->endings[i].at);
+        if (is_trial(m, m->endings[i].change) && !m->endings[i].beside) at = later(at, m->endings[i].at);
     return at;
 }
 
@@ -297,8 +298,9 @@ static void model_end(model *m, int which, int how, int64_t duration) {
     bool failed = how == WEIR_OUTCOME_FAILURE, slow = duration >= ns(m->options.slow_call_duration_ms);
     if (failed) m->failed_at = m->now;
     happen_call(m, failed ? WEIR_BREAKER_EVENT_FAILURE : WEIR_BREAKER_EVENT_SUCCESS, duration);
+    bool beside = c->probe && inside(m);
     m->endings[m->ended++] =
-        (ending){m->now, c->change, c->probe, failed, slow && !c->probe, WEIR_BREAKER_REASON_NONE};
+        (ending){m->now, c->change, c->probe, failed, slow && !c->probe, beside, WEIR_BREAKER_REASON_NONE};
     if (c->probe)
         probe_ended(m, failed);
     else if (state_of(m) == WEIR_BREAKER_HALF_OPEN)

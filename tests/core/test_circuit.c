@@ -89,6 +89,42 @@ START_TEST(what_opens_nothing) {
 }
 END_TEST
 
+/* _i: the loan is given back while a write runs in it, or its COMMIT; or it is taken back, or closed, since
+ * it has lasted too long. What becomes of the write nobody knows, and of the server it says nothing. */
+START_TEST(what_is_broken_off_opens_nothing) {
+    static const char *const actions[] = {"report", "report", "cancel", "close"};
+    bounds(1, 1);
+    options.circuit.failure_threshold = 2;
+    options.leak_action = actions[_i];
+    options.leak_threshold_ms = 100;
+    rig_ready(&options);
+    for (int i = 0; i < 4; i++) {
+        weir_checkout checkout;
+        weir_checkout_init(&checkout);
+        checkout.transaction = _i == 1;
+        weir_session session = lend_as(&checkout);
+        weir_op op = 0;
+        if (_i == 1) {
+            ck_assert_int_eq(run_sql(session, "insert"), WEIR_OK);
+            weir__fake_next_run(WEIR__FAKE_HANG, "", 0);
+            ck_assert_int_eq(weir_session_commit(session, 1, NULL, &op, NULL), WEIR_PENDING);
+        } else {
+            op = submit(session, "hang write", -1);
+        }
+        if (_i < 2)
+            weir_session_release(session);
+        else
+            rig_advance(120);
+        ck_assert_int_eq(outcome(op, NULL), WEIR_EOUTCOME);
+        rig_advance(6000); /* a COMMIT on its way is let finish for so long */
+    }
+    weir_breaker_snapshot now = numbers(queries());
+    ck_assert_int_eq(now.state, WEIR_BREAKER_CLOSED);
+    ck_assert_uint_eq(now.calls_failed, 0);
+    ck_assert_uint_eq(now.calls_cancelled, 4);
+}
+END_TEST
+
 START_TEST(slow_answers_open_it) {
     options.circuit.slow_call_rate = 0.5;
     options.circuit.slow_call_duration_ms = 20;
@@ -229,6 +265,33 @@ START_TEST(one_lost_connection_is_one_failure) {
     weir_breaker_snapshot now = numbers(queries());
     ck_assert_uint_eq(now.calls_failed, 1);
     ck_assert_uint_eq(now.calls_cancelled, (uint64_t)lost - 1);
+}
+END_TEST
+
+/* A statement that has failed by itself, and whose answer comes with the loss, does not stand for that. */
+START_TEST(a_loss_counts_beside_a_mistake) {
+    bounds(1, 1);
+    rig_ready(&options);
+    weir_session session = lend();
+    ck_assert_int_eq(weir_session_pipeline(session, true, NULL), WEIR_OK);
+    static const char *const texts[] = {"fail 22012", "lose"};
+    weir__fake.run_min_ns = weir__fake.run_max_ns = 0; /* they are answered together */
+    weir_run held;
+    weir_op ops[2];
+    weir_run_init(&held);
+    held.hold = true;
+    for (int i = 0; i < 2; i++) {
+        weir_statement *statement = weir_statement_new(texts[i], strlen(texts[i]), NULL);
+        ck_assert_int_eq(weir_session_execute(session, statement, &held, NULL, &ops[i], NULL), WEIR_PENDING);
+        weir_statement_unref(statement);
+    }
+    rig_advance(3);
+    ck_assert_int_eq(outcome(ops[0], NULL), WEIR_ESERVER);
+    ck_assert_int_eq(outcome(ops[1], NULL), WEIR_ELOST);
+    weir_breaker_snapshot now = numbers(queries());
+    ck_assert_uint_eq(now.calls_failed, 1);
+    ck_assert_uint_eq(now.calls_succeeded, 1);
+    ck_assert_uint_eq(now.calls_cancelled, 0);
 }
 END_TEST
 
@@ -483,6 +546,7 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = {opens_after_failures_in_a_row,
                                   one_lost_connection_is_one_failure,
+                                  a_loss_counts_beside_a_mistake,
                                   what_opens_nothing,
                                   slow_answers_open_it,
                                   silence_counts,
@@ -503,6 +567,7 @@ int main(void) {
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tc, tests[i]);
+    tcase_add_loop_test(tc, what_is_broken_off_opens_nothing, 0, 4);
     tcase_add_loop_test(tc, nobody_drives, 0, 2);
     tcase_add_loop_test(tc, without_memory, 0, 2);
     suite_add_tcase(suite, tc);

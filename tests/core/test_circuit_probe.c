@@ -356,6 +356,38 @@ START_TEST(a_probe_gives_way_in_its_init) {
 }
 END_TEST
 
+/* Half-open, a loan takes the one place, and nothing is run in it; another one, of before, works on.
+   _i: in the first one a statement runs, or hangs. */
+START_TEST(an_idle_loan_keeps_nobody_out) {
+    options.min_size = options.max_size = 4;
+    options.circuit.failure_threshold = 1;
+    options.circuit.half_open_timeout_ms = 1000;
+    rig_ready(&options);
+    weir_session other = lend(), idle;
+    ck_assert_int_eq(query("fail 08006"), WEIR_ESERVER);
+    rig_advance(300);
+    ck_assert_int_eq(query_state(), WEIR_BREAKER_HALF_OPEN);
+    idle = lend();
+    ck_assert_int_eq(numbers(queries()).half_open_calls, 1);
+    weir_op hanging = _i ? submit(idle, "hang", -1) : 0;
+    int64_t begun = rig.clock.now;
+    while (ask_only() == WEIR_ECIRCUITOPEN) {
+        ck_assert_int_lt(rig.clock.now - begun, 2000 * WEIR__MS);
+        rig_advance(50);
+        ck_assert_int_eq(run_sql(other, "select 1"), WEIR_OK);
+    }
+    int64_t waited = (rig.clock.now - begun) / WEIR__MS;
+    ck_assert_int_ge(waited, _i ? 1000 : 250);
+    ck_assert_int_le(waited, _i ? 1100 : 350);
+    ck_assert_int_eq(numbers(queries()).half_open_calls, 1);
+    if (_i)
+        weir_reactor_cancel(rig.reactor, hanging);
+    else
+        ck_assert_int_eq(run_sql(idle, "select 1"), WEIR_OK); /* it is let in without a place */
+    holds();
+}
+END_TEST
+
 int main(void) {
     const TTest *const tests[] = {old_probes_last_and_young_ones_give_way,
                                   the_first_success_wins,
@@ -375,6 +407,7 @@ int main(void) {
     tcase_add_loop_test(tc, probes_keep_their_beat, 0, 2);
     tcase_add_loop_test(tc, the_probe_runs_a_statement, 0, 2);
     tcase_add_loop_test(tc, a_full_pool_finds_a_place, 0, 2);
+    tcase_add_loop_test(tc, an_idle_loan_keeps_nobody_out, 0, 2);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -214,7 +214,7 @@ START_TEST(errors_need_no_memory) {
     assert_is_init(&error);
     for (int i = 0; i < 2; i++) { /* it is shared: neither clearing nor freeing it may change it */
         ck_assert_int_eq(moved->code, WEIR_ENOMEM);
-        ck_assert(moved->retryable);
+        ck_assert(!moved->retryable); /* as it was */
         ck_assert_int_eq(moved->retry_after_ms, -1);
         ck_assert_str_eq(moved->message, "out of memory");
         weir_error_clear(moved);
@@ -233,6 +233,16 @@ START_TEST(detach_without_memory_frees_the_texts) {
     weir_error *moved = weir__error_detach(&error);
     ck_assert_int_eq(moved->code, WEIR_ENOMEM);
     ck_assert_int_eq(weir__alloc_live(), before);
+    static const int codes[] = {WEIR_ELOST, WEIR_EOUTCOME}; /* the one may be made again, the other may not */
+    for (int i = 0; i < 2; i++) {
+        weir__fail(&error, codes[i], "it");
+        weir__alloc_fail_at(1, false);
+        moved = weir__error_detach(&error);
+        weir__alloc_fail_at(0, false);
+        ck_assert_int_eq(moved->code, WEIR_ENOMEM);
+        ck_assert_int_eq(moved->retryable, i == 0);
+        weir_error_free(moved);
+    }
 }
 END_TEST
 

@@ -639,6 +639,32 @@ START_TEST(each_allocation_may_fail) {
 }
 END_TEST
 
+/* Whenever memory for its rows is lacking: what it has written is there, or it may be tried again. */
+START_TEST(a_write_without_memory_for_its_rows) {
+    must(&a, "create table t (i int)");
+    weir_statement *insert = prepared("insert into t values (1) returning printf('%5000d', i)", "");
+    int64_t rows = 0;
+    int written = 0;
+    bool reached = true;
+    for (long k = 1; reached; k++) {
+        forget(&a);
+        a.request.statement = weir_statement_ref(insert);
+        weir__alloc_fail_at(k, false);
+        begin_request(&a);
+        int code = end_request(&a);
+        reached = weir__alloc_count() >= k;
+        weir__alloc_fail_at(0, false);
+        bool retryable = code != WEIR_OK && a.request.error->retryable;
+        int64_t now = number(&a, "select count(*) from t");
+        ck_assert_msg(!retryable || now == rows, "the allocation %ld", k);
+        written += code != WEIR_OK && now > rows;
+        rows = now;
+    }
+    ck_assert_int_gt(written, 0);
+    weir_statement_unref(insert);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("sqlite_life");
     TCase *opening = tcase_create("opening"), *living = tcase_create("living");
@@ -670,6 +696,7 @@ int main(void) {
     tcase_add_test(living, a_closed_mailbox_drops_the_answer);
     tcase_add_test(living, a_forked_child_lets_go);
     tcase_add_test(living, the_thread_takes_no_signals);
+    tcase_add_test(living, a_write_without_memory_for_its_rows);
     suite_add_tcase(suite, living);
     return run_suite(suite);
 }

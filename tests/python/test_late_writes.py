@@ -1,7 +1,9 @@
-"""A write in autocommit whose time is up before its answer has come: it may have been done."""
+"""Writes in autocommit that may have been done, or in part, though they have failed, or their time was up."""
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 import weirpool
@@ -270,3 +272,89 @@ def test_on_sqlite(tmp_path):
 
     with no_warnings():
         asyncio.run(main())
+
+
+def test_what_failed_in_part_is_not_retryable(pg_url):
+    """A script, or a procedure, that has committed before it failed; a single statement, and a transaction, has not."""
+    lock = "lock table lk in exclusive mode nowait"
+
+    async def fails(attempt, retryable):
+        with pytest.raises(weirpool.LockTimeout) as caught:
+            await attempt
+        assert caught.value.retryable is retryable
+
+    async def in_session(on):
+        await on.execute_script(f"insert into sc values (3); {lock}")
+
+    async def main(pool):
+        await pool.execute_script(
+            "create table sc (a int); create table lk (a int);"
+            f"create procedure pr() language plpgsql as 'begin insert into sc values (2); commit; {lock}; end'"
+        )
+        async with weirpool.create_pool(pg_url, max_size=1) as other, other.session() as session:
+            await session.execute("lock table lk in exclusive mode")
+            await fails(pool.execute_script(f"insert into sc values (1); commit; {lock}"), False)
+            await fails(pool.execute("call pr()"), False)
+            await fails(
+                pool.execute(f"do 'begin insert into sc values (3); commit; {lock}; end'"),
+                False,
+            )
+            await fails(transaction(pool, in_session), True)
+            await fails(
+                transaction(
+                    pool, lambda on: on.execute_script(f"insert into sc values (4); commit; begin; {lock}")
+                ),
+                False,
+            )
+            await fails(transaction(pool, lambda on: on.execute(lock)), True)
+            await fails(pool.fetch("select * from lk for update nowait"), True)
+        assert await pool.fetch("select a from sc order by a") == [(1,), (2,), (3,), (4,)]
+
+    on_pool(main, pg_url)
+
+
+def test_a_script_that_failed_in_part_on_sqlite(tmp_path):
+    other = sqlite3.connect(tmp_path / "other.db", isolation_level=None)
+    other.execute("create table t (a int)")
+    other.execute("begin immediate")
+    second = "insert into other.t values (2)"
+    with weirpool.create_pool_sync(f"sqlite:///{tmp_path}/one.db", max_size=1, lock_timeout=0.05) as pool:
+        pool.execute("create table t (a int)")
+        with pool.connection() as connection:
+            connection.execute(f"attach '{tmp_path}/other.db' as other")
+            for script, retryable in ((f"insert into t values (1); {second}", False), (second, True)):
+                with pytest.raises(weirpool.LockTimeout) as caught:
+                    connection.execute_script(script)
+                assert caught.value.retryable is retryable
+            with pytest.raises(weirpool.LockTimeout) as caught, connection.transaction():
+                connection.execute_script(f"insert into t values (1); {second}")
+            assert caught.value.retryable
+        assert pool.fetchval("select count(*) from t") == 1
+    other.close()
+
+
+STARVING = """
+import resource, sys, weirpool
+with weirpool.create_pool_sync(sys.argv[1], max_size=1) as pool:
+    insert = "insert into t select generate_series(1, $1) returning repeat('x', 1000)"
+    assert len(pool.fetch(insert, 2)) == 2
+    read = "select repeat('x', 1000) from generate_series(1, $1)"
+    assert len(pool.fetch(read, 2)) == 2
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + (8 << 20), resource.RLIM_INFINITY))
+    for text in (insert, read):
+        try:
+            pool.fetch(text, 40000)
+        except weirpool.Error as error:
+            print(type(error).__name__, error.retryable)
+"""
+
+
+def test_without_memory_for_the_rows(pg_url):
+    """The server has done it, and what it gave was dropped."""
+    with weirpool.create_pool_sync(pg_url, max_size=1) as pool:
+        pool.execute("create table t (a int)")
+        child = subprocess.run([sys.executable, "-c", STARVING, pg_url], capture_output=True, text=True)
+        assert child.stdout.split() == ["OutOfMemory", "False", "OutOfMemory", "True"], child.stderr
+        assert pool.fetchval("select count(*) from t") == 40002

@@ -53,12 +53,17 @@ static const struct {
 /* Errors for when there is no memory for an error. They are shared by all threads and never written. */
 static weir_error fixed_errors[] = {
     {WEIR_ENOMEM, true, "", 0, -1, "out of memory", NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL},
+    {WEIR_ENOMEM, false, "", 0, -1, "out of memory", NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL},
     {WEIR_EINTERNAL, false, "", 0, -1, "internal error of weirpool", NULL, NULL, NULL, NULL, NULL, NULL, NULL,
      0, NULL},
 };
 
+enum { NO_MEMORY, NO_MEMORY_AND_NO_REPEAT, NO_ERROR_GIVEN };
+
 static bool is_fixed(const weir_error *error) {
-    return error == &fixed_errors[0] || error == &fixed_errors[1];
+    for (size_t i = 0; i < COUNT(fixed_errors); i++)
+        if (error == &fixed_errors[i]) return true;
+    return false;
 }
 
 static bool in_table(int code) { return code > 0 && (size_t)code <= COUNT(error_rows); }
@@ -208,11 +213,13 @@ int weir__error_copy(weir_error *to, const weir_error *from) {
 }
 
 weir_error *weir__error_detach(weir_error *error) {
-    if (!error) return &fixed_errors[1];
+    if (!error) return &fixed_errors[NO_ERROR_GIVEN];
     weir_error *moved = weir__malloc(sizeof *moved);
     if (!moved) {
+        bool repeat =
+            error->retryable; /* what could not be undone is not to be done again for lack of memory */
         weir_error_clear(error);
-        return &fixed_errors[0];
+        return &fixed_errors[repeat ? NO_MEMORY : NO_MEMORY_AND_NO_REPEAT];
     }
     *moved = *error;
     *error = (weir_error)WEIR_ERROR_INIT;

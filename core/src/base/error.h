@@ -25,7 +25,8 @@ int weir__fail_chain(weir_error *error);
 /* *to becomes a deep copy of *from. A failed allocation leaves code, numbers and the code's general text. */
 int weir__error_copy(weir_error *to, const weir_error *from);
 /* The error moved to the heap, for handing over by pointer (weir_error_free); *error is cleared. Never NULL:
-   without memory a static WEIR_ENOMEM error is given, which weir_error_free accepts. */
+   without memory a static WEIR_ENOMEM error is given, retryable as *error was, which weir_error_free accepts.
+ */
 weir_error *weir__error_detach(weir_error *error);
 
 /* The row of a SQLSTATE, for at least five characters; NULL when PostgreSQL's table has none. */

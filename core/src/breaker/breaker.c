@@ -299,7 +299,7 @@ static void end_probe(weir__breaker *breaker, int64_t now_ns, bool failed) {
         open(breaker, now_ns, WEIR_BREAKER_REASON_PROBE_FAILED);
     } else if (breaker->state == WEIR_BREAKER_HALF_OPEN) {
         breaker->proven = true;
-        breaker->progress_ns = now_ns;
+        if (!breaker->inside) breaker->progress_ns = now_ns; /* those who are in may be in for too long */
     }
 }
 

@@ -58,7 +58,7 @@ typedef struct weir__breaker {
     int64_t passed;        /* calls that succeeded under this limit … */
     int64_t trials, slow;  /* … and since it is half-open; the slow ones of these */
     bool proven;           /* something has succeeded, a probe or a call */
-    int64_t progress_ns;   /* the last grant, success or regrant of places */
+    int64_t progress_ns;   /* the last grant, regrant, or success; of a probe when no call was in */
 
     weir__breaker_totals totals;
     int64_t failed_ns; /* when the last failure was recorded; -1 */

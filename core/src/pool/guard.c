@@ -3,9 +3,10 @@
  *
  * A call is a statement of the pool's own callers, or a loan; it is let in, or refused, when it asks for a
  * connection, and gets its permit with the connection. A loan has one only where it takes a place, while the
- * breaker is half-open; it is for the first statement in it. Each other one has its own, and takes no place:
- * it belongs to a call that is in already. Outside of a transaction it is refused while the breaker is open;
- * inside it goes on, since what the transaction has done so far would be lost.
+ * breaker is half-open; it is for the first statement in it, and goes to others who ask when that does not
+ * come for a while. Each other one has its own, and takes no place: it belongs to a call that is in already.
+ * Outside of a transaction it is refused while the breaker is open; inside it goes on, since what the
+ * transaction has done so far would be lost.
  */
 #include <stdio.h>
 
@@ -116,8 +117,23 @@ bool weir__guard_stale(const weir_pool *pool, int64_t now) {
            now - pool->reactor->dispatched_at > guard->probe_every;
 }
 
+/* Half-open: loans in which nothing has been run yet keep nobody out. Their first statements are let in all
+ * the same, as those of a loan. */
+static void free_unused_places(weir_pool *pool, int64_t now) {
+    const weir__breaker *breaker = queries(pool);
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        weir_permit *entry = &pool->slots[i]->entry;
+        bool unused = entry->generation == breaker->generation && !entry->probe;
+        if (unused && now - entry->started_ns >= pool->guard.probe_every)
+            weir__guard_cancel(pool, entry, now);
+    }
+}
+
 int weir__guard_ask(weir_pool *pool, int64_t now, weir_error *error) {
     weir__breaker *breaker = queries(pool);
+    tick(pool, breaker, now);
+    if (breaker->state == WEIR_BREAKER_HALF_OPEN && !weir__breaker_admits(breaker, now))
+        free_unused_places(pool, now);
     if (pool->waiting && breaker->state == WEIR_BREAKER_HALF_OPEN)
         weir__pool_touch(pool); /* … while it was */
     if (weir__breaker_admits(breaker, now)) return WEIR_OK;

@@ -15,7 +15,8 @@ bool weir__task_commits(const weir__task *task) {
 /* Many statements that share a connection, and are lost with it, are one failure. */
 static void record(weir__task *task, const weir_error *why, int64_t now) {
     weir__slot *slot = task->slot;
-    if (why && slot && slot->dying && task->permit.generation) {
+    bool lost = why && (why->code == WEIR_ELOST || why->code == WEIR_EOUTCOME);
+    if (lost && slot && slot->dying && task->permit.generation) {
         if (slot->mourned) weir__guard_cancel(task->pool, &task->permit, now);
         slot->mourned = true;
     }
@@ -74,8 +75,11 @@ void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
 
 void weir__task_give_up(weir__task *task, const weir_error *why, bool doubtful) {
     weir_error unknown = WEIR_ERROR_INIT;
+    bool late = why->code == WEIR_ECOMMANDTIMEOUT || why->code == WEIR_ESESSIONTIMEOUT;
+    /* What we or its caller break off says nothing of the server, be its outcome known or not. */
+    if (!late && why->code != WEIR_ELOST)
+        weir__guard_cancel(task->pool, &task->permit, weir__reactor_now(task->pool->reactor));
     if (doubtful && !task->batch && !weir__task_commits(task)) { /* a transaction goes by its COMMIT alone */
-        bool late = why->code == WEIR_ECOMMANDTIMEOUT || why->code == WEIR_ESESSIONTIMEOUT;
         weir__fail(&unknown, late ? WEIR_EOUTCOMETIMEOUT : WEIR_EOUTCOME,
                    "%s: whether it takes effect is unknown",
                    why->message ? why->message : weir_error_text(why->code));

@@ -234,6 +234,7 @@ static unsigned traits_of_keyword(const char *sql, word first, const char *at, c
     if (is(first, "load")) return WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING;
     unsigned traits = WEIR__TRAIT_DIRTY;
     if (is(first, "deallocate") || is(first, "discard")) traits |= WEIR__TRAIT_FORGETS;
+    if (is(first, "call") || is(first, "do")) traits |= WEIR__TRAIT_PARTS;
     return among(first, sweeping) ? traits | WEIR__TRAIT_RETYPES | WEIR__TRAIT_UNGUARDS : traits;
 }
 

@@ -199,6 +199,7 @@ static void take_error(weir__pgconn *c, weir__pgop *op, const PGresult *result) 
     if ((fatal && weir__pg_op_is_unknown(op)) || op->error.code != WEIR_OK) return;
     weir__pg_report(&op->error, result);
     if (fatal) weir__pg_recode(&op->error, WEIR_ELOST);
+    weir__pg_op_judge(op);
 }
 
 static void take_result(weir__pgconn *c, weir__pgop *op, const PGresult *result) {
@@ -226,6 +227,7 @@ static void append(weir__pgconn *c, weir__pgop *op, const char *data, size_t len
     if (c->chunk) weir__buffer_append(&c->chunk->data, data, length);
     if (c->chunk && !c->chunk->data.broken) return;
     fail_once(op, WEIR_ENOMEM, "out of memory for a chunk of the COPY");
+    weir__pg_op_judge(op);
     drop_chunk(c);
     weir__pg_cancel_send(c);
 }

@@ -121,6 +121,23 @@ bool weir__pg_op_is_unknown(const weir__pgop *op) {
     return !op->unheard && ((op->commit_sent && !op->command_answered) || weir__pg_op_writes(op));
 }
 
+/* Whether a part of it may have been committed before it failed. */
+static bool may_be_done_in_part(const weir__pgop *op) {
+    unsigned traits = op->shape ? op->shape->traits : 0;
+    bool script = op->request->mode == WEIR__SCRIPT;
+    if (script && traits & (WEIR__TRAIT_COMMITS | WEIR__TRAIT_PARTS)) return true;
+    if (op->start_tx != WEIR__TX_NONE || begins_transaction(op->request)) return false;
+    return script || traits & WEIR__TRAIT_PARTS;
+}
+
+void weir__pg_op_judge(weir__pgop *op) {
+    if (!op->request || op->request->readonly || !op->error.retryable) return;
+    bool reads = op->shape && op->shape->traits & WEIR__TRAIT_READS;
+    /* For what has come there was no memory, but the server has gone on. */
+    bool unseen = op->error.code == WEIR_ENOMEM && !reads;
+    if (unseen || may_be_done_in_part(op)) op->error.retryable = false;
+}
+
 /* Nothing of it has been sent, but it is not held up either. */
 static bool will_write(const weir__pgconn *c, const weir__pgop *op) {
     const weir_statement *statement = op->request->statement;

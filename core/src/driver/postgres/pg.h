@@ -268,6 +268,9 @@ const char *weir__pg_xid_text(const weir__pgconn *c);
 bool weir__pg_op_writes(const weir__pgop *op);
 /* The connection is gone, and what the request was to do may have been done, though no answer has come. */
 bool weir__pg_op_is_unknown(const weir__pgop *op);
+/* The statement has failed with op->error, after it was sent: not retryable, where a part of it may be done.
+ */
+void weir__pg_op_judge(weir__pgop *op);
 /* The driver's `doubtful`. */
 bool weir__pg_doubtful(weir__conn *conn, const weir__request *request);
 /* Frees what op holds, without telling anybody. */

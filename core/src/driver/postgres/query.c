@@ -165,6 +165,7 @@ static void take_error(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, 
     if (op->error.code != WEIR_OK) return;
     weir__pg_report(&op->error, result);
     if (fatal) weir__pg_recode(&op->error, WEIR_ELOST);
+    weir__pg_op_judge(op);
     look_for_staleness(op, kind, result);
 }
 

@@ -46,7 +46,10 @@ static int step_through(weir__sqlite_conn *conn, weir__sqlite_statement *stateme
         if (rc == SQLITE_ROW) ++*rows;
         if (rc == SQLITE_ROW && result && room) room = weir__sqlite_result_row(result, handle);
     } while (rc == SQLITE_ROW && room);
-    return room ? WEIR_OK : weir__fail(error, WEIR_ENOMEM, "out of memory");
+    if (room) return WEIR_OK;
+    weir__fail(error, WEIR_ENOMEM, "out of memory");
+    error->retryable = weir__sqlite.stmt_readonly(handle); /* it has written before it gave its first row */
+    return WEIR_ENOMEM;
 }
 
 static int64_t changes(weir__sqlite_conn *conn) {
@@ -250,7 +253,8 @@ static int characters(const char *text, const char *end) {
     return count;
 }
 
-/* Each statement of the text, until one fails; their rows are dropped, and the result is the last one's. */
+/* Each statement of the text, until one fails; their rows are dropped, and the result is the last one's. What
+ * ran before the one that fails is done, unless it stood in the borrower's transaction. */
 static int run_script(weir__sqlite_conn *conn, const weir__sqlite_job *job, weir_result **out,
                       weir_error *error) {
     const weir_statement *script = job->statement;
@@ -258,6 +262,7 @@ static int run_script(weir__sqlite_conn *conn, const weir__sqlite_job *job, weir
                *tail = at;
     weir_result *result = weir__sqlite_result_new();
     int code = result ? WEIR_OK : weir__fail(error, WEIR_ENOMEM, "out of memory");
+    bool done = false;
     while (code == WEIR_OK && *tail) {
         weir__sqlite_statement *prepared;
         int64_t affected;
@@ -268,6 +273,7 @@ static int run_script(weir__sqlite_conn *conn, const weir__sqlite_job *job, weir
         if (code != WEIR_OK) break;
         code = run_once(conn, prepared, NULL, 0, NULL, &affected, error);
         if (code == WEIR_OK) weir__sqlite_result_finish(result, &prepared->shape, affected);
+        done = done || (code == WEIR_OK && !in_transaction(conn));
         weir__sqlite_put(prepared);
     }
     if (code == WEIR_OK) {
@@ -275,6 +281,7 @@ static int run_script(weir__sqlite_conn *conn, const weir__sqlite_job *job, weir
         return code;
     }
     weir_result_free(result);
+    if (done) error->retryable = false;
     if (code == WEIR_ESERVER || error->position) /* that of the statement, where nothing closer is known */
         error->position = characters(script->sql, at) + (error->position ? error->position : 1);
     return code;
