@@ -282,7 +282,7 @@ class BreakerSnapshot(TypedDict):
     calls_permitted: int
     """Calls that were let in."""
     calls_refused: int
-    """Calls that were refused."""
+    """Calls that were refused; a pool's: requests and statements, by the one that refused."""
     calls_succeeded: int
     """Calls that succeeded."""
     calls_failed: int
