@@ -13,7 +13,7 @@ fi
 packages="gcc libc6-dev libpq-dev libsqlite3-dev"
 if [ "$what" = tests ]; then
   packages="$packages g++ cmake ninja-build pkg-config check postgresql postgresql-contrib pgbouncer
-    lua5.4 liblua5.4-dev luajit2 libluajit2-5.1-dev lua-busted lua-check clang-14 clang-format-14"
+    lua5.4 liblua5.4-dev luajit2 libluajit2-5.1-dev lua-busted lua-check clang-14 clang-format-14 prometheus"
 fi
 if ! command -v python3 >/dev/null || ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
   packages="$packages python3 python3-venv python3-dev"

@@ -25,5 +25,6 @@
 %include "reactor.i"
 %include "pool.i"
 %include "session.i"
+%include "metrics.i"
 %include "monitor.i"
 %include "weirpool/version.h"

@@ -10,6 +10,7 @@ static void clear(weir_lua_call *call) {
     weir_notification_free(call->notification);
     weir_notice_free(call->notice);
     weir_holders_free(call->holders);
+    weir_metrics_free(call->text);
     weir_alerts_free(call->alerts);
     weir_slow_statements_free(call->slow);
     weir_history_free(call->points);

@@ -47,6 +47,8 @@
 %ignore weir_holders_free;
 %rename("$ignore", regextarget=1) "^weir_(pool_(alerts|next_alert|last_alert|slow_statements|history)|alerts_free|slow_statements_free|history_free)$";
 %ignore weir_pool_wants_stack;
+%ignore weir_metrics_render;
+%ignore weir_metrics_free;
 %ignore weir_session_release_unused;
 %ignore weir_session_release;
 %ignore weir_session_discard;
@@ -79,6 +81,7 @@
 %native(answer_wait) int weir__lua_answer_wait(lua_State *L);
 %native(answer_take) int weir__lua_answer_take(lua_State *L);
 %native(answer_cut) int weir__lua_answer_cut(lua_State *L);
+%native(metrics_render) int weir__lua_metrics_render(lua_State *L);
 %native(pool_holders) int weir__lua_pool_holders(lua_State *L);
 %native(pool_health) int weir__lua_pool_health(lua_State *L);
 %native(health_history) int weir__lua_health_history(lua_State *L);

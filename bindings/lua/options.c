@@ -17,6 +17,20 @@ static const char *text(lua_State *L, const char *name) {
     return value;
 }
 
+/* Before lua_next over a table of options; false: none is given. */
+static bool begin_options(lua_State *L, int index) {
+    if (lua_isnoneornil(L, index)) return false;
+    if (!lua_istable(L, index))
+        weir__lua_misuse(L, "a table of options is wanted, not a %s", luaL_typename(L, index));
+    lua_pushnil(L);
+    return true;
+}
+
+/* The value is on top. */
+static const char *option_name(lua_State *L) {
+    return lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
+}
+
 /* One option of a transaction; false: there is none of that name. The value is on top. */
 static bool read_begin(lua_State *L, const char *name, weir_transaction *begin) {
     if (strcmp(name, "isolation") == 0)
@@ -43,12 +57,9 @@ static bool read_loan(lua_State *L, const char *name, weir_checkout *checkout) {
 }
 
 void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, weir_transaction *begin) {
-    if (lua_isnoneornil(L, index)) return;
-    if (!lua_istable(L, index))
-        weir__lua_misuse(L, "a table of options is wanted, not a %s", luaL_typename(L, index));
-    lua_pushnil(L);
+    if (!begin_options(L, index)) return;
     while (lua_next(L, index)) {
-        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
+        const char *name = option_name(L);
         if (!(checkout && read_loan(L, name, checkout)) && !(begin && read_begin(L, name, begin)))
             weir__lua_misuse(L, "there is no option %s here: %s%s%s", name,
                              checkout ? "timeout, checkout_timeout, reset" : "",
@@ -59,12 +70,9 @@ void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, w
 
 int64_t weir__lua_read_transaction(lua_State *L, int index, weir_transaction *begin) {
     int64_t timeout = WEIR_TIMEOUT_DEFAULT;
-    if (lua_isnoneornil(L, index)) return timeout;
-    if (!lua_istable(L, index))
-        weir__lua_misuse(L, "a table of options is wanted, not a %s", luaL_typename(L, index));
-    lua_pushnil(L);
+    if (!begin_options(L, index)) return timeout;
     while (lua_next(L, index)) {
-        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
+        const char *name = option_name(L);
         if (strcmp(name, "timeout") == 0)
             timeout = weir__lua_to_timeout(L, lua_gettop(L), name, false);
         else if (!read_begin(L, name, begin))
@@ -76,18 +84,30 @@ int64_t weir__lua_read_transaction(lua_State *L, int index, weir_transaction *be
 
 void weir__lua_read_listen(lua_State *L, int index, weir_listen *how) {
     weir_listen_init(how);
-    if (lua_isnoneornil(L, index)) return;
-    if (!lua_istable(L, index))
-        weir__lua_misuse(L, "a table of options is wanted, not a %s", luaL_typename(L, index));
-    lua_pushnil(L);
+    if (!begin_options(L, index)) return;
     while (lua_next(L, index)) {
-        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
+        const char *name = option_name(L);
         if (strcmp(name, "heartbeat") == 0)
             how->heartbeat_ms = weir__lua_to_timeout(L, lua_gettop(L), name, false);
         else if (strcmp(name, "max_queued") == 0)
             how->max_queued = weir__lua_check_integer(L, lua_gettop(L), name, INT64_MAX);
         else
             weir__lua_misuse(L, "there is no option %s here: max_queued, heartbeat", name);
+        lua_pop(L, 1);
+    }
+}
+
+void weir__lua_read_metrics(lua_State *L, int index, const char **format, const char **names) {
+    *format = *names = NULL;
+    if (!begin_options(L, index)) return;
+    while (lua_next(L, index)) {
+        const char *name = option_name(L);
+        if (strcmp(name, "format") == 0)
+            *format = text(L, name);
+        else if (strcmp(name, "names") == 0)
+            *names = text(L, name);
+        else
+            weir__lua_misuse(L, "there is no option %s here: format, names", name);
         lua_pop(L, 1);
     }
 }

@@ -73,6 +73,7 @@ typedef struct weir_lua_call {
     weir_notification *notification;
     weir_notice *notice;
     weir_holder *holders;
+    char *text; /* of metrics */
     weir_alert *alerts;
     weir_slow_statement *slow;
     weir_history_point *points;
@@ -194,6 +195,8 @@ void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, w
 /* As weir__lua_read_checkout, of pool:transaction. Returns its time-out. */
 int64_t weir__lua_read_transaction(lua_State *L, int index, weir_transaction *begin);
 /* As weir_pool_listen wants it, of a table with max_queued and heartbeat, or nil. */
+/* The texts stay the table's. */
+void weir__lua_read_metrics(lua_State *L, int index, const char **format, const char **names);
 void weir__lua_read_listen(lua_State *L, int index, weir_listen *how);
 /* As weir_pool_open wants it; raises an error for what it does not know. The settings are put in a new
    userdata on the stack, whose strings, as all others, are borrowed from the table. */
@@ -269,6 +272,9 @@ int weir__lua_breaker_acquire(lua_State *L);                 /* (breaker): a per
 int weir__lua_breaker_record(lua_State *L);
 int weir__lua_breaker_cancel(lua_State *L); /* (breaker, permit) */
 int weir__lua_breaker_events(lua_State *L); /* (breaker, after) */
+
+/* ---- metrics.c */
+int weir__lua_metrics_render(lua_State *L); /* (pool or nil: all, options or nil): the text */
 
 /* ---- retry.c: for pool:run */
 /* What decisions depend on, out of an error object. */

@@ -317,6 +317,37 @@ void weir__py_pool_after(PyObject *object) {
     if (!engine->loop || !engine->draining) weir__py_drain_logs(engine);
 }
 
+/* Tuples, so that nothing changes between this and weir__py_pools_after. */
+int weir__py_pools(PyObject *object, weir_pool *const **out, size_t *count) {
+    *out = NULL;
+    *count = 0;
+    if (object == Py_None) return 0;
+    if (!PyTuple_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "a tuple of pools or None is wanted, not %s", Py_TYPE(object)->tp_name);
+        return -1;
+    }
+    Py_ssize_t length = PyTuple_GET_SIZE(object);
+    weir_pool **pools = PyMem_New(weir_pool *, length + 1);
+    if (!pools) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t n = 0; n < length; n++) {
+        pools[n] = weir__py_pool_handle(PyTuple_GET_ITEM(object, n));
+        if (pools[n]) continue;
+        PyMem_Free(pools);
+        return -1;
+    }
+    *out = pools;
+    *count = (size_t)length;
+    return 0;
+}
+
+void weir__py_pools_after(PyObject *object) {
+    Py_ssize_t length = object == Py_None ? 0 : PyTuple_GET_SIZE(object);
+    for (Py_ssize_t n = 0; n < length; n++) weir__py_pool_after(PyTuple_GET_ITEM(object, n));
+}
+
 /* ---- the end ---- */
 
 static int pool_traverse(PyObject *self, visitproc visit, void *arg) {

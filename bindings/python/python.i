@@ -52,6 +52,9 @@
 %rename(breaker_metrics_only) weir_breaker_metrics_only;
 %rename(breaker_reset) weir_breaker_reset;
 %rename(breaker_take_snapshot) weir_breaker_take_snapshot;
+%rename(metrics_render) weir_metrics_render;
+%rename(CONTENT_TYPE_PROMETHEUS) WEIR_CONTENT_TYPE_PROMETHEUS;
+%rename(CONTENT_TYPE_OPENMETRICS) WEIR_CONTENT_TYPE_OPENMETRICS;
 %rename(breaker_option_table) weir_breaker_option_table;
 %rename(breaker_metric_table) weir_breaker_metric_table;
 
@@ -138,3 +141,19 @@ int weir__pool_spin(weir_pool *pool, int us, weir_error *error);
 %typemap(argout) weir_breaker_snapshot *out {
   if (result == WEIR_OK && !($result = weir__py_breaker_snapshot($1))) SWIG_fail;
 }
+
+/* Metrics: a sequence of pools, or None for all, and the text. */
+%typemap(in) (weir_pool *const *pools, size_t count) {
+  if (weir__py_pools($input, &$1, &$2) < 0) SWIG_fail;
+}
+%typemap(argout) (weir_pool *const *pools, size_t count) "weir__py_pools_after($input);"
+%typemap(freearg) (weir_pool *const *pools, size_t count) "PyMem_Free((void *)$1);"
+%typemap(out) int weir_metrics_render "$result = NULL;"
+%typemap(in, numinputs=0) (char **text, size_t *length) (char *text = NULL, size_t length = 0) {
+  $1 = &text;
+  $2 = &length;
+}
+%typemap(argout) (char **text, size_t *length) {
+  if (result == WEIR_OK && !($result = PyUnicode_DecodeUTF8(*$1, (Py_ssize_t)*$2, NULL))) SWIG_fail;
+}
+%typemap(freearg) (char **text, size_t *length) "weir_metrics_free(*$1);"

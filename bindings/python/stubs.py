@@ -60,6 +60,12 @@ class _Managed:
     @property
     def breaker(self) -> PoolBreaker: ...
     def snapshot(self) -> Snapshot: ...
+    def metrics(
+        self,
+        *,
+        format: Literal["prometheus", "openmetrics"] = "prometheus",
+        names: Literal["seed", "standard", "both"] = "both",
+    ) -> str: ...
     def holders(self, min_age: float = 0.0) -> list[Holder]: ...
     def health(self) -> Health: ...
     def health_history(self, after: int = 0) -> list[HealthEvent]: ...
@@ -391,7 +397,7 @@ class Alert(TypedDict):
     resolved_at: float | None
     resolved: bool
     value: float
-    """A share of the calls or connections; seconds of slow ones; connections, breakers, attempts to connect."""
+    """A share of the calls or connections; seconds of slow ones; connections, breakers; 2 for unhealthy."""
     threshold: float
     count: int
     """So many failed, leaked, are in use, …"""

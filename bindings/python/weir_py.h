@@ -612,11 +612,16 @@ struct PoolObject {
     PyObject *weak;
 };
 int weir__py_pool_types(PyObject *module);
-/* The core's pool of a Python Pool; NULL with an exception. Like the next two, for the wrapper's typemaps. */
+/* The core's pool of a Python Pool; NULL with an exception. Like those that follow, for the wrapper's
+ * typemaps. */
 weir_pool *weir__py_pool_handle(PyObject *object);
 /* The value of the option min_size or max_size. -1 with an exception. */
 int weir__py_bound(const char *name, PyObject *object, int *out);
 /* After a call of the core: takes what it has set going. */
 void weir__py_pool_after(PyObject *object);
+/* Those of a sequence of pools, in an array for PyMem_Free; None is NULL, 0. -1 with an exception. */
+int weir__py_pools(PyObject *object, weir_pool *const **out, size_t *count);
+/* … after the call. */
+void weir__py_pools_after(PyObject *object);
 
 #endif

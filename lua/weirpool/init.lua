@@ -14,6 +14,10 @@ local weirpool = {
     version = core.version(),
     libpq_version = core.libpq_version(),
     sqlite_version = core.sqlite_version(),
+    content_types = {
+        prometheus = core.WEIR_CONTENT_TYPE_PROMETHEUS,
+        openmetrics = core.WEIR_CONTENT_TYPE_OPENMETRICS,
+    },
     null = core.null(),
     open = Pool.open,
     breaker = Breaker.new,
@@ -138,6 +142,11 @@ end
 
 function weirpool.metrics()
     return rows(core.metric_table)
+end
+
+--- The metrics of all pools of this process, as text; options: format, names.
+function weirpool.exposition(options)
+    return core.metrics_render(nil, options)
 end
 
 --- The upper bounds of a snapshot's buckets, in seconds; the last is infinite.

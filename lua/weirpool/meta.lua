@@ -18,6 +18,7 @@
 ---@field version string weirpool's own, "0.1.0"
 ---@field libpq_version integer of libpq, 150018
 ---@field sqlite_version string of SQLite, "3.40.1"
+---@field content_types { prometheus: string, openmetrics: string } what an answer over HTTP with metrics says of itself
 ---@field null lightuserdata SQL's NULL: equal to ngx.null and cjson.null
 local weirpool = {}
 
@@ -30,7 +31,16 @@ local weirpool = {}
 ---@field connections_per_pod? integer 10: max_size of each of them; where both are given, the smaller counts
 ---@field connection_budget? integer|false false: connections of all of them together; this pool has its share at most, overflow included
 ---@field connection_reserve? integer 0: connections of the budget that are left to others
+---@field pod_source? "static"|"dns"|"database" "static": who counts the pods while the pool is open: nobody, the addresses of pod_service, or the pods themselves, in a table
+---@field pod_service? string pod_source=dns: the name that has an address for each pod
+---@field fleet? string pod_source=database: pods that give one name there share one budget; by default all do
+---@field pod_surge? integer|false false: connections of the budget that are kept for pods which join; one for every four pods
+---@field pod_refresh? number 10: time from one look at the pods to the next
+---@field pod_dead_after? number 30: pod_source=database: a pod not heard of for so long is dead, when it has no connection left either
 ---@field max_waiting? integer|false false: callers that may wait for one
+---@field queue_target? number|false false: where all have waited for longer for a queue_interval, the newest is served first and who has waited twice as long is refused: Overloaded
+---@field queue_interval? number 1
+---@field adaptive_size? boolean false: no more connections are lent than the database does well with, as statements' times show
 ---@field lifo? boolean true
 ---@field pre_ping? boolean true
 ---@field require? boolean false: opening fails when the database cannot be reached
@@ -95,6 +105,7 @@ local weirpool = {}
 ---@field reset_functions? string of your own, with commas between them, that leave something behind
 ---@field sqlite_begin? "immediate"|"deferred"|"exclusive" "immediate"
 ---@field sqlite_types? "stored"|"declared" "stored": what SQLite's columns give
+---@field metrics_shared? string a file, best in memory (/dev/shm/app.metrics), that the processes of an application share: each of them then renders the metrics of all, and what one that ended has counted stays counted
 ---@field environment? boolean true: what is given neither here nor in the URL's query comes from the environment
 ---@field name? string in logs and metrics; by default host:port/database
 ---@field codecs? table<string|integer, weirpool.Codec> by the types' names ("schema.type", or as the search path finds them) or numbers; PostgreSQL
@@ -173,6 +184,13 @@ function weirpool.options() end
 --- The fields of a snapshot, as a list: name, kind ("gauge", "counter", "latency"), text.
 ---@return table[]
 function weirpool.metrics() end
+
+--- The metrics of all pools that are open in this process, as Pool:metrics() has one pool's; pools of one name are one,
+--- their numbers added up.
+---@param options? weirpool.MetricsOptions
+---@return string? text
+---@return weirpool.Error? err
+function weirpool.exposition(options) end
 
 --- The upper bounds of a latency's buckets, in seconds; the last is infinite.
 ---@return number[]
@@ -590,6 +608,17 @@ function Pool:expire() end
 ---@return weirpool.Error? err
 function Pool:snapshot() end
 
+--- Which metrics, and how.
+---@class weirpool.MetricsOptions
+---@field format? "prometheus"|"openmetrics" the text format 0.0.4, by default; or OpenMetrics 1.0, which has units, state sets and exemplars as well
+---@field names? "seed"|"standard"|"both" OpenTelemetry's names in Prometheus' form and weir_… for what those do not know; the gauges db_active_connections and so on, whose means and rates are over the last minute, or since the metrics were asked for last where that is longer; or both, by default
+
+--- The pool's metrics as text, for Prometheus; an answer over HTTP says of itself weirpool.content_types[format].
+---@param options? weirpool.MetricsOptions
+---@return string? text
+---@return weirpool.Error? err
+function Pool:metrics(options) end
+
 --- Who holds a connection.
 ---@class weirpool.Holder
 ---@field file string where it was checked out; "" unknown
@@ -649,7 +678,7 @@ function Pool:health_history(after) end
 ---@field age number seconds since it fired
 ---@field resolved boolean
 ---@field resolved_age? number
----@field value number a share of the calls or connections; seconds of slow ones; connections, breakers, attempts to connect
+---@field value number a share of the calls or connections; seconds of slow ones; connections, breakers; 2 for unhealthy
 ---@field threshold number
 ---@field count integer so many failed, leaked, are in use …
 ---@field total integer … of so many

@@ -396,6 +396,11 @@ function Pool:snapshot()
     return core.pool_snapshot(self.handle)
 end
 
+--- options: format, names.
+function Pool:metrics(options)
+    return core.metrics_render(self.handle, options)
+end
+
 function Pool:holders(min_age)
     core.reactor_dispatch(self.handle)
     return core.pool_holders(self.handle, self.host, min_age)

@@ -20,9 +20,20 @@ from uuid import UUID as _UUID
 from . import _core, errors
 from ._breaker import Breaker, CircuitBreaker, PoolBreaker
 from ._copy import CopyOut, SyncCopyOut
-from ._core import Connection, Record, Session, SyncConnection, SyncSession, libpq_version, sqlite_version
+from ._core import (
+    CONTENT_TYPE_OPENMETRICS,
+    CONTENT_TYPE_PROMETHEUS,
+    Connection,
+    Record,
+    Session,
+    SyncConnection,
+    SyncSession,
+    libpq_version,
+    sqlite_version,
+)
 from ._drain import drain_on_sigterm
 from ._listen import Gap, Listener, Notice, Notification, SyncListener
+from ._metrics import metrics
 from ._pool import Pool, SyncPool, create_pool, create_pool_sync
 from ._types import (
     Alert,
@@ -60,6 +71,7 @@ from .errors import (
     OptionError,
     OutcomeTimeout,
     OutcomeUnknown,
+    Overloaded,
     PoolClosed,
     PoolTimeout,
     ProgrammingError,
@@ -92,6 +104,8 @@ Parameter: _TypeAlias = (
 """What can be given for $1, $2 …, beside the classes that codecs are for."""
 
 __all__ = [
+    "CONTENT_TYPE_OPENMETRICS",
+    "CONTENT_TYPE_PROMETHEUS",
     "Alert",
     "ArgumentError",
     "Breaker",
@@ -131,6 +145,7 @@ __all__ = [
     "OptionError",
     "OutcomeTimeout",
     "OutcomeUnknown",
+    "Overloaded",
     "Parameter",
     "Pool",
     "PoolBreaker",
@@ -162,6 +177,7 @@ __all__ = [
     "drain_on_sigterm",
     "errors",
     "libpq_version",
+    "metrics",
     "sqlite_version",
 ]
 

@@ -53,6 +53,9 @@ __all__ = [
     "pool_option",
     "pool_url",
     "pool_database_system",
+    "metrics_render",
+    "CONTENT_TYPE_OPENMETRICS",
+    "CONTENT_TYPE_PROMETHEUS",
     "version",
     "libpq_version",
     "sqlite_version",
@@ -475,3 +478,7 @@ def pool_name(pool: object, /) -> str: ...
 def pool_option(pool: object, option: str, /) -> float | str | None: ...
 def pool_url(pool: object, /) -> str: ...
 def pool_database_system(pool: object, /) -> str: ...
+def metrics_render(pools: tuple[object, ...] | None, format: str, names: str, /) -> str: ...
+
+CONTENT_TYPE_OPENMETRICS: str
+CONTENT_TYPE_PROMETHEUS: str

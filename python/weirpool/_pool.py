@@ -4,6 +4,7 @@ import inspect
 
 from . import _copy, _core, _hooks, _listen, _options, _run
 from ._breaker import PoolBreaker
+from ._metrics import metrics
 from .errors import Error, InterfaceError
 
 
@@ -68,6 +69,10 @@ class _Managed:
         """The pool's numbers, all read at one instant: gauges, counters, and latencies in seconds."""
         return _core.pool_snapshot(self)
 
+    def metrics(self, *, format="prometheus", names="both"):
+        """The pool's metrics as text, for Prometheus: see help(weirpool.metrics)."""
+        return metrics((self,), format=format, names=names)
+
     def holders(self, min_age=0.0):
         """Who has held a connection for at least min_age seconds, the oldest loan first; a dict each."""
         return self._holders(min_age)
@@ -79,7 +84,7 @@ class _Managed:
             `status_age` seconds. reasons: why, a dict of codes and what they mean: closed, circuit_open, disconnected,
             checks_failing (three in a row) are unhealthy; check_failed, circuit_half_open, connect_failing,
             connections_lost (within a minute), exhausted (somebody waits for longer than a second), leaks, standby
-            (writes are refused) degraded.
+            (a write was refused within a minute) degraded.
         last_check_age: seconds since a check ended; None before the first. latency: seconds, of the last that
             passed. passed, failed, failures_in_a_row: checks.
         last_failure, connect_failure: what the last check that failed has said, and the last attempt to connect,
@@ -92,8 +97,8 @@ class _Managed:
 
         number: 1, 2 …; a gap says that events are lost. at: seconds, as of time.monotonic().
         kind: "status" (it has changed, from `before`, for `reasons`), "passed" (a check; of several in a row the
-            first), "failed" (a check; `text` says how), "expired" (the server takes no writes any more: all
-            connections are made anew).
+            first), "failed" (a check; `text` says how), "expired" (the server takes no writes: all connections
+            are made anew, for `text`).
         duration: seconds that a check took, or None.
         """
         return self._health_history(after)

@@ -32,6 +32,12 @@ class _Managed:
     @property
     def breaker(self) -> PoolBreaker: ...
     def snapshot(self) -> Snapshot: ...
+    def metrics(
+        self,
+        *,
+        format: Literal["prometheus", "openmetrics"] = "prometheus",
+        names: Literal["seed", "standard", "both"] = "both",
+    ) -> str: ...
     def holders(self, min_age: float = 0.0) -> list[Holder]: ...
     def health(self) -> Health: ...
     def health_history(self, after: int = 0) -> list[HealthEvent]: ...
@@ -131,6 +137,12 @@ def create_pool(
     connections_per_pod: int = 10,
     connection_budget: int | None = None,
     connection_reserve: int = 0,
+    pod_source: Literal["static", "dns", "database"] = "static",
+    pod_service: str | None = None,
+    fleet: str | None = None,
+    pod_surge: int | None = None,
+    pod_refresh: float = 10.0,
+    pod_dead_after: float = 30.0,
     max_waiting: int | None = None,
     lifo: bool = True,
     pre_ping: bool = True,
@@ -157,6 +169,9 @@ def create_pool(
     validate_after: float | None = 120.0,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
+    queue_target: float | None = None,
+    queue_interval: float = 1.0,
+    adaptive_size: bool = False,
     readonly: bool = False,
     commit_xid: bool = True,
     statement_cache_size: int = 100,
@@ -164,6 +179,7 @@ def create_pool(
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
     sqlite_types: Literal["stored", "declared"] = "stored",
+    metrics_shared: str | None = None,
     environment: bool = True,
     name: str | None = None,
     circuit_failure_threshold: int | None = 5,
@@ -214,6 +230,12 @@ def create_pool_sync(
     connections_per_pod: int = 10,
     connection_budget: int | None = None,
     connection_reserve: int = 0,
+    pod_source: Literal["static", "dns", "database"] = "static",
+    pod_service: str | None = None,
+    fleet: str | None = None,
+    pod_surge: int | None = None,
+    pod_refresh: float = 10.0,
+    pod_dead_after: float = 30.0,
     max_waiting: int | None = None,
     lifo: bool = True,
     pre_ping: bool = True,
@@ -240,6 +262,9 @@ def create_pool_sync(
     validate_after: float | None = 120.0,
     pipeline: bool = True,
     pipeline_max_wait: float = 0.005,
+    queue_target: float | None = None,
+    queue_interval: float = 1.0,
+    adaptive_size: bool = False,
     readonly: bool = False,
     commit_xid: bool = True,
     statement_cache_size: int = 100,
@@ -247,6 +272,7 @@ def create_pool_sync(
     reset_functions: str | None = None,
     sqlite_begin: Literal["immediate", "deferred", "exclusive"] = "immediate",
     sqlite_types: Literal["stored", "declared"] = "stored",
+    metrics_shared: str | None = None,
     environment: bool = True,
     name: str | None = None,
     circuit_failure_threshold: int | None = 5,

@@ -110,7 +110,7 @@ class Alert(TypedDict):
     resolved_at: float | None
     resolved: bool
     value: float
-    """A share of the calls or connections; seconds of slow ones; connections, breakers, attempts to connect."""
+    """A share of the calls or connections; seconds of slow ones; connections, breakers; 2 for unhealthy."""
     threshold: float
     count: int
     """So many failed, leaked, are in use, …"""
@@ -174,14 +174,24 @@ class Snapshot(TypedDict):
     """Connections that the pool keeps at most."""
     max_overflow: int
     """Further connections under load."""
+    limit: int
+    """Connections that are lent at a time at most, with adaptive_size as learnt."""
+    overloaded: int
+    """1 while callers are refused early by queue_target, else 0."""
     listeners: int
     """Listeners, each with a connection beside these."""
+    pods: int
+    """Processes that share the database, as pod_source tells; 0: unknown."""
+    share: int
+    """Connections that this one may have of connection_budget by now; -1: there is no budget."""
     probing: int
     """Attempts to find out whether the server is back."""
     circuit_connect: int
     """State of the breaker for connecting: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 metrics only."""
     circuit_query: int
     """State of the breaker for statements, likewise."""
+    health: int
+    """Status of the pool's health: 0 healthy, 1 degraded, 2 unhealthy."""
     checkouts_started: int
     """Requests for a connection."""
     checkouts_granted: int
@@ -192,6 +202,10 @@ class Snapshot(TypedDict):
     """Requests that were cancelled while they waited."""
     checkouts_refused: int
     """Requests refused: queue full, database down, circuit breaker open, pool closed."""
+    checkouts_shed: int
+    """Requests of these that queue_target refused early."""
+    overloads: int
+    """Times that queue_target began to refuse."""
     checkouts_nested: int
     """Requests that had to wait, all connections taken, of who held one of them already."""
     leaks: int
@@ -212,6 +226,8 @@ class Snapshot(TypedDict):
     """Connections closed, for whatever reason."""
     connections_lost: int
     """Connections that died by themselves."""
+    connections_recycled: int
+    """Connections closed because of their age, or of a call of expire()."""
     queries_started: int
     """Statements sent."""
     queries_succeeded: int
@@ -244,6 +260,8 @@ class Snapshot(TypedDict):
     """From the start of an attempt to connect to its success."""
     query: Latency
     """From the sending of a statement to its answer."""
+    query_failed: Latency
+    """The same, of those statements alone that failed."""
     health_check: Latency
     """From the begin of a health check to its passing."""
 

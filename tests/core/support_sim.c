@@ -205,6 +205,7 @@ static void check_ended(const ask *a) {
 
 /* Grants may be taken in any order, but were made in the order of asking. */
 static void check_order(long turn, uint64_t loan) {
+    if (rig.pool->stats->overloads) return; /* the newest first, by then */
     for (int i = 0; i < SERVED; i++)
         if (sim.served[i].turn && (sim.served[i].turn < turn) != (sim.served[i].loan < loan))
             fault("a caller was served before one who had asked earlier");
@@ -302,6 +303,7 @@ static void check_line(void) {
         previous = a->turn;
         if (!first) first = a->turn;
     }
+    if (rig.pool->stats->overloads) return;
     for (int i = 0; first && i < ASKS; i++) { /* nobody who runs has overtaken somebody who waits */
         ask *a = &sim.asks[i];
         if (!a->pending || a->turn <= first || a->holder >= 0 || a->shares) continue;
@@ -324,14 +326,14 @@ static void check_numbers(void) {
     }
     for (const weir__link *l = pool->lane.next; l != &pool->lane; l = l->next)
         running += weir__container(l, weir__task, op.link)->moved;
-    if (pool->stats.checkouts_granted != pool->stats.returned + out)
+    if (pool->stats->checkouts_granted != pool->stats->returned + out)
         fault("grants are not returns and loans");
-    if (pool->wait.count != pool->stats.checkouts_granted) fault("a wait was not measured");
-    if (pool->use.count != pool->stats.returned) fault("a use was not measured");
-    uint64_t ended = pool->stats.queries_succeeded + pool->stats.queries_failed +
-                     pool->stats.queries_timed_out + pool->stats.queries_cancelled;
-    if (pool->stats.queries_started != ended + running) fault("a query is not accounted for");
-    if (pool->stats.connections_created < pool->stats.connections_closed) fault("more closed than created");
+    if (pool->stats->wait.count != pool->stats->checkouts_granted) fault("a wait was not measured");
+    if (pool->stats->use.count != pool->stats->returned) fault("a use was not measured");
+    uint64_t ended = pool->stats->queries_succeeded + pool->stats->queries_failed +
+                     pool->stats->queries_timed_out + pool->stats->queries_cancelled;
+    if (pool->stats->queries_started != ended + running) fault("a query is not accounted for");
+    if (pool->stats->connections_created < pool->stats->connections_closed) fault("more closed than created");
 }
 
 /* What the holder has open the server has open: nobody here begins or commits behind the pool's back. */
@@ -358,7 +360,7 @@ static bool holds(const weir_permit *permit) { return permit->generation && !per
 /* Each permit is somebody's, and while the breaker is open nobody gets one. */
 static void check_breakers(void) {
     const weir__breaker *query = queries();
-    uint64_t calls = 0, attempts = 0, granted = rig.pool->stats.checkouts_granted;
+    uint64_t calls = 0, attempts = 0, granted = rig.pool->stats->checkouts_granted;
     for (size_t i = 0; i < rig.pool->slot_count; i++) {
         const weir__slot *slot = rig.pool->slots[i];
         attempts += holds(&slot->attempt);
@@ -387,6 +389,7 @@ static void check(void) {
     check_numbers();
     check_transactions();
     check_breakers();
+    sim.report->limited += rig.pool->waiting && rig.pool->counts[WEIR__IDLE];
     int limit = rig.pool->max_size + rig.pool->config->options.max_overflow;
     int most = limit > sim.limit ? limit : sim.limit;
     if (weir__fake.created != sim.created && weir__pool_total(rig.pool) > most)
@@ -612,7 +615,7 @@ static void harm(void) {
     if (kind == 0)
         weir__fake_next_connect(chance(70) ? WEIR__FAKE_FAIL : WEIR__FAKE_HANG, delay);
     else if (kind == 1)
-        weir__fake_next_run(runs[below(5)], "XX000", delay);
+        weir__fake_next_run(runs[below(5)], chance(30) ? "25006" : "XX000", delay);
     else if (conn && kind == 2)
         weir__fake_kill(conn);
     else if (conn && chance(30))
@@ -659,11 +662,12 @@ static void let_in(void) {
         return;
     if (sim.shut != query->generation || rig.pool->waiting) return;
     query->state = WEIR_BREAKER_DISABLED;
+    uint64_t granted = rig.pool->stats->checkouts_granted;
     int code = weir_pool_acquire(rig.pool, &checkout, NULL, &session, &op, NULL);
     query->state = state;
     if (code == WEIR_PENDING) weir_reactor_cancel(rig.reactor, op); /* those that are idle are asked first */
     trace("let in", code, 0);
-    sim.report->planted = code == WEIR_OK;
+    sim.report->planted = rig.pool->stats->checkouts_granted != granted;
 }
 
 static void resize(void) {
@@ -795,7 +799,18 @@ static void choose_checks(void) {
     weir_options *o = &sim.options;
     if (chance(60)) o->health_check_interval_ms = 100 + below(5000);
     if (chance(60)) o->validate_after_ms = 1 + below(300);
-    o->health_check_timeout_ms = 1 + below(300);
+    /* only what hangs fails: a server that is always too slow would never be well */
+    o->health_check_timeout_ms = weir__fake.run_max_ns / WEIR__MS + 3 + below(300);
+}
+
+static void choose_overload(void) {
+    weir_options *o = &sim.options;
+    if (!sim.plan->overload) return;
+    o->max_size += (int)below(8);
+    o->adaptive_size = true;
+    o->queue_target_ms = 1 + below(20);
+    o->queue_interval_ms = 1 + below(50);
+    o->checkout_timeout_ms = 100 + below(1000);
 }
 
 static void begin(const sim_plan *plan, sim_report *report) {
@@ -810,6 +825,7 @@ static void begin(const sim_plan *plan, sim_report *report) {
     choose_options();
     choose_breakers();
     choose_checks();
+    choose_overload();
     sim.limit = sim.options.max_size + sim.options.max_overflow;
     if (failed()) return;
     if (plan->starve) weir__alloc_fail_at(1 + below(80), false); /* opening takes some thirty */
@@ -855,8 +871,8 @@ static void recover(void) {
     if (queries()->state == WEIR_BREAKER_OPEN) sim.report->recovered++; /* by a probe, or by its timeout */
     if (queries()->state == WEIR_BREAKER_FORCED_OPEN)
         weir_breaker_reset(weir_pool_breaker(rig.pool, 0, WEIR_BREAKER_QUERIES));
-    if (weir__guard_state(rig.pool, WEIR_BREAKER_CONNECTS) == WEIR_BREAKER_FORCED_OPEN)
-        weir_breaker_reset(weir_pool_breaker(rig.pool, 0, WEIR_BREAKER_CONNECTS));
+    weir_breaker *connects = weir_pool_breaker(rig.pool, 0, WEIR_BREAKER_CONNECTS);
+    if (weir_breaker_state_now(connects) == WEIR_BREAKER_FORCED_OPEN) weir_breaker_reset(connects);
     do {
         cancel_endless();
         drain();
@@ -870,9 +886,11 @@ static void recover(void) {
     weir__guard_state(rig.pool, WEIR_BREAKER_QUERIES); /* as of now */
     if (!sim.closed && !failed() && weir__breaker_shut(queries()))
         fault("the breaker stays open although all is well");
-    sim.report->refused += (long)rig.pool->stats.circuit_refused;
-    sim.report->probes += (long)rig.pool->stats.probes_started;
-    sim.report->checks += (long)rig.pool->stats.health_checks_passed;
+    sim.report->refused += (long)rig.pool->stats->circuit_refused;
+    sim.report->probes += (long)rig.pool->stats->probes_started;
+    sim.report->checks += (long)rig.pool->stats->health_checks_passed;
+    sim.report->overloads += (long)rig.pool->stats->overloads;
+    sim.report->shed += (long)rig.pool->stats->checkouts_shed;
     cancel_endless();
     drain();
     if (random_pending()) fault("an operation is never complete");

@@ -13,6 +13,7 @@ typedef struct sim_plan {
     bool starve;    /* some allocations fail */
     bool lose_wake; /* a planted fault: a connection comes back and those who wait for one are not told */
     bool breakers;  /* they are on, and somebody changes their states by hand */
+    bool overload;  /* queue_target and adaptive_size are on */
     bool let_in;    /* a planted fault: somebody is let in although the breaker is open */
     bool print;     /* each step to stdout */
 } sim_plan;
@@ -21,7 +22,9 @@ typedef struct sim_report {
     char fault[256];                                            /* what did not hold, and at which step; "" */
     uint64_t hash;                                              /* over all that has happened */
     long steps, granted, completions, cancelled, lost, starved; /* what the run has met: a test of the test */
-    long checks, refused, probes, recovered, forced, outages;   /* … of the breakers */
+    long refused, probes, recovered, forced, outages;           /* … of the breakers */
+    long checks;                                                /* … of health, that passed */
+    long overloads, shed, limited;                              /* … of these two */
     bool planted;
 } sim_report;
 

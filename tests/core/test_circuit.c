@@ -276,7 +276,7 @@ START_TEST(a_server_that_says_no) {
     weir_op op;
     int code = ask(&session, &op, &error);
     ck_assert_int_eq(code, WEIR_ECIRCUITOPEN);
-    ck_assert_str_eq(error.detail, "InvalidPassword: no");
+    ck_assert_str_eq(error.detail, "ConnectError: no");
     weir_error_clear(&error);
     server_back();
     rig_advance(4100);

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <weirpool/weirpool.h>
 
@@ -166,6 +167,16 @@ START_TEST(it_tells_that_nobody_wants_the_copy) {
 }
 END_TEST
 
+/* Nobody has driven the reactor since the session's time was up: it is not too late, all the same. */
+START_TEST(it_does_not_outlive_its_session) {
+    begin(-1);
+    ck_assert_int_eq(put("1\n"), WEIR_OK);
+    ck_assert_int_eq(weir_session_limit(session, 1, NULL), WEIR_OK);
+    nanosleep(&(struct timespec){0, 2000000}, NULL);
+    ck_assert_int_eq(end(), WEIR_ESESSIONTIMEOUT);
+}
+END_TEST
+
 START_TEST(it_may_be_left) {
     begin(-1);
     ck_assert_int_eq(weir_reactor_cancel(reactor, watch()), WEIR_OK);
@@ -226,6 +237,7 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, it_tells_what_the_server_says);
     tcase_add_loop_test(tcase, it_tells_of_a_deadline_behind_the_servers_end, 0, 2);
     tcase_add_test(tcase, it_tells_that_nobody_wants_the_copy);
+    tcase_add_test(tcase, it_does_not_outlive_its_session);
     tcase_add_test(tcase, it_may_be_left);
     tcase_add_test(tcase, it_is_one_call);
     suite_add_tcase(suite, tcase);

@@ -131,7 +131,7 @@ END_TEST
 START_TEST(large_counters) {
     watch();
     for (int i = 0; i < 5; i++) {
-        rig.pool->stats.notifications += UINT64_C(4000000000);
+        rig.pool->stats->notifications += UINT64_C(4000000000);
         rig_advance(1001);
     }
     history("notifications", -1, 0);

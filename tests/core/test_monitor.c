@@ -309,7 +309,7 @@ END_TEST
 /* A breaker is told of at once, also when it was open between two looks alone. */
 START_TEST(breakers) {
     options.circuit_breaker = true;
-    options.alert_after = 5;
+    options.alert_after = 20;
     options.alert_query_failure_rate = options.alert_checkout_failure_rate = -1;
     options.monitoring_interval_ms = 2000;
     watch();
@@ -350,9 +350,11 @@ START_TEST(an_outage) {
     quiet();
     rig_advance(1500);
     weir_alert alert = fired(WEIR_ALERT_DATABASE_UNHEALTHY);
-    ck_assert_double_ge(alert.value, 1);
-    ck_assert_ptr_nonnull(strstr(alert.message, "no connection lives, "));
-    ck_assert_ptr_nonnull(strstr(alert.message, " failed in a row: ConnectError: "));
+    ck_assert_double_eq(alert.value, WEIR_UNHEALTHY);
+    ck_assert_double_eq(alert.threshold, WEIR_UNHEALTHY);
+    ck_assert_uint_ge(alert.count, 1);
+    ck_assert_ptr_nonnull(strstr(alert.message, "the pool is unhealthy after "));
+    ck_assert_ptr_nonnull(strstr(alert.message, " in a row: disconnected, ConnectError: "));
     ck_assert_ptr_null(strstr(alert.message, "secret"));
     rig_advance(30000);
     quiet();

@@ -319,7 +319,7 @@ START_TEST(shows_the_table) {
     ck_assert(weir_option_table(0, &info));
     ck_assert_str_eq(info.name, "min_size");
     ck_assert_int_eq(info.initial.as.integer, 5);
-    ck_assert(weir_option_table(13, &info));
+    ck_assert(weir_option_table(19, &info));
     ck_assert_str_eq(info.name, "connect_timeout");
     ck_assert_double_eq(info.initial.as.real, 10.0);
     ck_assert_double_eq(info.least, 0.001);

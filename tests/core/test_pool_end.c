@@ -290,6 +290,28 @@ START_TEST(draining_waits_for_nobody_else) {
 }
 END_TEST
 
+/* _i: he is cancelled, or his time is up; the holder has all the time that he wants, and then nobody is left
+ * for whom the pool would have to stay open. */
+START_TEST(draining_when_the_last_one_gives_up) {
+    bounds(1, 1, 0);
+    options.checkout_timeout_ms = 50;
+    rig_ready(&options);
+    weir_session holder = lend();
+    weir_op waiter = queue(), op;
+    ck_assert_int_eq(weir_pool_drain(rig.pool, -1, NULL, &op, NULL), WEIR_PENDING);
+    if (_i) {
+        rig_advance(60);
+        ck_assert_int_eq(outcome(waiter, NULL), WEIR_ECHECKOUTTIMEOUT);
+    } else {
+        weir_reactor_cancel(rig.reactor, waiter);
+    }
+    ck_assert_int_eq(outcome(op, NULL), WEIR_PENDING);
+    weir_session_release(holder);
+    rig_advance(10);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+}
+END_TEST
+
 START_TEST(draining_an_idle_pool) {
     weir_op op;
     rig_ready(&options);
@@ -524,6 +546,7 @@ int main(void) {
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tc, tests[i]);
+    tcase_add_loop_test(tc, draining_when_the_last_one_gives_up, 0, 2);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

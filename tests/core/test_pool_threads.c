@@ -86,6 +86,22 @@ static void sleep_a_while(worker *w) {
     if (code != WEIR_OK && code != WEIR_PENDING) w->fault = "a sleep fails";
 }
 
+static void ask_for_health(worker *w) {
+    weir_health health = {.struct_size = sizeof health};
+    weir_health_event event;
+    weir_completion out = {0};
+    weir_op op;
+    uint64_t after = 0;
+    if (weir_pool_check_health(pool, -1, NULL, &op, NULL) != WEIR_PENDING) {
+        w->fault = "a health check is not pending";
+        return;
+    }
+    int code = wait_for(w, op, &out);
+    if (code != WEIR_OK && code != WEIR_PENDING) w->fault = "a health check fails";
+    if (weir_pool_health(pool, &health, NULL) != WEIR_OK) w->fault = "the health is not told";
+    weir_pool_next_health_event(pool, &after, &event);
+}
+
 static void use_a_session(worker *w) {
     weir_checkout checkout;
     weir_session session;
@@ -115,6 +131,8 @@ static void *work(void *arg) {
     for (int i = 0; i < TURNS && !w->fault; i++) {
         if (!weir__random_below(&w->rng, 8))
             sleep_a_while(w);
+        else if (!weir__random_below(&w->rng, 16))
+            ask_for_health(w);
         else if (weir__random_below(&w->rng, 2))
             use_a_session(w);
         else
@@ -132,6 +150,8 @@ static void open_pool(bool background_thread) {
     options.min_size = options.max_size = CONNECTIONS;
     options.idle_timeout_ms = options.max_lifetime_ms = -1; /* the fake's list is for one thread */
     options.background_thread = background_thread;
+    options.health_check_interval_ms = 10;
+    options.validate_after_ms = 2;
     options.circuit_breaker = false; /* what takes longer than the workers wait is no outage */
     weir__fake_start(3);
     weir__fake.run_max_ns = weir__fake.reset_max_ns = weir__fake.cancel_max_ns = 2 * WEIR__MS;

@@ -361,6 +361,41 @@ END_TEST
 
 /* ---- loss ---- */
 
+/* Whoever computes for long drives no reactor: his COMMIT does not come before his time-out. */
+START_TEST(a_session_whose_end_nobody_has_looked_at) {
+    rig_ready(&options);
+    weir_checkout checkout = in_transaction(NULL, false);
+    checkout.session_timeout_ms = 100;
+    for (int commit = 0; commit <= 1; commit++) {
+        weir_session s = lend_as(&checkout);
+        run_sql(s, "insert");
+        rig.clock.now += 101 * WEIR__MS;
+        ck_assert_int_eq(commit ? end(s, true, 1) : try_execute(s), WEIR_ESESSIONTIMEOUT);
+        ck_assert_ptr_nonnull(strstr(error.message, "longer"));
+        rig_advance(10);
+        ck_assert_int_eq(weir__fake.commits, 0);
+        ck_assert_int_eq(in_state(WEIR__IDLE), 1);
+        ck_assert_int_eq(weir_session_release(s), WEIR_ESESSIONTIMEOUT);
+    }
+}
+END_TEST
+
+START_TEST(a_stream_whose_session_is_over) {
+    rig_ready(&options);
+    weir_checkout checkout = in_transaction(NULL, false);
+    checkout.session_timeout_ms = 100;
+    weir_session s = lend_as(&checkout);
+    weir_statement *statement = weir_statement_new("rows 5", 6, NULL);
+    weir_stream stream;
+    weir_result *batch;
+    weir_op op;
+    ck_assert_int_eq(weir_session_stream(s, statement, 2, NULL, &stream, &error), WEIR_OK);
+    weir_statement_unref(statement);
+    rig.clock.now += 101 * WEIR__MS;
+    ck_assert_int_eq(weir_stream_next(stream, NULL, &batch, &op, &error), WEIR_ESESSIONTIMEOUT);
+}
+END_TEST
+
 START_TEST(lost_in_a_session) {
     weir_session s = ready();
     begin(s);
@@ -447,6 +482,8 @@ int main(void) {
                                   a_limit_for_the_rest_of_the_loan,
                                   a_loan_says_how_it_is_reset,
                                   a_session_times_out,
+                                  a_session_whose_end_nobody_has_looked_at,
+                                  a_stream_whose_session_is_over,
                                   lost_in_a_session,
                                   lost_between_statements,
                                   calls_without_memory};

@@ -24,13 +24,17 @@ static long seeds(long otherwise) {
     return text ? strtol(text, NULL, 10) : otherwise;
 }
 
-static sim_report run_many(long count, bool starve, bool breakers) {
+static sim_report run_many(long count, const sim_plan *plan) {
+    bool starve = plan->starve, breakers = plan->breakers;
     sim_report report, sum = {0};
     for (long seed = 1; seed <= count; seed++) {
-        sim_run(&(sim_plan){.seed = (uint64_t)seed, .starve = starve, .breakers = breakers}, &report);
+        sim_plan one = *plan;
+        one.seed = (uint64_t)seed;
+        sim_run(&one, &report);
         if (report.fault[0])
-            ck_abort_msg("seed %ld: %s (again, with its trace: WEIR_SIM_SEED=%s%s%ld)", seed, report.fault,
-                         breakers ? "breakers:" : "", starve ? "starve:" : "", seed);
+            ck_abort_msg("seed %ld: %s (again, with its trace: WEIR_SIM_SEED=%s%s%s%ld)", seed, report.fault,
+                         breakers ? "breakers:" : "", plan->overload ? "overload:" : "",
+                         starve ? "starve:" : "", seed);
         sum.granted += report.granted;
         sum.completions += report.completions;
         sum.cancelled += report.cancelled;
@@ -42,6 +46,9 @@ static sim_report run_many(long count, bool starve, bool breakers) {
         sum.recovered += report.recovered;
         sum.forced += report.forced;
         sum.outages += report.outages;
+        sum.overloads += report.overloads;
+        sum.shed += report.shed;
+        sum.limited += report.limited;
     }
     /* a simulation in which nothing happens would find nothing */
     ck_assert_int_gt(sum.granted, count * (breakers ? 2 : 5)); /* who is refused gets nothing */
@@ -53,15 +60,15 @@ static sim_report run_many(long count, bool starve, bool breakers) {
     return sum;
 }
 
-START_TEST(schedules) { run_many(seeds(SEEDS), false, false); }
+START_TEST(schedules) { run_many(seeds(SEEDS), &(sim_plan){0}); }
 END_TEST
 
-START_TEST(schedules_without_memory) { run_many(seeds(STARVED_SEEDS), true, false); }
+START_TEST(schedules_without_memory) { run_many(seeds(STARVED_SEEDS), &(sim_plan){.starve = true}); }
 END_TEST
 
 START_TEST(schedules_with_breakers) {
     long count = seeds(SEEDS);
-    sim_report sum = run_many(count, false, true);
+    sim_report sum = run_many(count, &(sim_plan){.breakers = true});
     ck_assert_int_gt(sum.refused, count * 5);
     ck_assert_int_gt(sum.probes, count);
     ck_assert_int_gt(sum.recovered, count / 200);
@@ -70,7 +77,23 @@ START_TEST(schedules_with_breakers) {
 }
 END_TEST
 
-START_TEST(schedules_with_breakers_without_memory) { run_many(seeds(STARVED_SEEDS), true, true); }
+START_TEST(schedules_with_breakers_without_memory) {
+    run_many(seeds(STARVED_SEEDS), &(sim_plan){.starve = true, .breakers = true});
+}
+END_TEST
+
+START_TEST(schedules_in_overload) {
+    long count = seeds(SEEDS) / 4;
+    sim_report sum = run_many(count, &(sim_plan){.overload = true});
+    ck_assert_int_gt(sum.overloads, count);
+    ck_assert_int_gt(sum.shed, count);
+    ck_assert_int_gt(sum.limited, count / 20);
+}
+END_TEST
+
+START_TEST(schedules_in_overload_without_memory) {
+    run_many(seeds(STARVED_SEEDS), &(sim_plan){.starve = true, .overload = true, .breakers = true});
+}
 END_TEST
 
 START_TEST(a_seed_replays) {
@@ -126,6 +149,7 @@ static int replay(const char *text) {
                      .starve = strstr(text, "starve:"),
                      .lose_wake = strstr(text, "plant:"),
                      .breakers = strstr(text, "breakers:"),
+                     .overload = strstr(text, "overload:"),
                      .print = true};
     sim_run(&plan, &report);
     printf("hash %016llx: %s\n", (unsigned long long)report.hash,
@@ -142,6 +166,8 @@ int main(void) {
     tcase_add_test(tc, a_planted_fault_is_found);
     tcase_add_test(tc, schedules);
     tcase_add_test(tc, schedules_without_memory);
+    tcase_add_test(tc, schedules_in_overload);
+    tcase_add_test(tc, schedules_in_overload_without_memory);
     tcase_add_test(tc, a_call_that_is_let_in_is_found);
     tcase_add_test(tc, schedules_with_breakers);
     tcase_add_test(tc, schedules_with_breakers_without_memory);

@@ -52,6 +52,21 @@ static const struct {
      "min_size=4 is above the 3 that max_size has by connection_budget=90 over pod_count=30: lower"},
     {"pod_count=3&min_size=11", 0, 0,
      "min_size=11 is above the 10 that max_size has by connections_per_pod=10"},
+    {"pod_source=dns&pod_service=web&connection_budget=90", 5, 20, NULL},
+    {"pod_source=dns&pod_service=web&connection_budget=9&pod_count=3", 5, 10, NULL},
+    {"pod_source=database&connection_budget=90&connections_per_pod=30", 5, 30, NULL},
+    {"pod_source=database&connection_budget=9&pod_count=30", 5, 10, NULL},
+    {"pod_source=database&connection_budget=9&pod_refresh=1&pod_dead_after=3&fleet=a", 5, 20, NULL},
+    {"pod_source=kubernetes", 0, 0, "pod_source=kubernetes|give static|dns|database"},
+    {"pod_source=dns&connection_budget=90", 0, 0, "pod_source=dns looks up pod_service, which is not given"},
+    {"pod_service=web", 0, 0, "pod_service=web is looked up with pod_source=dns alone"},
+    {"fleet=a&pod_source=dns&pod_service=web", 0, 0, "fleet=a is a name for pod_source=database alone"},
+    {"pod_source=dns&pod_service=web", 0, 0,
+     "pod_source=dns divides connection_budget less|nothing to divide"},
+    {"pod_source=database&connection_budget=9&connection_reserve=9", 0, 0,
+     "connection_budget less connection_reserve=9|nothing to divide"},
+    {"pod_source=database&connection_budget=9&pod_dead_after=20", 0, 0,
+     "pod_dead_after=20 is less than three times pod_refresh=10"},
     {"pod_count=3&min_size=21&max_size=20", 0, 0, "min_size=21 is above max_size=20: lower"},
 };
 
@@ -95,11 +110,34 @@ START_TEST(bounds_resizing) {
 }
 END_TEST
 
+/* So many pods, with what is set of the options, and what each may have. */
+static const struct {
+    int budget, reserve, surge, expected, pods, places, share;
+} parts[] = {
+    {50, 0, -1, -1, 20, 5, 2}, {50, 0, -1, 20, 20, 5, 2},  {50, 0, -1, 20, 8, 12, 4},
+    {50, 0, -1, -1, 1, 1, 49}, {50, 0, 10, -1, 4, 10, 10}, {50, 0, 0, -1, 4, 0, 12},
+    {60, 10, 0, -1, 4, 0, 12}, {10, 0, -1, -1, 9, 1, 1},   {10, 0, -1, -1, 10, 0, 1},
+    {10, 0, -1, -1, 30, 0, 1}, {10, 0, 100, 100, 4, 6, 1},
+};
+
+START_TEST(divides) {
+    weir_options options;
+    weir_options_init(&options);
+    options.connection_budget = parts[_i].budget;
+    options.connection_reserve = parts[_i].reserve;
+    options.pod_surge = parts[_i].surge;
+    options.pod_count = parts[_i].expected;
+    ck_assert_int_eq(weir__sizing_places(&options, parts[_i].pods), parts[_i].places);
+    ck_assert_int_eq(weir__sizing_share_of(&options, parts[_i].pods), parts[_i].share);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("sizing");
     TCase *tests = tcase_create("sizing");
     tcase_add_loop_test(tests, sizes, 0, COUNT_OF(cases));
     tcase_add_test(tests, bounds_resizing);
+    tcase_add_loop_test(tests, divides, 0, COUNT_OF(parts));
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

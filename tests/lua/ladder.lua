@@ -45,7 +45,10 @@ local function work()
     assert(pool:session()) -- and forgotten
     collectgarbage()
     assert(pool:snapshot().max_size == 1)
+    assert(assert(pool:metrics { format = "openmetrics", names = "seed" }):sub(-6) == "# EOF\n")
     assert(pool:alert_history() and pool:slow_queries() and pool:history("query"))
+    assert(pool:check_health({ timeout = 60 }).passed > 0)
+    assert(#pool:health_history() > 0)
     assert(not pcall(pool.fetch, pool, "select $1", print))
     local array = weirpool.array { { 1, weirpool.numeric("2.5") }, { "x", weirpool.null } }
     assert(pool:fetchval("select $1", array) == '[[1, 2.5], ["x", null]]')

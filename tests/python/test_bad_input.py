@@ -193,6 +193,7 @@ def test_what_signatures_show_as_default_can_be_given(pg_url, run):
         "transaction": (["select 1"],),
         "session": (),
         "connection": (),
+        "check_health": (),
         "run": (lambda session: session.execute("select 1"),),
         "close": (),
     }

@@ -142,7 +142,7 @@ def test_slow_queries(pg_url, caplog):
         counts = {query["statement"]: query["count"] for query in slow}
         assert counts["select pg_sleep(?), ?, $1"] == 2
         assert counts["select pg_sleep(?)"] == 1 and slow[0]["max"] >= 0.2
-        assert counts["select pg_sleep(?) from generate_series(?)"] == 1
+        assert counts["select pg_sleep(?) from generate_series(?)"] in (1, 2)  # opening it may be slow, too
         assert counts["select pg_sleep(?); select ?"] == 1
         assert slow[0].keys() == {"statement", "count", "total", "max", "last", "at"}
         assert slow[0]["last"] <= slow[0]["max"] <= slow[0]["total"] and slow[0]["at"] <= time.monotonic()

@@ -124,6 +124,33 @@ def test_what_no_retry_can_cure(server, run, caplog):
     assert CANARY not in caplog.text
 
 
+def test_a_refused_login_is_not_hammered_at(server, run):
+    """Attempts back off, by retry_min and retry_max: accounts are locked that fail too often."""
+    server.sql("create role barred login")
+
+    async def main():
+        async with weirpool.create_pool(
+            server.url(user="barred"), min_size=2, max_size=4, retry_min=30, retry_max=60
+        ) as pool:
+            assert await pool.fetchval("select 1") == 1
+            server.sql("alter role barred nologin")
+            server.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'barred'")
+            before, end = pool.snapshot()["connections_started"], time.monotonic() + 1.5
+            while time.monotonic() < end:
+                with pytest.raises(weirpool.OperationalError) as caught:
+                    await pool.fetchval("select 1")
+                await asyncio.sleep(0.02)
+            assert caught.value.sqlstate == "28000" and caught.value.retry_after > 0
+            assert pool.snapshot()["connections_started"] - before <= 3
+            assert pool.breaker.connect.state == "closed"
+
+    try:
+        with no_warnings():
+            run(main)
+    finally:
+        server.sql("drop role barred")
+
+
 def test_sqlite_that_cannot_be_opened(tmp_path, run):
     async def main():
         with pytest.raises(weirpool.OperationalError):

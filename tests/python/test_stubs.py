@@ -36,6 +36,8 @@ async def main() -> None:
                 pass
         async with pool.connection() as connection:
             assert_type(connection, weirpool.Connection)
+        assert_type(pool.metrics(format="openmetrics", names="seed"), str)
+        assert_type(weirpool.metrics([pool]), str)
         assert_type(await pool.run(insert, retries=2, timeout=3, isolation="serializable"), int)
         assert_type(await pool.run(lambda session: session.execute("x")), str)
         task = asyncio.create_task(pool.execute("x"))

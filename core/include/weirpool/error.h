@@ -47,7 +47,9 @@ WEIR_BEGIN_DECLS
     X(EIDLE, 28, IdleInTransactionTimeout, PoolTimeout, true,                                                \
       "the transaction was idle for longer than idle_in_transaction_timeout, and was rolled back")           \
     X(EOUTCOMETIMEOUT, 29, OutcomeTimeout, OutcomeUnknown, false,                                            \
-      "a write was not answered in time: whether it takes effect is unknown")
+      "a write was not answered in time: whether it takes effect is unknown")                                \
+    X(EOVERLOADED, 30, Overloaded, TooManyWaiting, true,                                                     \
+      "callers have waited for longer than queue_target for too long")
 
 /* X(class, parent): a class that stands below a second one, too. */
 #define WEIR_ERRORS_ALSO(X) X(OutcomeTimeout, CommandTimeout)

@@ -26,15 +26,14 @@ WEIR_BEGIN_DECLS
       "all connections are taken, and somebody has waited for one for longer than a second")                 \
     X(LEAKS, 9, DEGRADED, "leaks", "a connection has been held for longer than leak_threshold")              \
     X(STANDBY, 10, DEGRADED, "standby",                                                                      \
-      "the server takes no writes, and the pool is for one that does: its URL says so, or a write was "      \
-      "refused")
+      "the server takes no writes, as one that was refused within the last minute, or a check, has shown")
 
 /* X(suffix, value, name, text): what the history has. */
 #define WEIR_HEALTH_EVENTS(X)                                                                                \
     X(STATUS, 0, "status", "the status has changed")                                                         \
     X(PASSED, 1, "passed", "a check has passed; of several in a row the first")                              \
     X(FAILED, 2, "failed", "a check has failed")                                                             \
-    X(EXPIRED, 3, "expired", "the server takes no writes any more: all connections are made anew")
+    X(EXPIRED, 3, "expired", "the server takes no writes: all connections are made anew")
 
 typedef enum weir_health_status {
 #define WEIR__STATUS(suffix, value, name, text) WEIR_##suffix = value,

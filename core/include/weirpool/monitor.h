@@ -15,7 +15,7 @@ WEIR_BEGIN_DECLS
 
 /* X(suffix, value, name, severity, text) */
 #define WEIR_ALERTS(X)                                                                                       \
-    X(DATABASE_UNHEALTHY, 0, "database_unhealthy", CRITICAL, "no connection lives, and none can be made")    \
+    X(DATABASE_UNHEALTHY, 0, "database_unhealthy", CRITICAL, "the pool cannot serve")                        \
     X(CIRCUIT_BREAKER_OPEN, 1, "circuit_breaker_open", CRITICAL, "a circuit breaker has opened")             \
     X(HIGH_QUERY_FAILURE_RATE, 2, "high_query_failure_rate", CRITICAL, "too many statements fail")           \
     X(HIGH_CHECKOUT_FAILURE_RATE, 3, "high_checkout_failure_rate", WARNING,                                  \
@@ -40,9 +40,10 @@ typedef enum weir_severity {
 #define WEIR_ALERT_MESSAGE_SIZE 320
 /*
  * value: a share for the rates and the usage, seconds that 99 % stay below (within 4.5 %) for the slow ones,
- * connections for leaks, breakers that are open, attempts to connect that failed in a row. count of total:
- * statements or requests that failed, of those that ended; those that were measured, twice; connections in
- * use, of those that may be (for leaks: held for too long, of those in use); times a breaker has opened.
+ * connections for leaks, breakers that are open, the weir_health_status. count of total: statements or
+ * requests that failed, of those that ended; those that were measured, twice; connections in use, of those
+ * that may be (for leaks: held for too long, of those in use); times a breaker has opened; attempts to
+ * connect and checks that failed in a row.
  */
 typedef struct weir_alert {
     uint64_t number; /* 1, 2 … */

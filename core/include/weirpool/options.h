@@ -35,6 +35,23 @@ WEIR_BEGIN_DECLS
         "share, over pod_count, rounded down")                                                               \
     COUNT(connection_reserve, 0, 0, 1000000, false,                                                          \
           "connections of connection_budget that are left to others, such as administrators and listeners")  \
+    TEXT(pod_source, "static", "static|dns|database",                                                        \
+         "who says how many pods there are while the pool is open: nobody (static: pod_count), the "         \
+         "addresses of pod_service, or the pods themselves, in a table of the database; with the latter "    \
+         "two the share of connection_budget follows, and background_thread is on")                          \
+    TEXT(pod_service, NULL, NULL,                                                                            \
+         "pod_source=dns: the name that has an address for each pod, as a headless service's")               \
+    TEXT(fleet, NULL, NULL,                                                                                  \
+         "pod_source=database: pods that give one name there share one budget; by default all that use the " \
+         "database")                                                                                         \
+    COUNT(pod_surge, -1, 0, 100000, true,                                                                    \
+          "connections of connection_budget that are kept for pods which join, one for each; none: one for " \
+          "every four pods. Where more are missing to pod_count, so many")                                   \
+    TIME(pod_refresh, 10000, 10, 3600000, false,                                                             \
+         "time from one look at the pods to the next, less up to 10 % jitter")                               \
+    TIME(pod_dead_after, 30000, 30, 86400000, false,                                                         \
+         "pod_source=database: a pod that has not been heard of for so long is dead when no connection of "  \
+         "its is left either; at least three times pod_refresh")                                             \
     COUNT(max_waiting, -1, 0, 10000000, true,                                                                \
           "callers that may wait for a connection; one more is refused at once")                             \
     FLAG(lifo, true, "lend the connection that came back last, so that surplus ones become idle and close")  \
@@ -91,6 +108,13 @@ WEIR_BEGIN_DECLS
     TIME(pipeline_max_wait, 5, 1, 60000, false,                                                              \
          "no statement is sent behind one that has run for longer, the way to the server and back not "      \
          "counted, or behind more work than that")                                                           \
+    TIME(queue_target, -1, 1, 60000, true,                                                                   \
+         "when all callers of a queue_interval have waited for longer, the newest is served first, and who " \
+         "has waited twice as long is refused at once (Overloaded), until nobody waits any more")            \
+    TIME(queue_interval, 1000, 1, 60000, false, "how long that must last before anybody is refused")         \
+    FLAG(adaptive_size, false,                                                                               \
+         "no more connections are lent at a time than the database does well with, as the times of "         \
+         "statements show: between min_size and max_size")                                                   \
     FLAG(readonly, false,                                                                                    \
          "what runs on the pool only reads, as with readonly at each call, and transactions are read only; " \
          "SQLite: as mode=ro")                                                                               \
@@ -111,6 +135,10 @@ WEIR_BEGIN_DECLS
          "what SQLite's columns give: what is stored (integer, real, text, blob, null), or what they are "   \
          "declared as (BOOLEAN, DATE, TIME, DATETIME, TIMESTAMP, DECIMAL, NUMERIC, JSON, UUID) where they "  \
          "hold that")                                                                                        \
+    TEXT(metrics_shared, NULL, NULL,                                                                         \
+         "a file, best in memory (/dev/shm/app.metrics), that the processes of an application share: each "  \
+         "of "                                                                                               \
+         "them then renders the metrics of all, and what one that ended has counted stays counted")          \
     FLAG(environment, true,                                                                                  \
          "options that are given neither here nor in the URL's query come from their environment variables") \
     TEXT(name, NULL, NULL,                                                                                   \

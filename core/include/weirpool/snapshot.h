@@ -40,12 +40,17 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(min_size, "connections that the pool keeps open")                                                      \
     X(max_size, "connections that the pool keeps at most")                                                   \
     X(max_overflow, "further connections under load")                                                        \
+    X(limit, "connections that are lent at a time at most, with adaptive_size as learnt")                    \
+    X(overloaded, "1 while callers are refused early by queue_target, else 0")                               \
     X(listeners, "listeners, each with a connection beside these")                                           \
+    X(pods, "processes that share the database, as pod_source tells; 0: unknown")                            \
+    X(share, "connections that this one may have of connection_budget by now; -1: there is no budget")       \
     X(probing, "attempts to find out whether the server is back")                                            \
     X(circuit_connect,                                                                                       \
       "state of the breaker for connecting: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 "    \
       "metrics only")                                                                                        \
-    X(circuit_query, "state of the breaker for statements, likewise")
+    X(circuit_query, "state of the breaker for statements, likewise")                                        \
+    X(health, "status of the pool's health: 0 healthy, 1 degraded, 2 unhealthy")
 
 #define WEIR_COUNTERS(X)                                                                                     \
     X(checkouts_started, "requests for a connection")                                                        \
@@ -53,6 +58,8 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(checkouts_timed_out, "requests that waited longer than checkout_timeout")                              \
     X(checkouts_cancelled, "requests that were cancelled while they waited")                                 \
     X(checkouts_refused, "requests refused: queue full, database down, circuit breaker open, pool closed")   \
+    X(checkouts_shed, "requests of these that queue_target refused early")                                   \
+    X(overloads, "times that queue_target began to refuse")                                                  \
     X(checkouts_nested, "requests that had to wait, all connections taken, of who held one of them already") \
     X(leaks, "connections held for longer than leak_threshold")                                              \
     X(leaks_reclaimed, "connections of these that were taken back from their holders")                       \
@@ -63,6 +70,7 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(connections_failed, "attempts that failed")                                                            \
     X(connections_closed, "connections closed, for whatever reason")                                         \
     X(connections_lost, "connections that died by themselves")                                               \
+    X(connections_recycled, "connections closed because of their age, or of a call of expire()")             \
     X(queries_started, "statements sent")                                                                    \
     X(queries_succeeded, "statements that succeeded")                                                        \
     X(queries_failed, "statements that failed")                                                              \
@@ -81,6 +89,7 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(use, "from the grant of a connection to its return")                                                   \
     X(connect, "from the start of an attempt to connect to its success")                                     \
     X(query, "from the sending of a statement to its answer")                                                \
+    X(query_failed, "the same, of those statements alone that failed")                                       \
     X(health_check, "from the begin of a health check to its passing")
 
 typedef struct weir_snapshot {

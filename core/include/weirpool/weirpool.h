@@ -10,6 +10,7 @@
 #include <weirpool/holder.h>
 #include <weirpool/listener.h>
 #include <weirpool/log.h>
+#include <weirpool/metrics.h>
 #include <weirpool/monitor.h>
 #include <weirpool/notice.h>
 #include <weirpool/option.h>

@@ -13,6 +13,9 @@ int weir__adopt(void *to, size_t full, const void *from, size_t size, const char
 int weir__take_run(weir_run *run, const weir_run *given, weir_error *error);
 /* Takes the lock and finds the session's slot; when that fails the lock is not held. */
 int weir__enter_session(weir_session session, weir__slot **slot, weir_error *error);
+/* metrics.c: the list of all open pools. Not under a reactor's lock. */
+void weir__metrics_register(weir_pool *pool);
+void weir__metrics_forget(weir_pool *pool);
 int weir__forked(weir_error *error); /* sets and gives WEIR_EFORKED */
 /* weir__width_pin, for measurements from outside: the benchmark's fixed sides. WEIR_EINVAL: a width below 0
    or above max_size. */

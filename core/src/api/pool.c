@@ -8,6 +8,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "config/option.h"
+#include "fleet/fleet.h"
+#include "metrics/render.h"
 #include "monitor/monitor.h"
 #include "pool/leak.h"
 
@@ -74,18 +76,25 @@ int weir_pool_open(weir_reactor *reactor, const weir_options *options, void *tok
         return weir__fail(error, WEIR_EOPTION, "no driver for this URL: use postgresql://… or sqlite://…");
     }
     weir__monitor *monitor;
+    weir__fleet *fleet = NULL;
+    uint64_t chance = seed(config);
     int code = weir__monitor_new(&config->options, &monitor, error);
+    if (code == WEIR_OK) code = weir__fleet_new(config, chance, &fleet, error);
     if (code != WEIR_OK) {
+        weir__monitor_free(monitor);
         weir__config_free(config);
         return code;
     }
-    code = weir__pool_open(reactor, driver, config, seed(config), token, out, op, error);
+    code = weir__pool_open(reactor, driver, config, chance, token, out, op, error);
     if (code > WEIR_OK) {
         weir__monitor_free(monitor);
-    } else if (monitor && weir__enter(reactor)) {
-        weir__monitor_attach(monitor, *out);
+        weir__fleet_free(fleet);
+    } else if ((monitor || fleet) && weir__enter(reactor)) {
+        if (monitor) weir__monitor_attach(monitor, *out);
+        if (fleet) weir__fleet_start(fleet, *out);
         weir__leave(reactor);
     }
+    if (code <= WEIR_OK) weir__metrics_register(*out);
     return code;
 }
 
@@ -108,7 +117,9 @@ int weir_pool_drain(weir_pool *pool, int64_t grace_ms, void *token, weir_op *op,
 }
 
 void weir_pool_free(weir_pool *pool) {
-    if (pool) weir__pool_free(pool);
+    if (!pool) return;
+    weir__metrics_forget(pool);
+    weir__pool_free(pool);
 }
 
 bool weir_pool_closed(const weir_pool *pool) {
@@ -192,14 +203,11 @@ weir_breaker *weir_pool_breaker(weir_pool *pool, size_t endpoint, weir_breaker_r
 }
 
 weir_breaker_state weir_pool_breaker_state(weir_pool *pool, size_t endpoint) {
-    static const int severity[] = {
-        [WEIR_BREAKER_CLOSED] = 0,    [WEIR_BREAKER_DISABLED] = 1, [WEIR_BREAKER_METRICS_ONLY] = 2,
-        [WEIR_BREAKER_HALF_OPEN] = 3, [WEIR_BREAKER_OPEN] = 4,     [WEIR_BREAKER_FORCED_OPEN] = 5};
     weir_breaker_state connects =
         weir_breaker_state_now(weir_pool_breaker(pool, endpoint, WEIR_BREAKER_CONNECTS));
     weir_breaker_state queries =
         weir_breaker_state_now(weir_pool_breaker(pool, endpoint, WEIR_BREAKER_QUERIES));
-    return severity[connects] > severity[queries] ? connects : queries;
+    return weir__breaker_narrower(connects, queries);
 }
 
 int weir_pool_transaction(weir_pool *pool, weir_batch *batch, const weir_transaction *begin,

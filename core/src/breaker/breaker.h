@@ -95,7 +95,8 @@ static inline bool weir__breaker_shut(const weir__breaker *breaker) {
 bool weir__breaker_admits(weir__breaker *breaker, int64_t now_ns);
 int weir__breaker_acquire(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_error *error);
 int weir__breaker_probe(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_error *error);
-/* The two halves of an acquire that is refused: what its caller is told, which counts nothing; the counting. */
+/* The two halves of an acquire that is refused: what its caller is told, which counts nothing; the counting.
+ */
 int weir__breaker_refusal(const weir__breaker *breaker, int64_t now_ns, weir_error *error);
 void weir__breaker_refused(weir__breaker *breaker, int64_t now_ns);
 void weir__breaker_record(weir__breaker *breaker, int64_t now_ns, weir_permit *permit, weir_outcome outcome,

@@ -32,6 +32,7 @@ typedef struct weir__config {
     size_t setting_count;
     weir_codec *codecs; /* with texts of the config's own */
     size_t codec_count;
+    char pod[24]; /* what its connections' application_name ends with, so that they are known as its; or "" */
 } weir__config;
 
 /*

@@ -227,6 +227,9 @@ struct weir__driver {
        is abandoned without `done`. -> down, at once or later. */
     void (*stop)(weir__conn *conn);
     void (*free)(weir__conn *conn); /* after down; not under the lock; may block shortly */
+    /* As free, but leaves the socket open, which is given: its end of stream is there when the server is done
+       with the connection. -1: there is none. NULL: this driver's connections have no server. */
+    int (*leave)(weir__conn *conn);
 
     /* The text that begins a transaction ("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"): static, or the
        env's. NULL with *error set (WEIR_ENOTSUP, WEIR_EINVAL). */

@@ -36,6 +36,12 @@ static const struct {
 
 double weir_histogram_bound(size_t n) { return n < BOUNDS ? (double)bounds[n] / 1e9 : __builtin_inf(); }
 
+size_t weir__histogram_bucket(int64_t ns) {
+    size_t bucket = 0;
+    while (bucket < BOUNDS && ns > bounds[bucket]) bucket++;
+    return bucket;
+}
+
 static inline size_t cell_of(int64_t ns) {
     if (ns <= INT64_C(1) << FIRST_OCTAVE) return 0;
     if (ns > LAST_NS) return WEIR__HISTOGRAM_CELLS - 1;

@@ -19,6 +19,8 @@ typedef struct weir__histogram {
 
 /* ns < 0 counts as 0. The caller serialises (the reactor's lock). */
 void weir__histogram_record(weir__histogram *histogram, int64_t ns);
+/* The bucket of an observation. */
+size_t weir__histogram_bucket(int64_t ns);
 /* Adds `from` to `to`, as if its observations had been recorded there. */
 void weir__histogram_merge(weir__histogram *to, const weir__histogram *from);
 /* The figures in seconds; a walk over all cells. */

@@ -71,7 +71,7 @@ void weir__history_close(weir__monitor *monitor) {
 
 static const weir__histogram *latency_of(const weir_pool *pool, size_t i) {
     const weir__histogram *const all[] = {
-#define LATENCY(name, text) &pool->name,
+#define LATENCY(name, text) &pool->stats->name,
         WEIR_LATENCIES(LATENCY)
 #undef LATENCY
     };
@@ -195,7 +195,7 @@ int weir__history_read(weir__monitor *monitor, const char *metric, int64_t since
     if (!points) return weir__fail(error, WEIR_ENOMEM, "out of memory for a history");
     *count = rows;
     const uint64_t counters[] = {
-#define COUNTER(name, text) pool->stats.name,
+#define COUNTER(name, text) pool->stats->name,
         WEIR_COUNTERS(COUNTER)
 #undef COUNTER
     };

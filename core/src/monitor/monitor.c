@@ -24,7 +24,7 @@ static void slow(weir__extension *extension, const char *sql, size_t length, int
     weir__slow_note((weir__monitor *)extension, sql, length, ns);
 }
 
-static const weir__extension_kind kind = {"monitor", end, release, slow};
+static const weir__extension_kind kind = {.name = "monitor", .end = end, .free = release, .slow = slow};
 
 /* The first of begin + n * every that is still to come. */
 static int64_t next_of(int64_t begin, int64_t every, int64_t now) {

@@ -18,12 +18,12 @@ typedef struct view {
 
 static weir__mark present(const weir__monitor *monitor, int64_t now) {
     const weir_pool *pool = monitor->extension.pool;
-    uint64_t refused = pool->stats.checkouts_timed_out + pool->stats.checkouts_refused;
-    uint64_t failed = pool->stats.queries_failed + pool->stats.queries_timed_out;
+    uint64_t refused = pool->stats->checkouts_timed_out + pool->stats->checkouts_refused;
+    uint64_t failed = pool->stats->queries_failed + pool->stats->queries_timed_out;
     return (weir__mark){.at = now,
-                        .checkouts = pool->stats.checkouts_granted + refused,
+                        .checkouts = pool->stats->checkouts_granted + refused,
                         .checkouts_failed = refused,
-                        .queries = pool->stats.queries_succeeded + failed,
+                        .queries = pool->stats->queries_succeeded + failed,
                         .queries_failed = failed,
                         .usage = monitor->usage,
                         .looks = monitor->looks};
@@ -33,8 +33,8 @@ static void set_mark(weir__monitor *monitor, int64_t now) {
     const weir_pool *pool = monitor->extension.pool;
     weir__mark *mark = &monitor->marks[monitor->mark_count++ % WEIR__MARKS];
     *mark = present(monitor, now);
-    weir__base_take(&mark->wait, &pool->wait);
-    weir__base_take(&mark->query, &pool->query);
+    weir__base_take(&mark->wait, &pool->stats->wait);
+    weir__base_take(&mark->query, &pool->stats->query);
 }
 
 /* The newest mark that is as old as the window; while there is none, the oldest. */
@@ -73,19 +73,24 @@ static void judge_rate(const view *view, weir__finding *out, double threshold, u
     judge_calls(view, out, total ? (double)failed / (double)total : 0, threshold, failed, total);
 }
 
-/* Whether, and why, the database is not to be had. */
-static bool is_unhealthy(const weir_pool *pool, char detail[WEIR__DETAIL_SIZE]) {
-    bool shut = weir__breaker_shut(weir__guard_of(pool, WEIR_BREAKER_CONNECTS));
-    if (weir__pool_live(pool) || !(pool->failures || shut)) return false;
-    if (pool->failures) weir__breaker_describe(&pool->last_error, detail, WEIR__DETAIL_SIZE);
-    return true;
+/* "disconnected, ConnectError: …" */
+static void describe_health(const weir_health *health, char out[WEIR__DETAIL_SIZE]) {
+    const char *failure = *health->connect_failure ? health->connect_failure : health->last_failure;
+    unsigned reason = 0; /* the first is one of the worst */
+    while (!(health->reasons >> reason & 1)) reason++;
+    snprintf(out, WEIR__DETAIL_SIZE, "%.24s%s%.100s", weir_health_reason_name((weir_health_reason)reason),
+             *failure ? ", " : "", failure);
 }
 
 static bool database_unhealthy(view *view, weir__finding *out) {
-    out->exceeded = is_unhealthy(view->pool, view->detail);
+    weir_health health = {.struct_size = sizeof health};
+    weir__health_read(view->pool, &health);
+    out->exceeded = health.status == WEIR_UNHEALTHY;
     out->over = !out->exceeded;
-    out->value = view->pool->failures;
-    out->threshold = 1;
+    out->value = health.status;
+    out->threshold = WEIR_UNHEALTHY;
+    out->count = (uint64_t)(view->pool->failures + health.failures_in_a_row);
+    if (out->exceeded) describe_health(&health, view->detail);
     return true;
 }
 
@@ -211,8 +216,8 @@ void weir__rules_look(weir__monitor *monitor, int64_t now) {
     view.present = present(monitor, now);
     view.window = (double)(now - view.since->at) / 1e9;
     take_openings(monitor, view.opened);
-    weir__base_read(&view.since->wait, &pool->wait, &view.wait);
-    weir__base_read(&view.since->query, &pool->query, &view.query);
+    weir__base_read(&view.since->wait, &pool->stats->wait, &view.wait);
+    weir__base_read(&view.since->query, &pool->stats->query, &view.query);
     for (int type = 0; type < WEIR__ALERT_TYPES; type++) {
         weir__finding finding = {0};
         *view.detail = '\0';

@@ -26,7 +26,8 @@ static const char *check_counts(const weir_pool *pool) {
 static const char *check_slot(const weir__slot *slot) {
     bool lent = slot->state == WEIR__LENT || slot->state == WEIR__PREPARING;
     if ((slot->loan != 0) != lent) return "a loan without a lent slot, or the reverse";
-    if ((slot->conn != NULL) != (slot->state != WEIR__EMPTY))
+    if (slot->lingering >= 0 && slot->state != WEIR__CLOSING) return "a socket is waited for without need";
+    if ((slot->conn != NULL) != (slot->state != WEIR__EMPTY) && slot->lingering < 0)
         return "a connection without a slot, or the reverse";
     int flying = 0, live = 0;
     int64_t load = 0;
@@ -97,17 +98,18 @@ const char *weir__pool_check(const weir_pool *pool) {
     const char *why = check_counts(pool);
     for (size_t i = 0; !why && i < pool->slot_count; i++) why = check_slot(pool->slots[i]);
     if (why) return why;
-    uint64_t ended = pool->stats.checkouts_granted + pool->stats.checkouts_timed_out +
-                     pool->stats.checkouts_cancelled + pool->stats.checkouts_refused;
-    if (pool->stats.checkouts_started != ended + (uint64_t)pool->waiting)
+    uint64_t ended = pool->stats->checkouts_granted + pool->stats->checkouts_timed_out +
+                     pool->stats->checkouts_cancelled + pool->stats->checkouts_refused;
+    if (pool->stats->checkouts_started != ended + (uint64_t)pool->waiting)
         return "a checkout is not accounted for";
     const char *fault = check_guard(pool);
     if (fault) return fault;
-    if (pool->waiting && pool->counts[WEIR__IDLE] && serves(pool) && !is_being_asked(pool))
+    if (pool->waiting && pool->counts[WEIR__IDLE] && serves(pool) && !is_being_asked(pool) &&
+        !weir__adapt_full(pool) && !pool->ceiling.guest)
         return "somebody waits while a connection is idle";
     const int *n = pool->counts;
     int coming = weir__pool_coming(pool, weir__reactor_now(pool->reactor)) + n[WEIR__CLOSING];
-    int room = pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
+    int room = weir__pool_room(pool);
     bool tried = weir__pool_trying(pool) || n[WEIR__PREPARING];
     bool kept_back = pool->failures || pool->guard.outage || !attempts(pool);
     bool later = weir__timer_running(&pool->retry) || (tried && kept_back) ||
@@ -117,7 +119,8 @@ const char *weir__pool_check(const weir_pool *pool) {
     if (pool->closing && (pool->waiting || pool->counts[WEIR__IDLE]))
         return "a closing pool has waiters or idle connections";
     int there = weir__pool_total(pool) - pool->counts[WEIR__CLOSING];
-    if (!pool->closing && !pool->failures && there < pool->min_size && !n[WEIR__CLOSING] && !later)
+    if (!pool->closing && !pool->failures && there < pool->min_size && room > 0 && !n[WEIR__CLOSING] &&
+        !later)
         return "the floor is not kept";
     return NULL;
 }

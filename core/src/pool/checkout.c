@@ -32,7 +32,7 @@ static inline weir__slot *find_idle(weir_pool *pool, int64_t now, bool vouched) 
         }
         if (now - slot->idle_since <= pool->health.look_after) return slot;
         if (is_dead(slot, now)) {
-            pool->stats.connections_lost++;
+            pool->stats->connections_lost++;
             weir__health_lost(pool);
             weir__slot_close(slot, WEIR_ELOST, NULL);
             continue;
@@ -57,6 +57,10 @@ weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now) {
     return slot;
 }
 
+weir__slot *weir__pool_take_lendable(weir_pool *pool, int64_t now) {
+    return weir__adapt_full(pool) ? NULL : weir__pool_take_idle(pool, now);
+}
+
 /* The end of a text, which tells more of a path than its beginning. */
 static void copy_end(char *to, const char *from) {
     size_t length = from ? strlen(from) : 0, most = WEIR__SITE_BYTES - 1;
@@ -76,8 +80,8 @@ static char *copy_stack(const char *stack) {
 }
 
 static void count_grant(weir_pool *pool, int64_t started_at, int64_t now) {
-    pool->stats.checkouts_granted++;
-    weir__histogram_record(&pool->wait, now - started_at);
+    pool->stats->checkouts_granted++;
+    weir__histogram_record(&pool->stats->wait, now - started_at);
 }
 
 /* Idle -> lent. The slot's site, begin and kind are the caller's to set. */
@@ -105,14 +109,14 @@ static void limit(weir__slot *slot, int64_t now, int64_t until, int64_t session_
 }
 
 static int refuse(weir_pool *pool, weir_error *error, int code, const char *text) {
-    pool->stats.checkouts_refused++;
+    pool->stats->checkouts_refused++;
     return weir__fail(error, code, "pool %s: %s", weir_pool_name(pool), text);
 }
 
 /* *why is taken over. */
 static int refuse_with(weir_pool *pool, weir_error *why, weir_error *error) {
     int code = why->code;
-    pool->stats.checkouts_refused++;
+    pool->stats->checkouts_refused++;
     weir_error_clear(error);
     if (error)
         *error = *why;
@@ -133,7 +137,7 @@ static int may_wait(weir_pool *pool, weir_error *error) {
     int code = pool->failures || !weir__guard_calm(pool) ? ask_for_health(pool, error) : WEIR_PENDING;
     if (code > 0) return code;
     int most = pool->config->options.max_waiting;
-    int unmade = pool->max_size + pool->config->options.max_overflow - weir__pool_live(pool);
+    int unmade = weir__pool_most(pool) - weir__pool_live(pool);
     unmade += pool->counts[WEIR__CHECKING] + pool->counts[WEIR__IDLE]; /* they are asked first */
     if (most >= 0 && pool->waiting >= most + (unmade > 0 ? unmade : 0))
         return refuse(pool, error, WEIR_EQUEUEFULL, "max_waiting callers wait already");
@@ -149,7 +153,7 @@ static int ask_the_guard(weir_pool *pool, int64_t now, weir_error *error) {
 /* Counts the request. WEIR_OK: there may be a connection at once; WEIR_PENDING: there is none; else it is
  * refused. */
 static inline int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) {
-    pool->stats.checkouts_started++;
+    pool->stats->checkouts_started++;
     const char *shut = weir__pool_shut(pool);
     if (shut) return refuse(pool, error, WEIR_ECLOSED, shut);
     bool calm = weir__breaker_calm(weir__guard_of(pool, WEIR_BREAKER_QUERIES));
@@ -160,7 +164,7 @@ static inline int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) 
 static inline int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
     int code = begin_to_ask(pool, now, error);
     if (code > 0) return code;
-    *slot = code || pool->waiting ? NULL : weir__pool_take_idle(pool, now);
+    *slot = code || pool->waiting ? NULL : weir__pool_take_lendable(pool, now);
     return *slot ? WEIR_OK : may_wait(pool, error);
 }
 
@@ -182,6 +186,8 @@ static void get_in_line(weir_pool *pool, weir__task *task, int64_t deadline) {
     if (!weir__guard_calm(pool)) deadline = weir__guard_patience(pool, task->started_at, deadline);
     weir__reactor_start(pool->reactor, &task->op.timer, deadline);
     weir__leak_waits(pool, task, task->started_at);
+    if (pool->codel.target) weir__codel_waits(pool);
+    if (pool->adapt.usual) weir__adapt_waits(pool, task->started_at);
     weir__share_claim(pool);
     weir__pool_touch(pool);
 }
@@ -191,7 +197,9 @@ void weir__task_leave_line(weir__task *task) {
     weir__list_remove(&task->op.link);
     pool->waiting--;
     pool->share.lane_count -= task->profile != NULL;
+    if (pool->codel.target && !pool->waiting) weir__codel_drained(pool);
     weir__share_claim(pool);
+    if (pool->draining && !pool->waiting) weir__pool_touch(pool); /* it was for him that it stayed open */
 }
 
 void weir__task_move_on(weir__task *task) {
@@ -199,7 +207,7 @@ void weir__task_move_on(weir__task *task) {
     weir__guard_cancel(pool, &task->permit, weir__reactor_now(pool->reactor));
     task->slot = NULL;
     task->moved = true;
-    pool->stats.checkouts_started++; /* that is another one */
+    pool->stats->checkouts_started++; /* that is another one */
     weir__list_push_front(&pool->lane, &task->op.link);
     pool->waiting++;
     pool->share.lane_count++;
@@ -349,6 +357,7 @@ int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin
 
 static void grant(weir__slot *slot, weir__task *task, int64_t now) {
     weir_pool *pool = slot->pool;
+    if (pool->codel.target) weir__codel_serves(pool, task, now);
     weir__task_leave_line(task);
     count_grant(pool, task->started_at, now);
     if (weir__task_is_query(task)) {
@@ -373,19 +382,33 @@ static weir__task *front_of(const weir__link *list) {
     return link ? weir__container(link, weir__task, op.link) : NULL;
 }
 
-/* Who comes next, and where; false: nobody can be served now. An idle connection goes to who came first. */
+/* In an overload the newest comes first: he at least has time left. */
+static weir__task *next_of(const weir_pool *pool, const weir__link *list) {
+    bool last = pool->codel.overloaded && !weir__list_empty(list);
+    return last ? weir__container(list->prev, weir__task, op.link) : front_of(list);
+}
+
+/* Who comes next, and where; false: nobody can be served now. An idle connection goes to who comes first. */
 static bool next_to_serve(weir_pool *pool, int64_t now, weir__task **task, weir__slot **slot) {
-    weir__task *alone = front_of(&pool->waiters), *sharing = front_of(&pool->lane);
-    bool first = alone && (!sharing || sharing->started_at >= alone->started_at);
+    weir__task *alone = front_of(&pool->waiters), *sharing = next_of(pool, &pool->lane);
+    if (alone && alone->op.then) { /* the pool's own, which takes a moment, and may make room */
+        *task = alone;
+        *slot = weir__pool_take_idle(pool, now);
+        if (*slot) return true;
+    }
+    if (pool->ceiling.guest) return false;
+    alone = next_of(pool, &pool->waiters);
+    bool first = alone && (!sharing || (pool->codel.overloaded ? sharing->started_at <= alone->started_at
+                                                               : sharing->started_at >= alone->started_at));
     *task = alone;
-    *slot = first ? weir__pool_take_idle(pool, now) : NULL;
+    *slot = first ? weir__pool_take_lendable(pool, now) : NULL;
     if (*slot || !sharing) return *slot;
     *task = sharing;
     int64_t sets = weir__share_sets(sharing->statement);
     *slot = weir__share_pick(pool, sharing->profile, sets, sharing->readonly, now);
     if (*slot || !alone || first) return *slot;
     *task = alone;
-    *slot = weir__pool_take_idle(pool, now);
+    *slot = weir__pool_take_lendable(pool, now);
     return *slot;
 }
 
@@ -404,9 +427,9 @@ void weir__pool_serve(weir_pool *pool) {
 void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error) {
     for (weir__task *task; (task = front_of(&pool->waiters)) || (task = front_of(&pool->lane));) {
         weir__task_leave_line(task);
-        pool->stats.checkouts_refused++;
+        pool->stats->checkouts_refused++;
         weir__guard_refused(pool, error);
-        pool->stats.queries_failed += task->moved;
+        pool->stats->queries_failed += task->moved;
         weir__task_fail(task, error, false);
     }
 }

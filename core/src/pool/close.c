@@ -79,6 +79,7 @@ int weir__pool_close(weir_pool *pool, int64_t grace_ms, bool drain, void *token,
                      weir_error *error) {
     int64_t now = weir__reactor_now(pool->reactor);
     if (grace_ms == WEIR_TIMEOUT_DEFAULT) grace_ms = pool->config->options.close_timeout_ms;
+    if (!pool->closing && !pool->draining) weir__extensions_leave(pool);
     if (!pool->closing) pool->draining = drain;
     if (!pool->closing && !(drain && pool->waiting)) begin_closing(pool);
     int64_t at = weir__deadline(now, grace_ms);

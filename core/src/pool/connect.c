@@ -45,14 +45,17 @@ bool weir__pool_connect(weir_pool *pool, weir_permit *permit, int64_t now) {
     slot->loan = 0;
     slot->reset = WEIR__RESET_DEFAULT;
     weir__slot_move(slot, WEIR__CONNECTING);
-    pool->stats.connections_started++;
+    pool->stats->connections_started++;
     weir__reactor_start(pool->reactor, &slot->bound, weir__deadline(now, options->connect_timeout_ms));
     pool->driver->connect(conn);
     return true;
 }
 
 /* `require` wants one to be tried although the pool need not keep any. */
-static int floor_of(const weir_pool *pool) { return pool->opening && !pool->min_size ? 1 : pool->min_size; }
+static int floor_of(const weir_pool *pool) {
+    int floor = pool->opening && !pool->min_size ? 1 : pool->min_size;
+    return pool->ceiling.most == INT_MAX ? floor : weir__pool_beneath(pool, floor);
+}
 
 /* So many attempts that have no end yet. */
 static int under_way(const weir_pool *pool) {
@@ -86,10 +89,6 @@ static int wanted(const weir_pool *pool, int coming) {
     return want < room ? want : room;
 }
 
-int weir__pool_room(const weir_pool *pool) {
-    return pool->max_size + pool->config->options.max_overflow - weir__pool_total(pool);
-}
-
 bool weir__pool_wants(const weir_pool *pool) { return floor_of(pool) > 0 || weir__pool_demand(pool) > 0; }
 
 int64_t weir__pool_next_attempt(const weir_pool *pool) {
@@ -110,6 +109,7 @@ static void begin_attempts(weir_pool *pool, int want, int64_t now) {
 void weir__pool_grow(weir_pool *pool) {
     if (pool->closing) return;
     int64_t now = weir__reactor_now(pool->reactor);
+    weir__pool_lapse(pool, now);
     if (weir__pool_probing(pool)) {
         weir__pool_probe(pool, now);
         return;
@@ -204,7 +204,7 @@ static void attempt_failed(weir__slot *slot, weir_outcome outcome, weir_error *w
     weir_pool *pool = slot->pool;
     int64_t now = weir__reactor_now(pool->reactor);
     bool counts = slot->begun_at >= pool->failed_at; /* else it belongs to a round that has been counted */
-    pool->stats.connections_failed += !slot->established;
+    pool->stats->connections_failed += !slot->established;
     if (outcome != WEIR_OUTCOME_IGNORED) {
         pool->guard.outage = outcome == WEIR_OUTCOME_FAILURE;
         pool->guard.denied = outcome == WEIR_OUTCOME_SUCCESS;
@@ -217,6 +217,7 @@ static void attempt_failed(weir__slot *slot, weir_outcome outcome, weir_error *w
         pool->retry_at = now + weir__pool_pause(pool, pool->failures);
     }
     if (pool->guard.denied) pool->guard.probe_at = pool->retry_at;
+    if (pool->adapt.usual) weir__adapt_failed(pool, why, now);
     weir__error_copy(&pool->last_error, why);
     weir__health_touch(pool);
     weir__slot_close(slot, why->code, why);
@@ -226,8 +227,20 @@ static void attempt_failed(weir__slot *slot, weir_outcome outcome, weir_error *w
     tell_waiters(pool, now);
 }
 
+/* A server that refuses a login is there: what its SQLSTATE says of it counts, unless the user has said that
+ * any such error does. One that wants a password that we have not got has no SQLSTATE. */
+static weir_outcome judge(const weir__breaker *breaker, const weir_error *why) {
+    weir_outcome outcome = weir__breaker_classify(breaker, why);
+    if (outcome != WEIR_OUTCOME_FAILURE || why->code != WEIR_ECONNECT) return outcome;
+    if (weir__error_is_listed(breaker->record, why)) return outcome;
+    if (is_permanent(why)) return WEIR_OUTCOME_SUCCESS;
+    weir_error said = *why;
+    said.code = WEIR_ESERVER;
+    return *why->sqlstate ? weir__breaker_classify(breaker, &said) : outcome;
+}
+
 void weir__slot_connect_failed(weir__slot *slot, weir_error *why) {
-    attempt_failed(slot, weir__breaker_classify(weir__guard_of(slot->pool, WEIR_BREAKER_CONNECTS), why), why);
+    attempt_failed(slot, judge(weir__guard_of(slot->pool, WEIR_BREAKER_CONNECTS), why), why);
 }
 
 void weir__connect_overdue(weir__slot *slot) {
@@ -275,8 +288,8 @@ void weir__slot_connected(weir__slot *slot) {
     weir_pool *pool = slot->pool;
     int64_t now = weir__reactor_now(pool->reactor), life = pool->config->options.max_lifetime_ms;
     weir__timer_stop(&pool->reactor->wheel, &slot->bound);
-    pool->stats.connections_created++;
-    weir__histogram_record(&pool->connect, now - slot->begun_at);
+    pool->stats->connections_created++;
+    weir__histogram_record(&pool->stats->connect, now - slot->begun_at);
     slot->established = true;
     if (life > 0) {
         slot->expires_at = weir__deadline(now, life) - weir__random_below(&pool->rng, life / 10 * WEIR__MS);

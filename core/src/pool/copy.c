@@ -110,7 +110,7 @@ void weir__copy_expired(weir__timer *timer) {
     weir_error error = WEIR_ERROR_INIT;
     say_late(slot, &error);
     tell(slot, error.code, &error);
-    slot->pool->stats.queries_timed_out += flight != NULL; /* else the server was in time */
+    slot->pool->stats->queries_timed_out += flight != NULL; /* else the server was in time */
     if (flight && flight->task) {
         judge(slot, &error);
         bool doubtful = weir__flight_doubtful(flight);
@@ -133,7 +133,7 @@ int weir__copy_abort(weir__slot *slot, weir_error *error) {
     if (copy->over) {
         weir__copy_forget(slot, WEIR_ECANCELLED);
     } else if (copy->flight) {
-        slot->pool->stats.queries_cancelled++;
+        slot->pool->stats->queries_cancelled++;
         break_off(slot);
     }
     return WEIR_OK;
@@ -199,12 +199,15 @@ void weir__copy_look(weir__slot *slot) {
 static int begin_step(weir__slot *slot, bool out, weir__copy_step step, void *token, weir__task **task,
                       weir_error *error) {
     weir__copy *copy = &slot->copy;
+    int64_t now = weir__reactor_now(slot->pool->reactor);
+    int code = weir__session_overdue(slot, now, error);
+    if (code) return code;
     if (!weir__copy_open(slot) || copy->out != out)
         return weir__fail(error, WEIR_EINVAL, "no COPY %s runs on this session",
                           out ? "TO STDOUT" : "FROM STDIN");
     if (copy->flight && copy->flight->task)
         return weir__fail(error, WEIR_EBUSY, "another step of the COPY is running: await it first");
-    *task = weir__task_new(slot->pool, WEIR_DONE_COPY, token, weir__reactor_now(slot->pool->reactor));
+    *task = weir__task_new(slot->pool, WEIR_DONE_COPY, token, now);
     if (!*task) return weir__fail(error, WEIR_ENOMEM, "out of memory for an operation");
     (*task)->slot = slot;
     (*task)->step = step;

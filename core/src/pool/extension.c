@@ -14,6 +14,13 @@ weir__extension *weir__pool_extension(const weir_pool *pool, const weir__extensi
     return NULL;
 }
 
+void weir__extensions_leave(weir_pool *pool) {
+    for (weir__link *link = pool->extensions.next; link != &pool->extensions; link = link->next) {
+        weir__extension *extension = weir__container(link, weir__extension, link);
+        if (extension->kind->leave) extension->kind->leave(extension);
+    }
+}
+
 void weir__extensions_slow(const weir_pool *pool, const char *sql, size_t length, int64_t ns) {
     for (weir__link *link = pool->extensions.next; link != &pool->extensions; link = link->next) {
         weir__extension *extension = weir__container(link, weir__extension, link);

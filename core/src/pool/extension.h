@@ -9,6 +9,9 @@
 
 typedef struct weir__extension_kind {
     const char *name;
+    /* The pool takes nobody new from here on, but has not begun to close: one last call, which must begin at
+       once. Under the lock, once; NULL: nothing. */
+    void (*leave)(weir__extension *extension);
     void (*end)(
         weir__extension *extension); /* the pool has closed: it stops its timers. Under the lock, once */
     void (*free)(weir__extension *extension); /* without the lock; after `end` */
@@ -28,6 +31,8 @@ struct weir__extension {
 void weir__pool_attach(weir_pool *pool, weir__extension *extension);
 /* The one of that kind; NULL: none. */
 weir__extension *weir__pool_extension(const weir_pool *pool, const weir__extension_kind *kind);
+/* Under the lock, before the pool begins to close or to drain. */
+void weir__extensions_leave(weir_pool *pool);
 /* Tells them of a slow statement. */
 void weir__extensions_slow(const weir_pool *pool, const char *sql, size_t length, int64_t ns);
 /* Under the lock, when the pool has closed. */

@@ -82,8 +82,8 @@ weir__task *weir__flight_detach(weir__flight *flight, int64_t now) {
     slot->live--;
     if (task->batch) weir__batch_forget(slot);
     if (slot->shared) { /* the others go by the slot */
-        slot->pool->stats.returned++;
-        weir__histogram_record(&slot->pool->use, now - flight->sent_at);
+        slot->pool->stats->returned++;
+        weir__histogram_record(&slot->pool->stats->use, now - flight->sent_at);
     }
     return task;
 }

@@ -94,7 +94,7 @@ static int refuse(weir_pool *pool, weir__breaker *breaker, int64_t now, weir_err
 }
 
 static void count_refused(weir_pool *pool, weir__breaker *breaker, int64_t now) {
-    pool->stats.circuit_refused++;
+    pool->stats->circuit_refused++;
     weir__breaker_refused(breaker, now);
 }
 

@@ -52,10 +52,17 @@ bool weir__health_open(weir_pool *pool, weir_error *error) {
         text);
 }
 
+static int64_t jitter(const weir__pool_health *health) { return health->every / 5; }
+
+/* When the first of those may be due that show a sign of life from then on. */
+static int64_t first_due(const weir__pool_health *health, int64_t since) {
+    return since + health->every - jitter(health);
+}
+
 void weir__health_start(weir_pool *pool) {
     const weir__pool_health *health = &pool->health;
     if (health->every != WEIR__NEVER)
-        weir__reactor_start(pool->reactor, &pool->health.beat, pool->health.status_at + health->every);
+        weir__reactor_start(pool->reactor, &pool->health.beat, first_due(health, health->status_at));
 }
 
 void weir__health_stop(weir_pool *pool) { weir__timer_stop(&pool->reactor->wheel, &pool->health.beat); }
@@ -98,7 +105,7 @@ int weir__health_coming(const weir_pool *pool, int64_t now) { return checked(poo
 static void beat(weir__timer *timer) {
     weir_pool *pool = weir__container(timer, weir_pool, health.beat);
     weir__pool_health *health = &pool->health;
-    int64_t now = weir__reactor_now(pool->reactor), next = now + health->every - health->every / 5;
+    int64_t now = weir__reactor_now(pool->reactor), next = first_due(health, now);
     bool calm = weir__guard_calm(pool) && !pool->waiting; /* else there are others who ask */
     weir__slot *slot = next_due(pool);
     if (!slot || !is_doubted(slot)) health->look_after = usual_look(pool);
@@ -144,8 +151,8 @@ void weir__health_check(weir__slot *slot, int64_t now) {
 /* latency: -1 unknown. */
 static void count_passed(weir_pool *pool, int64_t latency, int64_t now) {
     weir__pool_health *health = &pool->health;
-    pool->stats.health_checks_passed++;
-    if (latency >= 0) weir__histogram_record(&pool->health_check, health->latency_ns = latency);
+    pool->stats->health_checks_passed++;
+    if (latency >= 0) weir__histogram_record(&pool->stats->health_check, health->latency_ns = latency);
     weir__health_note(pool, WEIR_HEALTH_EVENT_PASSED, latency, "");
     health->ended_at = now;
     health->failures = 0;
@@ -156,7 +163,7 @@ static void count_passed(weir_pool *pool, int64_t latency, int64_t now) {
 static weir_outcome count_failed(weir_pool *pool, const weir_error *why, int64_t took, int64_t now) {
     weir__pool_health *health = &pool->health;
     weir_outcome outcome = weir__breaker_classify(weir__guard_of(pool, WEIR_BREAKER_QUERIES), why);
-    pool->stats.health_checks_failed++;
+    pool->stats->health_checks_failed++;
     weir__breaker_describe(why, health->last_failure, sizeof health->last_failure);
     weir__health_note(pool, WEIR_HEALTH_EVENT_FAILED, took, health->last_failure);
     health->ended_at = now;
@@ -187,7 +194,7 @@ void weir__health_overdue(weir__slot *slot) {
     weir_error why = WEIR_ERROR_INIT;
     weir__fail(&why, WEIR_ETIMEOUT, "no answer within health_check_timeout (%lld ms)",
                (long long)pool->config->options.health_check_timeout_ms);
-    pool->stats.connections_lost++;
+    pool->stats->connections_lost++;
     weir__health_lost(pool);
     weir__health_failed(slot, &why, weir__reactor_now(pool->reactor));
     weir_error_clear(&why);
@@ -265,7 +272,7 @@ void weir__health_lost(weir_pool *pool) {
 void weir__health_proven(weir__slot *slot) {
     weir__pool_health *health = &slot->pool->health;
     if (health->every != WEIR__NEVER)
-        slot->health.early = weir__random_below(&slot->pool->rng, health->every / 5);
+        slot->health.early = weir__random_below(&slot->pool->rng, jitter(health));
     if (!health->failures || health->answered) return;
     health->failures = 0; /* it was silent, and is there again */
     weir__health_touch(slot->pool);
@@ -281,9 +288,8 @@ static weir__role role_of(const weir__slot *slot) {
 static void set_role(weir__slot *slot, weir__role role) {
     weir__pool_health *health = &slot->pool->health;
     slot->health.role = role;
-    if (role != WEIR__ROLE_WRITES || !health->wants_writes) return;
-    health->wants_writes = false;
-    health->expire_pause = 0;
+    if (role != WEIR__ROLE_WRITES || !health->refused_at) return;
+    health->refused_at = health->expire_pause = 0;
     weir__health_touch(slot->pool);
 }
 
@@ -310,7 +316,7 @@ static void look_at_role(weir__slot *slot, int64_t now) {
     set_role(slot, role);
     if (before != WEIR__ROLE_WRITES || role == WEIR__ROLE_UNKNOWN || slot->pool->config->options.readonly)
         return;
-    slot->pool->health.wants_writes = true;
+    slot->pool->health.refused_at = now;
     expire(slot,
            role == WEIR__ROLE_STANDBY ? "it is a standby by now" : "its transactions are read only by now",
            now);
@@ -330,7 +336,7 @@ void weir__health_refused(const weir__flight *flight, int64_t now) {
     if (!slot->pool->driver->role || slot->state == WEIR__PREPARING || is_readonly(flight)) return;
     weir__role role = role_of(slot);
     if (role == WEIR__ROLE_WRITES || (role == WEIR__ROLE_READS && role == slot->health.role)) return;
-    slot->pool->health.wants_writes = true;
+    slot->pool->health.refused_at = now;
     weir__breaker_describe(flight->request.error, text, sizeof text);
     expire(slot, text, now);
 }

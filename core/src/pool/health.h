@@ -36,7 +36,7 @@ typedef struct weir__pool_health {
     char last_failure[WEIR_HEALTH_TEXT_SIZE];
     int64_t lost_at; /* a connection; 0 never */
 
-    bool wants_writes;               /* a write was refused by a server that takes none */
+    int64_t refused_at; /* a write, by a server that takes none; 0: never, or since then one does */
     int64_t expire_at, expire_pause; /* the generation does not expire again for that before then */
 
     bool look; /* the status may have changed */
@@ -61,7 +61,7 @@ bool weir__health_vouches(const struct weir__slot *slot, int64_t now);
 void weir__health_check(struct weir__slot *slot, int64_t now);
 /* The answer has come; true: it fails the check, and why is in slot->lost. */
 bool weir__health_answered(struct weir__slot *slot, const weir__request *request, int64_t now);
-/* What slot->lost says ends the check. */
+/* The check has failed: its connection is closed. */
 void weir__health_failed(struct weir__slot *slot, weir_error *why, int64_t now);
 void weir__health_overdue(struct weir__slot *slot);
 /* Back among the idle ones, where it was. */
@@ -69,7 +69,7 @@ void weir__health_replace(struct weir__slot *slot);
 
 /* ---- checks by callers */
 int weir__health_ask(weir_pool *pool, int64_t timeout_ms, void *token, weir_op *op, weir_error *error);
-/* … has ended; why NULL: well. `since`: when it was sent, or, when it was not, asked for. */
+/* Such a one has ended; why NULL: well. `since`: when it was sent, or, when it was not, asked for. */
 void weir__health_asked(weir_pool *pool, const weir_error *why, int64_t since, int64_t now);
 
 /* ---- what else is told */

@@ -63,7 +63,7 @@ static bool look_for_leak(weir__slot *slot, int64_t now) {
     int64_t threshold_ms = slot->pool->config->options.leak_threshold_ms;
     if (slot->leaked || threshold_ms < 0 || weir__deadline(slot->lent_at, threshold_ms) > now) return false;
     slot->leaked = true;
-    slot->pool->stats.leaks++;
+    slot->pool->stats->leaks++;
     report(slot, now);
     return true;
 }
@@ -87,12 +87,12 @@ static void take_back(weir__slot *slot, int64_t now) {
     weir_error why = WEIR_ERROR_INIT;
     weir__leak_action action = pool->leak_action;
     if (action == WEIR__LEAK_REPORT) return;
-    pool->stats.leaks_reclaimed++;
+    pool->stats->leaks_reclaimed++;
     weir__fail(&why, WEIR_ERECLAIMED,
                "pool %s: the connection was held for longer than leak_threshold (%lld ms) and was taken back",
                weir_pool_name(pool), (long long)((now - slot->lent_at) / WEIR__MS));
     if (action == WEIR__LEAK_CANCEL)
-        weir__session_break_off(slot, &why, &pool->stats.queries_cancelled);
+        weir__session_break_off(slot, &why, &pool->stats->queries_cancelled);
     else
         weir__slot_close(slot, WEIR_ERECLAIMED, &why);
     pool->replacing += action == WEIR__LEAK_REPLACE;
@@ -129,8 +129,8 @@ static int64_t look_at_transaction(weir__slot *slot, int64_t now) {
         weir_pool_name(pool), weir__site(slot, who, sizeof who),
         (long long)((now - slot->quiet_since) / WEIR__MS), slot->last_text);
     weir__fail(&why, WEIR_EIDLE, "%s", weir_error_text(WEIR_EIDLE));
-    pool->stats.transactions_idle++;
-    weir__session_break_off(slot, &why, &pool->stats.queries_cancelled);
+    pool->stats->transactions_idle++;
+    weir__session_break_off(slot, &why, &pool->stats->queries_cancelled);
     weir_error_clear(&why);
     return WEIR__NEVER;
 }
@@ -152,7 +152,7 @@ int64_t weir__leak_look(weir__slot *slot, int64_t now) {
 
 static bool is_full(const weir_pool *pool) {
     int kept = weir__pool_total(pool) - pool->counts[WEIR__CLOSING];
-    return !pool->counts[WEIR__IDLE] && kept >= pool->max_size + pool->config->options.max_overflow;
+    return !pool->counts[WEIR__IDLE] && kept >= weir__pool_most(pool);
 }
 
 /* The connection that who asks holds while all are taken; NULL: none. */
@@ -167,7 +167,7 @@ static const weir__slot *held_by(const weir_pool *pool, const weir__task *task) 
 void weir__leak_waits(weir_pool *pool, const weir__task *task, int64_t now) {
     const weir__slot *slot = held_by(pool, task);
     if (!slot) return;
-    pool->stats.checkouts_nested++;
+    pool->stats->checkouts_nested++;
     if (pool->nested_at && now - pool->nested_at < NESTED_PAUSE) return;
     pool->nested_at = now;
     char who[WEIR__SITE_TEXT];
@@ -181,7 +181,16 @@ void weir__leak_waits(weir_pool *pool, const weir__task *task, int64_t now) {
 const char *weir__leak_why(const weir__task *task, char *text, size_t size) {
     const weir__slot *slot = held_by(task->pool, task);
     char who[WEIR__SITE_TEXT];
-    if (!slot) return "no connection came free in time";
+    if (!slot && task->pool->ceiling.why) {
+        snprintf(text, size, "no connection came free in time: %s", task->pool->ceiling.why);
+        return text;
+    }
+    if (!slot && !weir__adapt_full(task->pool)) return "no connection came free in time";
+    if (!slot) {
+        snprintf(text, size, "no connection came free in time, and adaptive_size lends no more than %d now",
+                 task->pool->adapt.lends);
+        return text;
+    }
     snprintf(text, size,
              "no connection came free in time, and the caller itself holds one, checked out by %s: a "
              "deadlock, if the "

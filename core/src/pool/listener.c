@@ -4,7 +4,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 
-enum { BOUND_MS = 30000 }; /* for an answer, without command_timeout */
+enum { BOUND_MS = 30000 };         /* for an answer, without command_timeout */
+#define ROOM_PAUSE (50 * WEIR__MS) /* between looks for a place beneath the pool's ceiling */
 
 static weir_reactor *reactor_of(const weir__listener *listener) { return listener->pool->reactor; }
 static int64_t now_of(const weir__listener *listener) { return weir__reactor_now(reactor_of(listener)); }
@@ -17,6 +18,12 @@ static void start_timer(weir__listener *listener, int64_t at) {
 
 static void begin(weir__listener *listener) {
     weir_pool *pool = listener->pool;
+    if (!weir__pool_has_place(pool)) { /* the pool makes it, as its connections come back */
+        weir__pool_trim(pool);
+        listener->retry_at = now_of(listener) + ROOM_PAUSE;
+        start_timer(listener, listener->retry_at);
+        return;
+    }
     listener->news = 0;
     listener->conn = pool->driver->create(listener->env, listener);
     if (!listener->conn) {
@@ -364,6 +371,13 @@ void weir__listeners_renew(weir_pool *pool) {
         else if (listener->state == WEIR__LISTENER_DOWN && !listener->ended)
             start_timer(listener, listener->retry_at);
     }
+}
+
+int weir__listeners_connected(const weir_pool *pool) {
+    int count = 0;
+    for (weir__link *link = pool->listeners.next; link != &pool->listeners; link = link->next)
+        count += weir__container(link, weir__listener, link)->conn != NULL;
+    return count;
 }
 
 int weir__listeners_count(const weir_pool *pool) {

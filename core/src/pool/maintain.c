@@ -17,10 +17,9 @@ static int kept(const weir_pool *pool) { return weir__pool_total(pool) - pool->c
 bool weir__slot_surplus(const weir__slot *slot, int64_t now) {
     const weir_pool *pool = slot->pool;
     if (slot->generation != pool->generation || slot->expires_at <= now) return true;
-    int over = kept(pool) - pool->max_size;
-    if (over <= 0) return false;
+    if (kept(pool) <= weir__pool_size(pool)) return false;
     bool more = pool->waiting || (slot->trying && weir__pool_probing(pool)); /* a probe goes where it can */
-    return !more || over > pool->config->options.max_overflow;
+    return !more || kept(pool) > weir__pool_allowed(pool);
 }
 
 /* The idle connections, the one that came back first in front of the others. */
@@ -29,10 +28,17 @@ static weir__slot *longest_idle(weir_pool *pool) {
     return link == &pool->idle ? NULL : weir__container(link, weir__slot, link);
 }
 
+/* When it is closed; what is more than may be lent goes soon. */
+static int64_t idle_until(const weir__slot *slot) {
+    const weir_pool *pool = slot->pool;
+    int64_t until = weir__deadline(slot->idle_since, pool->config->options.idle_timeout_ms);
+    int64_t soon = slot->idle_since + WEIR__SURPLUS_FOR;
+    return kept(pool) > weir__adapt_keeps(pool) && soon < until ? soon : until;
+}
+
 void weir__pool_reap(weir__timer *timer) {
     weir_pool *pool = weir__container(timer, weir_pool, reaper);
     int64_t now = weir__reactor_now(pool->reactor), next = WEIR__NEVER;
-    int64_t idle_ms = pool->config->options.idle_timeout_ms;
     for (size_t i = 0; i < pool->slot_count; i++) {
         weir__slot *slot = pool->slots[i];
         int64_t look = weir__leak_look(slot, now);
@@ -42,8 +48,8 @@ void weir__pool_reap(weir__timer *timer) {
         else if (slot->state != WEIR__EMPTY && slot->expires_at > now && slot->expires_at < next)
             next = slot->expires_at;
     }
-    for (weir__slot *slot; idle_ms > 0 && kept(pool) > pool->min_size && (slot = longest_idle(pool));) {
-        int64_t due = weir__deadline(slot->idle_since, idle_ms);
+    for (weir__slot *slot; kept(pool) > pool->min_size && (slot = longest_idle(pool));) {
+        int64_t due = idle_until(slot);
         if (due > now) {
             if (due < next) next = due;
             break;
@@ -52,6 +58,12 @@ void weir__pool_reap(weir__timer *timer) {
     }
     if (next != WEIR__NEVER) weir__pool_arm_reaper(pool, next);
     weir__pool_touch(pool);
+}
+
+void weir__pool_trim(weir_pool *pool) {
+    int size = weir__pool_size(pool);
+    for (weir__slot *slot; kept(pool) > size && (slot = longest_idle(pool));)
+        weir__slot_close(slot, WEIR_ESTALE, NULL);
 }
 
 int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *error) {
@@ -69,8 +81,8 @@ int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *e
     if (code) return code;
     pool->min_size = min_size;
     pool->max_size = max_size;
-    for (weir__slot *slot; kept(pool) > max_size && (slot = longest_idle(pool));)
-        weir__slot_close(slot, WEIR_ESTALE, NULL);
+    weir__adapt_bound(pool);
+    weir__pool_trim(pool);
     weir__pool_arm_reaper(pool, weir__reactor_now(pool->reactor));
     weir__pool_touch(pool);
     return WEIR_OK;
@@ -83,7 +95,7 @@ void weir__pool_expire(weir_pool *pool) {
     weir__pool_touch(pool);
 }
 
-void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
+static void read_gauges(weir_pool *pool, weir_snapshot *out) {
     const int *n = pool->counts;
     out->idle = n[WEIR__IDLE];
     out->active = n[WEIR__LENT] + n[WEIR__RUNNING];
@@ -97,14 +109,29 @@ void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
     out->min_size = pool->min_size;
     out->max_size = pool->max_size;
     out->max_overflow = pool->config->options.max_overflow;
+    out->limit = weir__adapt_keeps(pool);
+    out->overloaded = pool->codel.overloaded;
     out->listeners = weir__listeners_count(pool);
+    out->pods = pool->ceiling.pods;
+    out->share = weir__pool_share(pool);
     out->probing = weir__pool_probing(pool) ? weir__pool_trying(pool) : 0;
+}
+
+void weir__pool_publish(weir__deferred *publish) {
+    weir_pool *pool = weir__container(publish, weir_pool, publish);
+    weir_snapshot gauges = {0};
+    if (!pool->closing || !weir__pool_gone(pool)) read_gauges(pool, &gauges);
+    gauges.health = pool->health.status;
+    gauges.circuit_connect =
+        weir__guard_of(pool, WEIR_BREAKER_CONNECTS)->state; /* without a look at the clock */
+    gauges.circuit_query = weir__guard_of(pool, WEIR_BREAKER_QUERIES)->state;
+    weir__shared_publish(pool->shared, &gauges);
+}
+
+void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
+    read_gauges(pool, out);
+    out->health = pool->health.status;
     out->circuit_connect = weir__guard_state(pool, WEIR_BREAKER_CONNECTS);
     out->circuit_query = weir__guard_state(pool, WEIR_BREAKER_QUERIES);
-#define WEIR__COUNTER(name, text) out->name = pool->stats.name;
-    WEIR_COUNTERS(WEIR__COUNTER)
-#undef WEIR__COUNTER
-#define WEIR__LATENCY(name, text) weir__histogram_read(&pool->name, &out->name);
-    WEIR_LATENCIES(WEIR__LATENCY)
-#undef WEIR__LATENCY
+    weir__cells_read(pool->stats, out);
 }

@@ -39,9 +39,9 @@ void weir__listener_notified(weir__listener *listener, const char *channel, cons
     weir_pool *pool = listener->pool;
     bool room = listener->queued < listener->max_queued;
     kept *k = room ? copy(channel, payload, backend) : NULL;
-    pool->stats.notifications++;
+    pool->stats->notifications++;
     if (!k) {
-        pool->stats.notifications_dropped++;
+        pool->stats->notifications_dropped++;
         listener->gap_dropped++;
         note_gap(listener);
         return;
@@ -52,7 +52,7 @@ void weir__listener_notified(weir__listener *listener, const char *channel, cons
 }
 
 void weir__listener_reconnected(weir__listener *listener) {
-    listener->pool->stats.listeners_reconnected++;
+    listener->pool->stats->listeners_reconnected++;
     listener->gap_reconnected++;
     note_gap(listener);
 }

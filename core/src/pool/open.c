@@ -2,6 +2,8 @@
 #include "pool/extension.h"
 #include "pool/leak.h"
 
+#include <time.h>
+
 #include "base/alloc.h"
 #include "base/error.h"
 #include "reactor/keeper.h"
@@ -18,9 +20,11 @@ static void destroy(weir_pool *pool) {
     weir__free(pool->slots);
     weir__spares_free(pool);
     weir__share_close(pool);
+    weir__adapt_close(pool);
     weir__guard_close(pool);
     weir__health_close(pool);
     weir_error_clear(&pool->last_error);
+    weir__shared_leave(pool->shared); /* nothing counts any more */
     weir__config_free(pool->config);
     weir__free(pool);
 }
@@ -28,6 +32,24 @@ static void destroy(weir_pool *pool) {
 void weir__pool_unkeep(weir_pool *pool) {
     if (pool->keeper) weir__keeper_unwant(pool->reactor);
     pool->keeper = false;
+}
+
+/* Has the pool count where other processes see it, by its option. False: *error says why not. */
+static bool share(weir_pool *pool, weir_error *error) {
+    const weir_options *options = &pool->config->options;
+    weir__list_init(&pool->publish.link);
+    pool->publish.run = weir__pool_publish;
+    if (!options->metrics_shared) return true;
+    if (weir__shared_join(options->metrics_shared, options->name, pool->config->scheme, &pool->shared, error))
+        return false;
+    pool->stats = weir__shared_cells(pool->shared);
+    return true;
+}
+
+static int64_t wall_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
 static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir__config *config,
@@ -42,9 +64,11 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     pool->config = config;
     pool->driver = driver;
     pool->token = token;
+    pool->stats = &pool->own_stats;
     pool->rng.state = seed;
     pool->min_size = config->options.min_size;
     pool->max_size = config->options.max_size;
+    weir__pool_ceiling_open(pool);
     int64_t leak_ms = config->options.leak_threshold_ms;
     pool->leak_ns = leak_ms < 0 ? WEIR__NEVER : leak_ms * WEIR__MS;
     pool->slow_ns = WEIR__NEVER;
@@ -61,14 +85,18 @@ static weir_pool *create(weir_reactor *reactor, const weir__driver *driver, weir
     weir__list_init(&pool->closers);
     weir__list_init(&pool->extensions);
     weir__list_init(&pool->listeners);
+    weir__list_init(&pool->exposed.link);
+    pool->exposed.wall_ns = wall_ns() - weir__reactor_now(reactor);
     weir__timer_init(&pool->retry, weir__pool_retry);
     weir__timer_init(&pool->reaper, weir__pool_reap);
     weir__timer_init(&pool->grace, weir__pool_grace_over);
     pool->base =
         (weir__env){driver, config, &weir__pool_host, &reactor->clock, &reactor->log, reactor->mailbox};
-    if (!weir__share_open(pool) || !weir__guard_open(pool, seed))
+    weir__codel_open(pool);
+    if (!weir__share_open(pool) || !weir__adapt_open(pool) || !weir__guard_open(pool, seed))
         weir__fail(error, WEIR_ENOMEM, "out of memory for a pool");
-    else if ((pool->env = driver->env_open(&pool->base, error)) && weir__health_open(pool, error))
+    else if (share(pool, error) && (pool->env = driver->env_open(&pool->base, error)) &&
+             weir__health_open(pool, error))
         return pool;
     destroy(pool);
     return NULL;
@@ -106,6 +134,7 @@ int weir__pool_open(weir_reactor *reactor, const weir__driver *driver, weir__con
             pool->opening->pool = pool;
             *op = pool->opening->op.completion.op;
         }
+        if (pool->shared) weir__list_push_back(&reactor->leaving, &pool->publish.link);
         weir__pool_grow(pool);
         weir__pool_touch(pool);
     }
@@ -138,10 +167,13 @@ void weir__pool_free(weir_pool *pool) {
     weir__reactor_forget(reactor, pool);
     weir__timer_stop(&reactor->wheel, &pool->retry);
     weir__timer_stop(&reactor->wheel, &pool->guard.timer);
+    weir__timer_stop(&reactor->wheel, &pool->codel.timer);
+    weir__timer_stop(&reactor->wheel, &pool->adapt.timer);
     weir__timer_stop(&reactor->wheel, &pool->reaper);
     weir__health_stop(pool);
     weir__timer_stop(&reactor->wheel, &pool->grace);
     weir__list_remove(&pool->settle.link);
+    weir__list_remove(&pool->publish.link);
     weir__extensions_end(pool);
     weir__pool_unkeep(pool);
     weir__leave(reactor);

@@ -17,8 +17,12 @@
 #include "base/rng.h"
 #include "breaker/breaker.h"
 #include "driver/driver.h"
-#include "metrics/histogram.h"
+#include "metrics/cells.h"
+#include "metrics/exposed.h"
+#include "metrics/shared.h"
+#include "pool/ceiling.h"
 #include "pool/health.h"
+#include "pool/overload.h"
 #include "pool/share.h"
 #include "reactor/reactor.h"
 
@@ -72,6 +76,7 @@ struct weir__flight {
     weir__link link;       /* in the slot's flights or landed ones; or in the pool's spares */
     weir__slot *slot;
     weir__task *task; /* whose answer it is; NULL: nobody's any more */
+    bool alone;       /* it was sent with nothing before it */
     int64_t sent_at;
     weir__profile *profile; /* counted; of a statement that shares its connection, else NULL */
     int64_t expected;       /* ns that the statement is believed to take, as it stands in the slot's load */
@@ -121,6 +126,7 @@ struct weir__slot {
     weir__timer tick;  /* the driver's own */
     weir__timer bound; /* connect_timeout while CONNECTING; else of a cancel or a reset */
     weir__grave grave;
+    int lingering;   /* CLOSING: the socket that its connection has left behind; -1: none */
     weir_error lost; /* what the driver said with NEWS_LOST */
 
     weir__link flights; /* in the order of sending */
@@ -159,6 +165,7 @@ struct weir__slot {
     int64_t cleaned_since; /* DRAINING, RESETTING: the begin of the first of them */
     bool established;      /* it was connected once */
     bool discard;          /* close it when it comes back */
+    bool recycled;         /* it is closed because of its age or its generation */
 
     /* ---- the loan ---- */
     uint64_t loan,
@@ -259,6 +266,7 @@ struct weir_pool {
     void *token; /* weir_pool_open's */
     weir__rng rng;
     int min_size, max_size; /* resize changes them; the rest of the options stays as in config */
+    weir__ceiling ceiling;
 
     weir__slot **slots;
     size_t slot_count; /* made so far; they are made when first needed */
@@ -273,6 +281,8 @@ struct weir_pool {
     weir__link spares;  /* flights for later */
     int spare_count;
     weir__share share;
+    weir__codel codel;
+    weir__adapt adapt;
 
     unsigned generation;
     uint64_t loans, streams; /* so many there were */
@@ -309,12 +319,11 @@ struct weir_pool {
     int64_t grace_at;
     weir__link closers; /* tasks that wait for the end */
 
-#define WEIR__COUNTER(name, text) uint64_t name;
-    struct {
-        WEIR_COUNTERS(WEIR__COUNTER)
-    } stats;
-#undef WEIR__COUNTER
-    weir__histogram wait, use, connect, query, health_check;
+    weir__cells *stats; /* own_stats, or what is shared */
+    weir__cells own_stats;
+    weir__shared *shared;   /* the option metrics_shared; NULL: none */
+    weir__deferred publish; /* … its gauges, whenever the lock is left */
+    weir__exposed exposed;  /* what rendering the pool's metrics needs to remember */
 };
 
 /* ---- slot.c ---- */
@@ -382,7 +391,6 @@ void weir__pool_retry(weir__timer *timer);
 void weir__pool_check_open(weir_pool *pool);
 /* An attempt to connect, in that slot; takes the permit. False: out of memory. */
 bool weir__pool_connect(weir_pool *pool, weir_permit *permit, int64_t now);
-int weir__pool_room(const weir_pool *pool); /* places for further connections */
 /* Somebody wants a connection, or the floor does, if none lived. */
 bool weir__pool_wants(const weir_pool *pool);
 /* When the pool tries again by itself. */
@@ -476,6 +484,8 @@ void weir__task_drop(weir__task *task);
    asked whether it is. */
 weir__slot *weir__pool_take_idle(weir_pool *pool, int64_t now);
 weir__slot *weir__pool_any_idle(weir_pool *pool, int64_t now); /* … though it may have to be asked first */
+/* … if one more may be lent. */
+weir__slot *weir__pool_take_lendable(weir_pool *pool, int64_t now);
 /* Out of the queue. */
 void weir__task_leave_line(weir__task *task);
 /* Into the lane, in front of all: it was on a connection already. */
@@ -596,6 +606,9 @@ void weir__session_break_off(weir__slot *slot, const weir_error *why, uint64_t *
 /* May the holder run something now? Takes a permit of the breaker where one is wanted; fails when his loan is
  * overdue. */
 int weir__session_admit(weir__slot *slot, weir_permit *permit, int64_t now, weir_error *error);
+/* What fell due while nobody drove the reactor comes before what the holder wants now: an error, when it has
+ * ended his loan. */
+int weir__session_overdue(weir__slot *slot, int64_t now, weir_error *error);
 int weir__session_find(weir_session session, weir__slot **out, weir_error *error);
 int weir__session_execute(weir__slot *slot, weir_statement *statement, weir__mode mode, const weir_run *run,
                           void *token, weir_op *op, weir_error *error);
@@ -677,6 +690,13 @@ void weir__pool_expire(weir_pool *pool);
 bool weir__slot_surplus(const weir__slot *slot,
                         int64_t now); /* above what the pool may keep, or too old, or of an old generation */
 void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out);
+void weir__pool_publish(weir__deferred *publish);
+
+/* ---- ceiling.c ---- */
+/* max_size, as it counts now; the hot paths' way to it. */
+static inline int weir__pool_size(const weir_pool *pool) {
+    return pool->ceiling.most == INT_MAX ? pool->max_size : weir__pool_beneath(pool, pool->max_size);
+}
 
 /* ---- listener.c ---- */
 void weir__listeners_end(weir_pool *pool, int code);

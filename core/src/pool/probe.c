@@ -44,7 +44,7 @@ static weir__slot *trying_at(const weir_pool *pool, int older) {
 
 static void give_up(weir__slot *slot) {
     weir_error why = WEIR_ERROR_INIT;
-    slot->pool->stats.connections_failed += !slot->established;
+    slot->pool->stats->connections_failed += !slot->established;
     weir__fail(&why, WEIR_ELOST, "pool %s: another attempt to connect has taken this one's place",
                weir_pool_name(slot->pool));
     weir__slot_close(slot, WEIR_ELOST, &why); /* an init may be running on it */
@@ -97,13 +97,13 @@ static void launch(weir_pool *pool, int64_t now) {
     weir_permit permit;
     keep(pool, WEIR_PROBES - 1);
     if (weir__pool_room(pool) > 0 && weir__guard_attempt(pool, &permit, now)) {
-        pool->stats.probes_started++;
+        pool->stats->probes_started++;
         weir__pool_connect(pool, &permit, now);
         return;
     }
     weir__slot *slot = weir__pool_any_idle(pool, now);
     if (slot) {
-        pool->stats.probes_started++;
+        pool->stats->probes_started++;
         slot->tried_at = now;
         check(slot, now);
         return;

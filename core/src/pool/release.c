@@ -82,6 +82,10 @@ void weir__slot_bound_fired(weir__timer *timer) {
         weir__reactor_start(reactor, timer, weir__reactor_now(reactor) + WEIR__GRACE);
         return;
     }
+    if (slot->lingering >= 0) {
+        weir__slot_linger_overdue(slot);
+        return;
+    }
     if (slot->state == WEIR__CHECKING && !slot->trying) {
         weir__health_overdue(slot);
         return;

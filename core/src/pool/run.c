@@ -106,10 +106,10 @@ static void fail_for_memory(weir__slot *slot, weir__task *task) {
     weir_error why = WEIR_ERROR_INIT;
     weir__fail(&why, WEIR_ENOMEM, "out of memory for an operation");
     if (slot->shared) { /* the others go by the slot */
-        pool->stats.returned++;
-        weir__histogram_record(&pool->use, 0);
+        pool->stats->returned++;
+        weir__histogram_record(&pool->stats->use, 0);
     }
-    pool->stats.queries_failed += task->moved;
+    pool->stats->queries_failed += task->moved;
     weir__task_fail(task, &why, false);
     weir_error_clear(&why);
 }
@@ -126,7 +126,7 @@ static void start_deadline(weir__task *task, int64_t now) {
 static void run_batch(weir__slot *slot, weir__task *task, int64_t now) {
     if (weir__batch_go_on(slot, task, now)) {
         start_deadline(task, now);
-        slot->pool->stats.queries_started++;
+        slot->pool->stats->queries_started++;
     } else {
         fail_for_memory(slot, task);
         weir__slot_release(slot, now);
@@ -158,9 +158,10 @@ void weir__slot_run(weir__slot *slot, weir__task *task, int64_t now) {
     task->flight = flight;
     flight->task = task;
     flight->sent_at = now;
+    flight->alone = slot->flying == 1;
     slot->live++;
     if (flight->request.statement && !task->moved) {
-        pool->stats.queries_started++;
+        pool->stats->queries_started++;
         weir__query_echo(pool, flight->request.statement);
     }
     if (slot->shared) weir__share_sent(flight, now);
@@ -221,21 +222,35 @@ static void look_at_time(const weir__flight *flight, int64_t ran) {
 
 static void count_query(const weir__flight *flight, int code, int64_t ran) {
     weir_pool *pool = flight->slot->pool;
-    weir__histogram_record(&pool->query, ran);
+    weir__histogram_record(&pool->stats->query, ran);
     look_at_time(flight, ran);
-    if (code == WEIR_OK)
-        pool->stats.queries_succeeded++;
-    else if (code == WEIR_ECOMMANDTIMEOUT)
-        pool->stats.queries_timed_out++;
+    if (code == WEIR_OK) {
+        pool->stats->queries_succeeded++;
+        return;
+    }
+    weir__histogram_record(&pool->stats->query_failed, ran);
+    if (code == WEIR_ECOMMANDTIMEOUT)
+        pool->stats->queries_timed_out++;
     else
-        pool->stats.queries_failed++;
+        pool->stats->queries_failed++;
+}
+
+/* The trace that a text's comment has. */
+static void keep_trace(const weir__flight *flight, int64_t ran, int64_t now) {
+    weir__exposed *exposed = &flight->slot->pool->exposed;
+    const weir_statement *statement = flight->request.statement;
+    weir__exemplar_take(&exposed->exemplars[flight->request.code != WEIR_OK], statement->sql,
+                        statement->sql_length, ran, (now + exposed->wall_ns) / WEIR__MS);
 }
 
 void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now) {
     weir__request *request = &flight->request;
+    const weir_statement *statement = request->statement;
     int64_t ran = now - flight->sent_at;
     name_timeout(request, run_ms, ran);
-    if (request->statement) count_query(flight, request->code, ran);
+    if (!statement) return;
+    count_query(flight, request->code, ran);
+    if (weir__ends_with_comment(statement->sql, statement->sql_length)) keep_trace(flight, ran, now);
 }
 
 void weir__flight_answer(weir__flight *flight, int64_t now) {
@@ -257,6 +272,7 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
         return;
     }
     if (task) {
+        if (pool->adapt.usual && request->code == WEIR_OK) weir__adapt_count(flight, true, now);
         weir__query_answered(flight, task->run_ms, now);
         weir__streams_broken(slot, request);
         task->op.completion.result = request->result;
@@ -319,9 +335,10 @@ static void fail_unsent(weir__task *task, int code, const char *what, int64_t ms
 static void give_up(weir__task *task, int64_t ms) {
     weir__flight *flight = task->flight;
     weir_error error = WEIR_ERROR_INIT;
+    if (task->pool->adapt.usual) weir__adapt_count(flight, false, weir__reactor_now(task->pool->reactor));
     /* A COMMIT that is on its way alone is let finish. */
     weir__flight_abandon(flight, !task->batch && weir__task_commits(task));
-    if (weir__task_is_query(task)) task->pool->stats.queries_timed_out++;
+    if (weir__task_is_query(task)) task->pool->stats->queries_timed_out++;
     weir__fail(&error, WEIR_ECOMMANDTIMEOUT, "pool %s: there was no answer in time (%lld ms)",
                weir_pool_name(task->pool), (long long)ms);
     weir__task_give_up(task, &error, weir__flight_doubtful(flight));
@@ -345,14 +362,14 @@ static void expire_in_line(weir__task *task, int64_t now, int64_t ms) {
     }
     weir__task_leave_line(task);
     if (refused) {
-        pool->stats.checkouts_refused++; /* he had waited for a probe alone */
+        pool->stats->checkouts_refused++; /* he had waited for a probe alone */
         weir__guard_refused(pool, &why);
-        pool->stats.queries_failed += task->moved;
+        pool->stats->queries_failed += task->moved;
     } else {
         weir__fail(&why, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT, "pool %s: %s (%lld ms)",
                    weir_pool_name(pool), weir__leak_why(task, text, sizeof text), (long long)ms);
-        pool->stats.checkouts_timed_out++;
-        pool->stats.queries_timed_out += task->moved;
+        pool->stats->checkouts_timed_out++;
+        pool->stats->queries_timed_out += task->moved;
         weir__guard_waited(pool, &why, now);
     }
     weir__task_fail(task, &why, false);
@@ -381,15 +398,15 @@ void weir__task_cancelled(weir__op *op) {
     weir__slot *slot = task->slot;
     if (!slot) {
         weir__task_leave_line(task);
-        task->pool->stats.checkouts_cancelled++;
-        task->pool->stats.queries_cancelled += task->moved;
+        task->pool->stats->checkouts_cancelled++;
+        task->pool->stats->queries_cancelled += task->moved;
     } else if (!task->flight) {
         weir__list_remove(&task->op.link);
         if (task->depth) weir__levels_die(slot, task->depth);
     } else {
         bool query = weir__task_is_query(task);
         weir__flight_abandon(task->flight, !query); /* a COMMIT on its way is let finish */
-        if (query) task->pool->stats.queries_cancelled++;
+        if (query) task->pool->stats->queries_cancelled++;
     }
     weir__task_drop(task);
 }

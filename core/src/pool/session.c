@@ -50,10 +50,11 @@ int weir__session_find(weir_session session, weir__slot **out, weir_error *error
     return fail_ended(pool, code, error);
 }
 
-/* What fell due while nobody drove the reactor comes before what the holder wants now. */
-static int overdue(weir__slot *slot, int64_t now, weir_error *error) {
+int weir__session_overdue(weir__slot *slot, int64_t now, weir_error *error) {
     uint64_t loan = slot->loan;
     weir__leak_look(slot, now);
+    bool late = slot->session_until <= now || slot->setup_until <= now;
+    if (slot->loan == loan && late) weir__session_expired(&slot->session_timer);
     return slot->loan == loan ? WEIR_OK : fail_ended(slot->pool, slot->ended_code, error);
 }
 
@@ -63,7 +64,7 @@ static bool outside_transactions(const weir__slot *slot) {
 }
 
 int weir__session_admit(weir__slot *slot, weir_permit *permit, int64_t now, weir_error *error) {
-    int code = overdue(slot, now, error);
+    int code = weir__session_overdue(slot, now, error);
     return code ? code : weir__guard_enter(slot, outside_transactions(slot), permit, now, error);
 }
 
@@ -187,7 +188,7 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
     int64_t now = weir__reactor_now(pool->reactor);
     if (!commit) weir__copy_abort(slot, NULL); /* it falls with its transaction */
     if (weir__session_busy(slot)) return busy(slot, error);
-    int code = overdue(slot, now, error);
+    int code = weir__session_overdue(slot, now, error);
     if (code) return code;
     if (!slot->depth && depth == 1 && slot->transaction) return weir__nothing_to_end(slot, commit, error);
     if (depth != slot->depth || depth < 1)
@@ -216,7 +217,7 @@ void weir__session_return(weir__slot *slot, bool discard) {
     if (weir__session_busy(slot)) {
         weir_error why = WEIR_ERROR_INIT;
         weir__fail(&why, WEIR_ECANCELLED, "the session was given back while the operation ran");
-        weir__slot_fail_tasks(slot, &why, &slot->pool->stats.queries_cancelled);
+        weir__slot_fail_tasks(slot, &why, &slot->pool->stats->queries_cancelled);
         weir_error_clear(&why);
     }
     slot->discard |= discard;
@@ -245,10 +246,8 @@ void weir__session_limit(weir__slot *slot, int64_t timeout_ms) {
 int weir__session_ready(weir__slot *slot, weir_error *error) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
     if (slot->setup_until == WEIR__NEVER) return WEIR_OK;
-    if (slot->setup_until <= now || slot->session_until <= now) { /* nobody has driven the reactor since */
-        weir__session_expired(&slot->session_timer);
-        return fail_ended(slot->pool, slot->ended_code, error);
-    }
+    int code = weir__session_overdue(slot, now, error);
+    if (code) return code;
     weir__session_limits(slot, slot->session_until, WEIR__NEVER);
     return WEIR_OK;
 }
@@ -293,7 +292,7 @@ void weir__session_expired(weir__timer *timer) {
                    "pool %s: the session lasted longer than its timeout (%lld ms)", weir_pool_name(pool),
                    (long long)ms);
     judge_loan(slot, now);
-    weir__session_break_off(slot, &why, &pool->stats.queries_timed_out);
+    weir__session_break_off(slot, &why, &pool->stats->queries_timed_out);
     weir_error_clear(&why);
 }
 

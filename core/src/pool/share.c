@@ -231,9 +231,10 @@ weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, int64_t se
     bool brief = is_short(share, profile, sets, now);
     weir__slot *busy = brief ? least_loaded(pool, profile, readonly, DEPTH, now) : NULL;
     if (busy && share->count >= share->width) return busy;
-    weir__slot *idle = weir__pool_take_idle(pool, now);
+    weir__slot *idle = weir__pool_take_lendable(pool, now);
     if (idle) return idle;
-    share->wish = share->wish || (share->count < share->width && weir__pool_total(pool) < pool->max_size);
+    share->wish =
+        share->wish || (share->count < share->width && weir__pool_total(pool) < weir__pool_size(pool));
     if (busy || brief || !profile->alone) return busy;
     /* What of its time is the way there and back is found out behind another one. */
     if (now - profile->tried_at < TRY_AGAIN || !is_trusted(profile, now)) return NULL;

@@ -51,6 +51,10 @@ void weir__slot_move(weir__slot *slot, weir__slot_state to) {
 
 static void slot_ready_fd(weir__watch *watch, unsigned events) {
     weir__slot *slot = weir__container(watch, weir__slot, watch);
+    if (slot->lingering >= 0) {
+        weir__slot_linger_end(slot);
+        return;
+    }
     slot->pool->driver->ready(slot->conn, weir__poll_ready(events));
 }
 
@@ -62,16 +66,25 @@ static void slot_tick(weir__timer *timer) {
 
 static void bury(weir__grave *grave) {
     weir__slot *slot = weir__container(grave, weir__slot, grave);
-    slot->pool->driver->free(slot->conn);
+    weir_pool *pool = slot->pool;
+    if (pool->ceiling.lingers && pool->driver->leave)
+        slot->lingering = pool->driver->leave(slot->conn);
+    else
+        pool->driver->free(slot->conn);
+}
+
+void weir__slot_emptied(weir__slot *slot) {
+    slot->pool->stats->connections_closed += slot->established;
+    slot->pool->stats->connections_recycled += slot->established && slot->recycled;
+    weir__slot_move(slot, WEIR__EMPTY);
+    weir__pool_touch(slot->pool);
 }
 
 static void buried(weir__grave *grave) {
     weir__slot *slot = weir__container(grave, weir__slot, grave);
     slot->conn = NULL;
     weir__flights_free(slot);
-    slot->pool->stats.connections_closed += slot->established;
-    weir__slot_move(slot, WEIR__EMPTY);
-    weir__pool_touch(slot->pool);
+    if (!weir__slot_linger(slot)) weir__slot_emptied(slot);
 }
 
 weir__slot *weir__slot_new(weir_pool *pool, uint32_t index) {
@@ -81,6 +94,7 @@ weir__slot *weir__slot_new(weir_pool *pool, uint32_t index) {
     slot->dead = WEIR__NONE_DEAD;
     slot->session_until = slot->setup_until = WEIR__NEVER;
     slot->index = index;
+    slot->lingering = -1;
     weir__list_init(&slot->news_link);
     weir__list_init(&slot->link);
     weir__list_init(&slot->flights);
@@ -114,8 +128,8 @@ void weir__slot_free(weir__slot *slot) {
 void weir__slot_end_use(weir__slot *slot, int64_t now) {
     if (!slot->in_use) return;
     slot->in_use = false;
-    slot->pool->stats.returned++;
-    weir__histogram_record(&slot->pool->use, now - slot->lent_at);
+    slot->pool->stats->returned++;
+    weir__histogram_record(&slot->pool->stats->use, now - slot->lent_at);
 }
 
 void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
@@ -158,7 +172,7 @@ void weir__slot_fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *co
 void weir__slot_close(weir__slot *slot, int code, const weir_error *why) {
     weir_pool *pool = slot->pool;
     if (slot->state == WEIR__CLOSING || slot->state == WEIR__EMPTY) return;
-    weir__slot_fail_tasks(slot, why, &pool->stats.queries_failed);
+    weir__slot_fail_tasks(slot, why, &pool->stats->queries_failed);
     int64_t now = weir__reactor_now(pool->reactor);
     if (slot->state == WEIR__PREPARING) weir__reactor_drop_event(pool->reactor, weir__slot_session(slot));
     weir__slot_end_use(slot, now);
@@ -168,6 +182,7 @@ void weir__slot_close(weir__slot *slot, int code, const weir_error *why) {
     weir__timer_stop(&pool->reactor->wheel, &slot->bound);
     weir__timer_stop(&pool->reactor->wheel, &slot->tick);
     slot->cancelled = slot->trying = false;
+    slot->recycled = !slot->dying && (slot->expires_at <= now || slot->generation != pool->generation);
     weir__breaker_cancel(weir__guard_of(pool, WEIR_BREAKER_CONNECTS), now, &slot->attempt);
     weir__guard_cancel(pool, &slot->entry, now);
     weir__slot_move(slot, WEIR__CLOSING);

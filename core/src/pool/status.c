@@ -96,7 +96,6 @@ static unsigned of_server(weir_pool *pool) {
     if (queries == WEIR_BREAKER_HALF_OPEN) found |= BIT(CIRCUIT_HALF_OPEN);
     if (pool->failures) found |= lives ? BIT(CONNECT_FAILING) : BIT(DISCONNECTED);
     if (is_shut(connects) && lives) found |= BIT(CONNECT_FAILING);
-    if (pool->health.wants_writes) found |= BIT(STANDBY);
     return found;
 }
 
@@ -110,11 +109,14 @@ static bool has_long_wait(const weir_pool *pool, int64_t now) {
     return false;
 }
 
+static bool is_of_late(int64_t at, int64_t now) { return at && now - at < OF_LATE; }
+
 static unsigned of_use(const weir_pool *pool, int64_t now) {
     const weir__pool_health *health = &pool->health;
     unsigned found = 0;
     if (health->failures) found |= health->failures < FAILING ? BIT(CHECK_FAILED) : BIT(CHECKS_FAILING);
-    if (health->lost_at && now - health->lost_at < OF_LATE) found |= BIT(CONNECTIONS_LOST);
+    if (is_of_late(health->lost_at, now)) found |= BIT(CONNECTIONS_LOST);
+    if (is_of_late(health->refused_at, now)) found |= BIT(STANDBY);
     if (pool->waiting && !pool->counts[WEIR__IDLE] && weir__pool_room(pool) <= 0 && has_long_wait(pool, now))
         found |= BIT(EXHAUSTED);
     for (size_t i = 0; i < pool->slot_count; i++)
@@ -169,8 +171,8 @@ void weir__health_read(weir_pool *pool, weir_health *out) {
     out->last_check_ms = age_ms(health->ended_at, now);
     out->latency_ns = health->latency_ns;
     out->failures_in_a_row = health->failures;
-    out->passed = pool->stats.health_checks_passed;
-    out->failed = pool->stats.health_checks_failed;
+    out->passed = pool->stats->health_checks_passed;
+    out->failed = pool->stats->health_checks_failed;
     snprintf(out->last_failure, sizeof out->last_failure, "%s", health->last_failure);
     if (pool->failures)
         weir__breaker_describe(&pool->last_error, out->connect_failure, sizeof out->connect_failure);

@@ -208,7 +208,7 @@ static void submit(weir__stream *stream, int64_t now) {
     stream->flight = flight;
     flight->stream = stream;
     flight->sent_at = now;
-    if (flight->request.statement) slot->pool->stats.queries_started++;
+    if (flight->request.statement) slot->pool->stats->queries_started++;
     start_timer(stream, now);
     if (!stream->permit.generation) weir__guard_enter(slot, false, &stream->permit, now, NULL);
     slot->pool->driver->execute(slot->conn, &flight->request);
@@ -448,12 +448,14 @@ static int wait_for_batch(weir__stream *stream, void *token, weir_op *op, weir_e
 
 int weir__stream_next(weir__slot *slot, uint64_t number, void *token, weir_result **out, weir_op *op,
                       weir_error *error) {
+    int code = weir__session_overdue(slot, weir__reactor_now(slot->pool->reactor), error);
+    if (code) return code;
     weir__stream *stream = find(slot, number);
     const weir_error *why;
     if (!stream) return weir__fail(error, WEIR_ESTALE, "the stream was closed");
     if (stream->waiter)
         return weir__fail(error, WEIR_EBUSY, "the stream's next batch is being waited for already");
-    int code = give(stream, out, &why);
+    code = give(stream, out, &why);
     if (code == WEIR_PENDING) return wait_for_batch(stream, token, op, error);
     if (code == WEIR_OK) {
         if (!slot->flying) weir__slot_resume(slot, weir__reactor_now(slot->pool->reactor));
@@ -536,7 +538,7 @@ void weir__streams_end(weir__slot *slot, int code) {
     weir_error why = WEIR_ERROR_INIT;
     for (weir__link *link; (link = weir__list_front(&slot->streams));) {
         weir__stream *stream = weir__container(link, weir__stream, link);
-        if (stream->flight && stream->flight->request.statement) pool->stats.queries_cancelled++;
+        if (stream->flight && stream->flight->request.statement) pool->stats->queries_cancelled++;
         if (stream->waiter) {
             weir__fail(&why, code, "the session was ended by pool %s: %s", weir_pool_name(pool),
                        weir_error_text(code));

@@ -83,6 +83,8 @@ void weir__op_complete(weir__op *op, int code) {
         reactor->signal = true;
     } else if (op->parked) {
         wake_waiter(op);
+    } else if (op->then) {
+        weir__defer(reactor, op->then);
     }
 }
 

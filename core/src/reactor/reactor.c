@@ -53,6 +53,7 @@ int weir__reactor_new(const weir__clock *clock, weir_reactor **out, weir_error *
     weir__list_init(&reactor->done);
     weir__list_init(&reactor->followers);
     weir__list_init(&reactor->deferred);
+    weir__list_init(&reactor->leaving);
     weir__list_init(&reactor->held);
     weir__list_init(&reactor->graves);
     weir__list_init(&reactor->notices);
@@ -116,6 +117,10 @@ static void run_deferred(weir_reactor *reactor) {
 /* The lock is held and is left; true when there is something to bury. */
 static bool leave_once(weir_reactor *reactor, weir__link *graves) {
     run_deferred(reactor);
+    for (weir__link *link = reactor->leaving.next; link != &reactor->leaving; link = link->next) {
+        weir__deferred *leaving = weir__container(link, weir__deferred, link);
+        leaving->run(leaving);
+    }
     weir__list_init(graves);
     weir__list_splice(graves, &reactor->graves);
     bool signal = reactor->signal && !(reactor->attached && pthread_equal(reactor->owner, pthread_self()));

@@ -38,6 +38,12 @@ typedef struct weir__parked {
     bool deaf; /* as its operation */
 } weir__parked;
 
+/* Work to be done before the lock is left; at most once in the list. */
+typedef struct weir__deferred {
+    weir__link link;
+    void (*run)(struct weir__deferred *deferred);
+} weir__deferred;
+
 typedef struct weir__op {
     weir__link link;   /* its owner's queue while pending, the reactor's done list after */
     weir__timer timer; /* its deadline */
@@ -45,17 +51,12 @@ typedef struct weir__op {
     weir__op_state state;
     bool deaf; /* its waiter is in the midst of an event, and not told of others: they would nest */
     weir__parked *parked; /* who waits for it in weir_reactor_wait */
+    weir__deferred *then; /* of one without a token: what takes it when it is done */
     /* The caller has lost interest while the operation was pending: undo it. Frees the op (weir__op_drop). */
     void (*cancel)(struct weir__op *op);
     weir_reactor *reactor;
     const void *owner; /* what weir__reactor_forget goes by */
 } weir__op;
-
-/* Work to be done before the lock is left; at most once in the list. */
-typedef struct weir__deferred {
-    weir__link link;
-    void (*run)(struct weir__deferred *deferred);
-} weir__deferred;
 
 /* Something that was not sent yet, so that more can go with it; at most once in the list. */
 typedef struct weir__held {
@@ -111,7 +112,8 @@ struct weir_reactor {
     weir__keeper keeper;
 
     weir__link deferred, held, graves;
-    weir__log log; /* writes into the ring */
+    weir__link leaving; /* weir__deferred that run each time the lock is left, after the others */
+    weir__log log;      /* writes into the ring */
     weir_log_record *ring;
     unsigned ring_first, ring_count;
 

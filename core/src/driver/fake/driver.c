@@ -355,9 +355,10 @@ static weir__conn *create(weir__env *env, void *owner) {
 
 static void refuse(weir__fake_conn *conn) {
     weir_error error = WEIR_ERROR_INIT;
-    weir__report report = {.severity = "FATAL", .sqlstate = weir__fake.connect_sqlstate, .message = "no"};
     conn->state = WEIR__FAKE_LOST;
-    weir__fail_report(&error, &report);
+    weir__fail(&error, WEIR_ECONNECT, "no");
+    strncpy(error.sqlstate, weir__fake.connect_sqlstate, sizeof error.sqlstate - 1);
+    error.retryable = strncmp(error.sqlstate, "28", 2) != 0; /* as PostgreSQL's driver tells it */
     host_of(conn)->lost(&conn->base, &error);
     weir_error_clear(&error);
 }

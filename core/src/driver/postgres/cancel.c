@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/thread.h"
 #include "driver/postgres/pg.h"
 
 #define THREADS_MAX 16
@@ -186,7 +187,7 @@ static bool submit(struct weir__pgcancel *job) {
     bool start = threads < THREADS_MAX;
     threads += start;
     pthread_mutex_unlock(&lock);
-    if (!start || weir__pg_thread(serve, NULL) == 0) return true;
+    if (!start || weir__thread_start(serve, NULL) == 0) return true;
     pthread_mutex_lock(&lock);
     threads--;
     bool served = threads > 0 || !is_queued(job);

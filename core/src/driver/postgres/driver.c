@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -91,6 +92,15 @@ static void pg_free(weir__conn *conn) {
     weir__free(c);
 }
 
+/* The server's process closes its end when it has given up its place among the server's connections. */
+static int pg_leave(weir__conn *conn) {
+    weir__pgconn *c = (weir__pgconn *)conn;
+    int fd = c->pg ? PQsocket(c->pg) : -1;
+    if (fd >= 0) fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    pg_free(conn);
+    return fd;
+}
+
 #define BEGIN_FORMS(isolation)                                                                               \
     {                                                                                                        \
         {"BEGIN" isolation, "BEGIN" isolation " DEFERRABLE"}, {                                              \
@@ -138,6 +148,7 @@ const weir__driver weir__postgres_driver = {
     .role = pg_role,
     .stop = pg_stop,
     .free = pg_free,
+    .leave = pg_leave,
     .begin = pg_begin,
     .cursor = weir__pg_cursor,
 };

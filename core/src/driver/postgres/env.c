@@ -235,6 +235,24 @@ static const char *setting(const weir__config *config, const char *name) {
     return NULL;
 }
 
+/* The server cuts names off at 63 bytes, and writes what is no ASCII otherwise: the pod's comes last, whole.
+ */
+static bool add_tagged_name(weir__pgenv *env, const weir__config *config, const char *name) {
+    char text[64];
+    size_t most = sizeof text - 2 - strlen(config->pod), length = strlen(name);
+    if (length > most) length = most;
+    for (size_t i = 0; i < length; i++) text[i] = name[i] >= ' ' && name[i] <= '~' ? name[i] : '?';
+    snprintf(text + length, sizeof text - length, " %s", config->pod);
+    return weir__pg_params_add(&env->params, "application_name", text);
+}
+
+static bool add_name(weir__pgenv *env, const weir__config *config, const char *name) {
+    bool chosen = strcmp(name, "weirpool") != 0;
+    const char *others = getenv("PGAPPNAME"); /* the name that nobody chose gives way to it */
+    if (*config->pod) return add_tagged_name(env, config, !chosen && others && *others ? others : name);
+    return weir__pg_params_add(&env->params, chosen ? "application_name" : "fallback_application_name", name);
+}
+
 static int add_settings(weir__pgenv *env, const weir__config *config, weir_error *error) {
     const weir_options *options = &config->options;
     weir__buffer out = WEIR__BUFFER_INIT;
@@ -252,15 +270,10 @@ static int add_settings(weir__pgenv *env, const weir__config *config, weir_error
     }
     for (size_t i = 0; i < config->setting_count; i++) {
         const weir__pair *pair = &config->settings[i];
-        if (strcasecmp(pair->name, "application_name") != 0) {
+        if (strcasecmp(pair->name, "application_name") != 0)
             append_setting(&out, pair->name, pair->value);
-        } else {
-            /* The name that nobody chose gives way to PGAPPNAME. */
-            bool chosen = strcmp(pair->value, "weirpool") != 0;
-            fits = fits && weir__pg_params_add(&env->params,
-                                               chosen ? "application_name" : "fallback_application_name",
-                                               pair->value);
-        }
+        else
+            fits = fits && add_name(env, config, pair->value);
     }
     env->startup = weir__buffer_steal(&out);
     weir__buffer_free(&out);

@@ -222,8 +222,6 @@ typedef enum weir__pgresolution {
 weir__pgresolution weir__pg_resolve(weir__pgconn *c, const PQconninfoOption *effective,
                                     weir__pgparams *params, weir_error *error);
 void weir__pg_resolve_abandon(weir__pgconn *c);
-/* Runs a detached thread that takes no signals. 0, or errno. */
-int weir__pg_thread(void *(*run)(void *), void *arg);
 
 /* ---- trip.c: sending. Each of these may find the connection lost: look at c->state afterwards */
 /* Sends what is to be sent and can be, and watches for what comes next. */

@@ -2,16 +2,13 @@
  */
 #include <arpa/inet.h>
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/thread.h"
 #include "driver/postgres/pg.h"
-
-#define STACK_SIZE ((size_t)512 * 1024) /* name service modules put whole files on it */
 
 typedef struct entry {
     char *host, *address, *port; /* "" when not given */
@@ -29,22 +26,6 @@ struct weir__pgresolve {
     size_t found;
     weir__buffer failures;
 };
-
-int weir__pg_thread(void *(*run)(void *), void *arg) {
-    pthread_attr_t attributes;
-    pthread_t thread;
-    sigset_t all, before;
-    int code = pthread_attr_init(&attributes);
-    if (code) return code;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    code = pthread_create(&thread, &attributes, run, arg);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return code;
-}
 
 static void job_free(struct weir__pgresolve *job) {
     for (size_t i = 0; i < job->count; i++) {
@@ -214,7 +195,7 @@ weir__pgresolution weir__pg_resolve(weir__pgconn *c, const PQconninfoOption *eff
         job->mailbox = weir__mailbox_ref(c->base.env->mailbox);
         job->conn = c;
         job->params = *params;
-        int code = weir__pg_thread(run, job);
+        int code = weir__thread_start(run, job);
         if (code == 0) {
             *params = (weir__pgparams){0};
             c->resolve = job;

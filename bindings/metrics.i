@@ -1,0 +1,2 @@
+/* The concept "metrics": the numbers of pools as text. */
+%include "weirpool/metrics.h"

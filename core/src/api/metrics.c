@@ -1,0 +1,217 @@
+/* Rendering metrics: which pools, and their numbers. */
+#include "api/api.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "metrics/render.h"
+
+/*
+ * Guards the list of all open pools, and what each keeps for its rendering. Taken outside a reactor's lock,
+ * never inside: a pool that is being rendered cannot be freed meanwhile.
+ */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static weir__link all = {&all, &all};
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void hold(void) { pthread_mutex_lock(&lock); }
+static void let_go(void) { pthread_mutex_unlock(&lock); }
+/* A child of fork must not find it taken by a thread that it does not have. Without memory for that it might,
+ * if the fork is made in the very moment of a rendering. */
+static void watch_forks(void) { pthread_atfork(hold, let_go, let_go); }
+
+void weir__metrics_register(weir_pool *pool) {
+    pthread_once(&once, watch_forks);
+    hold();
+    weir__list_push_back(&all, &pool->exposed.link);
+    let_go();
+}
+
+void weir__metrics_forget(weir_pool *pool) {
+    hold();
+    weir__list_remove(&pool->exposed.link);
+    let_go();
+}
+
+/* ---- the numbers, with the lock held */
+
+typedef struct gathering {
+    weir__figures *figures;
+    weir_pool *
+        *leads; /* a pool of each name, one that shares if there is any; NULL: other processes have it */
+    size_t count, room;
+    int code; /* WEIR_ENOMEM: something was left out */
+} gathering;
+
+/* Room for one more. */
+static bool extend(gathering *to) {
+    if (to->count < to->room) return true;
+    size_t room = to->room ? 2 * to->room : 8;
+    weir__figures *figures = weir__realloc(to->figures, room * sizeof *figures);
+    if (figures) to->figures = figures;
+    weir_pool **leads = figures ? weir__realloc(to->leads, room * sizeof *leads) : NULL;
+    if (leads)
+        to->leads = leads;
+    else
+        to->code = WEIR_ENOMEM;
+    to->room = leads ? room : to->room;
+    return leads;
+}
+
+/* Where the name is; the count: nowhere. */
+static size_t find(const gathering *in, const char *name) {
+    size_t n = 0;
+    while (n < in->count && strcmp(in->figures[n].name, name) != 0) n++;
+    return n;
+}
+
+static weir__shared *shared_of(const weir_pool *pool) { return pool ? pool->shared : NULL; }
+
+static bool read_pool(weir_pool *pool, bool open, weir__figures *out) {
+    if (!weir__enter(pool->reactor)) return false;
+    if (open && pool->closing && weir__pool_gone(pool)) {
+        weir__leave(pool->reactor);
+        return false;
+    }
+    *out = (weir__figures){.name = weir_pool_name(pool), .system = weir_pool_database_system(pool)};
+    weir__health_look(pool);
+    weir__pool_snapshot(pool, &out->now);
+    memcpy(out->exemplars, pool->exposed.exemplars, sizeof out->exemplars);
+    weir__leave(pool->reactor);
+    return true;
+}
+
+static void read_sum(const weir__shared_sum *sum, weir__figures *out) {
+    *out = (weir__figures){.name = sum->name, .system = sum->system, .now = sum->gauges};
+    weir__cells_read(&sum->cells, &out->now);
+}
+
+static void add_sum(void *figures, const weir__shared_sum *sum) {
+    weir__figures more;
+    read_sum(sum, &more);
+    weir__figures_add(figures, &more);
+}
+
+static int locked(weir_error *error) {
+    return weir__fail(
+        error, WEIR_ELOCKTIMEOUT,
+        "metrics_shared: the file stays locked by another process: is one of its users stopped?");
+}
+
+/* open: only if it has not been closed. WEIR_EFORKED: it has, or was inherited. */
+static int gather(gathering *to, weir_pool *pool, bool open, weir_error *error) {
+    if (!extend(to)) return WEIR_ENOMEM;
+    weir__figures *next = &to->figures[to->count];
+    if (!read_pool(pool, open, next)) return WEIR_EFORKED;
+    size_t n = find(to, next->name);
+    bool counted = n < to->count && weir__shared_same(shared_of(to->leads[n]), pool->shared);
+    if (counted) return WEIR_OK; /* among the other places of its file */
+    if (pool->shared && !weir__shared_visit(pool->shared, next->name, add_sum, next)) return locked(error);
+    if (n < to->count)
+        weir__figures_add(&to->figures[n], next);
+    else
+        to->leads[to->count++] = pool;
+    if (!shared_of(to->leads[n])) to->leads[n] = pool;
+    return WEIR_OK;
+}
+
+/* What other processes have: all names but those that a pool of that file has here. */
+static void add_other(void *gathered, const weir__shared_sum *sum) {
+    gathering *to = gathered;
+    size_t n = find(to, sum->name);
+    if (n < to->count && shared_of(to->leads[n])) return;
+    if (n < to->count) {
+        add_sum(&to->figures[n], sum);
+    } else if (extend(to)) {
+        read_sum(sum, &to->figures[n]);
+        to->leads[to->count++] = NULL;
+    }
+}
+
+static int gather_others(gathering *to, weir_error *error) {
+    size_t own = to->count;
+    for (size_t n = 0; n < own; n++) {
+        weir__shared *shared = shared_of(to->leads[n]);
+        bool seen = !shared;
+        for (size_t earlier = 0; earlier < n; earlier++)
+            seen = seen || weir__shared_same(shared_of(to->leads[earlier]), shared);
+        if (!seen && !weir__shared_visit(shared, NULL, add_other, to)) return locked(error);
+    }
+    return WEIR_OK;
+}
+
+static int gather_all(gathering *to, weir_error *error) {
+    for (weir__link *link = all.next; link != &all; link = link->next) {
+        int code = gather(to, weir__container(link, weir_pool, exposed.link), true, error);
+        if (code && code != WEIR_EFORKED) return code;
+    }
+    return gather_others(to, error);
+}
+
+static int gather_these(gathering *to, weir_pool *const *pools, size_t count, weir_error *error) {
+    for (size_t n = 0; n < count; n++) {
+        if (!pools[n]) return weir__fail(error, WEIR_EINVAL, "pools[%zu] is NULL", n);
+        int code = gather(to, pools[n], false, error);
+        if (code) return code == WEIR_EFORKED ? weir__forked(error) : code;
+    }
+    return WEIR_OK;
+}
+
+/* A name that only others have has no past here: its means are over all its life. */
+static void take_recent(gathering *of) {
+    for (size_t n = 0; n < of->count; n++) {
+        weir__figures *figures = &of->figures[n];
+        weir__recent none = {0}, *recent = of->leads[n] ? &of->leads[n]->exposed.recent : &none;
+        int64_t now = of->leads[n] ? weir__reactor_now(of->leads[n]->reactor) : 0;
+        weir__recent_take(recent, &figures->now, now, &figures->recent);
+    }
+}
+
+/* ---- the entry points */
+
+/* Which of the choices the text is, from 0; -1: none of them. NULL: the initial one. */
+static int choose(const char *text, const char *const *choices, int initial) {
+    if (!text) return initial;
+    for (int n = 0; choices[n]; n++)
+        if (strcmp(text, choices[n]) == 0) return n;
+    return -1;
+}
+
+static int wrong(const char *what, const char *value, const char *choices, weir_error *error) {
+    char quoted[WEIR__QUOTE_SIZE];
+    return weir__fail(error, WEIR_EINVAL, "%s=%s: give %s", what, weir__quote(quoted, value), choices);
+}
+
+int weir_metrics_render(weir_pool *const *pools, size_t count, const char *format, const char *names,
+                        char **text, size_t *length, weir_error *error) {
+    static const char *const formats[] = {"prometheus", "openmetrics", NULL};
+    static const char *const sets[] = {"seed", "standard", "both", NULL};
+    if (!text || !length) return weir__fail(error, WEIR_EINVAL, "text and length are needed");
+    int openmetrics = choose(format, formats, 0), set = choose(names, sets, 2);
+    if (openmetrics < 0) return wrong("format", format, "prometheus or openmetrics", error);
+    if (set < 0) return wrong("names", names, "seed, standard or both", error);
+    gathering gathered = {0};
+    weir__buffer out = WEIR__BUFFER_INIT;
+    hold();
+    int code = pools ? gather_these(&gathered, pools, count, error) : gather_all(&gathered, error);
+    if (!code) code = gathered.code;
+    if (!code) {
+        take_recent(&gathered);
+        weir__metrics_render(&out, gathered.figures, gathered.count, openmetrics,
+                             (weir__names)(WEIR__NAMES_SEED + set));
+    }
+    let_go();
+    *length = out.length;
+    *text = code ? NULL : weir__buffer_steal(&out);
+    if (code == WEIR_ENOMEM || (!code && !*text))
+        code = weir__fail(error, WEIR_ENOMEM, "out of memory for the text of the metrics");
+    weir__buffer_free(&out);
+    weir__free(gathered.leads);
+    weir__free(gathered.figures);
+    return code;
+}
+
+void weir_metrics_free(char *text) { weir__free(text); }
