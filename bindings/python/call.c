@@ -303,6 +303,8 @@ void weir__py_address(weir__py_call *call) {
         call->hold = call->session->pipeline && weir__py_may_hold(engine, true);
         return;
     }
+    if (call->kind == WEIR__PY_ACQUIRE && call->checkout->how.call)
+        call->checkout->how.owner = weir__py_new_owner(engine, &call->checkout->how.inside);
     if (!call->statement) return;
     if (engine->lent) call->owner = weir__py_owner(engine);
     call->hold = weir__py_may_hold(engine, false);

@@ -78,12 +78,47 @@ static void note_stack(CheckoutObject *checkout) {
     if (!checkout->how.stack) PyErr_Clear();
 }
 
+/* Where the package's own files are, with the slash behind it; -1 unknown. */
+static Py_ssize_t folder(const char **path) {
+    static PyObject *hook;
+    PyObject *function = weir__py_lazy(&hook, "weirpool._hooks", "through");
+    PyCodeObject *code = function ? (PyCodeObject *)PyFunction_GetCode(function) : NULL;
+    *path = code ? PyUnicode_AsUTF8(code->co_filename) : NULL;
+    const char *end = *path ? strrchr(*path, '/') : NULL;
+    if (!*path) PyErr_Clear();
+    return end ? end + 1 - *path : -1;
+}
+
+static bool is_ours(PyFrameObject *frame) {
+    static const char *path; /* the function's, which stays */
+    static Py_ssize_t length;
+    if (!path) length = folder(&path);
+    if (!path || length < 0) return false;
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    const char *file = PyUnicode_AsUTF8(code->co_filename);
+    if (!file) PyErr_Clear();
+    bool ours = file && strncmp(file, path, (size_t)length) == 0;
+    Py_DECREF((PyObject *)code);
+    return ours;
+}
+
+PyFrameObject *weir__py_caller(void) {
+    PyFrameObject *frame = (PyFrameObject *)Py_XNewRef((PyObject *)PyEval_GetFrame());
+    while (frame && is_ours(frame)) {
+        PyFrameObject *outer = PyFrame_GetBack(frame);
+        Py_DECREF((PyObject *)frame);
+        frame = outer;
+    }
+    return frame;
+}
+
 /* Who asks: the frame of the caller. */
 static void note_caller(CheckoutObject *checkout) {
-    PyFrameObject *frame = PyEval_GetFrame();
+    PyFrameObject *frame = weir__py_caller();
     if (!frame) return;
     note_code(checkout, PyFrame_GetCode(frame));
     checkout->how.line = line_of(frame, checkout->code);
+    Py_DECREF((PyObject *)frame);
 }
 
 int weir__py_note_function(CheckoutObject *checkout, PyObject *function) {
@@ -94,8 +129,8 @@ int weir__py_note_function(CheckoutObject *checkout, PyObject *function) {
     return 0;
 }
 
-static CheckoutObject *make(PyTypeObject *type, weir__py_kind kind, PoolObject *pool,
-                            SessionObject *session) {
+static CheckoutObject *make(PyTypeObject *type, weir__py_kind kind, PoolObject *pool, SessionObject *session,
+                            bool call) {
     CheckoutObject *checkout = PyObject_GC_New(CheckoutObject, type);
     if (!checkout) return NULL;
     memset((char *)checkout + sizeof(PyObject), 0, sizeof *checkout - sizeof(PyObject));
@@ -106,16 +141,18 @@ static CheckoutObject *make(PyTypeObject *type, weir__py_kind kind, PoolObject *
         checkout->operation.call.checkout = checkout;
         checkout->operation.call.pool = (PoolObject *)Py_NewRef((PyObject *)pool);
         checkout->how.setup = pool->setup != NULL;
-        /* Not when it is entered: that may be in a task of its own, whose context nobody else sees. */
-        checkout->how.owner = weir__py_new_owner(pool->engine, &checkout->how.inside);
+        checkout->how.call = call;
+        /* Not when it is entered: that may be in a task of its own, whose context nobody else sees. But for a
+           call's, which is used nowhere else. */
+        if (!call) checkout->how.owner = weir__py_new_owner(pool->engine, &checkout->how.inside);
     }
     checkout->operation.state = WEIR__PY_FINISHED; /* until it is whole: nothing is to be awaited as yet */
     PyObject_GC_Track(checkout);
     return checkout;
 }
 
-static CheckoutObject *make_acquire(PoolObject *pool) {
-    return make(pool->sync ? weir__py.sync_checkout : weir__py.checkout, WEIR__PY_ACQUIRE, pool, NULL);
+static CheckoutObject *make_acquire(PoolObject *pool, bool call) {
+    return make(pool->sync ? weir__py.sync_checkout : weir__py.checkout, WEIR__PY_ACQUIRE, pool, NULL, call);
 }
 
 /* The checkout, ready to be entered; not well: drops it. */
@@ -141,7 +178,7 @@ PyObject *weir__py_checkout(PoolObject *pool, bool transaction, PyObject *const 
         return NULL;
     }
     if (weir__py_keywords(function, arguments, kwnames, names, values, transaction ? 6 : 2) < 0) return NULL;
-    CheckoutObject *checkout = make_acquire(pool);
+    CheckoutObject *checkout = make_acquire(pool, false);
     if (!checkout) return NULL;
     weir_checkout *how = &checkout->how;
     how->transaction = transaction;
@@ -154,9 +191,8 @@ PyObject *weir__py_checkout(PoolObject *pool, bool transaction, PyObject *const 
 }
 
 PyObject *weir__py_borrow(PoolObject *pool, PyObject *timeout) {
-    CheckoutObject *checkout = make_acquire(pool);
+    CheckoutObject *checkout = make_acquire(pool, true);
     if (!checkout) return NULL;
-    checkout->how.call = true;
     return whole(checkout,
                  weir__py_milliseconds("timeout", timeout, false, &checkout->how.session_timeout_ms) == 0);
 }
@@ -172,7 +208,7 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     if (weir__py_keywords("transaction", arguments, kwnames, names, values, 3) < 0) return NULL;
     bool sync = session->pool->sync;
     CheckoutObject *checkout =
-        make(sync ? weir__py.sync_transaction : weir__py.transaction, WEIR__PY_COMMIT, NULL, session);
+        make(sync ? weir__py.sync_transaction : weir__py.transaction, WEIR__PY_COMMIT, NULL, session, false);
     if (checkout && weir__py_begin(values, &checkout->how.begin, &checkout->isolation) < 0) {
         Py_DECREF((PyObject *)checkout);
         return NULL;

@@ -18,7 +18,7 @@ static PyObject *line_of(PyFrameObject *frame) {
 
 PyObject *weir__py_stack(void) {
     PyObject *lines = PyList_New(0), *empty = PyUnicode_FromString(""), *stack = NULL;
-    PyFrameObject *frame = (PyFrameObject *)Py_XNewRef((PyObject *)PyEval_GetFrame());
+    PyFrameObject *frame = weir__py_caller();
     for (int i = 0; lines && frame && i < FRAMES_MOST; i++) {
         PyObject *line = line_of(frame);
         int rc = line ? PyList_Append(lines, line) : -1;

@@ -114,7 +114,15 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *arguments, PyObject *key
 
 /* ---- statements, sessions ---- */
 
-/* With a setup hook: weirpool._hooks runs the method on a connection that was checked out. */
+/* The value of that keyword, borrowed; `...`, which is the same as none, where it is not given. */
+static PyObject *keyword(PyObject *name, PyObject *const *values, PyObject *kwnames) {
+    for (Py_ssize_t i = 0; kwnames && i < PyTuple_GET_SIZE(kwnames); i++)
+        if (PyUnicode_Compare(PyTuple_GET_ITEM(kwnames, i), name) == 0) return values[i];
+    return Py_Ellipsis;
+}
+
+/* With a setup hook: weirpool._hooks runs the method on a connection that was checked out. The checkout is
+ * made here, since what is awaited later does not know who has called. */
 static PyObject *through_connection(PoolObject *pool, weir__py_kind kind, PyObject *const *arguments,
                                     Py_ssize_t count, PyObject *kwnames) {
     static PyObject *through, *through_sync;
@@ -127,9 +135,12 @@ static PyObject *through_connection(PoolObject *pool, weir__py_kind kind, PyObje
     for (Py_ssize_t i = 0; keywords && kwnames && i < PyTuple_GET_SIZE(kwnames); i++)
         if (PyDict_SetItem(keywords, PyTuple_GET_ITEM(kwnames, i), arguments[count + i]) < 0)
             Py_CLEAR(keywords);
-    PyObject *answer = keywords ? PyObject_CallFunction(function, "OsOO", pool, weir__py_kind_name(kind),
+    PyObject *checkout =
+        keywords ? weir__py_borrow(pool, keyword(weir__py.timeout, arguments + count, kwnames)) : NULL;
+    PyObject *answer = checkout ? PyObject_CallFunction(function, "OsOO", checkout, weir__py_kind_name(kind),
                                                         positional, keywords)
                                 : NULL;
+    Py_XDECREF(checkout);
     Py_XDECREF(positional);
     Py_XDECREF(keywords);
     return answer;

@@ -399,6 +399,8 @@ PyObject *weir__py_checkout(PoolObject *pool, bool transaction, PyObject *const 
                             PyObject *kwnames);
 /* A connection for one call of the pool's own, whose time-out that is. */
 PyObject *weir__py_borrow(PoolObject *pool, PyObject *timeout);
+/* The frame that has called the package, a new reference; NULL: none. */
+PyFrameObject *weir__py_caller(void);
 PyObject *weir__py_transaction(SessionObject *session, PyObject *const *arguments, Py_ssize_t count,
                                PyObject *kwnames);
 

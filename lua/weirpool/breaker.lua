@@ -113,7 +113,7 @@ function Breaker.new(options)
     return setmetatable(self, Breaker)
 end
 
---- Leave to make one call; nil, err when it is refused. It ends with record or cancel.
+--- Leave to make one call; nil, err when it is refused. It ends with record or cancel, or is collected.
 function Breaker:acquire()
     return core.breaker_acquire(self.handle)
 end

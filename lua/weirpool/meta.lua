@@ -457,7 +457,7 @@ function Breaker:call(fn, ...) end
 ---@return fun(...): ...
 function Breaker:wrap(fn, fallback) end
 
---- Leave to make one call, which ends with record or cancel.
+--- Leave to make one call, which ends with record or cancel; when the permit is collected before, it is cancelled.
 ---@return userdata? permit
 ---@return weirpool.Error? err
 function Breaker:acquire() end

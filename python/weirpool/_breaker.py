@@ -291,6 +291,8 @@ _describe()
 class PoolBreaker:
     """The circuit breakers of a pool: `connect` counts its attempts to connect, `query` its statements.
 
+    In the calls_refused of each are the requests and statements that it refused.
+
     As a decorator, @pool.breaker(fallback=...), or as pool.breaker(pool.fetch, fallback=...)("select ..."), it gives
     a function that is refused by them another answer.
     """

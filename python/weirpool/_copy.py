@@ -7,7 +7,7 @@ import inspect
 import io
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias, Union
 
 from . import _core
@@ -120,11 +120,6 @@ def _blocks(source: Any) -> Iterator[Any]:
     if _is_text(source):
         return _slices(source)
     return _blocks_of_file(source) if _is_file(source) else _gathered(source)
-
-
-def borrower(pool: Any, timeout: Any) -> Callable[[], Any]:
-    """How a pool lends a connection for a COPY."""
-    return lambda: pool._borrow(timeout)
 
 
 async def _failure(connection: Any) -> Error | None:
@@ -338,13 +333,13 @@ def copy_records_sync(
 
 
 class _Copy:
-    """A COPY to the client that has begun, or is about to. `borrow` gives the connection, which goes back at the end."""
+    """A COPY to the client that has begun, or is about to. `checkout` lends the connection, which goes back at the end."""
 
-    __slots__ = ("__weakref__", "_begun", "_borrow", "_connection", "_over", "_sql", "_timeout", "rows")
+    __slots__ = ("__weakref__", "_begun", "_checkout", "_connection", "_over", "_sql", "_timeout", "rows")
 
-    def __init__(self, connection: object, sql: str, timeout: object, borrow: Callable[[], object] | None) -> None:
+    def __init__(self, connection: object, sql: str, timeout: object, checkout: object) -> None:
         self._connection: Any = connection
-        self._borrow: Callable[[], Any] | None = borrow
+        self._checkout: Any = checkout  # in the pool's stead; or None
         self._sql = sql
         self._timeout = timeout
         self._begun = self._over = False
@@ -360,7 +355,7 @@ class _Copy:
 
     def _finish(self) -> None:
         self._over = True
-        if self._borrow and self._connection:
+        if self._checkout and self._connection:
             self._connection.release()
 
     def close(self) -> None:
@@ -398,8 +393,8 @@ class CopyOut(_Copy):
         return chunk
 
     async def _begin(self) -> None:
-        if self._borrow:
-            self._connection = await self._borrow()
+        if self._checkout:
+            self._connection = await self._checkout
         self._begun = True
         await self._connection._copy_out(self._sql, timeout=self._timeout)
 
@@ -427,8 +422,8 @@ class SyncCopyOut(_Copy):
         return chunk
 
     def _begin(self) -> None:
-        if self._borrow:
-            self._connection = self._borrow().__enter__()
+        if self._checkout:
+            self._connection = self._checkout.__enter__()
         self._begun = True
         self._connection._copy_out(self._sql, timeout=self._timeout)
 
@@ -479,12 +474,12 @@ def copy_out(
     to: Any = None,
     *,
     timeout: Any = ...,
-    borrow: Callable[[], Any] | None = None,
+    checkout: Any = None,
 ) -> Any:
     if to is None:
-        return CopyOut(connection, sql, timeout, borrow)
+        return CopyOut(connection, sql, timeout, checkout)
     _check_target(to)
-    return _write(CopyOut(connection, sql, timeout, borrow), to)
+    return _write(CopyOut(connection, sql, timeout, checkout), to)
 
 
 def copy_out_sync(
@@ -494,9 +489,9 @@ def copy_out_sync(
     to: Any = None,
     *,
     timeout: Any = ...,
-    borrow: Callable[[], Any] | None = None,
+    checkout: Any = None,
 ) -> Any:
     if to is None:
-        return SyncCopyOut(connection, sql, timeout, borrow)
+        return SyncCopyOut(connection, sql, timeout, checkout)
     _check_target(to)
-    return _write_sync(SyncCopyOut(connection, sql, timeout, borrow), to)
+    return _write_sync(SyncCopyOut(connection, sql, timeout, checkout), to)

@@ -109,10 +109,10 @@ def _statement(item: Any) -> Any:
     return (item,) if isinstance(item, str) else item
 
 
-async def through(pool: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A call of the pool's that runs on a connection which is borrowed for it, setup included."""
+async def through(checkout: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A call of the pool's that runs on the connection which is borrowed for it, setup included."""
     begin, rest = _split(method, kwargs)
-    async with pool._borrow(kwargs.get("timeout", ...)) as connection:
+    async with checkout as connection:
         if method != "transaction" and not begin:
             return await getattr(connection, method)(*args, **rest)
         async with connection.transaction(**begin):
@@ -121,9 +121,9 @@ async def through(pool: Any, method: str, args: tuple[Any, ...], kwargs: dict[st
             return [await connection._either(*_statement(item), **rest) for item in args[0]]
 
 
-def through_sync(pool: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def through_sync(checkout: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     begin, rest = _split(method, kwargs)
-    with pool._borrow(kwargs.get("timeout", ...)) as connection:
+    with checkout as connection:
         if method != "transaction" and not begin:
             return getattr(connection, method)(*args, **rest)
         with connection.transaction(**begin):

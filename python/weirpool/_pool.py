@@ -234,16 +234,16 @@ class Pool(_Managed, _core.Pool):
 
     async def copy_in(self, sql, source, /, *, timeout=...):
         """As Connection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
-        return await _hooks.through(self, "copy_in", (sql, source), {"timeout": timeout})
+        return await _hooks.through(self._borrow(timeout), "copy_in", (sql, source), {"timeout": timeout})
 
     async def copy_records(self, table, records, /, *, columns=None, schema=None, timeout=...):
         """As Connection.copy_records(), on a connection that is borrowed for it; timeout= is over the wait, too."""
         options = {"columns": columns, "schema": schema, "timeout": timeout}
-        return await _hooks.through(self, "copy_records", (table, records), options)
+        return await _hooks.through(self._borrow(timeout), "copy_records", (table, records), options)
 
     def copy_out(self, sql, /, to=None, *, timeout=...):
         """As Connection.copy_out(), on a connection that is borrowed until the end, or close()."""
-        return _copy.copy_out(None, sql, to, timeout=timeout, borrow=_copy.borrower(self, timeout))
+        return _copy.copy_out(None, sql, to, timeout=timeout, checkout=self._borrow(timeout))
 
 
 class SyncPool(_Managed, _core.SyncPool):
@@ -293,16 +293,16 @@ class SyncPool(_Managed, _core.SyncPool):
 
     def copy_in(self, sql, source, /, *, timeout=...):
         """As SyncConnection.copy_in(), on a connection that is borrowed for it; timeout= is over the wait, too."""
-        return _hooks.through_sync(self, "copy_in", (sql, source), {"timeout": timeout})
+        return _hooks.through_sync(self._borrow(timeout), "copy_in", (sql, source), {"timeout": timeout})
 
     def copy_records(self, table, records, /, *, columns=None, schema=None, timeout=...):
         """As SyncConnection.copy_records(), on a connection that is borrowed; timeout= is over the wait, too."""
         options = {"columns": columns, "schema": schema, "timeout": timeout}
-        return _hooks.through_sync(self, "copy_records", (table, records), options)
+        return _hooks.through_sync(self._borrow(timeout), "copy_records", (table, records), options)
 
     def copy_out(self, sql, /, to=None, *, timeout=...):
         """As SyncConnection.copy_out(), on a connection that is borrowed until the end, or close()."""
-        return _copy.copy_out_sync(None, sql, to, timeout=timeout, borrow=_copy.borrower(self, timeout))
+        return _copy.copy_out_sync(None, sql, to, timeout=timeout, checkout=self._borrow(timeout))
 
     def __enter__(self):
         return self

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import io
 import logging
 import re
 
@@ -55,6 +56,59 @@ def test_holders_of_a_blocking_pool(url):
             assert holder["statement"] == "select 2" and holder["stack"] is None
             assert holder["function"] == "test_holders_of_a_blocking_pool"
         assert pool.holders() == []
+
+
+def test_holders_are_the_users_own(pg_url, run):
+    """Not the package's files, through which a call goes, also when it is awaited by another task."""
+    seen, copied = [], "copy (select 1) to stdout"
+
+    async def setup(connection):
+        (holder,) = pool.holders()
+        seen.append((holder["function"].rpartition(".")[2], holder["file"], holder["stack"].split(" ")[0]))
+
+    async def in_a_task():
+        await asyncio.ensure_future(pool.copy_out(copied, to=io.BytesIO()))
+
+    async def iterates():
+        chunks = pool.copy_out(copied)
+        await asyncio.ensure_future(drop(chunks))
+
+    async def drop(chunks):
+        async for chunk in chunks:
+            assert chunk
+
+    async def copies():
+        await pool.copy_in("copy t from stdin", b"1\n")
+
+    async def main():
+        nonlocal pool
+        async with weirpool.create_pool(pg_url, min_size=1, max_size=1, setup=setup, leak_stacks=1) as pool:
+            await pool.execute("create table t (a integer)")
+            await asyncio.ensure_future(pool.fetch("select 1"))
+            await pool.transaction(["select 1"])
+            for function in (in_a_task, iterates, copies):
+                await function()
+
+    pool = None
+    with no_warnings():
+        run(main)
+    assert [function for function, _, _ in seen] == ["main"] * 3 + ["in_a_task", "iterates", "copies"]
+    assert [innermost for _, _, innermost in seen] == [function for function, _, _ in seen]
+    assert {file for _, file, _ in seen} == {__file__}
+
+
+def test_holders_of_a_blocking_pool_with_a_setup_are_the_users_own(pg_url):
+    seen = []
+
+    def setup(connection):
+        seen.append(pool.holders()[0]["file"])
+
+    with no_warnings(), weirpool.create_pool_sync(pg_url, max_size=1, setup=setup) as pool:
+        assert pool.fetchval("select 1") == 1
+        pool.execute("create table t (a integer)")
+        pool.copy_in("copy t from stdin", b"1\n")
+        assert list(pool.copy_out("copy t to stdout")) == [b"1\n"]
+    assert seen == [__file__] * 4
 
 
 def test_a_leak_is_told(url, run, caplog):
