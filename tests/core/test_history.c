@@ -169,7 +169,7 @@ END_TEST
 /* A step that finds no memory is missing, and the next one is not. */
 START_TEST(steps_without_memory) {
     watch();
-    rig_advance(59000);
+    rig_advance(59500);
     history("size", -1, 1000);
     ck_assert_uint_eq(count, 59); /* all but one of the first block */
     weir__alloc_fail_at(1, true);
