@@ -162,7 +162,9 @@ describe("a breaker of one's own", function()
     end)
 
     it("has a permit back that nobody has any more", function()
-        local breaker = weirpool.breaker { failure_threshold = 1, recovery_timeout = 0.001, half_open_timeout = 60 }
+        local breaker = weirpool.breaker {
+            failure_threshold = 1, recovery_timeout = 0.001, half_open_timeout = 60
+        }
         failing(breaker, 1)
         support.eventually(function() return breaker:state() == "half_open" end)
         local function dropped()
