@@ -485,9 +485,9 @@ def test_a_source_or_target_that_keeps_the_copy_waiting(pg_url, server, loop):
             lambda timeout: connection.copy_in(CSV, source.__aiter__(), timeout=timeout),
             lambda timeout: pool.copy_in(CSV, source, timeout=timeout),
             lambda timeout: connection.copy_out(ENDLESS, to=source, timeout=timeout),
-            lambda timeout: pool.copy_out(ENDLESS, to=source, timeout=timeout),
             lambda timeout: connection.copy_out(SHORT, to=source, timeout=timeout),  # the server is done with it
             lambda timeout: pool.copy_out(SHORT, to=source, timeout=timeout),
+            lambda timeout: pool.copy_out(ENDLESS, to=source, timeout=timeout),
         ):
             source.entered = source.left = 0
             for timeout in (0.1, 1, 10):  # on a busy machine the first may pass before the COPY has begun
