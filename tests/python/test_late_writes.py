@@ -351,6 +351,7 @@ with weirpool.create_pool_sync(sys.argv[1], max_size=1) as pool:
 """
 
 
+@pytest.mark.skipif(bool(PRELOAD), reason="a sanitizer takes more address space than is left")
 def test_without_memory_for_the_rows(pg_url):
     """The server has done it, and what it gave was dropped."""
     with weirpool.create_pool_sync(pg_url, max_size=1) as pool:
