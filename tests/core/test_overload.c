@@ -221,6 +221,33 @@ START_TEST(what_waits_for_a_lock_does_not_count) {
 }
 END_TEST
 
+/* However long the machine has been up: what has just been answered is the server's still. */
+START_TEST(what_was_answered_just_now_counts) {
+    if (_i) rig.clock.now = 864000000 * WEIR__MS;
+    open_adaptive(1, 20);
+    weir_session s = lend();
+    work(&s, 1, 10, 2);
+    ck_assert_int_eq(rig.pool->adapt.busy, 1);
+    ck_assert_int_eq(rig.pool->adapt.others, 0);
+    give_back(s);
+}
+END_TEST
+
+START_TEST(a_shared_one_that_waits_for_a_lock_does_not_count) {
+    open_adaptive(1, 20);
+    weir_session s = lend();
+    work(&s, 1, 10, 4);
+    weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0);
+    weir_op blocked = submit_to_pool("sleep 10 shared", WEIR_TIMEOUT_DEFAULT);
+    work(&s, 1, 10, 3);
+    ck_assert_int_eq(rig.pool->adapt.busy, 2);
+    work(&s, 1, 10, 10);
+    ck_assert_int_eq(rig.pool->adapt.busy, 1);
+    weir_reactor_cancel(rig.reactor, blocked);
+    give_back(s);
+}
+END_TEST
+
 START_TEST(who_waits_for_the_limit_is_told_so) {
     weir_session sessions[5];
     weir_op ops[5];
@@ -337,6 +364,8 @@ int main(void) {
     tcase_add_test(tc, it_begins_with_few);
     tcase_add_test(tc, it_keeps_its_bounds);
     tcase_add_test(tc, what_waits_for_a_lock_does_not_count);
+    tcase_add_loop_test(tc, what_was_answered_just_now_counts, 0, 2);
+    tcase_add_test(tc, a_shared_one_that_waits_for_a_lock_does_not_count);
     tcase_add_test(tc, who_waits_for_the_limit_is_told_so);
     tcase_add_test(tc, a_server_that_is_full_is_believed);
     tcase_add_test(tc, connects_that_take_too_long_cut_it);

@@ -122,8 +122,11 @@ static bool keeps_busy(const weir__slot *slot, int64_t now) {
     int64_t typical = slot->pool->adapt.typical;
     if (slot->state != WEIR__LENT && slot->state != WEIR__RUNNING && slot->state != WEIR__DRAINING)
         return false;
-    if (!slot->flying || slot->shared || !typical) return slot->flying;
-    return now - weir__container(slot->flights.next, weir__flight, link)->sent_at <= STUCK * typical;
+    /* Without one in `flights` they have landed just now. */
+    if (!slot->flying || !typical || weir__list_empty(&slot->flights)) return slot->flying;
+    int64_t since = slot->shared ? slot->head_at
+                                 : weir__container(slot->flights.next, weir__flight, link)->sent_at;
+    return now - since <= STUCK * typical;
 }
 
 static void weigh(weir_pool *pool, int64_t now) {
