@@ -208,6 +208,7 @@ void weir__task_move_on(weir__task *task) {
     weir__list_push_front(&pool->lane, &task->op.link);
     pool->waiting++;
     pool->share.lane_count++;
+    if (pool->adapt.usual) weir__adapt_waits(pool, weir__reactor_now(pool->reactor));
     weir__pool_touch(pool);
 }
 
