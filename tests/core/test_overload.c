@@ -248,6 +248,51 @@ START_TEST(a_shared_one_that_waits_for_a_lock_does_not_count) {
 }
 END_TEST
 
+/* The limit is looked at for who waits again, too: else nothing might happen. */
+START_TEST(who_was_moved_on_waits_for_the_limit) {
+    options.pipeline_max_wait_ms = 1000;
+    open_adaptive(2, 2);
+    weir__width_pin(rig.pool, 1);
+    weir_op ops[2], blocked;
+    weir_op first = submit_to_pool("sleep 10 shared", WEIR_TIMEOUT_DEFAULT);
+    rig_advance(20);
+    ck_assert_int_eq(outcome(first, NULL), WEIR_OK); /* it is known to be short */
+    weir_session s = lend();
+    weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0);
+    for (int i = 0; i < 2; i++) ops[i] = submit_to_pool("sleep 10 shared", WEIR_TIMEOUT_DEFAULT);
+    blocked = submit(s, "hang", -1);
+    ck_assert_int_eq(rig.pool->waiting, 0);
+    for (int i = 0; i < 22; i++) rig_advance(50);
+    ck_assert_int_eq(rig.pool->waiting, 1);
+    ck_assert(weir__timer_running(&rig.pool->adapt.timer));
+    weir_reactor_cancel(rig.reactor, blocked);
+    for (int i = 0; i < 2; i++) weir_reactor_cancel(rig.reactor, ops[i]);
+    give_back(s);
+}
+END_TEST
+
+/* … also when only such statements come as say nothing: executemany, COPY and their like. */
+START_TEST(a_dip_ends) {
+    open_adaptive(1, 20);
+    weir_session s = lend();
+    work(&s, 1, 10, 4);
+    rig_advance(10);
+    rig.pool->adapt.dips = true;
+    rig.pool->adapt.dip_at = rig.clock.now;
+    rig.pool->adapt.most = 1;
+    rig.pool->adapt.most_until = WEIR__NEVER;
+    weir_op op = queue();
+    rig_advance(900);
+    ck_assert_int_eq(rig.pool->waiting, 1);
+    ck_assert(rig.pool->adapt.dips);
+    rig_advance(500);
+    ck_assert_int_eq(rig.pool->waiting, 1);
+    ck_assert(!rig.pool->adapt.dips);
+    weir_reactor_cancel(rig.reactor, op);
+    give_back(s);
+}
+END_TEST
+
 START_TEST(who_waits_for_the_limit_is_told_so) {
     weir_session sessions[5];
     weir_op ops[5];
@@ -366,6 +411,8 @@ int main(void) {
     tcase_add_test(tc, what_waits_for_a_lock_does_not_count);
     tcase_add_loop_test(tc, what_was_answered_just_now_counts, 0, 2);
     tcase_add_test(tc, a_shared_one_that_waits_for_a_lock_does_not_count);
+    tcase_add_test(tc, who_was_moved_on_waits_for_the_limit);
+    tcase_add_test(tc, a_dip_ends);
     tcase_add_test(tc, who_waits_for_the_limit_is_told_so);
     tcase_add_test(tc, a_server_that_is_full_is_believed);
     tcase_add_test(tc, connects_that_take_too_long_cut_it);
