@@ -365,6 +365,20 @@ START_TEST(an_outage) {
 }
 END_TEST
 
+START_TEST(a_drain_is_no_outage) {
+    options.min_size = options.max_size = 1;
+    options.checkout_timeout_ms = -1;
+    watch();
+    weir_session held = lend();
+    weir_op waiter = queue(), op = 0;
+    ck_assert_int_eq(weir_pool_drain(rig.pool, -1, NULL, &op, NULL), WEIR_PENDING);
+    rig_advance(3000);
+    quiet();
+    weir_reactor_cancel(rig.reactor, waiter);
+    weir_session_release(held);
+}
+END_TEST
+
 START_TEST(rules_can_be_switched_off) {
     options.alert_query_failure_rate = options.alert_checkout_failure_rate = options.alert_pool_usage = -1;
     options.alert_query_time_ms = options.alert_checkout_time_ms = -1;
@@ -554,6 +568,7 @@ int main(void) {
                                   slow_ones,
                                   breakers,
                                   an_outage,
+                                  a_drain_is_no_outage,
                                   rules_can_be_switched_off,
                                   off,
                                   a_thousand_are_kept,

@@ -207,7 +207,7 @@ static double usage_of(const weir_snapshot *now) {
 
 void weir__rules_look(weir__monitor *monitor, int64_t now) {
     weir_pool *pool = monitor->extension.pool;
-    if (pool->closing) return;
+    if (pool->closing || pool->draining) return; /* what it finds from now on is never over */
     view view = {.pool = pool, .options = &pool->config->options, .now.struct_size = sizeof view.now};
     weir__pool_snapshot(pool, &view.now);
     monitor->usage += usage_of(&view.now);
