@@ -272,6 +272,42 @@ START_TEST(usage) {
 }
 END_TEST
 
+/* Then looks are made by calls, which use a connection each: that says nothing. */
+START_TEST(usage_of_a_pool_that_nobody_drives) {
+    options.min_size = options.max_size = 1;
+    watch();
+    for (int i = 0; i < 20; i++) {
+        weir_session held = lend();
+        rig.clock.now += 1500 * WEIR__MS;
+        weir_reactor_dispatch(rig.reactor);
+        weir_session_release(held);
+    }
+    quiet();
+    weir_session held = lend();
+    rig_advance(20000);
+    fired(WEIR_ALERT_HIGH_POOL_USAGE);
+    weir_session_release(held);
+}
+END_TEST
+
+START_TEST(usage_of_a_share) {
+    options.min_size = 0;
+    options.max_size = 8;
+    watch();
+    ck_assert(weir__enter(rig.reactor));
+    weir__pool_ceiling(rig.pool, 2);
+    weir__leave(rig.reactor);
+    weir_session held[2];
+    weir_op ops[2] = {queue(), queue()};
+    rig_advance(15000);
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(outcome(ops[i], &held[i]), WEIR_OK);
+    weir_alert alert = fired(WEIR_ALERT_HIGH_POOL_USAGE);
+    ck_assert_uint_eq(alert.count, 2);
+    ck_assert_uint_eq(alert.total, 2);
+    for (int i = 0; i < 2; i++) weir_session_release(held[i]);
+}
+END_TEST
+
 START_TEST(slow_ones) {
     options.min_size = options.max_size = 1;
     options.alert_query_time_ms = 300;
@@ -565,6 +601,8 @@ int main(void) {
                                   checkouts_that_fail,
                                   leaks,
                                   usage,
+                                  usage_of_a_pool_that_nobody_drives,
+                                  usage_of_a_share,
                                   slow_ones,
                                   breakers,
                                   an_outage,
