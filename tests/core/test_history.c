@@ -200,6 +200,9 @@ START_TEST(since_and_step) {
     history("size", INT64_C(365) * 86400000, 0);
     ck_assert_int_eq(points[1].at_ns - points[0].at_ns, 60000 * WEIR__MS);
     ck_assert_uint_eq(count, 120);
+    history("size", -1, 0);
+    ck_assert_int_eq(points[1].at_ns - points[0].at_ns, 60000 * WEIR__MS);
+    ck_assert_uint_eq(count, 120);
     history("size", 0, 60000);
     ck_assert_uint_le(count, 1);
     weir_error error = WEIR_ERROR_INIT;

@@ -112,7 +112,7 @@ typedef struct weir_history_point {
 } weir_history_point;
 
 /*
- * metric: a name of weir_metric_table. since_ms: so long ago and later; -1: all that is kept at that step.
+ * metric: a name of weir_metric_table. since_ms: so long ago and later; -1: all that is kept.
  * step_ms: 1000, 10000 or 60000 between two points; 0: the shortest that reaches back so far. There is no
  * point for times at which nobody drove the reactor. The oldest first; *out is the caller's,
  * weir_history_free; NULL where there are none. *kind: what the metric is. WEIR_EINVAL names what is wrong,
