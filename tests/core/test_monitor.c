@@ -467,6 +467,18 @@ static void fire(int count) {
     }
 }
 
+/* Whichever thread has looked. */
+START_TEST(the_host_is_woken) {
+    watch();
+    ck_assert(weir__enter(rig.reactor));
+    bool before = rig.reactor->signal;
+    fire(1);
+    bool then = rig.reactor->signal;
+    weir__leave(rig.reactor);
+    ck_assert(!before && then);
+}
+END_TEST
+
 START_TEST(a_thousand_are_kept) {
     watch();
     fire(2500);
@@ -609,6 +621,7 @@ int main(void) {
                                   a_drain_is_no_outage,
                                   rules_can_be_switched_off,
                                   off,
+                                  the_host_is_woken,
                                   a_thousand_are_kept,
                                   without_memory_the_oldest_give_way,
                                   making_one_without_memory,
