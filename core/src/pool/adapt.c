@@ -124,8 +124,8 @@ static bool keeps_busy(const weir__slot *slot, int64_t now) {
         return false;
     /* Without one in `flights` they have landed just now. */
     if (!slot->flying || !typical || weir__list_empty(&slot->flights)) return slot->flying;
-    int64_t since = slot->shared ? slot->head_at
-                                 : weir__container(slot->flights.next, weir__flight, link)->sent_at;
+    int64_t since =
+        slot->shared ? slot->head_at : weir__container(slot->flights.next, weir__flight, link)->sent_at;
     return now - since <= STUCK * typical;
 }
 
