@@ -194,9 +194,9 @@ bool weir__lua_check_flag(lua_State *L, const char *name); /* the value on top, 
 void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, weir_transaction *begin);
 /* As weir__lua_read_checkout, of pool:transaction. Returns its time-out. */
 int64_t weir__lua_read_transaction(lua_State *L, int index, weir_transaction *begin);
-/* As weir_pool_listen wants it, of a table with max_queued and heartbeat, or nil. */
 /* The texts stay the table's. */
 void weir__lua_read_metrics(lua_State *L, int index, const char **format, const char **names);
+/* As weir_pool_listen wants it, of a table with max_queued and heartbeat, or nil. */
 void weir__lua_read_listen(lua_State *L, int index, weir_listen *how);
 /* As weir_pool_open wants it; raises an error for what it does not know. The settings are put in a new
    userdata on the stack, whose strings, as all others, are borrowed from the table. */

@@ -436,6 +436,9 @@ START_TEST(a_caller_is_refused) {
     rig_advance(60);
     ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
     ck_assert_ptr_nonnull(strstr(health().last_failure, "CheckoutTimeout: "));
+    ck_assert_uint_eq(health().failed, 2);
+    ck_assert_int_eq(health().failures_in_a_row, 0); /* the server was not asked */
+    ck_assert_int_eq(health().status, WEIR_HEALTHY);
     op = check_now(50);
     weir_op close = 0;
     weir_session_release(session);

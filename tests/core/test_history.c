@@ -200,6 +200,9 @@ START_TEST(since_and_step) {
     history("size", INT64_C(365) * 86400000, 0);
     ck_assert_int_eq(points[1].at_ns - points[0].at_ns, 60000 * WEIR__MS);
     ck_assert_uint_eq(count, 120);
+    history("size", -1, 0);
+    ck_assert_int_eq(points[1].at_ns - points[0].at_ns, 60000 * WEIR__MS);
+    ck_assert_uint_eq(count, 120);
     history("size", 0, 60000);
     ck_assert_uint_le(count, 1);
     weir_error error = WEIR_ERROR_INIT;
@@ -272,6 +275,27 @@ static void slow(void) {
     weir_slow_statements_free(statements);
     ck_assert_int_eq(weir_pool_slow_statements(rig.pool, &statements, &count, NULL), WEIR_OK);
 }
+
+/* Which of them it was nobody knows. */
+START_TEST(a_slow_batch_blames_none_of_its_statements) {
+    options.slow_query_threshold_ms = 100;
+    watch();
+    weir_batch *batch = weir_batch_new();
+    const char *const texts[] = {"sleep 150", "select 1"};
+    for (int i = 0; i < 2; i++) {
+        weir_statement *each = weir_statement_new(texts[i], strlen(texts[i]), NULL);
+        ck_assert_int_eq(weir_batch_add(batch, each, NULL), WEIR_OK);
+        weir_statement_unref(each);
+    }
+    weir_op op = 0;
+    ck_assert_int_eq(weir_pool_transaction(rig.pool, batch, NULL, NULL, NULL, &op, NULL), WEIR_PENDING);
+    rig_advance(500);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+    weir_batch_free(batch);
+    slow();
+    ck_assert_uint_eq(count, 0);
+}
+END_TEST
 
 START_TEST(slow_statements_are_kept) {
     options.slow_query_threshold_ms = 100;
@@ -349,6 +373,7 @@ int main(void) {
                                   since_and_step,
                                   fingerprints_of_anything,
                                   slow_statements_are_kept,
+                                  a_slow_batch_blames_none_of_its_statements,
                                   a_million_different_ones,
                                   echo};
     Suite *suite = suite_create("history");

@@ -41,6 +41,18 @@ static void assert_has(const char *piece) {
 
 static void assert_lacks(const char *piece) { ck_assert_msg(!strstr(text, piece), "there: %.500s", piece); }
 
+START_TEST(a_share_bounds_what_may_be_open) {
+    for (int i = 0; i < 2; i++) {
+        figures[i].now.max_size = 18;
+        figures[i].now.max_overflow = 2;
+        figures[i].now.share = i ? -1 : 5;
+    }
+    render(2, true, WEIR__NAMES_STANDARD);
+    assert_has("\ndb_client_connection_max{db_client_connection_pool_name=\"one\"} 5\n"
+               "db_client_connection_max{db_client_connection_pool_name=\"two\"} 20\n#");
+}
+END_TEST
+
 START_TEST(seed_names_to_the_letter) {
     figures[0].now.active = 3;
     figures[1].now.active = 4;
@@ -460,6 +472,7 @@ int main(void) {
     TCase *tests = tcase_create("metrics");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, seed_names_to_the_letter);
+    tcase_add_test(tests, a_share_bounds_what_may_be_open);
     tcase_add_test(tests, histograms_are_cumulative);
     tcase_add_test(tests, counters_and_states_in_both_formats);
     tcase_add_test(tests, names_are_escaped);

@@ -272,6 +272,42 @@ START_TEST(usage) {
 }
 END_TEST
 
+/* Then looks are made by calls, which use a connection each: that says nothing. */
+START_TEST(usage_of_a_pool_that_nobody_drives) {
+    options.min_size = options.max_size = 1;
+    watch();
+    for (int i = 0; i < 20; i++) {
+        weir_session held = lend();
+        rig.clock.now += 1500 * WEIR__MS;
+        weir_reactor_dispatch(rig.reactor);
+        weir_session_release(held);
+    }
+    quiet();
+    weir_session held = lend();
+    rig_advance(20000);
+    fired(WEIR_ALERT_HIGH_POOL_USAGE);
+    weir_session_release(held);
+}
+END_TEST
+
+START_TEST(usage_of_a_share) {
+    options.min_size = 0;
+    options.max_size = 8;
+    watch();
+    ck_assert(weir__enter(rig.reactor));
+    weir__pool_ceiling(rig.pool, 2);
+    weir__leave(rig.reactor);
+    weir_session held[2];
+    weir_op ops[2] = {queue(), queue()};
+    rig_advance(15000);
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(outcome(ops[i], &held[i]), WEIR_OK);
+    weir_alert alert = fired(WEIR_ALERT_HIGH_POOL_USAGE);
+    ck_assert_uint_eq(alert.count, 2);
+    ck_assert_uint_eq(alert.total, 2);
+    for (int i = 0; i < 2; i++) weir_session_release(held[i]);
+}
+END_TEST
+
 START_TEST(slow_ones) {
     options.min_size = options.max_size = 1;
     options.alert_query_time_ms = 300;
@@ -365,6 +401,20 @@ START_TEST(an_outage) {
 }
 END_TEST
 
+START_TEST(a_drain_is_no_outage) {
+    options.min_size = options.max_size = 1;
+    options.checkout_timeout_ms = -1;
+    watch();
+    weir_session held = lend();
+    weir_op waiter = queue(), op = 0;
+    ck_assert_int_eq(weir_pool_drain(rig.pool, -1, NULL, &op, NULL), WEIR_PENDING);
+    rig_advance(3000);
+    quiet();
+    weir_reactor_cancel(rig.reactor, waiter);
+    weir_session_release(held);
+}
+END_TEST
+
 START_TEST(rules_can_be_switched_off) {
     options.alert_query_failure_rate = options.alert_checkout_failure_rate = options.alert_pool_usage = -1;
     options.alert_query_time_ms = options.alert_checkout_time_ms = -1;
@@ -416,6 +466,18 @@ static void fire(int count) {
         weir__alert_resolve(monitor, WEIR_ALERT_CIRCUIT_BREAKER_OPEN, rig.clock.now + 1);
     }
 }
+
+/* Whichever thread has looked. */
+START_TEST(the_host_is_woken) {
+    watch();
+    ck_assert(weir__enter(rig.reactor));
+    bool before = rig.reactor->signal;
+    fire(1);
+    bool then = rig.reactor->signal;
+    weir__leave(rig.reactor);
+    ck_assert(!before && then);
+}
+END_TEST
 
 START_TEST(a_thousand_are_kept) {
     watch();
@@ -551,11 +613,15 @@ int main(void) {
                                   checkouts_that_fail,
                                   leaks,
                                   usage,
+                                  usage_of_a_pool_that_nobody_drives,
+                                  usage_of_a_share,
                                   slow_ones,
                                   breakers,
                                   an_outage,
+                                  a_drain_is_no_outage,
                                   rules_can_be_switched_off,
                                   off,
+                                  the_host_is_woken,
                                   a_thousand_are_kept,
                                   without_memory_the_oldest_give_way,
                                   making_one_without_memory,

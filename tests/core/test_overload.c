@@ -221,6 +221,124 @@ START_TEST(what_waits_for_a_lock_does_not_count) {
 }
 END_TEST
 
+/* However long the machine has been up: what has just been answered is the server's still. */
+START_TEST(what_was_answered_just_now_counts) {
+    if (_i) rig.clock.now = 864000000 * WEIR__MS;
+    open_adaptive(1, 20);
+    weir_session s = lend();
+    work(&s, 1, 10, 2);
+    ck_assert_int_eq(rig.pool->adapt.busy, 1);
+    ck_assert_int_eq(rig.pool->adapt.others, 0);
+    give_back(s);
+}
+END_TEST
+
+START_TEST(a_shared_one_that_waits_for_a_lock_does_not_count) {
+    open_adaptive(1, 20);
+    weir_session s = lend();
+    work(&s, 1, 10, 4);
+    weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0);
+    weir_op blocked = submit_to_pool("sleep 10 shared", WEIR_TIMEOUT_DEFAULT);
+    work(&s, 1, 10, 3);
+    ck_assert_int_eq(rig.pool->adapt.busy, 2);
+    work(&s, 1, 10, 10);
+    ck_assert_int_eq(rig.pool->adapt.busy, 1);
+    weir_reactor_cancel(rig.reactor, blocked);
+    give_back(s);
+}
+END_TEST
+
+/* The limit is looked at for who waits again, too: else nothing might happen. */
+START_TEST(who_was_moved_on_waits_for_the_limit) {
+    options.pipeline_max_wait_ms = 1000;
+    open_adaptive(2, 2);
+    weir__width_pin(rig.pool, 1);
+    weir_op ops[2], blocked;
+    weir_op first = submit_to_pool("sleep 10 shared", WEIR_TIMEOUT_DEFAULT);
+    rig_advance(20);
+    ck_assert_int_eq(outcome(first, NULL), WEIR_OK); /* it is known to be short */
+    weir_session s = lend();
+    weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0);
+    for (int i = 0; i < 2; i++) ops[i] = submit_to_pool("sleep 10 shared", WEIR_TIMEOUT_DEFAULT);
+    blocked = submit(s, "hang", -1);
+    ck_assert_int_eq(rig.pool->waiting, 0);
+    for (int i = 0; i < 22; i++) rig_advance(50);
+    ck_assert_int_eq(rig.pool->waiting, 1);
+    ck_assert(weir__timer_running(&rig.pool->adapt.timer));
+    weir_reactor_cancel(rig.reactor, blocked);
+    for (int i = 0; i < 2; i++) weir_reactor_cancel(rig.reactor, ops[i]);
+    give_back(s);
+}
+END_TEST
+
+/* He had his turn before any of the others. */
+START_TEST(who_was_moved_on_is_not_served_last) {
+    options.pipeline_max_wait_ms = 1000;
+    options.min_size = options.max_size = 2;
+    open_with_rule();
+    weir__width_pin(rig.pool, 1);
+    weir_op ops[2], first = submit_to_pool("sleep 10 shared", WEIR_TIMEOUT_DEFAULT);
+    rig_advance(20);
+    ck_assert_int_eq(outcome(first, NULL), WEIR_OK);
+    weir_session s = lend();
+    weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0);
+    for (int i = 0; i < 2; i++) ops[i] = submit_to_pool("sleep 10 shared", WEIR_TIMEOUT_DEFAULT);
+    for (int i = 0; i < 22; i++) rig_advance(50);
+    ck_assert_int_eq(rig.pool->waiting, 1);
+    rig.pool->codel.overloaded = true;
+    weir_op newer = queue(), newest = submit_to_pool("sleep 10 shared", WEIR_TIMEOUT_DEFAULT);
+    give_back(s);
+    rig_advance(11);
+    ck_assert_int_eq(outcome(ops[1], NULL), WEIR_OK);
+    ck_assert_int_eq(outcome(newer, NULL), WEIR_PENDING);
+    weir_reactor_cancel(rig.reactor, newest);
+    weir_reactor_cancel(rig.reactor, newer);
+    weir_reactor_cancel(rig.reactor, ops[0]);
+}
+END_TEST
+
+START_TEST(what_comes_back_above_the_limit_closes_soon) {
+    options.idle_timeout_ms = -1;
+    open_adaptive(0, 20);
+    weir_session sessions[3];
+    weir_op ops[3];
+    for (int i = 0; i < 3; i++) ops[i] = queue();
+    rig_advance(10);
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(outcome(ops[i], &sessions[i]), WEIR_OK);
+    ck_assert(weir__enter(rig.reactor));
+    rig.pool->adapt.most = 1;
+    rig.pool->adapt.most_until = WEIR__NEVER;
+    weir__adapt_bound(rig.pool);
+    weir__leave(rig.reactor);
+    rig_advance(6000); /* nothing is idle yet */
+    for (int i = 0; i < 3; i++) give_back(sessions[i]);
+    rig_advance(6000);
+    ck_assert_int_eq(snapshot().size, 1);
+}
+END_TEST
+
+/* Also when only such statements come as say nothing: executemany, COPY and their like. */
+START_TEST(a_dip_ends) {
+    open_adaptive(1, 20);
+    weir_session s = lend();
+    work(&s, 1, 10, 4);
+    rig_advance(10);
+    rig.pool->adapt.dips = true;
+    rig.pool->adapt.dip_at = rig.clock.now;
+    rig.pool->adapt.most = 1;
+    rig.pool->adapt.most_until = WEIR__NEVER;
+    weir_op op = queue();
+    rig_advance(900);
+    ck_assert_int_eq(rig.pool->waiting, 1);
+    ck_assert(rig.pool->adapt.dips);
+    rig_advance(500);
+    ck_assert_int_eq(rig.pool->waiting, 1);
+    ck_assert(!rig.pool->adapt.dips);
+    weir_reactor_cancel(rig.reactor, op);
+    give_back(s);
+}
+END_TEST
+
 START_TEST(who_waits_for_the_limit_is_told_so) {
     weir_session sessions[5];
     weir_op ops[5];
@@ -337,6 +455,12 @@ int main(void) {
     tcase_add_test(tc, it_begins_with_few);
     tcase_add_test(tc, it_keeps_its_bounds);
     tcase_add_test(tc, what_waits_for_a_lock_does_not_count);
+    tcase_add_loop_test(tc, what_was_answered_just_now_counts, 0, 2);
+    tcase_add_test(tc, a_shared_one_that_waits_for_a_lock_does_not_count);
+    tcase_add_test(tc, who_was_moved_on_waits_for_the_limit);
+    tcase_add_test(tc, who_was_moved_on_is_not_served_last);
+    tcase_add_test(tc, what_comes_back_above_the_limit_closes_soon);
+    tcase_add_test(tc, a_dip_ends);
     tcase_add_test(tc, who_waits_for_the_limit_is_told_so);
     tcase_add_test(tc, a_server_that_is_full_is_believed);
     tcase_add_test(tc, connects_that_take_too_long_cut_it);

@@ -61,7 +61,8 @@ typedef struct weir_health {
     int64_t status_age_ms;   /* since it has this status */
     int64_t last_check_ms;   /* since the last check ended; -1: there was none */
     int64_t latency_ns;      /* of the last check that has passed; -1: none */
-    int failures_in_a_row;   /* checks that have failed since one has passed */
+    int failures_in_a_row;   /* checks that have failed since one has passed; not those that got no connection
+                              */
     uint64_t passed, failed; /* checks since the pool was opened: the snapshot's health_checks_… */
     char last_failure[WEIR_HEALTH_TEXT_SIZE]; /* "ConnectionLost: …" of the last that failed, cut; or "" */
     char connect_failure[WEIR_HEALTH_TEXT_SIZE]; /* … of the last attempt to connect, while they fail */

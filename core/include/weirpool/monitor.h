@@ -79,7 +79,8 @@ WEIR_API bool weir_pool_next_alert(weir_pool *pool, uint64_t *after, weir_alert 
 WEIR_API uint64_t weir_pool_last_alert(const weir_pool *pool);
 
 #define WEIR_SLOW_TEXT_SIZE 1024
-/* A statement that took longer than slow_query_threshold, answered or not. */
+/* A statement that took longer than slow_query_threshold, answered or not; none of a batch whose statements
+ * go together. */
 typedef struct weir_slow_statement {
     char text[WEIR_SLOW_TEXT_SIZE]; /* its beginning, with ? for each literal, and no comments */
     uint64_t count;                 /* times that it was too slow; since it has been kept */
@@ -112,7 +113,7 @@ typedef struct weir_history_point {
 } weir_history_point;
 
 /*
- * metric: a name of weir_metric_table. since_ms: so long ago and later; -1: all that is kept at that step.
+ * metric: a name of weir_metric_table. since_ms: so long ago and later; -1: all that is kept.
  * step_ms: 1000, 10000 or 60000 between two points; 0: the shortest that reaches back so far. There is no
  * point for times at which nobody drove the reactor. The oldest first; *out is the caller's,
  * weir_history_free; NULL where there are none. *kind: what the metric is. WEIR_EINVAL names what is wrong,

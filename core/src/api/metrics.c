@@ -77,7 +77,6 @@ static bool read_pool(weir_pool *pool, bool open, weir__figures *out) {
         return false;
     }
     *out = (weir__figures){.name = weir_pool_name(pool), .system = weir_pool_database_system(pool)};
-    weir__health_look(pool);
     weir__pool_snapshot(pool, &out->now);
     memcpy(out->exemplars, pool->exposed.exemplars, sizeof out->exemplars);
     weir__leave(pool->reactor);

@@ -84,7 +84,6 @@ typedef struct weir__request {
 /* The state of a connection's transaction, as the database says it. */
 typedef enum weir__tx { WEIR__TX_NONE, WEIR__TX_OPEN, WEIR__TX_FAILED } weir__tx;
 
-/* How a transaction is to begin. */
 /* What a connection's server is for. */
 typedef enum weir__role {
     WEIR__ROLE_UNKNOWN,
@@ -100,6 +99,8 @@ typedef enum weir__isolation {
     WEIR__REPEATABLE_READ,
     WEIR__SERIALIZABLE,
 } weir__isolation;
+
+/* How a transaction is to begin. */
 typedef struct weir__begin {
     weir__isolation isolation;
     bool readonly, deferrable;

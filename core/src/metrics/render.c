@@ -372,6 +372,7 @@ static void derive(weir__figures *figures) {
     const weir_snapshot *now = &figures->now;
     weir_histogram *succeeded = &figures->query_succeeded;
     figures->limit = now->max_size + now->max_overflow;
+    if (now->share >= 0 && now->share < figures->limit) figures->limit = now->share;
     figures->closed_otherwise = now->connections_closed - now->connections_recycled;
     *succeeded = now->query;
     succeeded->sum -= now->query_failed.sum;

@@ -52,7 +52,10 @@ static bool make_room(weir__alerts *alerts) {
     return true;
 }
 
-static uint64_t next_event(weir__alerts *alerts) {
+/* The host's event loop is told, also when a thread of the pool's own has looked. */
+static uint64_t next_event(weir__monitor *monitor) {
+    weir__alerts *alerts = &monitor->alerts;
+    monitor->extension.pool->reactor->signal = true;
     uint64_t number = atomic_load_explicit(&alerts->last_event, memory_order_relaxed) + 1;
     atomic_store_explicit(&alerts->last_event, number, memory_order_relaxed);
     return number;
@@ -88,7 +91,7 @@ void weir__alert_fire(weir__monitor *monitor, weir_alert_type type, const weir__
     rule->silent_until = weir__deadline(now, weir__monitor_options(monitor)->alert_cooldown_ms);
     if (weir__monitor_options(monitor)->alert_cooldown_ms < 0) rule->silent_until = 0;
     if (make_room(alerts)) {
-        alert.fired = next_event(alerts);
+        alert.fired = next_event(monitor);
         alerts->count++;
         *weir__alert_at(alerts, alerts->count - 1) = alert;
     }
@@ -102,7 +105,7 @@ void weir__alert_resolve(weir__monitor *monitor, weir_alert_type type, int64_t n
     for (size_t i = 0; i < alerts->count; i++) {
         weir__alert *alert = weir__alert_at(alerts, i);
         if (alert->number != number) continue;
-        alert->resolved = next_event(alerts);
+        alert->resolved = next_event(monitor);
         alert->resolved_at = now;
         say(monitor, alert);
     }

@@ -155,6 +155,8 @@ static int find_metric(const char *name, weir_metric_kind *kind, size_t *place, 
 
 static int find_ring(const weir__monitor *monitor, int64_t since_ms, int64_t step_ms, const weir__ring **out,
                      weir_error *error) {
+    if (since_ms < 0) /* all there is */
+        since_ms = (weir__reactor_now(monitor->extension.pool->reactor) - monitor->begun_at) / WEIR__MS;
     for (size_t i = 0; i < WEIR__RINGS; i++) {
         const weir__ring *ring = *out = &monitor->rings[i];
         int64_t step = ring->step / WEIR__MS;

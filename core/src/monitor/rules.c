@@ -139,12 +139,19 @@ static bool connection_leaks(view *view, weir__finding *out) {
     return view->options->alert_leaks >= 0;
 }
 
+/* With a share of connection_budget it is what that leaves. */
+static int most_of(const weir_pool *pool) {
+    int most = weir__pool_allowed(pool);
+    return most > 1 ? most : 1;
+}
+
 static bool high_pool_usage(view *view, weir__finding *out) {
     uint64_t looks = view->present.looks - view->since->looks;
+    if (!looks) return false;
     judge(view, out, (view->present.usage - view->since->usage) / (double)looks,
           view->options->alert_pool_usage);
     out->count = (uint64_t)view->now.active;
-    out->total = (uint64_t)(view->now.max_size + view->now.max_overflow);
+    out->total = (uint64_t)most_of(view->pool);
     out->window = view->window;
     return view->options->alert_pool_usage >= 0;
 }
@@ -161,7 +168,7 @@ static bool slow_checkouts(view *view, weir__finding *out) {
     return view->options->alert_checkout_time_ms >= 0;
 }
 
-/* In the order of the types. False: the rule is switched off. */
+/* In the order of the types. False: the rule is switched off, or has nothing to go by. */
 static bool (*const rules[WEIR__ALERT_TYPES])(view *view, weir__finding *out) = {
     database_unhealthy,
     circuit_breaker_open,
@@ -200,18 +207,20 @@ static void take_openings(weir__monitor *monitor, uint64_t out[2]) {
     }
 }
 
-static double usage_of(const weir_snapshot *now) {
-    double most = (double)(now->max_size + now->max_overflow);
-    return (double)now->active / most;
+/* A look that comes late was made by a call, since nobody else drives the pool, and would always find that
+ * call's connection in use. */
+static void take_usage(weir__monitor *monitor, const weir_snapshot *snapshot, int64_t now) {
+    if (now - monitor->look_at >= WEIR__UNDRIVEN) return;
+    monitor->usage += (double)snapshot->active / most_of(monitor->extension.pool);
+    monitor->looks++;
 }
 
 void weir__rules_look(weir__monitor *monitor, int64_t now) {
     weir_pool *pool = monitor->extension.pool;
-    if (pool->closing) return;
+    if (pool->closing || pool->draining) return; /* what it finds from now on is never over */
     view view = {.pool = pool, .options = &pool->config->options, .now.struct_size = sizeof view.now};
     weir__pool_snapshot(pool, &view.now);
-    monitor->usage += usage_of(&view.now);
-    monitor->looks++;
+    take_usage(monitor, &view.now, now);
     view.since = begin_of_window(monitor, now);
     view.present = present(monitor, now);
     view.window = (double)(now - view.since->at) / 1e9;

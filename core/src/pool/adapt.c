@@ -122,8 +122,18 @@ static bool keeps_busy(const weir__slot *slot, int64_t now) {
     int64_t typical = slot->pool->adapt.typical;
     if (slot->state != WEIR__LENT && slot->state != WEIR__RUNNING && slot->state != WEIR__DRAINING)
         return false;
-    if (!slot->flying || slot->shared || !typical) return slot->flying;
-    return now - weir__container(slot->flights.next, weir__flight, link)->sent_at <= STUCK * typical;
+    /* Without one in `flights` they have landed just now. */
+    if (!slot->flying || !typical || weir__list_empty(&slot->flights)) return slot->flying;
+    int64_t since =
+        slot->shared ? slot->head_at : weir__container(slot->flights.next, weir__flight, link)->sent_at;
+    return now - since <= STUCK * typical;
+}
+
+static void end_dip(weir_pool *pool, bool news, int64_t now);
+
+/* So many statements as a dip is for have had their time: it is others that come, which do not count. */
+static bool dip_lasts_too_long(const weir__adapt *adapt, int64_t now) {
+    return adapt->dips && now - adapt->dip_at > DIP_FIRST + SAMPLES * adapt->typical;
 }
 
 static void weigh(weir_pool *pool, int64_t now) {
@@ -134,7 +144,10 @@ static void weigh(weir_pool *pool, int64_t now) {
     for (size_t i = 0; i < pool->slot_count; i++) adapt->busy += keeps_busy(pool->slots[i], now);
     adapt->others = weir__adapt_lent(pool) - adapt->busy;
     if (adapt->busy > adapt->peak) adapt->peak = adapt->busy;
-    heed(pool, now);
+    if (dip_lasts_too_long(adapt, now))
+        end_dip(pool, false, now);
+    else
+        heed(pool, now);
 }
 
 void weir__adapt_waits(weir_pool *pool, int64_t now) {

@@ -118,6 +118,7 @@ static void build(weir__flight *flight, const weir__task *task, size_t number) {
     bool last = number + 1 == batch->count;
     flight->batch = batch;
     flight->number = number;
+    flight->together = batch->count > 1 && flight->slot->pool->driver->pipelines;
     request->statement = weir_statement_ref(batch->statements[number]);
     if (!number) flight->before[request->before_count++] = batch->begin;
     request->before = flight->before;

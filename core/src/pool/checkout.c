@@ -208,6 +208,7 @@ void weir__task_move_on(weir__task *task) {
     weir__list_push_front(&pool->lane, &task->op.link);
     pool->waiting++;
     pool->share.lane_count++;
+    if (pool->adapt.usual) weir__adapt_waits(pool, weir__reactor_now(pool->reactor));
     weir__pool_touch(pool);
 }
 
@@ -379,10 +380,12 @@ static weir__task *front_of(const weir__link *list) {
     return link ? weir__container(link, weir__task, op.link) : NULL;
 }
 
-/* In an overload the newest comes first: he at least has time left. */
+/* In an overload the newest comes first: he at least has time left. But for who was moved on, who had his
+ * turn already. */
 static weir__task *next_of(const weir_pool *pool, const weir__link *list) {
-    bool last = pool->codel.overloaded && !weir__list_empty(list);
-    return last ? weir__container(list->prev, weir__task, op.link) : front_of(list);
+    weir__task *first = front_of(list);
+    if (!first || first->moved || !pool->codel.overloaded) return first;
+    return weir__container(list->prev, weir__task, op.link);
 }
 
 /* Who comes next, and where; false: nobody can be served now. An idle connection goes to who comes first. */
@@ -395,8 +398,9 @@ static bool next_to_serve(weir_pool *pool, int64_t now, weir__task **task, weir_
     }
     if (pool->ceiling.guest) return false;
     alone = next_of(pool, &pool->waiters);
-    bool first = alone && (!sharing || (pool->codel.overloaded ? sharing->started_at <= alone->started_at
-                                                               : sharing->started_at >= alone->started_at));
+    bool newest = pool->codel.overloaded && !(sharing && sharing->moved);
+    bool first = alone && (!sharing || (newest ? sharing->started_at <= alone->started_at
+                                               : sharing->started_at >= alone->started_at));
     *task = alone;
     *slot = first ? weir__pool_take_idle(pool, now) : NULL;
     if (*slot || !sharing) return *slot;

@@ -159,6 +159,12 @@ static void count_passed(weir_pool *pool, int64_t latency, int64_t now) {
     weir__health_touch(pool);
 }
 
+/* A caller's check that got no connection to ask on. */
+static bool asked_nobody(const weir_error *why) {
+    return why->code == WEIR_ECHECKOUTTIMEOUT || why->code == WEIR_EQUEUEFULL ||
+           why->code == WEIR_EOVERLOADED || why->code == WEIR_ECIRCUITOPEN;
+}
+
 /* What it says of the server. */
 static weir_outcome count_failed(weir_pool *pool, const weir_error *why, int64_t took, int64_t now) {
     weir__pool_health *health = &pool->health;
@@ -167,9 +173,10 @@ static weir_outcome count_failed(weir_pool *pool, const weir_error *why, int64_t
     weir__breaker_describe(why, health->last_failure, sizeof health->last_failure);
     weir__health_note(pool, WEIR_HEALTH_EVENT_FAILED, took, health->last_failure);
     health->ended_at = now;
+    weir__health_touch(pool);
+    if (asked_nobody(why)) return outcome;
     health->failures++;
     health->answered = outcome == WEIR_OUTCOME_SUCCESS;
-    weir__health_touch(pool);
     return outcome;
 }
 

@@ -129,6 +129,7 @@ void weir__pool_publish(weir__deferred *publish) {
 }
 
 void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
+    weir__health_look(pool); /* some of it is a matter of time alone */
     read_gauges(pool, out);
     out->health = pool->health.status;
     out->circuit_connect = weir__guard_state(pool, WEIR_BREAKER_CONNECTS);

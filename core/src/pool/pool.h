@@ -76,6 +76,7 @@ struct weir__flight {
     weir__slot *slot;
     weir__task *task; /* whose answer it is; NULL: nobody's any more */
     bool alone;       /* it was sent with nothing before it */
+    bool together;    /* it went with others of its batch, so that how long it takes is not seen */
     int64_t sent_at;
     weir__profile *profile; /* counted; of a statement that shares its connection, else NULL */
     int64_t expected;       /* ns that the statement is believed to take, as it stands in the slot's load */

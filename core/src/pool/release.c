@@ -23,6 +23,8 @@ void weir__slot_ready(weir__slot *slot, int64_t now) {
     if (checked) weir__health_replace(slot);
     if (pool->config->options.idle_timeout_ms > 0 && weir__pool_total(pool) > pool->min_size)
         weir__pool_arm_reaper(pool, weir__deadline(slot->idle_since, pool->config->options.idle_timeout_ms));
+    if (pool->adapt.usual && weir__pool_total(pool) > weir__adapt_keeps(pool))
+        weir__pool_arm_reaper(pool, slot->idle_since + WEIR__SURPLUS_FOR);
     if (pool->waiting || pool->opening) weir__pool_touch(pool);
 }
 

@@ -218,7 +218,7 @@ static void name_timeout(weir__request *request, int64_t run_ms, int64_t ran) {
 static void look_at_time(const weir__flight *flight, int64_t ran) {
     const weir_pool *pool = flight->slot->pool;
     const weir_statement *statement = flight->request.statement;
-    if (ran < pool->slow_ns || !statement) return;
+    if (ran < pool->slow_ns || !statement || flight->together) return;
     size_t length = statement->sql_length;
     const char *sql = flight->stream ? weir__stream_text(flight->stream, &length) : statement->sql;
     weir__extensions_slow(pool, sql, length, ran);
