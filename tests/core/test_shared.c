@@ -204,6 +204,18 @@ START_TEST(an_unfinished_file_is_finished) {
 }
 END_TEST
 
+/* Where the disk is full a look at a hole would be a signal: of each place there is the first page. */
+START_TEST(places_to_come_have_their_room) {
+    weir__shared *shared = join("pool");
+    struct stat stat;
+    int fd = open(path, O_RDONLY);
+    ck_assert_int_eq(fstat(fd, &stat), 0);
+    close(fd);
+    ck_assert_int_ge(stat.st_blocks, WEIR__SHARED_PLACES * (4096 / 512));
+    weir__shared_leave(shared);
+}
+END_TEST
+
 START_TEST(survives_lack_of_memory) {
     weir__shared *shared = NULL;
     weir__alloc_fail_at(1, false);
@@ -384,6 +396,7 @@ int main(void) {
     tcase_add_test(tests, a_full_file_says_so);
     tcase_add_test(tests, other_files_are_left_alone);
     tcase_add_test(tests, an_unfinished_file_is_finished);
+    tcase_add_test(tests, places_to_come_have_their_room);
     tcase_add_test(tests, what_is_in_the_sum_does_not_count_again);
     tcase_add_test(tests, survives_lack_of_memory);
     tcase_add_test(tests, a_killed_worker_has_counted);

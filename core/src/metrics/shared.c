@@ -33,8 +33,7 @@ typedef struct place {
     weir__cells past[2], now;
 } place;
 
-/* Room for the file's later versions, and each place in pages of its own: what nobody has written takes none.
- */
+/* Each place in pages of its own: of one that nobody has had there is the first page alone. */
 #define PLACE_SIZE ((sizeof(place) + PAGE - 1) / PAGE * PAGE)
 #define FILE_SIZE (PAGE + WEIR__SHARED_PLACES * PLACE_SIZE)
 
@@ -113,6 +112,23 @@ static int unfit(weir_error *error, const char *path, const char *why) {
     return weir__fail(error, WEIR_EOPTION, "metrics_shared=%s: %s", path, why);
 }
 
+/* Where there is no room, touching a hole of a mapping is a signal, with tmpfs also when it is only read. */
+static int reserve(int fd, size_t at, size_t size) {
+    int code;
+    while ((code = posix_fallocate(fd, (off_t)at, (off_t)size)) == EINTR)
+        ;
+    return code;
+}
+
+/* Of each place what is looked at before anybody has it; the length comes last, and says that it is done. */
+static int lay_out(int fd) {
+    for (size_t index = 0; index < WEIR__SHARED_PLACES; index++) {
+        int code = reserve(fd, PAGE + index * PLACE_SIZE, PAGE);
+        if (code) return code;
+    }
+    return ftruncate(fd, (off_t)FILE_SIZE) == 0 ? 0 : errno;
+}
+
 /* Makes the header, or checks it, with the places locked. */
 static int check_file(int fd, const char *path, weir_error *error) {
     struct stat stat;
@@ -132,9 +148,8 @@ static int check_file(int fd, const char *path, weir_error *error) {
             "the file was made by another version of weirpool: end its processes and remove it, or name "
             "another");
     /* Also when who was about to make it was killed. */
-    if ((size_t)stat.st_size < FILE_SIZE && ftruncate(fd, (off_t)FILE_SIZE) != 0)
-        return unfit(error, path, strerror(errno));
-    return WEIR_OK;
+    int code = (size_t)stat.st_size < FILE_SIZE ? lay_out(fd) : 0;
+    return code ? unfit(error, path, strerror(code)) : WEIR_OK;
 }
 
 static int open_file(weir__shared *shared, const char *path, weir_error *error) {
@@ -189,8 +204,7 @@ static int take_place(weir__shared *shared, const char *path, const char *name, 
         place *place = place_at(shared, index);
         if (!may_take(place, name, system) || !lock_byte(shared->fd, 1 + index, F_WRLCK)) continue;
         if (!place->state) {
-            /* Reserved: writing to a mapping that has no room is a signal. */
-            int code = posix_fallocate(shared->fd, (off_t)(PAGE + index * PLACE_SIZE), (off_t)PLACE_SIZE);
+            int code = reserve(shared->fd, PAGE + index * PLACE_SIZE, PLACE_SIZE);
             if (code) return unfit(error, path, strerror(code));
             strcpy(place->name, name);
             strcpy(place->system, system);
