@@ -177,6 +177,27 @@ START_TEST(without_a_place_it_waits_and_says_so) {
 }
 END_TEST
 
+/* max_waiting is for callers: what finds out whether there may be more connections gets in line all the same.
+ */
+START_TEST(looks_in_an_overload) {
+    options.max_waiting = 2;
+    opened();
+    weir_session session = lend();
+    weir_op waiters[2] = {queue(), queue()};
+    answers("2 6 6 1 0");
+    looks(1);
+    ck_assert_uint_eq(snapshot().checkouts_refused, 0);
+    for (int i = 0; i < 2; i++) { /* each time that the one comes back it is for a look first */
+        weir_session_release(session);
+        looks(1);
+        ck_assert_int_eq(outcome(waiters[i], &session), WEIR_OK);
+    }
+    ck_assert_int_eq(held(), 6);
+    ck_assert_uint_eq(snapshot().checkouts_refused, 0);
+    weir_session_release(session);
+}
+END_TEST
+
 START_TEST(says_that_it_leaves) {
     opened();
     answers("1 8 8 8 0");
@@ -251,6 +272,7 @@ int main(void) {
                                   without_an_answer_only_a_first_one_is_opened,
                                   makes_the_table_or_says_who_can,
                                   without_a_place_it_waits_and_says_so,
+                                  looks_in_an_overload,
                                   says_that_it_leaves,
                                   a_listener_counts,
                                   wants_what_it_needs,

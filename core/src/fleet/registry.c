@@ -150,7 +150,8 @@ static int send(weir__fleet *fleet, weir_error *error) {
     fleet->batch = heartbeat(fleet);
     if (!fleet->batch) return weir__fail(error, WEIR_ENOMEM, "out of memory");
     int code = weir__begin_text(pool, &plain, &begin, error);
-    return code ? code : weir__pool_transaction(pool, fleet->batch, begin, &run, NULL, &fleet->op, error);
+    return code ? code
+                : weir__pool_transaction(pool, fleet->batch, begin, &run, true, NULL, &fleet->op, error);
 }
 
 void weir__registry_look(weir__fleet *fleet) {
