@@ -33,9 +33,11 @@ typedef struct place {
     weir__cells past[2], now;
 } place;
 
-/* Each place in pages of its own: of one that nobody has had there is the first page alone. */
-#define PLACE_SIZE ((sizeof(place) + PAGE - 1) / PAGE * PAGE)
-#define FILE_SIZE (PAGE + WEIR__SHARED_PLACES * PLACE_SIZE)
+enum {
+    /* Each place in pages of its own: of one that nobody has had there is the first page alone. */
+    PLACE_SIZE = (sizeof(place) + PAGE - 1) / PAGE * PAGE,
+    FILE_SIZE = PAGE + WEIR__SHARED_PLACES * PLACE_SIZE,
+};
 
 struct weir__shared {
     weir__link link; /* in the list of all */
