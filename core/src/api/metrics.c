@@ -161,10 +161,10 @@ static int gather_these(gathering *to, weir_pool *const *pools, size_t count, we
 }
 
 /* A name that only others have has no past here: its means are over all its life. */
-static void take_recent(gathering *of) {
+static void take_recent(gathering *of, bool some) {
     for (size_t n = 0; n < of->count; n++) {
         weir__figures *figures = &of->figures[n];
-        weir__recent none = {0}, *recent = of->leads[n] ? &of->leads[n]->exposed.recent : &none;
+        weir__recent none = {0}, *recent = of->leads[n] ? &of->leads[n]->exposed.recent[some] : &none;
         int64_t now = of->leads[n] ? weir__reactor_now(of->leads[n]->reactor) : 0;
         weir__recent_take(recent, &figures->now, now, &figures->recent);
     }
@@ -199,7 +199,7 @@ int weir_metrics_render(weir_pool *const *pools, size_t count, const char *forma
     int code = pools ? gather_these(&gathered, pools, count, error) : gather_all(&gathered, error);
     if (!code) code = gathered.code;
     if (!code) {
-        take_recent(&gathered);
+        take_recent(&gathered, pools != NULL);
         weir__metrics_render(&out, gathered.figures, gathered.count, openmetrics,
                              (weir__names)(WEIR__NAMES_SEED + set));
     }
