@@ -353,6 +353,9 @@ START_TEST(all_open_pools_are_known) {
     assert_lacks("\"a\"");
     assert_lacks("db_idle_connections");
     assert_has("# EOF");
+    weir_pool *twice[] = {b, a, b};
+    ck_assert_int_eq(expose(twice, 3, NULL, "standard"), WEIR_OK);
+    assert_has("\ndb_client_connection_max{db_client_connection_pool_name=\"b\"} 20\n");
     weir_pool_free(a);
     weir_pool_free(b);
     ck_assert_int_eq(expose(NULL, 0, "prometheus", "both"), WEIR_OK);

@@ -150,6 +150,17 @@ def test_forks_and_pools_of_one_process(sqlite_url, tmp_path):
         assert queries(read(weirpool.metrics(), "prometheus")[1], "succeeded") == 12
 
 
+def test_each_of_the_pools_of_a_process_has_exemplars(sqlite_url, tmp_path):
+    options = {"name": "shop", "metrics_shared": str(tmp_path / "metrics"), "min_size": 0}
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    with (
+        weirpool.create_pool_sync(sqlite_url, **options),
+        weirpool.create_pool_sync(sqlite_url, **options) as second,
+    ):
+        second.fetch(f"select 1 /*traceparent='00-{trace}-00f067aa0ba902b7-01'*/")
+        assert weirpool.metrics(format="openmetrics").count(trace) == 1
+
+
 def test_files_that_will_not_do(sqlite_url, tmp_path):
     foreign = tmp_path / "notes.txt"
     foreign.write_text("notes")

@@ -108,7 +108,11 @@ static int gather(gathering *to, weir_pool *pool, bool open, weir_error *error) 
     if (!read_pool(pool, open, next)) return WEIR_EFORKED;
     size_t n = find(to, next->name);
     bool counted = n < to->count && weir__shared_same(shared_of(to->leads[n]), pool->shared);
-    if (counted) return WEIR_OK; /* among the other places of its file */
+    if (counted) { /* among the other places of its file, which have no exemplars */
+        for (int failed = 0; failed < 2; failed++)
+            weir__exemplars_add(&to->figures[n].exemplars[failed], &next->exemplars[failed]);
+        return WEIR_OK;
+    }
     if (pool->shared && !weir__shared_visit(pool->shared, next->name, add_sum, next)) return locked(error);
     if (n < to->count)
         weir__figures_add(&to->figures[n], next);
@@ -151,9 +155,16 @@ static int gather_all(gathering *to, weir_error *error) {
     return gather_others(to, error);
 }
 
+static bool is_among(weir_pool *const *pools, size_t count, const weir_pool *pool) {
+    size_t n = 0;
+    while (n < count && pools[n] != pool) n++;
+    return n < count;
+}
+
 static int gather_these(gathering *to, weir_pool *const *pools, size_t count, weir_error *error) {
     for (size_t n = 0; n < count; n++) {
         if (!pools[n]) return weir__fail(error, WEIR_EINVAL, "pools[%zu] is NULL", n);
+        if (is_among(pools, n, pools[n])) continue;
         int code = gather(to, pools[n], false, error);
         if (code) return code == WEIR_EFORKED ? weir__forked(error) : code;
     }
