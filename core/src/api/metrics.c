@@ -38,10 +38,17 @@ void weir__metrics_forget(weir_pool *pool) {
 
 /* ---- the numbers, with the lock held */
 
+/* A name that no pool of this process has: in the file it is another one's as soon as that is let go. */
+typedef struct other {
+    struct other *next;
+    char name[WEIR__SHARED_NAME], system[WEIR__SHARED_SYSTEM];
+} other;
+
 typedef struct gathering {
     weir__figures *figures;
     weir_pool *
         *leads; /* a pool of each name, one that shares if there is any; NULL: other processes have it */
+    other *others;
     size_t count, room;
     int code; /* WEIR_ENOMEM: something was left out */
 } gathering;
@@ -129,10 +136,30 @@ static void add_other(void *gathered, const weir__shared_sum *sum) {
     if (n < to->count && shared_of(to->leads[n])) return;
     if (n < to->count) {
         add_sum(&to->figures[n], sum);
-    } else if (extend(to)) {
-        read_sum(sum, &to->figures[n]);
-        to->leads[to->count++] = NULL;
+        return;
     }
+    other *own = extend(to) ? weir__malloc(sizeof *own) : NULL;
+    if (!own) {
+        to->code = WEIR_ENOMEM;
+        return;
+    }
+    strcpy(own->name, sum->name);
+    strcpy(own->system, sum->system);
+    own->next = to->others;
+    to->others = own;
+    read_sum(sum, &to->figures[n]);
+    to->figures[n].name = own->name;
+    to->figures[n].system = own->system;
+    to->leads[to->count++] = NULL;
+}
+
+static void free_gathering(gathering *of) {
+    for (other *next; of->others; of->others = next) {
+        next = of->others->next;
+        weir__free(of->others);
+    }
+    weir__free(of->leads);
+    weir__free(of->figures);
 }
 
 static int gather_others(gathering *to, weir_error *error) {
@@ -220,8 +247,7 @@ int weir_metrics_render(weir_pool *const *pools, size_t count, const char *forma
     if (code == WEIR_ENOMEM || (!code && !*text))
         code = weir__fail(error, WEIR_ENOMEM, "out of memory for the text of the metrics");
     weir__buffer_free(&out);
-    weir__free(gathered.leads);
-    weir__free(gathered.figures);
+    free_gathering(&gathered);
     return code;
 }
 
