@@ -212,6 +212,27 @@ START_TEST(says_that_it_leaves) {
 }
 END_TEST
 
+/* Who waits in a drain is served by what is there: the pod has said that it opens no more. */
+START_TEST(opens_nothing_once_it_has_left) {
+    opened();
+    weir_session session = lend();
+    weir_op waiter = queue(), op;
+    weir_completion done;
+    ck_assert_int_eq(weir_pool_drain(rig.pool, 1000, NULL, &op, NULL), WEIR_PENDING);
+    ck_assert(weir__fake_kill(weir__fake_conn_at(0)));
+    rig_advance(10);
+    weir_session_release(session);
+    rig_advance(500);
+    ck_assert_ptr_null(rig_fault());
+    ck_assert_int_eq(held(), 0);
+    rig_advance(600);
+    ck_assert_int_eq(weir_reactor_wait(rig.reactor, waiter, 0, &done), WEIR_OK);
+    ck_assert_int_eq(done.code, WEIR_ECLOSED);
+    weir_error_free(done.error);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+}
+END_TEST
+
 START_TEST(a_listener_counts) {
     const char *const channels[] = {"a"};
     weir_listener listener;
@@ -274,6 +295,7 @@ int main(void) {
                                   without_a_place_it_waits_and_says_so,
                                   looks_in_an_overload,
                                   says_that_it_leaves,
+                                  opens_nothing_once_it_has_left,
                                   a_listener_counts,
                                   wants_what_it_needs,
                                   goes_on_without_memory};

@@ -204,7 +204,6 @@ static void answered(weir__fleet *fleet) {
     fleet->quota.strays = fleet->direct && there > ours ? there - ours : 0;
     pool->ceiling.lapses_at =
         granted ? fleet->sent_at + options->pod_dead_after_ms * WEIR__MS / 3 * 2 : WEIR__NEVER;
-    pool->ceiling.lapsed = false;
     int before = fleet->quota.target;
     weir__fleet_answer(fleet, pods, granted ? share : 0, 0);
     bool more = fleet->quota.target > before && fleet->quota.target > granted;
