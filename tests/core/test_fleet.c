@@ -149,6 +149,12 @@ START_TEST(makes_the_table_or_says_who_can) {
     ck_assert_ptr_nonnull(strstr(transcript(), "CREATE TABLE IF NOT EXISTS weirpool_pods"));
     looks(1);
     ck_assert_ptr_null(strstr(transcript(), "CREATE TABLE")); /* once */
+    weir__fake_next_run(WEIR__FAKE_OK, NULL, 0);
+    weir__fake_next_run(WEIR__FAKE_FAIL, "42P01", 0);
+    looks(1);
+    ck_assert_ptr_null(strstr(transcript(), "CREATE TABLE")); /* that would be another one */
+    ck_assert(logged("the pods cannot be counted"));
+    looks(1);
     weir__fake_next_run(WEIR__FAKE_FAIL, "42501", 0);
     looks(1);
     ck_assert(logged("grant SELECT, INSERT, UPDATE and DELETE on it: CREATE TABLE"));

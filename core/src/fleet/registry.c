@@ -214,7 +214,8 @@ static void answered(weir__fleet *fleet) {
 
 static void not_answered(weir__fleet *fleet, const weir_error *why) {
     char text[700];
-    if (strcmp(why->sqlstate, "42P01") == 0 && !fleet->making) { /* nobody has made the table yet */
+    /* Nobody has made the table yet. Later it is one that this connection's search path does not show. */
+    if (strcmp(why->sqlstate, "42P01") == 0 && !fleet->making && !fleet->looks) {
         fleet->making = true;
         weir__registry_look(fleet);
         return;
