@@ -149,6 +149,12 @@ START_TEST(makes_the_table_or_says_who_can) {
     ck_assert_ptr_nonnull(strstr(transcript(), "CREATE TABLE IF NOT EXISTS weirpool_pods"));
     looks(1);
     ck_assert_ptr_null(strstr(transcript(), "CREATE TABLE")); /* once */
+    weir__fake_next_run(WEIR__FAKE_OK, NULL, 0);
+    weir__fake_next_run(WEIR__FAKE_FAIL, "42P01", 0);
+    looks(1);
+    ck_assert_ptr_null(strstr(transcript(), "CREATE TABLE")); /* that would be another one */
+    ck_assert(logged("the pods cannot be counted"));
+    looks(1);
     weir__fake_next_run(WEIR__FAKE_FAIL, "42501", 0);
     looks(1);
     ck_assert(logged("grant SELECT, INSERT, UPDATE and DELETE on it: CREATE TABLE"));
@@ -177,6 +183,27 @@ START_TEST(without_a_place_it_waits_and_says_so) {
 }
 END_TEST
 
+/* max_waiting is for callers: what finds out whether there may be more connections gets in line all the same.
+ */
+START_TEST(looks_in_an_overload) {
+    options.max_waiting = 2;
+    opened();
+    weir_session session = lend();
+    weir_op waiters[2] = {queue(), queue()};
+    answers("2 6 6 1 0");
+    looks(1);
+    ck_assert_uint_eq(snapshot().checkouts_refused, 0);
+    for (int i = 0; i < 2; i++) { /* each time that the one comes back it is for a look first */
+        weir_session_release(session);
+        looks(1);
+        ck_assert_int_eq(outcome(waiters[i], &session), WEIR_OK);
+    }
+    ck_assert_int_eq(held(), 6);
+    ck_assert_uint_eq(snapshot().checkouts_refused, 0);
+    weir_session_release(session);
+}
+END_TEST
+
 START_TEST(says_that_it_leaves) {
     opened();
     answers("1 8 8 8 0");
@@ -188,6 +215,27 @@ START_TEST(says_that_it_leaves) {
     ck_assert_ptr_nonnull(strstr(transcript(), "SET beat = '-infinity'"));
     ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
     ck_assert_int_eq(held(), 0);
+}
+END_TEST
+
+/* Who waits in a drain is served by what is there: the pod has said that it opens no more. */
+START_TEST(opens_nothing_once_it_has_left) {
+    opened();
+    weir_session session = lend();
+    weir_op waiter = queue(), op;
+    weir_completion done;
+    ck_assert_int_eq(weir_pool_drain(rig.pool, 1000, NULL, &op, NULL), WEIR_PENDING);
+    ck_assert(weir__fake_kill(weir__fake_conn_at(0)));
+    rig_advance(10);
+    weir_session_release(session);
+    rig_advance(500);
+    ck_assert_ptr_null(rig_fault());
+    ck_assert_int_eq(held(), 0);
+    rig_advance(600);
+    ck_assert_int_eq(weir_reactor_wait(rig.reactor, waiter, 0, &done), WEIR_OK);
+    ck_assert_int_eq(done.code, WEIR_ECLOSED);
+    weir_error_free(done.error);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
 }
 END_TEST
 
@@ -251,7 +299,9 @@ int main(void) {
                                   without_an_answer_only_a_first_one_is_opened,
                                   makes_the_table_or_says_who_can,
                                   without_a_place_it_waits_and_says_so,
+                                  looks_in_an_overload,
                                   says_that_it_leaves,
+                                  opens_nothing_once_it_has_left,
                                   a_listener_counts,
                                   wants_what_it_needs,
                                   goes_on_without_memory};

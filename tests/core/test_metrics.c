@@ -307,6 +307,27 @@ START_TEST(means_are_over_a_minute) {
 }
 END_TEST
 
+/* A pool is gone that had all the failures and long waits, while the other one did more than it had done. */
+START_TEST(each_number_may_fall_by_itself) {
+    weir__recent recent = {0};
+    weir_snapshot now = {.queries_succeeded = 1, .queries_failed = 9, .checkouts_granted = 1};
+    now.checkouts_refused = 9;
+    now.wait = now.query = (weir_histogram){.count = 10, .sum = 100};
+    at_second(&recent, &now, 1000);
+    now = (weir_snapshot){.queries_succeeded = 30, .queries_failed = 10, .checkouts_granted = 40};
+    now.wait = now.query = (weir_histogram){.count = 40, .sum = 200};
+    ck_assert_double_eq(at_second(&recent, &now, 1001).checkout_failures, 0);
+    now.checkouts_refused = 10;
+    now.queries_succeeded = 100;
+    now.queries_failed = 0;
+    ck_assert_double_eq(at_second(&recent, &now, 1002).query_failures, 0);
+    now.wait = (weir_histogram){.count = 50, .sum = 100};
+    ck_assert_double_eq(at_second(&recent, &now, 1003).checkout_time, 2);
+    now.query = (weir_histogram){.count = 50, .sum = 100};
+    ck_assert_double_eq(at_second(&recent, &now, 1004).query_time, 2);
+}
+END_TEST
+
 /* ---- with pools */
 
 static weir_reactor *reactor;
@@ -344,6 +365,9 @@ START_TEST(all_open_pools_are_known) {
     assert_lacks("\"a\"");
     assert_lacks("db_idle_connections");
     assert_has("# EOF");
+    weir_pool *twice[] = {b, a, b};
+    ck_assert_int_eq(expose(twice, 3, NULL, "standard"), WEIR_OK);
+    assert_has("\ndb_client_connection_max{db_client_connection_pool_name=\"b\"} 20\n");
     weir_pool_free(a);
     weir_pool_free(b);
     ck_assert_int_eq(expose(NULL, 0, "prometheus", "both"), WEIR_OK);
@@ -481,6 +505,7 @@ int main(void) {
     tcase_add_loop_test(tests, traces_are_read_from_comments, 0, sizeof commented / sizeof commented[0]);
     tcase_add_test(tests, the_later_exemplar_is_kept);
     tcase_add_test(tests, means_are_over_a_minute);
+    tcase_add_test(tests, each_number_may_fall_by_itself);
     tcase_add_test(tests, all_open_pools_are_known);
     tcase_add_test(tests, refuses_what_is_wrong);
     tcase_add_test(tests, a_child_of_fork_has_its_own);

@@ -142,6 +142,34 @@ START_TEST(a_full_file_says_so) {
 }
 END_TEST
 
+START_TEST(names_that_are_gone_make_room) {
+    char name[16];
+    weir__shared *keeper = join("keeper"), *shared = join("keeper");
+    count(shared, 5, 0);
+    weir__shared_leave(shared);
+    for (int i = 2; i < WEIR__SHARED_PLACES; i++) {
+        snprintf(name, sizeof name, "gone %d", i);
+        shared = join(name);
+        count(shared, 1, 0);
+        weir__shared_leave(shared);
+    }
+    shared = join("late");
+    look(keeper, "late");
+    ck_assert(got.names == 1 && got.started == 0 && got.waits == 0); /* nothing of who was there */
+    count(shared, 2, 0);
+    look(keeper, "late");
+    ck_assert_uint_eq(got.started, 2);
+    look(keeper, "keeper"); /* the name is still there */
+    ck_assert_uint_eq(got.started, 5);
+    look(keeper, "gone 2");
+    ck_assert_int_eq(got.names, 0);
+    look(keeper, NULL);
+    ck_assert_int_eq(got.names, WEIR__SHARED_PLACES - 1);
+    weir__shared_leave(keeper);
+    weir__shared_leave(shared);
+}
+END_TEST
+
 static void refused(const char *file, const char *name, const char *words) {
     weir__shared *shared = NULL;
     long live = weir__alloc_live();
@@ -201,6 +229,18 @@ START_TEST(an_unfinished_file_is_finished) {
     weir__shared_leave(a);
     ck_assert_int_eq(truncate(path, 0), 0);
     weir__shared_leave(join("pool"));
+}
+END_TEST
+
+/* Where the disk is full a look at a hole would be a signal: of each place there is the first page. */
+START_TEST(places_to_come_have_their_room) {
+    weir__shared *shared = join("pool");
+    struct stat stat;
+    int fd = open(path, O_RDONLY);
+    ck_assert_int_eq(fstat(fd, &stat), 0);
+    close(fd);
+    ck_assert_int_ge(stat.st_blocks, WEIR__SHARED_PLACES * (4096 / 512));
+    weir__shared_leave(shared);
 }
 END_TEST
 
@@ -382,8 +422,10 @@ int main(void) {
     tcase_add_test(tests, others_count_and_so_do_those_before);
     tcase_add_test(tests, places_are_used_again);
     tcase_add_test(tests, a_full_file_says_so);
+    tcase_add_test(tests, names_that_are_gone_make_room);
     tcase_add_test(tests, other_files_are_left_alone);
     tcase_add_test(tests, an_unfinished_file_is_finished);
+    tcase_add_test(tests, places_to_come_have_their_room);
     tcase_add_test(tests, what_is_in_the_sum_does_not_count_again);
     tcase_add_test(tests, survives_lack_of_memory);
     tcase_add_test(tests, a_killed_worker_has_counted);

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -216,3 +217,14 @@ def test_a_closed_connection_counts_until_the_server_has_let_go_of_it(small):
             os.kill(backend, signal.SIGCONT)
         with pool.connection(), pool.connection():
             pass
+
+
+def test_an_attempt_that_is_cut_off_is_over_for_the_server_too():
+    """Its socket stays open for the server's end: it is told, so that this comes at once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"postgresql://127.0.0.1:{server.getsockname()[1]}/silent?sslmode=disable"
+        pool = weirpool.create_pool_sync(url, connection_budget=2, connect_timeout=0.2, require=False, **QUICK)
+        with pool, server.accept()[0] as attempt:
+            attempt.settimeout(2)
+            while attempt.recv(4096):
+                pass

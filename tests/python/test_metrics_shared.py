@@ -150,6 +150,17 @@ def test_forks_and_pools_of_one_process(sqlite_url, tmp_path):
         assert queries(read(weirpool.metrics(), "prometheus")[1], "succeeded") == 12
 
 
+def test_each_of_the_pools_of_a_process_has_exemplars(sqlite_url, tmp_path):
+    options = {"name": "shop", "metrics_shared": str(tmp_path / "metrics"), "min_size": 0}
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    with (
+        weirpool.create_pool_sync(sqlite_url, **options),
+        weirpool.create_pool_sync(sqlite_url, **options) as second,
+    ):
+        second.fetch(f"select 1 /*traceparent='00-{trace}-00f067aa0ba902b7-01'*/")
+        assert weirpool.metrics(format="openmetrics").count(trace) == 1
+
+
 def test_files_that_will_not_do(sqlite_url, tmp_path):
     foreign = tmp_path / "notes.txt"
     foreign.write_text("notes")
@@ -163,3 +174,30 @@ def test_files_that_will_not_do(sqlite_url, tmp_path):
     assert foreign.read_text() == "notes"
     weirpool.create_pool_sync(f"{sqlite_url}?metrics_shared={tmp_path}/fine").close()
     assert (tmp_path / "fine").stat().st_mode & 0o777 == 0o600
+
+
+# Opens pools of ever more names where there is room for some of their places: prints how many, and the error.
+CROWD = """
+import sys, weirpool
+pools = []
+try:
+    while True:
+        options = {"name": f"shop{len(pools)}", "metrics_shared": sys.argv[1], "min_size": 0}
+        pools.append(weirpool.create_pool_sync("sqlite://", **options))
+        assert weirpool.metrics()
+except weirpool.OptionError as error:
+    print(len(pools), error)
+weirpool.metrics()
+"""
+
+
+@pytest.mark.parametrize("kilobytes, least, most", [(600, 0, 0), (1200, 1, 20)])
+def test_a_full_disk_is_an_error(tmp_path, kilobytes, least, most):
+    preload = for_python().get("LD_PRELOAD")
+    mount = f'mount -t tmpfs -o size={kilobytes}k none "$0" && exec "$@"'
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, tmp_path, "env"]
+    command += [f"LD_PRELOAD={preload}"] if preload else []
+    command += [sys.executable, "-c", CROWD, tmp_path / "metrics"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    opened, _, error = result.stdout.partition(" ")
+    assert least <= int(opened) <= most and "No space left on device" in error

@@ -38,10 +38,17 @@ void weir__metrics_forget(weir_pool *pool) {
 
 /* ---- the numbers, with the lock held */
 
+/* A name that no pool of this process has: in the file it is another one's as soon as that is let go. */
+typedef struct other {
+    struct other *next;
+    char name[WEIR__SHARED_NAME], system[WEIR__SHARED_SYSTEM];
+} other;
+
 typedef struct gathering {
     weir__figures *figures;
     weir_pool *
         *leads; /* a pool of each name, one that shares if there is any; NULL: other processes have it */
+    other *others;
     size_t count, room;
     int code; /* WEIR_ENOMEM: something was left out */
 } gathering;
@@ -107,7 +114,11 @@ static int gather(gathering *to, weir_pool *pool, bool open, weir_error *error) 
     if (!read_pool(pool, open, next)) return WEIR_EFORKED;
     size_t n = find(to, next->name);
     bool counted = n < to->count && weir__shared_same(shared_of(to->leads[n]), pool->shared);
-    if (counted) return WEIR_OK; /* among the other places of its file */
+    if (counted) { /* among the other places of its file, which have no exemplars */
+        for (int failed = 0; failed < 2; failed++)
+            weir__exemplars_add(&to->figures[n].exemplars[failed], &next->exemplars[failed]);
+        return WEIR_OK;
+    }
     if (pool->shared && !weir__shared_visit(pool->shared, next->name, add_sum, next)) return locked(error);
     if (n < to->count)
         weir__figures_add(&to->figures[n], next);
@@ -124,10 +135,30 @@ static void add_other(void *gathered, const weir__shared_sum *sum) {
     if (n < to->count && shared_of(to->leads[n])) return;
     if (n < to->count) {
         add_sum(&to->figures[n], sum);
-    } else if (extend(to)) {
-        read_sum(sum, &to->figures[n]);
-        to->leads[to->count++] = NULL;
+        return;
     }
+    other *own = extend(to) ? weir__malloc(sizeof *own) : NULL;
+    if (!own) {
+        to->code = WEIR_ENOMEM;
+        return;
+    }
+    strcpy(own->name, sum->name);
+    strcpy(own->system, sum->system);
+    own->next = to->others;
+    to->others = own;
+    read_sum(sum, &to->figures[n]);
+    to->figures[n].name = own->name;
+    to->figures[n].system = own->system;
+    to->leads[to->count++] = NULL;
+}
+
+static void free_gathering(gathering *of) {
+    for (other *next; of->others; of->others = next) {
+        next = of->others->next;
+        weir__free(of->others);
+    }
+    weir__free(of->leads);
+    weir__free(of->figures);
 }
 
 static int gather_others(gathering *to, weir_error *error) {
@@ -150,9 +181,16 @@ static int gather_all(gathering *to, weir_error *error) {
     return gather_others(to, error);
 }
 
+static bool is_among(weir_pool *const *pools, size_t count, const weir_pool *pool) {
+    size_t n = 0;
+    while (n < count && pools[n] != pool) n++;
+    return n < count;
+}
+
 static int gather_these(gathering *to, weir_pool *const *pools, size_t count, weir_error *error) {
     for (size_t n = 0; n < count; n++) {
         if (!pools[n]) return weir__fail(error, WEIR_EINVAL, "pools[%zu] is NULL", n);
+        if (is_among(pools, n, pools[n])) continue;
         int code = gather(to, pools[n], false, error);
         if (code) return code == WEIR_EFORKED ? weir__forked(error) : code;
     }
@@ -160,10 +198,10 @@ static int gather_these(gathering *to, weir_pool *const *pools, size_t count, we
 }
 
 /* A name that only others have has no past here: its means are over all its life. */
-static void take_recent(gathering *of) {
+static void take_recent(gathering *of, bool some) {
     for (size_t n = 0; n < of->count; n++) {
         weir__figures *figures = &of->figures[n];
-        weir__recent none = {0}, *recent = of->leads[n] ? &of->leads[n]->exposed.recent : &none;
+        weir__recent none = {0}, *recent = of->leads[n] ? &of->leads[n]->exposed.recent[some] : &none;
         int64_t now = of->leads[n] ? weir__reactor_now(of->leads[n]->reactor) : 0;
         weir__recent_take(recent, &figures->now, now, &figures->recent);
     }
@@ -198,7 +236,7 @@ int weir_metrics_render(weir_pool *const *pools, size_t count, const char *forma
     int code = pools ? gather_these(&gathered, pools, count, error) : gather_all(&gathered, error);
     if (!code) code = gathered.code;
     if (!code) {
-        take_recent(&gathered);
+        take_recent(&gathered, pools != NULL);
         weir__metrics_render(&out, gathered.figures, gathered.count, openmetrics,
                              (weir__names)(WEIR__NAMES_SEED + set));
     }
@@ -208,8 +246,7 @@ int weir_metrics_render(weir_pool *const *pools, size_t count, const char *forma
     if (code == WEIR_ENOMEM || (!code && !*text))
         code = weir__fail(error, WEIR_ENOMEM, "out of memory for the text of the metrics");
     weir__buffer_free(&out);
-    weir__free(gathered.leads);
-    weir__free(gathered.figures);
+    free_gathering(&gathered);
     return code;
 }
 

@@ -221,7 +221,7 @@ int weir_pool_transaction(weir_pool *pool, weir_batch *batch, const weir_transac
     if (!weir__enter(pool->reactor)) return weir__forked(error);
     code = weir__begin_text(pool, begin ? begin : &plain, &text, error);
     if (!code && weir_batch_size(batch))
-        code = weir__pool_transaction(pool, batch, text, &own, token, op, error);
+        code = weir__pool_transaction(pool, batch, text, &own, false, token, op, error);
     weir__leave(pool->reactor);
     return code;
 }

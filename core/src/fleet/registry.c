@@ -150,7 +150,8 @@ static int send(weir__fleet *fleet, weir_error *error) {
     fleet->batch = heartbeat(fleet);
     if (!fleet->batch) return weir__fail(error, WEIR_ENOMEM, "out of memory");
     int code = weir__begin_text(pool, &plain, &begin, error);
-    return code ? code : weir__pool_transaction(pool, fleet->batch, begin, &run, NULL, &fleet->op, error);
+    return code ? code
+                : weir__pool_transaction(pool, fleet->batch, begin, &run, true, NULL, &fleet->op, error);
 }
 
 void weir__registry_look(weir__fleet *fleet) {
@@ -203,7 +204,6 @@ static void answered(weir__fleet *fleet) {
     fleet->quota.strays = fleet->direct && there > ours ? there - ours : 0;
     pool->ceiling.lapses_at =
         granted ? fleet->sent_at + options->pod_dead_after_ms * WEIR__MS / 3 * 2 : WEIR__NEVER;
-    pool->ceiling.lapsed = false;
     int before = fleet->quota.target;
     weir__fleet_answer(fleet, pods, granted ? share : 0, 0);
     bool more = fleet->quota.target > before && fleet->quota.target > granted;
@@ -214,7 +214,8 @@ static void answered(weir__fleet *fleet) {
 
 static void not_answered(weir__fleet *fleet, const weir_error *why) {
     char text[700];
-    if (strcmp(why->sqlstate, "42P01") == 0 && !fleet->making) { /* nobody has made the table yet */
+    /* Nobody has made the table yet. Later it is one that this connection's search path does not show. */
+    if (strcmp(why->sqlstate, "42P01") == 0 && !fleet->making && !fleet->looks) {
         fleet->making = true;
         weir__registry_look(fleet);
         return;

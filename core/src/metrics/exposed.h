@@ -7,8 +7,9 @@
 #include "metrics/recent.h"
 
 typedef struct weir__exposed {
-    weir__link link;     /* in the list of all pools: api/metrics.c, whose lock guards both */
-    weir__recent recent; /* of its name, while it is the first of that name */
+    weir__link link; /* in the list of all pools: api/metrics.c, whose lock guards both */
+    /* Of its name, while it is the first of that name: among all pools, and among some. */
+    weir__recent recent[2];
     /* ---- under the reactor's lock */
     weir__exemplars exemplars[2]; /* of statements that succeeded, and of those that failed */
     int64_t wall_ns;              /* what the reactor's clock lacks to the time since 1970 */

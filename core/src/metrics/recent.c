@@ -30,13 +30,19 @@ static const weir__recent_mark *base_of(const weir__recent *recent, int64_t now)
 
 static double share(double part, uint64_t whole) { return whole ? part / (double)whole : 0; }
 
+/* Numbers of several pools fall when one of them is closed, each by itself: another may have risen. */
+static bool has_fallen(const weir__recent_mark *to, const weir__recent_mark *from) {
+    return to->waits < from->waits || to->waited < from->waited || to->runs < from->runs ||
+           to->ran < from->ran || to->checkouts < from->checkouts ||
+           to->checkouts_failed < from->checkouts_failed || to->queries < from->queries ||
+           to->queries_failed < from->queries_failed;
+}
+
 void weir__recent_take(weir__recent *recent, const weir_snapshot *snapshot, int64_t now, weir__rates *out) {
     static const weir__recent_mark beginning;
     weir__recent_mark mark = mark_of(snapshot, now);
     const weir__recent_mark *base = base_of(recent, now);
-    /* Numbers of several pools fall when one of them is closed. */
-    if (mark.waits < base->waits || mark.runs < base->runs || mark.checkouts < base->checkouts ||
-        mark.queries < base->queries) {
+    if (has_fallen(&mark, base)) {
         base = &beginning;
         recent->count = 0;
     }

@@ -33,10 +33,11 @@ typedef struct place {
     weir__cells past[2], now;
 } place;
 
-/* Room for the file's later versions, and each place in pages of its own: what nobody has written takes none.
- */
-#define PLACE_SIZE ((sizeof(place) + PAGE - 1) / PAGE * PAGE)
-#define FILE_SIZE (PAGE + WEIR__SHARED_PLACES * PLACE_SIZE)
+enum {
+    /* Each place in pages of its own: of one that nobody has had there is the first page alone. */
+    PLACE_SIZE = (sizeof(place) + PAGE - 1) / PAGE * PAGE,
+    FILE_SIZE = PAGE + WEIR__SHARED_PLACES * PLACE_SIZE,
+};
 
 struct weir__shared {
     weir__link link; /* in the list of all */
@@ -113,6 +114,23 @@ static int unfit(weir_error *error, const char *path, const char *why) {
     return weir__fail(error, WEIR_EOPTION, "metrics_shared=%s: %s", path, why);
 }
 
+/* Where there is no room, touching a hole of a mapping is a signal, with tmpfs also when it is only read. */
+static int reserve(int fd, size_t at, size_t size) {
+    int code;
+    while ((code = posix_fallocate(fd, (off_t)at, (off_t)size)) == EINTR)
+        ;
+    return code;
+}
+
+/* Of each place what is looked at before anybody has it; the length comes last, and says that it is done. */
+static int lay_out(int fd) {
+    for (size_t index = 0; index < WEIR__SHARED_PLACES; index++) {
+        int code = reserve(fd, PAGE + index * PLACE_SIZE, PAGE);
+        if (code) return code;
+    }
+    return ftruncate(fd, (off_t)FILE_SIZE) == 0 ? 0 : errno;
+}
+
 /* Makes the header, or checks it, with the places locked. */
 static int check_file(int fd, const char *path, weir_error *error) {
     struct stat stat;
@@ -132,9 +150,8 @@ static int check_file(int fd, const char *path, weir_error *error) {
             "the file was made by another version of weirpool: end its processes and remove it, or name "
             "another");
     /* Also when who was about to make it was killed. */
-    if ((size_t)stat.st_size < FILE_SIZE && ftruncate(fd, (off_t)FILE_SIZE) != 0)
-        return unfit(error, path, strerror(errno));
-    return WEIR_OK;
+    int code = (size_t)stat.st_size < FILE_SIZE ? lay_out(fd) : 0;
+    return code ? unfit(error, path, strerror(code)) : WEIR_OK;
 }
 
 static int open_file(weir__shared *shared, const char *path, weir_error *error) {
@@ -173,6 +190,10 @@ static bool may_take(const place *place, const char *name, const char *system) {
     return !place->state || (strcmp(place->name, name) == 0 && strcmp(place->system, system) == 0);
 }
 
+static bool is_of(const place *place, const char *name) {
+    return place->state && strcmp(place->name, name) == 0;
+}
+
 static void take_turn(place *place) {
     uint64_t state = place->state, turn = state / 2, which = state % 2;
     place->past[!which] = place->past[which];
@@ -183,24 +204,52 @@ static void take_turn(place *place) {
     atomic_store(&place->now_turn, turn + 1); /* not before that, also when the compiler is clever */
 }
 
+/* NULL: there is none. */
+static place *claim(weir__shared *shared, const char *name, const char *system) {
+    for (size_t index = 0; index < WEIR__SHARED_PLACES; index++) {
+        place *at = place_at(shared, index);
+        if (!may_take(at, name, system) || !lock_byte(shared->fd, 1 + index, F_WRLCK)) continue;
+        shared->index = index;
+        return at;
+    }
+    return NULL;
+}
+
+static bool has_holder(const weir__shared *shared, const char *name) {
+    for (size_t index = 0; index < WEIR__SHARED_PLACES; index++)
+        if (is_of(place_at(shared, index), name) && is_held(shared->fd, 1 + index)) return true;
+    return false;
+}
+
+/* For a new name, one that no pool has any more: all its places, since counters that somebody still reads
+ * must not fall. False: there is none. */
+static bool forget_one(weir__shared *shared) {
+    for (size_t first = 0; first < WEIR__SHARED_PLACES; first++) {
+        const char *name = place_at(shared, first)->name;
+        if (has_holder(shared, name)) continue;
+        for (size_t index = WEIR__SHARED_PLACES; index-- > first;) /* the one with the name comes last */
+            if (is_of(place_at(shared, index), name)) atomic_store(&place_at(shared, index)->state, 0);
+        return true;
+    }
+    return false;
+}
+
 static int take_place(weir__shared *shared, const char *path, const char *name, const char *system,
                       weir_error *error) {
-    for (size_t index = 0; index < WEIR__SHARED_PLACES; index++) {
-        place *place = place_at(shared, index);
-        if (!may_take(place, name, system) || !lock_byte(shared->fd, 1 + index, F_WRLCK)) continue;
-        if (!place->state) {
-            /* Reserved: writing to a mapping that has no room is a signal. */
-            int code = posix_fallocate(shared->fd, (off_t)(PAGE + index * PLACE_SIZE), (off_t)PLACE_SIZE);
-            if (code) return unfit(error, path, strerror(code));
-            strcpy(place->name, name);
-            strcpy(place->system, system);
-        }
-        shared->index = index;
-        take_turn(place);
-        return WEIR_OK;
+    place *taken = claim(shared, name, system);
+    if (!taken && forget_one(shared)) taken = claim(shared, name, system);
+    if (!taken)
+        return unfit(error, path,
+                     "all of its 256 places are taken: use another file, or remove it and begin anew");
+    if (!taken->state) {
+        int code = reserve(shared->fd, PAGE + shared->index * PLACE_SIZE, PLACE_SIZE);
+        if (code) return unfit(error, path, strerror(code));
+        memset(taken, 0, sizeof *taken); /* another name's numbers */
+        strcpy(taken->name, name);
+        strcpy(taken->system, system);
     }
-    return unfit(error, path,
-                 "all of its 256 places are taken: use another file, or remove it and begin anew");
+    take_turn(taken);
+    return WEIR_OK;
 }
 
 static int join(weir__shared *shared, const char *path, const char *name, const char *system,
@@ -303,10 +352,6 @@ static void add_place(const weir__shared *shared, size_t index, weir__shared_sum
     if (is_held(shared->fd, 1 + index)) add_gauges(&sum->gauges, place->gauges);
 }
 
-static bool is_of(const place *place, const char *name) {
-    return place->state && strcmp(place->name, name) == 0;
-}
-
 static void sum_up(const weir__shared *shared, size_t first, weir__shared_sum *sum) {
     const place *lead = place_at(shared, first);
     *sum = (weir__shared_sum){.name = lead->name, .system = lead->system};
@@ -326,8 +371,7 @@ bool weir__shared_visit(weir__shared *shared, const char *name,
     if (!lock_places(shared->fd, F_RDLCK)) return false;
     for (size_t index = 0; index < WEIR__SHARED_PLACES; index++) {
         const place *place = place_at(shared, index);
-        if (!place->state) break; /* they are taken from the first on */
-        if ((name && strcmp(place->name, name) != 0) || seen_before(shared, index)) continue;
+        if (!place->state || (name && strcmp(place->name, name) != 0) || seen_before(shared, index)) continue;
         sum_up(shared, index, &sum);
         visit(arg, &sum);
     }

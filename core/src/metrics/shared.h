@@ -12,6 +12,7 @@
  * anew with `now`, so that its own snapshot starts at zero. There are two sums, and one number says which of
  * them counts, and of whose turn `now` must be to count too: the step from one to the other is one store, and
  * a process may be killed before or after it. Places are taken under the lock of byte 0, which readers share.
+ * When all have been somebody's, a name that no pool has any more is forgotten for a new one.
  *
  * Gauges count only while their place is held. A pool of no place (metrics_shared is not given) has none of
  * this.
@@ -34,7 +35,7 @@ enum {
 typedef struct weir__shared weir__shared;
 /* What one name's other places come to. */
 typedef struct weir__shared_sum {
-    const char *name, *system; /* in the mapping, as long as that is there */
+    const char *name, *system; /* in the mapping: for the visit */
     weir_snapshot gauges;      /* nothing but gauges, added up; of breakers the one that lets less in */
     weir__cells cells;
 } weir__shared_sum;

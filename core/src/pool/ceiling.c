@@ -18,10 +18,6 @@ void weir__pool_ceiling_open(weir_pool *pool) {
     };
 }
 
-void weir__pool_lapse(weir_pool *pool, int64_t now) {
-    if (now >= pool->ceiling.lapses_at) pool->ceiling.lapsed = true;
-}
-
 int weir__pool_held(const weir_pool *pool) {
     return weir__pool_total(pool) + weir__listeners_connected(pool);
 }
@@ -39,8 +35,9 @@ int weir__pool_allowed(const weir_pool *pool) {
 
 static int left_over(const weir_pool *pool) {
     if (pool->ceiling.most == INT_MAX) return INT_MAX;
-    int held = weir__pool_held(pool);
-    return pool->ceiling.lapsed ? !held : pool->ceiling.most - held;
+    int left = pool->ceiling.most - weir__pool_held(pool);
+    if (left <= 0 || weir__reactor_now(pool->reactor) < pool->ceiling.lapses_at) return left;
+    return !weir__pool_held(pool) && !pool->draining && !pool->closing;
 }
 
 int weir__pool_room(const weir_pool *pool) {

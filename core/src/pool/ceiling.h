@@ -6,7 +6,8 @@
  * max_connections. So where the bound is to hold on the server, too (`lingers`), a slot stays CLOSING until
  * then, and nothing is opened in its place: the driver frees the connection, a second descriptor keeps the
  * socket. After WEIR__CLEAN_BOUND the slot is free all the same, since a server that is gone says nothing;
- * but then the bound is lower by one, until who has set it has asked the server, and sets it anew.
+ * but then the bound is lower by one, until who has set it has asked the server, and sets it anew. A bound of
+ * one stays: nobody could ask without a connection, so until the server has ended the old one there are two.
  */
 #ifndef WEIR_POOL_CEILING_H
 #define WEIR_POOL_CEILING_H
@@ -20,8 +21,7 @@ typedef struct weir__slot weir__slot;
 typedef struct weir__ceiling {
     int most;          /* connections, those of listeners among them; INT_MAX: as many as the options say */
     const char *why;   /* why it leaves nothing; static, or NULL */
-    int64_t lapses_at; /* from then on only a first connection is begun; WEIR__NEVER */
-    bool lapsed;       /* … and so it is */
+    int64_t lapses_at; /* from then on only a first connection is begun, at the end none; WEIR__NEVER */
     bool guest;        /* the one connection is for the look that asks for a place, and for nobody else */
     bool lingers;      /* a place is free again only when the server has let go of its connection */
     int64_t pods;      /* that share the database, as far as anybody knows; 0: nobody does */
@@ -45,8 +45,6 @@ bool weir__pool_has_place(const weir_pool *pool);
 int weir__pool_held(const weir_pool *pool);
 /* The pool's part of connection_budget; -1: there is no budget. */
 int weir__pool_share(const weir_pool *pool);
-/* Looks whether the permission to grow has lapsed. */
-void weir__pool_lapse(weir_pool *pool, int64_t now);
 
 /* The connection is freed, its socket not: waits for the server's end of it. False: there is nothing to wait
  * for. */

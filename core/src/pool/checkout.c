@@ -105,15 +105,19 @@ static void limit(weir__slot *slot, int64_t now, int64_t until, int64_t session_
                          setup ? until : WEIR__NEVER);
 }
 
-static int refuse(weir_pool *pool, weir_error *error, int code, const char *text) {
-    pool->stats->checkouts_refused++;
+static int turn_away(weir_pool *pool, weir_error *error, int code, const char *text) {
     return weir__fail(error, code, "pool %s: %s", weir_pool_name(pool), text);
 }
 
-/* *why is taken over. */
-static int refuse_with(weir_pool *pool, weir_error *why, weir_error *error) {
-    int code = why->code;
+/* Who has been let in already. */
+static int refuse(weir_pool *pool, weir_error *error, int code, const char *text) {
     pool->stats->checkouts_refused++;
+    return turn_away(pool, error, code, text);
+}
+
+/* *why is taken over. */
+static int turn_away_with(weir_error *why, weir_error *error) {
+    int code = why->code;
     weir_error_clear(error);
     if (error)
         *error = *why;
@@ -126,54 +130,65 @@ static int ask_for_health(weir_pool *pool, weir_error *error) {
     weir_error why = WEIR_ERROR_INIT;
     if (!weir__pool_down(pool, &why)) return WEIR_PENDING;
     weir__guard_refused(pool, &why);
-    return refuse_with(pool, &why, error);
+    return turn_away_with(&why, error);
 }
 
-/* Why nobody gets in line now: WEIR_PENDING if he does. */
-static int may_wait(weir_pool *pool, weir_error *error) {
+/* Why nobody gets in line now: WEIR_PENDING if he does. own: the pool's, which max_waiting does not bound. */
+static int may_wait(weir_pool *pool, bool own, weir_error *error) {
     int code = pool->failures || !weir__guard_calm(pool) ? ask_for_health(pool, error) : WEIR_PENDING;
     if (code > 0) return code;
     int most = pool->config->options.max_waiting;
     int unmade = weir__pool_most(pool) - weir__pool_live(pool);
     unmade += pool->counts[WEIR__CHECKING] + pool->counts[WEIR__IDLE]; /* they are asked first */
-    if (most >= 0 && pool->waiting >= most + (unmade > 0 ? unmade : 0))
-        return refuse(pool, error, WEIR_EQUEUEFULL, "max_waiting callers wait already");
+    if (most >= 0 && !own && pool->waiting >= most + (unmade > 0 ? unmade : 0))
+        return turn_away(pool, error, WEIR_EQUEUEFULL, "max_waiting callers wait already");
     return WEIR_PENDING;
 }
 
 static int ask_the_guard(weir_pool *pool, int64_t now, weir_error *error) {
     weir_error why = WEIR_ERROR_INIT;
     int code = weir__guard_ask(pool, now, &why);
-    return code > 0 ? refuse_with(pool, &why, error) : code;
+    return code > 0 ? turn_away_with(&why, error) : code;
 }
 
-/* Counts the request. WEIR_OK: there may be a connection at once; WEIR_PENDING: there is none; else it is
+/* WEIR_OK: there may be a connection at once; WEIR_PENDING: there is none; else it is
  * refused. */
 static inline int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) {
-    pool->stats->checkouts_started++;
     const char *shut = weir__pool_shut(pool);
-    if (shut) return refuse(pool, error, WEIR_ECLOSED, shut);
+    if (shut) return turn_away(pool, error, WEIR_ECLOSED, shut);
     bool calm = weir__breaker_calm(weir__guard_of(pool, WEIR_BREAKER_QUERIES));
     return calm ? WEIR_OK : ask_the_guard(pool, now, error);
 }
 
+/* What has come of it. Nobody has asked when the pool's own is turned away. */
+static inline int count_request(weir_pool *pool, bool own, int code) {
+    if (own && code > 0) return code;
+    pool->stats->checkouts_started++;
+    pool->stats->checkouts_refused += code > 0;
+    return code;
+}
+
 /* For a connection of one's own. WEIR_OK: *slot is idle and yours; WEIR_PENDING: get in line. */
-static inline int ask(weir_pool *pool, int64_t now, weir__slot **slot, weir_error *error) {
+static inline int ask(weir_pool *pool, bool own, int64_t now, weir__slot **slot, weir_error *error) {
     int code = begin_to_ask(pool, now, error);
-    if (code > 0) return code;
-    *slot = code || pool->waiting ? NULL : weir__pool_take_idle(pool, now);
-    return *slot ? WEIR_OK : may_wait(pool, error);
+    if (code <= 0) {
+        *slot = code || pool->waiting ? NULL : weir__pool_take_idle(pool, now);
+        code = *slot ? WEIR_OK : may_wait(pool, own, error);
+    }
+    return count_request(pool, own, code);
 }
 
 /* Likewise, for a statement that may share one: *slot may be RUNNING. */
 static int ask_to_share(weir_pool *pool, weir__profile *profile, int64_t sets, bool readonly, int64_t now,
                         weir__slot **slot, weir_error *error) {
     int code = begin_to_ask(pool, now, error);
-    if (code > 0) return code;
-    weir__width_pass(pool, now);
-    *slot = code || pool->share.lane_count ? NULL : weir__share_pick(pool, profile, sets, readonly, now);
-    if (pool->share.wish) weir__pool_touch(pool);
-    return *slot ? WEIR_OK : may_wait(pool, error);
+    if (code <= 0) {
+        weir__width_pass(pool, now);
+        *slot = code || pool->share.lane_count ? NULL : weir__share_pick(pool, profile, sets, readonly, now);
+        if (pool->share.wish) weir__pool_touch(pool);
+        code = *slot ? WEIR_OK : may_wait(pool, false, error);
+    }
+    return count_request(pool, false, code);
 }
 
 static void get_in_line(weir_pool *pool, weir__task *task, int64_t deadline) {
@@ -225,7 +240,7 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
     if (wait_ms == WEIR_TIMEOUT_DEFAULT) wait_ms = pool->config->options.checkout_timeout_ms;
     int64_t until = weir__deadline(now, wait_ms);
     weir__slot *slot = NULL;
-    code = ask(pool, now, &slot, error);
+    code = ask(pool, false, now, &slot, error);
     if (code == WEIR_OK) {
         count_grant(pool, now, now);
         *session = lend(slot, checkout->owner, copy_stack(checkout->stack), now, now);
@@ -306,7 +321,7 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
     if (code) return code;
     int64_t sets = weir__share_sets(statement);
     code = profile ? ask_to_share(pool, profile, sets, run->readonly, now, &slot, error)
-                   : ask(pool, now, &slot, error);
+                   : ask(pool, false, now, &slot, error);
     weir__task *task = code <= 0 ? weir__task_new(pool, WEIR_DONE_EXECUTE, token, now) : NULL;
     if (!task) {
         weir__profile_unref(pool, profile);
@@ -325,7 +340,7 @@ int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_ru
 int weir__pool_question(weir_pool *pool, const weir_run *run, void *token, weir_op *op, weir_error *error) {
     int64_t now = weir__reactor_now(pool->reactor);
     weir__slot *slot = NULL;
-    int code = ask(pool, now, &slot, error);
+    int code = ask(pool, false, now, &slot, error);
     weir__task *task = code <= 0 ? weir__task_new(pool, WEIR_DONE_HEALTH, token, now) : NULL;
     if (!task) return code > 0 ? code : refuse(pool, error, WEIR_ENOMEM, "out of memory for an operation");
     *op = task->op.completion.op;
@@ -336,12 +351,12 @@ int weir__pool_question(weir_pool *pool, const weir_run *run, void *token, weir_
 }
 
 int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin, const weir_run *run,
-                           void *token, weir_op *op, weir_error *error) {
+                           bool own, void *token, weir_op *op, weir_error *error) {
     int64_t now = weir__reactor_now(pool->reactor);
     weir__slot *slot = NULL;
     int code = weir__batch_start(pool, batch, begin, error);
     if (code) return code;
-    code = ask(pool, now, &slot, error);
+    code = ask(pool, own, now, &slot, error);
     weir__task *task = code <= 0 ? weir__task_new(pool, WEIR_DONE_BATCH, token, now) : NULL;
     if (!task) {
         weir__batch_end(batch, false);

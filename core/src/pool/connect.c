@@ -109,7 +109,6 @@ static void begin_attempts(weir_pool *pool, int want, int64_t now) {
 void weir__pool_grow(weir_pool *pool) {
     if (pool->closing) return;
     int64_t now = weir__reactor_now(pool->reactor);
-    weir__pool_lapse(pool, now);
     if (weir__pool_probing(pool)) {
         weir__pool_probe(pool, now);
         return;

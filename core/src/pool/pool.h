@@ -482,8 +482,9 @@ int weir__pool_acquire(weir_pool *pool, const weir_checkout *checkout, void *tok
                        weir_op *op, weir_error *error);
 int weir__pool_execute(weir_pool *pool, weir_statement *statement, const weir_run *run, void *token,
                        weir_op *op, weir_error *error);
+/* own: the pool's. */
 int weir__pool_transaction(weir_pool *pool, weir_batch *batch, const char *begin, const weir_run *run,
-                           void *token, weir_op *op, weir_error *error);
+                           bool own, void *token, weir_op *op, weir_error *error);
 /* health_check_query, for weir__health_asked. */
 int weir__pool_question(weir_pool *pool, const weir_run *run, void *token, weir_op *op, weir_error *error);
 /* NULL: out of memory. */

@@ -98,6 +98,7 @@ static int pg_leave(weir__conn *conn) {
     int fd = c->pg ? PQsocket(c->pg) : -1;
     if (fd >= 0) fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     pg_free(conn);
+    if (fd >= 0) shutdown(fd, SHUT_WR); /* one that was still logging in has sent no farewell */
     return fd;
 }
 
