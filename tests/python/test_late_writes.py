@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import weirpool
-from support import LOOPS, no_warnings, until
+from support import LOOPS, PRELOAD, no_warnings, until
 
 SLOW = "insert into t select $1::int from pg_sleep(60)"
 READ = "select $1::int from pg_sleep(60)"
