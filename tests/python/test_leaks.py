@@ -117,7 +117,7 @@ def test_a_leak_is_told(url, run, caplog):
             session = await holder_of(pool)
             await until_async(lambda: pool.snapshot()["leaks"] == 1)
             assert pool.holders()[0]["leaked"]
-            (line,) = lines_of(caplog, "longer than leak_threshold")
+            (line,) = lines_of(caplog, "has held a connection")
             assert re.search(r"holder_of \(.*test_leaks.py:\d+\) has held a connection for \d\.\d s", line)
             assert "its last statement: select 1" in line
             session.release()
