@@ -86,7 +86,7 @@ class _Managed:
             connections_lost (within a minute), exhausted (somebody waits for longer than a second), leaks, standby
             (a write was refused within a minute) degraded.
         last_check_age: seconds since a check ended; None before the first. latency: seconds, of the last that
-            passed. passed, failed, failures_in_a_row: checks.
+            passed. passed, failed, failures_in_a_row: checks; those that got no connection are in `failed` alone.
         last_failure, connect_failure: what the last check that failed has said, and the last attempt to connect,
             while they fail; or None.
         """
