@@ -2,7 +2,8 @@
 # The package as users get it: pip builds and installs it into a fresh environment for each CPython from 3.10 on that
 # this machine has, and the Python tests run against that, on all of them at the same time: they wait more than they
 # work. Where the whole suite has run from the build's own tree already, on the same version, what an installation can
-# break is enough. The properties of values, which are the core's, get fewer examples here.
+# break is enough. The properties of values, which are the core's, get fewer examples here, and the event loop is
+# asyncio's, which each version has another one of.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,7 +20,7 @@ check() { # version; away from the source tree, so that it is the installed pack
   environment=$PWD/build/venv-$1 tests=$PWD/tests/python
   [ "$1" != "$ours" ] || tests="$tests/test_api.py $tests/test_stubs.py"
   # shellcheck disable=SC2086
-  (cd / && WEIR_EXAMPLES=10 "$environment/bin/python" -m pytest -q -p no:cacheprovider --basetemp="$environment/tmp" $tests) \
+  (cd / && WEIR_EXAMPLES=10 WEIR_LOOPS=asyncio "$environment/bin/python" -m pytest -q -p no:cacheprovider --basetemp="$environment/tmp" $tests) \
     >"build/venv-$1.log" 2>&1
 }
 
