@@ -9,12 +9,13 @@ cd "$(dirname "$0")/.."
 
 ours=$(build/venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-install() { # executable, version
+install() ( # executable, version
+  set -e
   printf '\n== CPython %s: pip install .\n' "$2"
   [ -x "build/venv-$2/bin/python" ] || "$1" -m venv "build/venv-$2"
   "build/venv-$2/bin/pip" install -q --disable-pip-version-check -r tests/requirements.txt
   "build/venv-$2/bin/pip" install -q --disable-pip-version-check .
-}
+)
 
 check() { # version; away from the source tree, so that it is the installed package that is tested
   environment=$PWD/build/venv-$1 tests=$PWD/tests/python
@@ -28,9 +29,15 @@ found='' failed=''
 for executable in $(.ci/interpreters.sh); do
   version=$("$executable" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   found="$found $version"
-  install "$executable" "$version"
+  install "$executable" "$version" >"build/venv-$version.log" 2>&1 &
+  eval "pid_$(echo "$version" | tr . _)=$!"
 done
 [ -n "$found" ] || { echo "interpreters.sh: no CPython 3.10 or newer with headers" >&2; exit 1; }
+for version in $found; do
+  eval "wait \$pid_$(echo "$version" | tr . _)" || failed="$failed $version"
+  cat "build/venv-$version.log"
+done
+[ -z "$failed" ] || { echo "interpreters.sh: it could not be installed for CPython$failed" >&2; exit 1; }
 for version in $found; do
   check "$version" &
   eval "pid_$(echo "$version" | tr . _)=$!"
