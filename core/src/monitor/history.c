@@ -98,7 +98,7 @@ static void fill(weir__ring *ring, const weir_pool *pool, const weir_snapshot *n
 #define GAUGE(name, text) *gauge++ = (int32_t)now->name;
     WEIR_GAUGES(GAUGE)
 #undef GAUGE
-#define COUNTER(name, text) *counter++ = (uint32_t)now->name;
+#define COUNTER(name, text) *counter++ = (uint32_t)pool->stats->name;
     WEIR_COUNTERS(COUNTER)
 #undef COUNTER
     for (size_t n = 0; n < LATENCIES; n++) {
@@ -116,8 +116,8 @@ static void fill(weir__ring *ring, const weir_pool *pool, const weir_snapshot *n
 
 void weir__history_sample(weir__monitor *monitor, int64_t now) {
     weir_pool *pool = monitor->extension.pool;
-    weir_snapshot snapshot = {.struct_size = sizeof snapshot};
-    weir__pool_snapshot(pool, &snapshot);
+    weir_snapshot snapshot;
+    weir__pool_gauges(pool, &snapshot);
     for (size_t i = 0; i < WEIR__RINGS; i++) {
         weir__ring *ring = &monitor->rings[i];
         uint32_t step = (uint32_t)((now - monitor->begun_at) / ring->step);

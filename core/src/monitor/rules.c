@@ -7,7 +7,7 @@
 typedef struct view {
     weir_pool *pool;
     const weir_options *options;
-    weir_snapshot now;
+    weir_snapshot now; /* its gauges */
     const weir__mark *since;
     weir__mark present;         /* without its histograms */
     weir_histogram wait, query; /* of the window */
@@ -218,8 +218,8 @@ static void take_usage(weir__monitor *monitor, const weir_snapshot *snapshot, in
 void weir__rules_look(weir__monitor *monitor, int64_t now) {
     weir_pool *pool = monitor->extension.pool;
     if (pool->closing || pool->draining) return; /* what it finds from now on is never over */
-    view view = {.pool = pool, .options = &pool->config->options, .now.struct_size = sizeof view.now};
-    weir__pool_snapshot(pool, &view.now);
+    view view = {.pool = pool, .options = &pool->config->options};
+    weir__pool_gauges(pool, &view.now);
     take_usage(monitor, &view.now, now);
     view.since = begin_of_window(monitor, now);
     view.present = present(monitor, now);

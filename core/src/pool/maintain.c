@@ -128,11 +128,15 @@ void weir__pool_publish(weir__deferred *publish) {
     weir__shared_publish(pool->shared, &gauges);
 }
 
-void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
+void weir__pool_gauges(weir_pool *pool, weir_snapshot *out) {
     weir__health_look(pool); /* some of it is a matter of time alone */
     read_gauges(pool, out);
     out->health = pool->health.status;
     out->circuit_connect = weir__guard_state(pool, WEIR_BREAKER_CONNECTS);
     out->circuit_query = weir__guard_state(pool, WEIR_BREAKER_QUERIES);
+}
+
+void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out) {
+    weir__pool_gauges(pool, out);
     weir__cells_read(pool->stats, out);
 }

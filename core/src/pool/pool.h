@@ -699,6 +699,7 @@ void weir__pool_expire(weir_pool *pool);
 bool weir__slot_surplus(const weir__slot *slot,
                         int64_t now); /* above what the pool may keep, or too old, or of an old generation */
 void weir__pool_snapshot(weir_pool *pool, weir_snapshot *out);
+void weir__pool_gauges(weir_pool *pool, weir_snapshot *out); /* … these alone, which takes no time */
 void weir__pool_publish(weir__deferred *publish);
 
 /* ---- ceiling.c ---- */
