@@ -32,7 +32,6 @@ static inline weir__slot *find_idle(weir_pool *pool, int64_t now, bool vouched) 
         }
         if (now - slot->idle_since <= pool->health.look_after) return slot;
         if (is_dead(slot, now)) {
-            pool->stats->connections_lost++;
             weir__health_lost(pool);
             weir__slot_close(slot, WEIR_ELOST, NULL);
             continue;

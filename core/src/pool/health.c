@@ -201,7 +201,6 @@ void weir__health_overdue(weir__slot *slot) {
     weir_error why = WEIR_ERROR_INIT;
     weir__fail(&why, WEIR_ETIMEOUT, "no answer within health_check_timeout (%lld ms)",
                (long long)pool->config->options.health_check_timeout_ms);
-    pool->stats->connections_lost++;
     weir__health_lost(pool);
     weir__health_failed(slot, &why, weir__reactor_now(pool->reactor));
     weir_error_clear(&why);
@@ -272,6 +271,7 @@ void weir__health_asked(weir_pool *pool, const weir_error *why, int64_t since, i
 /* ---- what else says something of the server */
 
 void weir__health_lost(weir_pool *pool) {
+    pool->stats->connections_lost++;
     pool->health.lost_at = weir__reactor_now(pool->reactor);
     weir__health_touch(pool);
 }

@@ -73,7 +73,7 @@ int weir__health_ask(weir_pool *pool, int64_t timeout_ms, void *token, weir_op *
 void weir__health_asked(weir_pool *pool, const weir_error *why, int64_t since, int64_t now);
 
 /* ---- what else is told */
-void weir__health_lost(weir_pool *pool); /* a connection has died */
+void weir__health_lost(weir_pool *pool); /* counts a connection that has died */
 /* A new connection is fit for use. */
 void weir__health_proven(struct weir__slot *slot);
 /* It was connected, and its init has run. */

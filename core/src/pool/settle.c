@@ -84,7 +84,6 @@ static void connection_lost(weir__slot *slot) {
     if (slot->state == WEIR__CONNECTING) {
         weir__slot_connect_failed(slot, &why);
     } else if (slot->state != WEIR__CLOSING && slot->state != WEIR__EMPTY) {
-        pool->stats->connections_lost++;
         weir__health_lost(pool);
         weir__logf(&pool->reactor->log, WEIR_LOG_WARNING, "pool %s: a connection was lost while %s: %s",
                    weir_pool_name(pool), weir__slot_state_name(slot->state),
