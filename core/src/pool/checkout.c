@@ -163,7 +163,7 @@ static inline int begin_to_ask(weir_pool *pool, int64_t now, weir_error *error) 
 static inline int count_request(weir_pool *pool, bool own, int code) {
     if (own && code > 0) return code;
     pool->stats->checkouts_started++;
-    pool->stats->checkouts_refused += code > 0;
+    if (code > 0) pool->stats->checkouts_refused++;
     return code;
 }
 

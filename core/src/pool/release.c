@@ -9,13 +9,10 @@ static bool to_be_closed(const weir__slot *slot, int64_t now) {
 
 static void close_quietly(weir__slot *slot) { weir__slot_close(slot, WEIR_ESTALE, NULL); }
 
-void weir__slot_ready(weir__slot *slot, int64_t now) {
+/* It is to be kept. */
+static void become_idle(weir__slot *slot, int64_t now) {
     weir_pool *pool = slot->pool;
     weir__timer_stop(&pool->reactor->wheel, &slot->bound);
-    if (to_be_closed(slot, now)) {
-        close_quietly(slot);
-        return;
-    }
     bool checked = slot->state == WEIR__CHECKING && !slot->trying; /* for nobody: it goes on being unused */
     if (slot->trying && !weir__slot_prove(slot, now)) return;
     if (!checked) slot->idle_since = now;
@@ -26,6 +23,13 @@ void weir__slot_ready(weir__slot *slot, int64_t now) {
     if (pool->adapt.usual && weir__pool_total(pool) > weir__adapt_keeps(pool))
         weir__pool_arm_reaper(pool, slot->idle_since + WEIR__SURPLUS_FOR);
     if (pool->waiting || pool->opening) weir__pool_touch(pool);
+}
+
+void weir__slot_ready(weir__slot *slot, int64_t now) {
+    if (to_be_closed(slot, now))
+        close_quietly(slot);
+    else
+        become_idle(slot, now);
 }
 
 void weir__slot_release(weir__slot *slot, int64_t now) {
@@ -58,7 +62,7 @@ void weir__slot_release(weir__slot *slot, int64_t now) {
     weir__flight *flight = weir__flight_new(slot); /* the slot's own */
     if (!pool->driver->reset(slot->conn, &flight->request, how)) {
         weir__flight_unused(flight);
-        weir__slot_ready(slot, now);
+        become_idle(slot, now);
         return;
     }
     weir__slot_move(slot, WEIR__RESETTING);
