@@ -3,24 +3,14 @@
 
 enum { FIRST = WEIR_LUA_FIRST };
 
-static void set_number(lua_State *L, const char *name, double value) {
-    lua_pushnumber(L, value);
-    lua_setfield(L, -2, name);
-}
-
-static void set_integer(lua_State *L, const char *name, uint64_t value) {
-    weir__lua_push_integer(L, (int64_t)value);
-    lua_setfield(L, -2, name);
-}
-
 static void set_age(lua_State *L, const char *name, int64_t at_ns) {
-    set_number(L, name, (double)(weir_now_ns() - at_ns) / 1e9);
+    weir__lua_set_number(L, name, (double)(weir_now_ns() - at_ns) / 1e9);
 }
 
 void weir__lua_push_alert(lua_State *L, const weir_alert *alert) {
     bool resolved = alert->resolved_ns != 0;
     lua_createtable(L, 0, 12);
-    set_integer(L, "number", alert->number);
+    weir__lua_set_integer(L, "number", (int64_t)alert->number);
     weir__lua_set_text(L, "type", weir_alert_name(alert->type));
     weir__lua_set_text(L, "severity", weir_severity_name(alert->severity));
     weir__lua_set_text(L, "message", alert->message);
@@ -28,20 +18,20 @@ void weir__lua_push_alert(lua_State *L, const weir_alert *alert) {
     if (resolved) set_age(L, "resolved_age", alert->resolved_ns);
     lua_pushboolean(L, resolved);
     lua_setfield(L, -2, "resolved");
-    set_number(L, "value", alert->value);
-    set_number(L, "threshold", alert->threshold);
-    set_integer(L, "count", alert->count);
-    set_integer(L, "total", alert->total);
-    set_number(L, "window", alert->window);
+    weir__lua_set_number(L, "value", alert->value);
+    weir__lua_set_number(L, "threshold", alert->threshold);
+    weir__lua_set_integer(L, "count", (int64_t)alert->count);
+    weir__lua_set_integer(L, "total", (int64_t)alert->total);
+    weir__lua_set_number(L, "window", alert->window);
 }
 
 static void push_slow(lua_State *L, const weir_slow_statement *slow) {
     lua_createtable(L, 0, 6);
     weir__lua_set_text(L, "statement", slow->text);
-    set_integer(L, "count", slow->count);
-    set_number(L, "total", slow->total);
-    set_number(L, "max", slow->max);
-    set_number(L, "last", slow->last);
+    weir__lua_set_integer(L, "count", (int64_t)slow->count);
+    weir__lua_set_number(L, "total", slow->total);
+    weir__lua_set_number(L, "max", slow->max);
+    weir__lua_set_number(L, "last", slow->last);
     set_age(L, "age", slow->last_ns);
 }
 
@@ -49,15 +39,15 @@ static void push_point(lua_State *L, const weir_history_point *point, weir_metri
     lua_createtable(L, 0, kind == WEIR_METRIC_LATENCY ? 7 : 2);
     set_age(L, "age", point->at_ns);
     if (kind != WEIR_METRIC_LATENCY) {
-        set_number(L, "value", point->value);
+        weir__lua_set_number(L, "value", point->value);
         return;
     }
-    set_integer(L, "count", point->count);
-    set_number(L, "sum", point->sum);
-    set_number(L, "p50", point->p50);
-    set_number(L, "p90", point->p90);
-    set_number(L, "p99", point->p99);
-    set_number(L, "p999", point->p999);
+    weir__lua_set_integer(L, "count", (int64_t)point->count);
+    weir__lua_set_number(L, "sum", point->sum);
+    weir__lua_set_number(L, "p50", point->p50);
+    weir__lua_set_number(L, "p90", point->p90);
+    weir__lua_set_number(L, "p99", point->p99);
+    weir__lua_set_number(L, "p999", point->p999);
 }
 
 static int alerts_body(lua_State *L) {

@@ -120,12 +120,12 @@ int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape
     return 1;
 }
 
-static void set_integer(lua_State *L, const char *name, int64_t value) {
+void weir__lua_set_integer(lua_State *L, const char *name, int64_t value) {
     weir__lua_push_integer(L, value);
     lua_setfield(L, -2, name);
 }
 
-static void set_number(lua_State *L, const char *name, double value) {
+void weir__lua_set_number(lua_State *L, const char *name, double value) {
     lua_pushnumber(L, value);
     lua_setfield(L, -2, name);
 }
@@ -142,13 +142,13 @@ void weir__lua_set_text(lua_State *L, const char *name, const char *value) {
 
 static void set_latency(lua_State *L, const char *name, const weir_histogram *latency) {
     lua_createtable(L, 0, 8);
-    set_integer(L, "count", (int64_t)latency->count);
-    set_number(L, "sum", latency->sum);
-    set_number(L, "max", latency->max);
-    set_number(L, "p50", latency->p50);
-    set_number(L, "p90", latency->p90);
-    set_number(L, "p99", latency->p99);
-    set_number(L, "p999", latency->p999);
+    weir__lua_set_integer(L, "count", (int64_t)latency->count);
+    weir__lua_set_number(L, "sum", latency->sum);
+    weir__lua_set_number(L, "max", latency->max);
+    weir__lua_set_number(L, "p50", latency->p50);
+    weir__lua_set_number(L, "p90", latency->p90);
+    weir__lua_set_number(L, "p99", latency->p99);
+    weir__lua_set_number(L, "p999", latency->p999);
     lua_createtable(L, WEIR_HISTOGRAM_BUCKETS, 0);
     for (int n = 0; n < WEIR_HISTOGRAM_BUCKETS; n++) {
         weir__lua_push_integer(L, (int64_t)latency->buckets[n]);
@@ -165,11 +165,12 @@ static void fill(lua_State *L, const void *snapshot, bool (*table)(size_t, weir_
         if (info.kind == WEIR_METRIC_LATENCY)
             set_latency(L, info.name, field);
         else if (info.kind == WEIR_METRIC_RATIO)
-            set_number(L, info.name, *(const double *)field);
+            weir__lua_set_number(L, info.name, *(const double *)field);
         else if (info.kind != WEIR_METRIC_TIME)
-            set_integer(L, info.name, *(const int64_t *)field); /* a counter's sign is never reached */
+            weir__lua_set_integer(L, info.name,
+                                  *(const int64_t *)field); /* a counter's sign is never reached */
         else if (*(const int64_t *)field >= 0)
-            set_number(L, info.name, (double)*(const int64_t *)field / 1000);
+            weir__lua_set_number(L, info.name, (double)*(const int64_t *)field / 1000);
     }
 }
 
@@ -189,14 +190,14 @@ void weir__lua_push_holder(lua_State *L, const weir_holder *holder) {
     lua_createtable(L, 0, 10);
     weir__lua_set_text(L, "file", holder->file);
     weir__lua_set_text(L, "caller", holder->function); /* `function` is Lua's own */
-    set_integer(L, "line", holder->line);
-    set_number(L, "age", (double)holder->age_ms / 1000);
+    weir__lua_set_integer(L, "line", holder->line);
+    weir__lua_set_number(L, "age", (double)holder->age_ms / 1000);
     weir__lua_set_text(L, "statement", holder->statement);
     weir__lua_set_text(L, "stack", *holder->stack ? holder->stack : NULL);
-    set_integer(L, "depth", holder->depth);
+    weir__lua_set_integer(L, "depth", holder->depth);
     set_flag(L, "busy", holder->busy);
     set_flag(L, "leaked", holder->leaked);
-    set_integer(L, "backend", holder->backend);
+    weir__lua_set_integer(L, "backend", holder->backend);
 }
 
 static void push_reasons(lua_State *L, unsigned bits) {
@@ -210,7 +211,7 @@ static void push_reasons(lua_State *L, unsigned bits) {
 }
 
 static void set_seconds(lua_State *L, const char *name, int64_t value, double unit) {
-    if (value >= 0) set_number(L, name, (double)value / unit);
+    if (value >= 0) weir__lua_set_number(L, name, (double)value / unit);
 }
 
 void weir__lua_push_health(lua_State *L, const weir_health *health) {
@@ -220,16 +221,16 @@ void weir__lua_push_health(lua_State *L, const weir_health *health) {
     set_seconds(L, "status_age", health->status_age_ms, 1e3);
     set_seconds(L, "last_check_age", health->last_check_ms, 1e3);
     set_seconds(L, "latency", health->latency_ns, 1e9);
-    set_integer(L, "passed", (int64_t)health->passed);
-    set_integer(L, "failed", (int64_t)health->failed);
-    set_integer(L, "failures_in_a_row", health->failures_in_a_row);
+    weir__lua_set_integer(L, "passed", (int64_t)health->passed);
+    weir__lua_set_integer(L, "failed", (int64_t)health->failed);
+    weir__lua_set_integer(L, "failures_in_a_row", health->failures_in_a_row);
     weir__lua_set_text(L, "last_failure", *health->last_failure ? health->last_failure : NULL);
     weir__lua_set_text(L, "connect_failure", *health->connect_failure ? health->connect_failure : NULL);
 }
 
 void weir__lua_push_health_event(lua_State *L, const weir_health_event *event) {
     lua_createtable(L, 0, 8);
-    set_integer(L, "number", (int64_t)event->number);
+    weir__lua_set_integer(L, "number", (int64_t)event->number);
     set_seconds(L, "age", weir_now_ns() - event->at_ns, 1e9);
     weir__lua_set_text(L, "kind", weir_health_event_name(event->kind));
     weir__lua_set_text(L, "before", weir_health_status_name(event->before));
@@ -249,7 +250,7 @@ void weir__lua_push_metric_info(lua_State *L, const weir_metric_info *info) {
 
 void weir__lua_push_error_info(lua_State *L, const weir_error_info *info) {
     lua_createtable(L, 0, 5);
-    set_integer(L, "code", info->code);
+    weir__lua_set_integer(L, "code", info->code);
     weir__lua_set_text(L, "sqlstate", info->sqlstate);
     weir__lua_set_text(L, "name", info->name);
     weir__lua_set_text(L, "parent", info->parent);
@@ -267,8 +268,8 @@ void weir__lua_push_option_info(lua_State *L, const weir_option_info *info) {
         lua_setfield(L, -2, "default");
     }
     if (info->kind != WEIR_OPTION_FLAG && info->kind != WEIR_OPTION_TEXT) {
-        set_number(L, "least", info->least);
-        set_number(L, "most", info->most);
+        weir__lua_set_number(L, "least", info->least);
+        weir__lua_set_number(L, "most", info->most);
     }
     weir__lua_set_text(L, "choices", info->choices);
     weir__lua_set_text(L, "text", info->text);
@@ -276,10 +277,10 @@ void weir__lua_push_option_info(lua_State *L, const weir_option_info *info) {
 
 void weir__lua_push_session_info(lua_State *L, const weir_session_info *info) {
     lua_createtable(L, 0, 6);
-    set_integer(L, "depth", info->depth);
+    weir__lua_set_integer(L, "depth", info->depth);
     set_flag(L, "in_transaction", info->in_transaction);
     set_flag(L, "failed", info->failed);
     set_flag(L, "busy", info->busy);
-    set_integer(L, "backend", info->backend);
-    set_number(L, "age", (double)info->age_ms / 1000);
+    weir__lua_set_integer(L, "backend", info->backend);
+    weir__lua_set_number(L, "age", (double)info->age_ms / 1000);
 }

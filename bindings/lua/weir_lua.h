@@ -152,7 +152,10 @@ void weir__lua_add_sets(lua_State *L, int index, const char *function, weir_stat
 /* ---- rows.c */
 /* Pushes what the result is in that shape, and returns the number of values. column: of FETCHVAL. */
 int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape shape, int column);
-/* A field of the table on top; none when the value is NULL. */
+/* A field of the table on top. */
+void weir__lua_set_integer(lua_State *L, const char *name, int64_t value);
+void weir__lua_set_number(lua_State *L, const char *name, double value);
+/* … none when the value is NULL. */
 void weir__lua_set_text(lua_State *L, const char *name, const char *value);
 /* A table of the pool's numbers; of a row of the tables of errors and options. */
 void weir__lua_push_snapshot(lua_State *L, const weir_snapshot *snapshot);
