@@ -9,20 +9,16 @@
 
 enum { JOINING = 3 }; /* looks that come soon, one behind the other */
 
-static const weir_options *options_of(const weir__fleet *fleet) {
-    return &fleet->extension.pool->config->options;
-}
-
 int64_t weir__fleet_pace(const weir__fleet *fleet, bool soon) {
     soon = soon || fleet->looks < JOINING;
-    int64_t every = options_of(fleet)->pod_refresh_ms * WEIR__MS;
+    int64_t every = weir__fleet_options(fleet)->pod_refresh_ms * WEIR__MS;
     if (soon) every /= 5;
     return every - weir__random_below(&fleet->extension.pool->rng, every / 10);
 }
 
-static void look_at(weir__fleet *fleet, int64_t after) {
+void weir__fleet_look_in(weir__fleet *fleet, int64_t ns) {
     weir_reactor *reactor = fleet->extension.pool->reactor;
-    weir__reactor_start(reactor, &fleet->timer, weir__reactor_now(reactor) + after);
+    weir__reactor_start(reactor, &fleet->timer, weir__reactor_now(reactor) + ns);
 }
 
 static void look(weir__timer *timer) {
@@ -33,7 +29,7 @@ static void look(weir__timer *timer) {
         weir__names_look(fleet);
 }
 
-void weir__fleet_answer(weir__fleet *fleet, int pods, int share, int64_t next) {
+void weir__fleet_answer(weir__fleet *fleet, int pods, int share) {
     weir_pool *pool = fleet->extension.pool;
     const weir__log *log = &pool->reactor->log;
     int before = pool->ceiling.most, expected = weir__sizing_share(&pool->config->options);
@@ -56,7 +52,6 @@ void weir__fleet_answer(weir__fleet *fleet, int pods, int share, int64_t next) {
                    weir_pool_name(pool), pods, ceiling, before);
     pool->ceiling.guest = false;
     weir__pool_ceiling(pool, ceiling);
-    look_at(fleet, next);
 }
 
 void weir__fleet_failed(weir__fleet *fleet, const char *why) {
@@ -72,7 +67,7 @@ void weir__fleet_failed(weir__fleet *fleet, const char *why) {
         pool->ceiling.guest = false;
         weir__pool_touch(pool);
     }
-    look_at(fleet, weir__fleet_pace(fleet, fleet->source == WEIR__PODS_DATABASE));
+    weir__fleet_look_in(fleet, weir__fleet_pace(fleet, fleet->source == WEIR__PODS_DATABASE));
 }
 
 /* ---- the pool's life */

@@ -70,6 +70,10 @@ typedef struct weir__fleet {
     weir__lookup *lookup; /* NULL: none is under way */
 } weir__fleet;
 
+static inline const weir_options *weir__fleet_options(const weir__fleet *fleet) {
+    return &fleet->extension.pool->config->options;
+}
+
 /* What the pool's options want: *out NULL when they want none. Gives the config's connections their mark.
  * WEIR_EOPTION, WEIR_ENOMEM. */
 int weir__fleet_new(weir__config *config, uint64_t seed, weir__fleet **out, weir_error *error);
@@ -79,8 +83,10 @@ void weir__fleet_free(weir__fleet *fleet);
 void weir__fleet_start(weir__fleet *fleet, weir_pool *pool);
 
 /* ---- for the sources */
-/* The look has come to this; next: in ns, when the next one is due. */
-void weir__fleet_answer(weir__fleet *fleet, int pods, int share, int64_t next);
+/* The look has come to this; when the next one is due is the source's to say. */
+void weir__fleet_answer(weir__fleet *fleet, int pods, int share);
+/* The next look, in so many ns. */
+void weir__fleet_look_in(weir__fleet *fleet, int64_t ns);
 /* It has failed, which is logged once. */
 void weir__fleet_failed(weir__fleet *fleet, const char *why);
 /* The next look: at leisure, or, while something is under way, soon. */

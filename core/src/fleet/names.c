@@ -49,8 +49,7 @@ static void *run(void *arg) {
 
 static void failed(weir__fleet *fleet, const char *why) {
     char text[400];
-    weir_options *options = &fleet->extension.pool->config->options;
-    snprintf(text, sizeof text, "pod_service=%.200s: %s", options->pod_service, why);
+    snprintf(text, sizeof text, "pod_service=%.200s: %s", weir__fleet_options(fleet)->pod_service, why);
     weir__fleet_failed(fleet, text);
 }
 
@@ -59,12 +58,14 @@ static void deliver(weir__letter *letter) {
     weir__fleet *fleet = lookup->fleet;
     if (fleet) {
         fleet->lookup = NULL;
-        const weir_options *options = &fleet->extension.pool->config->options;
-        if (lookup->code || !lookup->pods)
+        if (lookup->code || !lookup->pods) {
             failed(fleet, lookup->code ? gai_strerror(lookup->code) : "it has no address");
-        else
-            weir__fleet_answer(fleet, lookup->pods, weir__sizing_share_of(options, lookup->pods),
-                               weir__fleet_pace(fleet, false));
+        } else {
+            int64_t pace = weir__fleet_pace(fleet, false); /* by the looks before this one */
+            weir__fleet_answer(fleet, lookup->pods,
+                               weir__sizing_share_of(weir__fleet_options(fleet), lookup->pods));
+            weir__fleet_look_in(fleet, pace);
+        }
     }
     lookup_free(lookup);
 }

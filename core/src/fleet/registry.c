@@ -68,10 +68,6 @@ static const char read_share[] = ARGUMENTS
 static const char say_farewell[] =
     "UPDATE weirpool_pods SET beat = '-infinity' WHERE fleet = $1::text AND pod = $2::text";
 
-static const weir_options *options_of(const weir__fleet *fleet) {
-    return &fleet->extension.pool->config->options;
-}
-
 /* ---- sending */
 
 static weir_statement *with_texts(const char *sql, const char *first, const char *second) {
@@ -94,13 +90,13 @@ static bool add(weir_batch *batch, const char *sql, const char *first, const cha
 }
 
 static const char *name_of(const weir__fleet *fleet) {
-    const char *name = options_of(fleet)->fleet;
+    const char *name = weir__fleet_options(fleet)->fleet;
     return name ? name : "";
 }
 
 static weir_batch *heartbeat(weir__fleet *fleet) {
     weir_pool *pool = fleet->extension.pool;
-    const weir_options *options = options_of(fleet);
+    const weir_options *options = weir__fleet_options(fleet);
     char numbers[200];
     fleet->held = weir__pool_held(pool);
     fleet->started = pool->stats->connections_started;
@@ -144,7 +140,7 @@ static int send(weir__fleet *fleet, weir_error *error) {
     const char *begin;
     weir_run run;
     weir_run_init(&run);
-    int64_t dead_ms = options_of(fleet)->pod_dead_after_ms;
+    int64_t dead_ms = weir__fleet_options(fleet)->pod_dead_after_ms;
     run.timeout_ms = dead_ms < LEAST_MS ? LEAST_MS : dead_ms;
     weir_batch_free(fleet->batch);
     fleet->batch = heartbeat(fleet);
@@ -196,7 +192,7 @@ static void answered(weir__fleet *fleet) {
         weir__fleet_failed(fleet, "the database's answer cannot be read");
         return;
     }
-    const weir_options *options = options_of(fleet);
+    const weir_options *options = weir__fleet_options(fleet);
     fleet->making = false;
     fleet->direct = is_own(pool, backend);
     fleet->quota.granted = granted;
@@ -205,11 +201,10 @@ static void answered(weir__fleet *fleet) {
     pool->ceiling.lapses_at =
         granted ? fleet->sent_at + options->pod_dead_after_ms * WEIR__MS / 3 * 2 : WEIR__NEVER;
     int before = fleet->quota.target;
-    weir__fleet_answer(fleet, pods, granted ? share : 0, 0);
+    weir__fleet_answer(fleet, pods, granted ? share : 0);
     bool more = fleet->quota.target > before && fleet->quota.target > granted;
     bool soon = !weir__quota_settled(&fleet->quota, weir__pool_held(pool));
-    weir__reactor_start(pool->reactor, &fleet->timer,
-                        weir__reactor_now(pool->reactor) + (more ? 0 : weir__fleet_pace(fleet, soon)));
+    weir__fleet_look_in(fleet, more ? 0 : weir__fleet_pace(fleet, soon));
 }
 
 static void not_answered(weir__fleet *fleet, const weir_error *why) {
