@@ -204,11 +204,11 @@ def test_a_pool_leaves_servers_that_take_no_writes(pair, network):
             assert await pool.fetchval("select inet_server_port()") == standby.port
 
     async def demoted(pools):
-        """A primary takes no writes any more, and drops nobody; the other one is promoted."""
+        """The other one is promoted; the primary takes no writes any more, and drops nobody."""
+        primary.promote()  # first, so that who leaves finds a server that does
         standby.sql("alter system set default_transaction_read_only = on")
         standby.sql("select pg_reload_conf()")
         until(lambda: standby.sql("show default_transaction_read_only") == "on")
-        primary.promote()
         writer, idler = pools
         assert await written(writer) == 1
         for pool in (writer, idler):  # the second has found it out by a check
