@@ -213,6 +213,7 @@ def test_a_pool_leaves_servers_that_take_no_writes(pair, network):
         assert await written(writer) == 1
         for pool in (writer, idler):  # the second has found it out by a check
             await until_async(lambda pool=pool: "expired" in events(pool))
+            assert await written(pool) == 0
             assert await pool.fetchval("select inet_server_port()") == primary.port
             await until_async(lambda pool=pool: "standby" not in pool.health()["reasons"])
 
