@@ -155,6 +155,10 @@ static void look_at(word w, const char *end, words *seen) {
     case 'h':
         seen->hold = seen->hold || is(w, "hold");
         return;
+    case 'u': /* U&"…": a name in escapes, which may be any of those */
+        if (is(w, "u") && end - w.text > 2 && memcmp(w.text + 1, "&\"", 2) == 0)
+            seen->risky = seen->retypes = true;
+        return;
     case 'p':
     case 'd':
         seen->declare = seen->declare || is(w, "declare");
