@@ -273,6 +273,7 @@ int weir__lua_pool_breaker(lua_State *L);                    /* (pool, queries) 
 int weir__lua_breaker_acquire(lua_State *L);                 /* (breaker): a permit, or nil, err, sqlstate */
 /* (breaker, permit, error or nil, verdict): true is a failure, false nothing, nil leaves it to the core */
 int weir__lua_breaker_record(lua_State *L);
+weir_verdict weir__lua_verdict(lua_State *L, int index); /* true: to be recorded, false: to be ignored */
 int weir__lua_breaker_cancel(lua_State *L); /* (breaker, permit) */
 int weir__lua_breaker_events(lua_State *L); /* (breaker, after) */
 

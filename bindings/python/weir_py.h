@@ -593,6 +593,8 @@ int weir__py_breaker_types(PyObject *module);
 weir_breaker *weir__py_breaker_handle(PyObject *object);
 /* After a call of the core: takes what it has set going. */
 void weir__py_breaker_after(PyObject *object);
+/* Of what _breaker._verdict gives. */
+weir_verdict weir__py_verdict(PyObject *said);
 
 /* ---- pool.c ---- */
 
