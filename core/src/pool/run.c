@@ -12,7 +12,8 @@ bool weir__task_commits(const weir__task *task) {
     return task->batch ? weir__batch_commits(task->batch) : task->depth == 1 && task->commit;
 }
 
-/* Many statements that share a connection, and are lost with it, are one failure. */
+/* Many statements that share a connection, and are lost with it, are one failure. Of what the pool itself has
+ * asked no caller is told. */
 static void record(weir__task *task, const weir_error *why, int64_t now) {
     weir__slot *slot = task->slot;
     bool lost = why && (why->code == WEIR_ELOST || why->code == WEIR_EOUTCOME);
@@ -20,7 +21,10 @@ static void record(weir__task *task, const weir_error *why, int64_t now) {
         if (slot->mourned) weir__guard_cancel(task->pool, &task->permit, now);
         slot->mourned = true;
     }
-    weir__guard_end(task->pool, &task->permit, why, now);
+    if (task->op.then || task->op.completion.kind == WEIR_DONE_HEALTH)
+        weir__guard_end(task->pool, &task->permit, why, now);
+    else
+        weir__guard_tell(task->pool, &task->permit, why, &task->op.completion.failure, now);
 }
 
 /* What the task holds; why: how it has ended, NULL: well. */
