@@ -104,7 +104,12 @@ START_TEST(cancelled_while_it_is_sent) {
     for (int i = 0; i < 5 && p->busy; i++) turn_once();
     ck_assert(p->busy);
     ck_assert_uint_lt(op_of(p)->next_set, 20000); /* no more than the socket takes */
+    ck_assert_int_eq(kill(p->conn->backend, SIGSTOP), 0);
+    driver->ready(p->conn, WEIR__WRITE); /* now the socket is full */
+    ck_assert(driver->doubtful(p->conn, &p->request));
     driver->cancel(p->conn);
+    ck_assert(!driver->doubtful(p->conn, &p->request));
+    ck_assert_int_eq(kill(p->conn->backend, SIGCONT), 0);
     WAIT_FOR(!p->busy);
     ck_assert_msg(p->request.code == WEIR_ECANCELLED || p->request.code == WEIR_ESERVER, "%s", failure(p));
     weir_statement_unref(statement);
