@@ -426,6 +426,7 @@ def test_a_blocking_call_has_one_time_with_setup_too(pg_url):
             lambda: pool.copy_out(f"copy ({nap}) to stdout", io.BytesIO(), timeout=timeout),
             lambda: pool.execute("select 1", timeout=0.05),
         ):
+            until(lambda: pool.snapshot()["idle"] == 1)  # there is no connection to wait for
             with pytest.raises(weirpool.CommandTimeout):
                 call()
         assert pool.transaction([nap, nap], timeout=DEADLINE) is not None
