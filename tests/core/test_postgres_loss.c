@@ -160,7 +160,7 @@ START_TEST(a_copy_ends_the_connection) {
 }
 END_TEST
 
-/* While libpq cannot send it reads by itself: an error that it met there would be known at the end of all data. */
+/* While libpq cannot send it reads by itself: an error that it met there would be told when all is sent. */
 START_TEST(an_error_comes_while_the_socket_is_full) {
     const size_t size = 32 << 20; /* more than the socket takes */
     char *rows = malloc(size);

@@ -19,7 +19,7 @@
 #include "driver/postgres/pg.h"
 
 #define CHUNK ((size_t)64 * 1024) /* so much of a COPY is read ahead */
-/* No message to the server is larger: with its head, what libpq sends at once, and any writable socket takes. */
+/* No message to the server is larger: with its head, what libpq sends at once and a writable socket takes */
 #define PIECE ((size_t)16 * 1024 - 5)
 /* So long a server's word that is no notice may take to come whole, while it is to take data. */
 #define DOUBT_FOR (200 * WEIR__MS)
@@ -320,8 +320,8 @@ static bool is_writable(const weir__pgconn *c) {
 
 /*
  * Gives libpq what the socket takes, and counts it. What libpq cannot send it keeps, and then it reads by
- * itself, so that the server does not wait, too; an error that comes just then nobody would hear of. So what the
- * socket does not take waits here. False: the data has met its end.
+ * itself, so that the server does not wait, too; an error that comes just then nobody would hear of. So what
+ * the socket does not take waits here. False: no more is to be sent.
  */
 static bool put(weir__pgconn *c, const char *data, size_t length, size_t *count) {
     for (int blocked = 0; *count < length && !blocked && is_writable(c);) {

@@ -168,8 +168,8 @@ typedef struct weir__pgconn {
     weir__pgchunk *chunk; /* what has come of a COPY TO and was not taken; NULL: nothing */
     weir__buffer rest;    /* what the socket has not taken of a COPY FROM, from rest_at on */
     size_t rest_at;
-    bool doubt;           /* the server may have reported an error while it is to take data */
-    unsigned notices;     /* … so many notices it has sent */
+    bool doubt;       /* the server may have reported an error while it is to take data */
+    unsigned notices; /* … so many notices it has sent */
     /* ---- the session */
     weir__lru statements; /* the prepared ones */
     weir__link doomed;    /* those that the server still has, and we do not want any more */
