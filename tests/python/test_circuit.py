@@ -85,8 +85,8 @@ class Load:
         assert self.served(ready)[0][1] - ready < 1
         await until_async(lambda: len(self.served(ready)) > 10 * CALLERS)
         last = max([call[1] - ready for call in self.errors(ready)], default=0)
-        call = max(call[1] - call[0] for call in self.served(ready))
-        slow_start = 3 * call  # 1, 2, then 4 at a time
+        until_then = [call[1] - call[0] for call in self.served(ready) if call[0] < ready + last]
+        slow_start = 3 * max(until_then, default=0)  # 1, 2, then 4 at a time
         assert last <= LAST_ERROR + self.pool.snapshot()["connect"]["max"] + slow_start + self.lag
 
     def check_deadlines(self):
