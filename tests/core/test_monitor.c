@@ -99,6 +99,8 @@ START_TEST(fires_once_is_silent_and_resolves) {
     ck_assert_str_eq(alert.message, "2 of 40 statements failed in 2.0 s: 5.0 %, the threshold is 5.0 %");
     ck_assert(logged("alert high_query_failure_rate: 2 of 40 statements failed"));
     ck_assert_uint_eq(listed(true), 1);
+    ck_assert_uint_eq(rig.pool->stats->alerts[WEIR_ALERT_HIGH_QUERY_FAILURE_RATE], 1);
+    ck_assert_int_eq(snapshot().alerts_active, 1);
     run(0, 5);
     rig_advance(3000);
     quiet();
@@ -109,6 +111,7 @@ START_TEST(fires_once_is_silent_and_resolves) {
     ck_assert(logged("alert high_query_failure_rate is resolved"));
     ck_assert_uint_eq(listed(true), 0);
     ck_assert_uint_eq(listed(false), 1);
+    ck_assert_int_eq(snapshot().alerts_active, 0);
     run(0, 5);
     rig_advance(3000);
     quiet(); /* cooldown */
@@ -122,6 +125,7 @@ START_TEST(fires_once_is_silent_and_resolves) {
     rig_advance(2000); /* it is too much all through the end of the cooldown */
     alert = fired(WEIR_ALERT_HIGH_QUERY_FAILURE_RATE);
     ck_assert_uint_eq(alert.number, 2);
+    ck_assert_uint_eq(rig.pool->stats->alerts[WEIR_ALERT_HIGH_QUERY_FAILURE_RATE], 2);
     ck_assert_int_ge(alert.fired_ns, again);
     ck_assert_int_lt(alert.fired_ns, again + 1100 * WEIR__MS);
     ck_assert_double_eq(alert.value, 1);
@@ -541,8 +545,8 @@ START_TEST(names) {
         ck_assert_ptr_nonnull(weir_alert_name(type));
         ck_assert_ptr_nonnull(weir_alert_text(type));
     }
-    ck_assert_ptr_null(weir_alert_name(WEIR__ALERT_TYPES));
-    ck_assert_ptr_null(weir_alert_text(WEIR__ALERT_TYPES));
+    ck_assert_ptr_null(weir_alert_name((weir_alert_type)WEIR__ALERT_TYPES));
+    ck_assert_ptr_null(weir_alert_text((weir_alert_type)WEIR__ALERT_TYPES));
     ck_assert_str_eq(weir_severity_name(WEIR_SEVERITY_CRITICAL), "critical");
     ck_assert_ptr_null(weir_severity_name(2));
 }

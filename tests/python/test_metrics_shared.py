@@ -77,6 +77,16 @@ def queries(values, outcome, name="shop"):
     return values[("weir_queries_total", *sorted({POOL: name, "outcome": outcome}.items()))]
 
 
+def failures(values, name="shop"):
+    labels = {POOL: name, "error_type": "ProgrammingError"}
+    (count,) = (
+        value
+        for (metric, *found), value in values.items()
+        if metric == "db_client_operation_duration_seconds_count" and labels.items() <= dict(found).items()
+    )
+    return count
+
+
 def gauge(values, metric, name="shop"):
     return values[(metric, (POOL, name))]
 
@@ -88,7 +98,7 @@ def test_any_worker_tells_the_numbers_of_all(workers, url):
     three.tell("fail 5")
     for worker in (one, two, three):
         values = worker.values()
-        assert queries(values, "succeeded") == 111 and queries(values, "failed") == 5
+        assert queries(values, "succeeded") == 111 and queries(values, "failed") == failures(values) == 5
         assert gauge(values, "db_client_connection_max") == 6
         assert gauge(values, "db_idle_connections") == 3
         assert gauge(values, "db_client_connection_wait_time_seconds_count") >= 116
@@ -109,7 +119,7 @@ def test_any_worker_tells_the_numbers_of_all(workers, url):
     three.end()
     one.kill()
     values = four.values()
-    assert queries(values, "succeeded") == 1111 and queries(values, "failed") == 5
+    assert queries(values, "succeeded") == 1111 and queries(values, "failed") == failures(values) == 5
     assert gauge(values, "db_idle_connections") == 1
 
 

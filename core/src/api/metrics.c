@@ -85,6 +85,7 @@ static bool read_pool(weir_pool *pool, bool open, weir__figures *out) {
     }
     *out = (weir__figures){.name = weir_pool_name(pool), .system = weir_pool_database_system(pool)};
     weir__pool_snapshot(pool, &out->now);
+    weir__figures_take(out, pool->stats);
     memcpy(out->exemplars, pool->exposed.exemplars, sizeof out->exemplars);
     weir__leave(pool->reactor);
     return true;
@@ -93,6 +94,7 @@ static bool read_pool(weir_pool *pool, bool open, weir__figures *out) {
 static void read_sum(const weir__shared_sum *sum, weir__figures *out) {
     *out = (weir__figures){.name = sum->name, .system = sum->system, .now = sum->gauges};
     weir__cells_read(&sum->cells, &out->now);
+    weir__figures_take(out, &sum->cells);
 }
 
 static void add_sum(void *figures, const weir__shared_sum *sum) {

@@ -11,7 +11,6 @@
 
 #include "pool/extension.h"
 
-#define WEIR__ALERT_TYPES 8
 #define WEIR__SLICES 12 /* of the window */
 #define WEIR__MARKS 16  /* the window's slices, one before it, and some to spare */
 #define WEIR__DETAIL_SIZE 128
