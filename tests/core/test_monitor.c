@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "monitor/monitor.h"
 #include "support_circuit.h"
 #include "support_monitor.h"
@@ -380,6 +381,26 @@ START_TEST(breakers) {
 }
 END_TEST
 
+/* What the server has said of it may be in any language. */
+START_TEST(details_end_at_a_character) {
+    options.circuit_breaker = true;
+    watch();
+    char *failure = weir__guard_of(rig.pool, WEIR_BREAKER_QUERIES)->last_failure;
+    weir_breaker_force_open(queries());
+    memset(failure, 'x', 3);
+    failure[_i] = '\0';
+    while (strlen(failure) + 3 < WEIR_BREAKER_FAILURE_SIZE)
+        strcat(failure, "\xe2\x82\xac"); /* an euro sign */
+    rig_advance(1100);
+    weir_alert alert;
+    while (next(&alert) && alert.type != WEIR_ALERT_CIRCUIT_BREAKER_OPEN) { /* the pool is unhealthy, too */
+    }
+    ck_assert(weir__utf8_valid(alert.message, strlen(alert.message)));
+    ck_assert_uint_gt(strlen(alert.message), 160);
+    weir_breaker_force_close(queries());
+}
+END_TEST
+
 START_TEST(an_outage) {
     options.alert_after = 3;
     options.alert_query_failure_rate = options.alert_checkout_failure_rate = -1;
@@ -636,6 +657,7 @@ int main(void) {
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tc, tests[i]);
+    tcase_add_loop_test(tc, details_end_at_a_character, 0, 3);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }
