@@ -102,6 +102,7 @@ wheel() { # an interpreter
   rm -rf "$work/raw/$tag" && mkdir -p "$work/raw/$tag"
   [ -x "$work/venv-$tag/bin/python" ] || "$1" -m venv "$work/venv-$tag"
   set -- build-dir="build/wheel/cmake-$tag" install.strip=false \
+    cmake.define.CMAKE_C_COMPILER_AR="$work/bin/zigar" cmake.define.CMAKE_C_COMPILER_RANLIB="$work/bin/zigranlib" \
     cmake.define.CMAKE_AR="$work/bin/zigar" cmake.define.CMAKE_RANLIB="$work/bin/zigranlib" \
     cmake.define.CMAKE_MODULE_LINKER_FLAGS=-s cmake.define.CMAKE_DEPENDS_USE_COMPILER=OFF \
     cmake.define.WEIRPOOL_LIBPQ_ROOT="$dep" \

@@ -22,7 +22,7 @@ for file in src/interfaces/libpq/*.c src/common/*.c src/port/*.c; do
   */common/logging.c | */common/cryptohash.c | */common/hmac.c | */common/md5.c | */common/sha1.c | */common/sha2.c) ;;
   *) echo "$file" ;;
   esac
-done | xargs -P "$(nproc)" -n 1 "$CC" -c -O2 -fPIC -fvisibility=hidden -Wno-everything \
+done | xargs -P "$(nproc)" -n 1 "$CC" -c -O2 -flto -fPIC -fvisibility=hidden -Wno-everything \
   -Werror=implicit-function-declaration \
   -DFRONTEND -D_GNU_SOURCE "-DPG_VERSION=\"$version\"" "-DPG_VERSION_STR=\"PostgreSQL $version\"" \
   "-DPG_MAJORVERSION=\"$major\"" "-DPG_MAJORVERSION_NUM=$major" "-DPG_MINORVERSION_NUM=$minor" \

@@ -189,6 +189,37 @@ START_TEST(those_that_may_write) {
 }
 END_TEST
 
+/* Whether a function of a user's may run in a statement that changes rows. */
+START_TEST(those_that_change) {
+    static const char *const changes[] = {
+        "insert into t values (1), (now())",
+        "insert into t (a, b) values ($1, lower($2))",
+        "Insert Into app . t(a) select a from u where a in (1, 2)",
+        "insert into \"my (\".\"t\" (a) values ('pay(1)')",
+        "update t set a = a + 1 where b = $1 returning *",
+        "delete from t -- pay(1)",
+        "merge into t using u on (t.a = u.a) when matched then delete",
+    };
+    static const char *const others[] = {
+        "insert into t select pay(1)",
+        "insert into t values (pay(1))",
+        "insert into t (a) values (\"pay\"(1))",
+        "update t set a = pay(1)",
+        "delete from t where app.pay(a)",
+        "select 1",
+        "with x as (delete from t) select 1",
+        "copy t from stdin",
+        "create table t as select 1",
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+        ck_assert_msg(weir__pg_traits(changes[i], strlen(changes[i]), NULL) & WEIR__TRAIT_CHANGES, "%s",
+                      changes[i]);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        ck_assert_msg(!(weir__pg_traits(others[i], strlen(others[i]), NULL) & WEIR__TRAIT_CHANGES), "%s",
+                      others[i]);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("classify");
     TCase *tcase = tcase_create("texts");
@@ -198,6 +229,7 @@ int main(void) {
     tcase_add_test(tcase, those_that_begin_or_end_transactions);
     tcase_add_test(tcase, the_option_reset_counts);
     tcase_add_test(tcase, those_that_may_write);
+    tcase_add_test(tcase, those_that_change);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -74,7 +74,7 @@ START_TEST(the_cache_forgets_what_is_old) {
         RUN(q, sql);
     }
     ck_assert_int_eq(transact(q, NULL, NULL, "COMMIT", 1000), WEIR_OK);
-    EXPECT(q, COUNT_PREPARED, "2");
+    EXPECT(q, COUNT_PREPARED, "3"); /* and BEGIN */
     ck_assert(!reset(q));
     close_lone(&small);
 }
@@ -169,6 +169,55 @@ START_TEST(statements_that_were_taken_away) {
     ck_assert_str_eq(first_text(p), "1");
     RUN(p, "DISCARD ALL");
     EXPECT(p, "SELECT 1", "1");
+}
+END_TEST
+
+/* How many of its commands the server has prepared. */
+#define COUNT_COMMANDS                                                                                       \
+    "SELECT count(*) FROM pg_prepared_statements WHERE statement ~ '^(BEGIN|COMMIT|SELECT "                  \
+    "pg_catalog.pg_curr)'"
+
+static void expect_transaction(const char *begin, const char *sql) {
+    ck_assert_msg(transact(p, begin, sql, NULL, 1000) == WEIR_OK, "%s: %s", sql, failure(p));
+    ck_assert_msg(transact(p, NULL, NULL, "COMMIT", 1000) == WEIR_OK, "%s: %s", sql, failure(p));
+    ck_assert_int_eq(p->conn->tx, WEIR__TX_NONE);
+}
+
+START_TEST(commands_that_are_kept) {
+    RUN(p, "CREATE TABLE t (n int)");
+    RUN(p, "CREATE FUNCTION forget() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DEALLOCATE ALL'; "
+           "RETURN 1; "
+           "END $$");
+    EXPECT(p, COUNT_COMMANDS, "0");
+    for (int i = 0; i < 3; i++) expect_transaction("BEGIN", "INSERT INTO t VALUES (1)");
+    EXPECT(p, COUNT_COMMANDS, "3");
+    /* Another form has its own. */
+    for (int i = 0; i < 3; i++) expect_transaction("BEGIN READ ONLY", "SELECT 1");
+    EXPECT(p, COUNT_COMMANDS, "5");
+    /* They are taken away unseen: by a function in the transaction, or before it, with a form of BEGIN that
+       is known or one that is not. */
+    expect_transaction("BEGIN", "SELECT forget()");
+    expect_transaction("BEGIN", "INSERT INTO t VALUES (1)");
+    for (int i = 0; i < 3; i++) expect_transaction("BEGIN", "INSERT INTO t VALUES (1)");
+    EXPECT(p, COUNT_COMMANDS, "3");
+    EXPECT(p, "SELECT forget()", "1");
+    expect_transaction("BEGIN ISOLATION LEVEL SERIALIZABLE", "INSERT INTO t VALUES (1)");
+    expect_transaction("BEGIN", "INSERT INTO t VALUES (1)");
+    EXPECT(p, "SELECT count(*) FROM t", "9");
+    /* Where a transaction has failed they are as good as before; what was skipped is not believed in. */
+    FAILS(p, transact(p, "BEGIN ISOLATION LEVEL SERIALIZABLE", "SELECT 1 / (n - 1) FROM t", NULL, 1000),
+          WEIR_ESERVER, "division by zero");
+    ck_assert_int_eq(transact(p, NULL, NULL, "COMMIT", 1000), WEIR_EROLLEDBACK);
+    expect_transaction("BEGIN ISOLATION LEVEL SERIALIZABLE", "INSERT INTO t VALUES (1)");
+    FAILS(p, transact(p, "BEGIN", "SELECT 1 / (n - 1) FROM t", "COMMIT", 1000), WEIR_ESERVER,
+          "division by zero");
+    ck_assert(reset(p));
+    expect_transaction("BEGIN", "INSERT INTO t VALUES (1)");
+    RUN(p, "DISCARD ALL");
+    expect_transaction("BEGIN", "INSERT INTO t VALUES (1)");
+    EXPECT(p, "SELECT count(*) FROM t", "12");
+    RUN(p, "DROP FUNCTION forget");
+    RUN(p, "DROP TABLE t");
 }
 END_TEST
 
@@ -554,6 +603,7 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, parameters_that_change_their_type);
     tcase_add_test(tcase, columns_that_change_to_a_known_type);
     tcase_add_test(tcase, statements_that_were_taken_away);
+    tcase_add_test(tcase, commands_that_are_kept);
     tcase_add_test(tcase, other_names_mean_other_tables);
     tcase_add_test(tcase, reset_undoes_what_was_left);
     tcase_add_test(tcase, reset_ends_transactions);

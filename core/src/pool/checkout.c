@@ -81,7 +81,8 @@ static void count_grant(weir_pool *pool, int64_t started_at, int64_t now) {
 }
 
 /* Idle -> lent. The slot's site, begin and kind are the caller's to set. */
-static weir_session lend(weir__slot *slot, uint64_t owner, char *stack, int64_t asked_at, int64_t now) {
+static inline weir_session lend(weir__slot *slot, uint64_t owner, char *stack, int64_t asked_at,
+                                int64_t now) {
     weir_pool *pool = slot->pool;
     weir__slot_move(slot, WEIR__LENT);
     slot->loan = ++pool->loans;

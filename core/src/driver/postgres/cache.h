@@ -22,6 +22,7 @@ enum {
     WEIR__TRAIT_SIMPLE = 256,  /* … and next to none of the server's: it may be run twice, unseen */
     WEIR__TRAIT_COMMITS = 512, /* ends a transaction for good */
     WEIR__TRAIT_PARTS = 1024,  /* may do so for a part of what it does: CALL, DO */
+    WEIR__TRAIT_CHANGES = 2048 /* changes rows; it calls no function of a user's, as far as its text tells */
 };
 /* On the safe side: a text that is not understood is dirty, and so is one with the name of a function that
    the option reset_functions lists (NULL: none). */

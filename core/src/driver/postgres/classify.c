@@ -322,6 +322,26 @@ static unsigned traits_of_reading(const char *sql, word first, const char *end, 
     return WEIR__TRAIT_READS | (seen->calls ? 0 : WEIR__TRAIT_SIMPLE);
 }
 
+/* Behind the table's name, which may have a list of columns. */
+static const char *behind_table(const char *at, const char *end) {
+    const char *text = at, *p = weir__sql_skip_to_word(at, end);
+    word into;
+    if (!next_word(&p, end, &into) || !is(into, "into")) return at;
+    for (;; p++) {
+        p = skip_blanks(p, end);
+        if (p < end && *p == '"') p = skip_quoted(text, p, end);
+        while (p < end && (weir__sql_in_word(*p) || *p == '$')) p++;
+        p = skip_blanks(p, end);
+        if (p == end || *p != '.') return p;
+    }
+}
+
+static unsigned traits_of_changing(word first, const char *at, const char *end) {
+    static const char *const changers[] = {"insert", "update", "delete", "merge", NULL};
+    if (!among(first, changers)) return 0;
+    return calls_unknown(is(first, "insert") ? behind_table(at, end) : at, end) ? 0 : WEIR__TRAIT_CHANGES;
+}
+
 unsigned weir__pg_traits(const char *sql, size_t length, const char *functions) {
     const char *end = sql + length, *at = sql;
     words seen = {0};
@@ -337,6 +357,7 @@ unsigned weir__pg_traits(const char *sql, size_t length, const char *functions) 
     if (!next_word(&at, end, &w)) return 0; /* nothing but comments */
     seen.calls = seen.calls || (memchr(sql, '"', length) && memchr(sql, '(', length)); /* "a name!" (1) */
     unsigned traits = traits_of_keyword(sql, w, at, end, &seen) | traits_of_reading(sql, w, end, &seen);
+    traits |= traits_of_changing(w, at, end);
     if (seen.settings && !among(w, readers)) traits |= WEIR__TRAIT_DIRTY | WEIR__TRAIT_RETYPES;
     if (seen.lasting) traits |= WEIR__TRAIT_DIRTY | WEIR__TRAIT_LASTING;
     if (seen.risky || (seen.declare && seen.hold && !is(w, "declare"))) traits |= WEIR__TRAIT_DIRTY;

@@ -293,12 +293,6 @@ static bool has_written(const weir__pgconn *c, const weir__pgop *op) {
     return strncmp(tag, "SELECT", 6) != 0 && strcmp(tag, "SHOW") != 0 && !cursor;
 }
 
-const char *weir__pg_xid_text(const weir__pgconn *c) {
-    return PQserverVersion(c->pg) >= 130000
-               ? "SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text"
-               : "SELECT pg_catalog.txid_current_if_assigned()::pg_catalog.text";
-}
-
 void weir__pg_ask_xid(weir__pgconn *c) {
     weir__pgop *op = c->base.env->config->options.commit_xid && weir__pg_reserve(c) ? op_new(c) : NULL;
     c->xid_asked = true;
@@ -309,8 +303,7 @@ void weir__pg_ask_xid(weir__pgconn *c) {
                        .end_tx = c->ahead_tx,
                        .error = WEIR_ERROR_INIT};
     weir__list_insert_before(c->next ? &c->next->link : &c->ops, &op->link);
-    if (!weir__pg_send(c, op, weir__pg_xid_text(c), WEIR__STEP_XID) || !weir__pg_send_sync(c, op))
-        weir__pg_send_failed(c);
+    if (!weir__pg_send_xid(c, op) || !weir__pg_send_sync(c, op)) weir__pg_send_failed(c);
 }
 
 void weir__pg_op_end(weir__pgconn *c, weir__pgop *op) {
@@ -326,7 +319,7 @@ void weir__pg_op_end(weir__pgconn *c, weir__pgop *op) {
     bool asks = op->begun && op->request && has_written(c, op);
     settle_prepared(c, op);
     if (op->stale || op->doubtful) settle_stale(c, op);
-    if (op->stale && try_again(c, op)) return;
+    if ((op->stale || op->unbegun) && try_again(c, op)) return;
     if (c->cancel && weir__container(c->ops.next, weir__pgop, link) == op && !weir__pg_op_next(c, op)) {
         c->quarantined = op; /* the cancellation could still hit the next request */
         if (c->next == op) c->next = NULL;

@@ -51,6 +51,7 @@ typedef enum weir__pgstep_kind {
     WEIR__STEP_XID,      /* the transaction's number: ours, its failure is nobody's error */
     WEIR__STEP_UNDO,     /* ROLLBACK before a second try, or of a reset */
     WEIR__STEP_RESET,    /* DISCARD ALL, or the user's own commands */
+    WEIR__STEP_KEEP,     /* a command is prepared by a name */
     WEIR__STEP_BEFORE,
     WEIR__STEP_PARSE,
     WEIR__STEP_DESCRIBE,
@@ -71,9 +72,20 @@ typedef struct weir__pgstep {
 } weir__pgstep;
 
 #define WEIR__PG_SQL_MAX (((size_t)1 << 30) - 65536) /* the server takes no message of 1 GiB */
-#define WEIR__PG_TRIP_STEPS 16                       /* a trip takes no more */
+#define WEIR__PG_TRIP_STEPS 32                       /* a trip takes no more */
 #define WEIR__PG_GROUP 8                             /* readonly requests that share a Sync */
 #define WEIR__PG_SPARES 256                          /* requests' states that a pool keeps for later ones */
+#define WEIR__PG_FORMS 3                             /* of BEGIN that a connection keeps prepared */
+
+/* The driver's own commands of a transaction, which the server keeps prepared: keep.c. */
+enum { WEIR__KEEP_BEGIN, WEIR__KEEP_COMMIT, WEIR__KEEP_XID, WEIR__KEEPS };
+typedef struct weir__pgform {
+    const char *begin; /* static, or the env's; NULL: none yet */
+    struct weir__pgkeep {
+        enum { WEIR__KEEP_UNSENT, WEIR__KEEP_SENT, WEIR__KEEP_KNOWN } state;
+        char name[28];
+    } keeps[WEIR__KEEPS];
+} weir__pgform;
 
 /* A request's state, trip by trip: a trip ends when the answer to its last message has come. */
 struct weir__pgop {
@@ -100,6 +112,7 @@ struct weir__pgop {
     bool stale;      /* it failed because what we knew of the statement no longer holds */
     bool gone;       /* … namely because the server no longer knows the prepared statement */
     bool reshaped;   /* its rows came in a form that nobody can read: the table has changed */
+    bool unbegun;    /* likewise, its BEGIN */
     bool unheard;    /* the server was gone before it came to this one */
     bool commit_sent, command_answered, rolled_back;
     bool copied;               /* COPY IN: the end of the data was sent */
@@ -111,6 +124,8 @@ struct weir__pgop {
     weir__prepared
         *prepared;       /* counted; in the connection's cache when it was sent. NULL: not prepared there */
     bool parses, parsed; /* it is this request that prepares it; … and it has */
+    struct weir__pgkeep *keeps[WEIR__KEEPS]; /* those that it has the server prepare, in order … */
+    unsigned char keeps_sent, keeps_answered;
     int64_t guard_sent;  /* what the SET statement_timeout on its way says */
     weir_result *result; /* made before anything is sent, so that a success never lacks memory */
     weir_error error;    /* the first; code 0: none so far */
@@ -172,8 +187,11 @@ typedef struct weir__pgconn {
     weir__link doomed;    /* those that the server still has, and we do not want any more */
     size_t doomed_count;
     uint64_t next_number; /* of a prepared statement's name; never used twice */
-    bool used;            /* something was sent for the host since the last reset */
-    bool dirty;           /* statements may have left something behind: the reset sends DISCARD ALL */
+    weir__pgform forms[WEIR__PG_FORMS];
+    weir__pgform *form; /* the transaction's, whose BEGIN went by its name; NULL: none, or a function has run
+                           since that could have made the server forget it */
+    bool used;          /* something was sent for the host since the last reset */
+    bool dirty;         /* statements may have left something behind: the reset sends DISCARD ALL */
     bool lasting; /* … namely what DISCARD ALL does not undo: the connection is not fit for anybody else */
     bool founded; /* the host's own init has left something behind, which DISCARD ALL undoes as well */
     bool retyped; /* … or a SET LOCAL may give names another meaning: types are not shared with the pool */
@@ -262,8 +280,6 @@ void weir__pg_op_again(weir__pgconn *c, weir__pgop *op);
 void weir__pg_op_tell(weir__pgconn *c, weir__pgop *op);
 /* Asks for the number of the open transaction, without waiting for it. */
 void weir__pg_ask_xid(weir__pgconn *c);
-/* The question for the transaction's number. */
-const char *weir__pg_xid_text(const weir__pgconn *c);
 /* Would the statement stay done without the host's COMMIT, and was it sent? */
 bool weir__pg_op_writes(const weir__pgop *op);
 /* The connection is gone, and what the request was to do may have been done, though no answer has come. */
@@ -325,6 +341,15 @@ void weir__pg_statement_unref(weir__prepared *prepared); /* NULL is accepted */
 void weir__pg_doomed_free(weir__pgconn *c);
 /* The server has forgotten all of them, or the connection ends. */
 void weir__pg_statements_forget(weir__pgconn *c);
+
+/* ---- keep.c: commands that the server keeps prepared; false as with weir__pg_send */
+bool weir__pg_send_before(weir__pgconn *c, weir__pgop *op, const char *text);
+bool weir__pg_send_command(weir__pgconn *c, weir__pgop *op, const char *text);
+/* Asks for the transaction's number. */
+bool weir__pg_send_xid(weir__pgconn *c, weir__pgop *op);
+/* The answer to a WEIR__STEP_KEEP. */
+void weir__pg_keep_answered(weir__pgop *op, bool prepared);
+void weir__pg_keeps_forget(weir__pgconn *c);
 
 /* ---- result.c */
 weir_result *weir__pg_result_new(void);

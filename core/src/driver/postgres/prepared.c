@@ -85,4 +85,5 @@ void weir__pg_statements_forget(weir__pgconn *c) {
     weir__lru_node *node;
     while ((node = weir__lru_oldest(&c->statements))) weir__pg_statement_drop(c, prepared_of(node));
     weir__pg_doomed_free(c);
+    weir__pg_keeps_forget(c);
 }

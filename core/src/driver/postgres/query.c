@@ -88,6 +88,7 @@ static bool take_success(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind
     case WEIR__STEP_BEFORE:
         op->request->begun++;
         break;
+    case WEIR__STEP_KEEP:
     case WEIR__STEP_SYNC:
     case WEIR__STEP_DEALLOCATE:
     case WEIR__STEP_MODE:
@@ -115,6 +116,15 @@ static void look_for_staleness(weir__pgop *op, weir__pgstep_kind kind, const PGr
     if (kind == WEIR__STEP_EXECUTE && op->prepared)
         op->gone = strcmp(state, "26000") == 0 && message && strstr(message, op->prepared->name);
     if (kind == WEIR__STEP_PARSE || kind == WEIR__STEP_EXECUTE) op->stale = misfit || changed || op->gone;
+}
+
+/* The name of one of our own commands is gone, and with it all names. */
+static void look_for_keeps(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, const PGresult *result) {
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    bool ours = kind == WEIR__STEP_BEFORE || kind == WEIR__STEP_COMMAND;
+    if (!ours || !state || strcmp(state, "26000") != 0) return;
+    weir__pg_statements_forget(c);
+    op->unbegun = kind == WEIR__STEP_BEFORE;
 }
 
 /* Whether what the server was doing when it died may have been done. */
@@ -167,6 +177,7 @@ static void take_error(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, 
     if (fatal) weir__pg_recode(&op->error, WEIR_ELOST);
     weir__pg_op_judge(op);
     look_for_staleness(op, kind, result);
+    look_for_keeps(c, op, kind, result);
 }
 
 /* Goes on when the description has come, or the types that it names are known. True: they are asked for now.
@@ -222,6 +233,7 @@ static void refuse_copy(weir__pgconn *c, weir__pgop *op) {
 static void take_step(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, PGresult *result, bool *kept) {
     ExecStatusType status = PQresultStatus(result);
     bool synced = status == PGRES_PIPELINE_SYNC;
+    if (kind == WEIR__STEP_KEEP) weir__pg_keep_answered(op, status == PGRES_COMMAND_OK);
     if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE) {
         take_error(c, op, kind, result);
         if (c->state != WEIR__PG_READY) return;

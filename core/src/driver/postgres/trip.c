@@ -273,6 +273,7 @@ static bool send_set(weir__pgconn *c, weir__pgop *op) {
 static void note_traits(weir__pgconn *c, const weir__pgop *op) {
     unsigned traits = op->shape ? op->shape->traits : 0;
     c->used = true;
+    if (op->request->statement && !(traits & (WEIR__TRAIT_READS | WEIR__TRAIT_CHANGES))) c->form = NULL;
     if (op->shape && !(traits & WEIR__TRAIT_READS)) c->ahead_writes = true;
     if (traits & WEIR__TRAIT_DIRTY) c->dirty = true;
     if (traits & WEIR__TRAIT_LASTING) c->lasting = true;
@@ -412,7 +413,7 @@ static int send_head(weir__pgconn *c, weir__pgop *op) {
     if (!send_housekeeping(c, op)) return -1;
     op->end_tx = c->ahead_tx = tx_after(c, request);
     for (unsigned i = 0; i < request->before_count; i++)
-        if (!weir__pg_send(c, op, request->before[i], WEIR__STEP_BEFORE)) return -1;
+        if (!weir__pg_send_before(c, op, request->before[i])) return -1;
     if (request->mode) return send_simple_head(c, op);
     bool describes = op->parses && !op->shape->typed;
     if ((!describes && !begin_reading(c, op)) || !send_parse(c, op)) return -1;
@@ -455,8 +456,8 @@ static bool send_tail(weir__pgconn *c, weir__pgop *op, bool failed_here) {
         weir__pg_push(c, op, WEIR__STEP_POISON);
     } else if (command && op->error.code == WEIR_OK) {
         op->commit_sent = strncmp(command, "COMMIT", 6) == 0;
-        if (wants_xid(c, op) && !weir__pg_send(c, op, weir__pg_xid_text(c), WEIR__STEP_XID)) return false;
-        if (!weir__pg_send(c, op, command, WEIR__STEP_COMMAND)) return false;
+        if (wants_xid(c, op) && !weir__pg_send_xid(c, op)) return false;
+        if (!weir__pg_send_command(c, op, command)) return false;
     }
     op->tail_sent = true;
     if (joins_group(op) && !failed_here && (op->request->chain || c->grouped + 1 < WEIR__PG_GROUP)) {
