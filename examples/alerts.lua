@@ -150,11 +150,11 @@ local function compare()
         assert(counted == told, ("%s: counted were %s, and the metrics have %s"):format(what, counted, told))
         said[#said + 1] = ("%s %d"):format(what, told)
     end
-    local data = DURATION .. '_count{db_system_name="postgresql",error_type="DataError"}'
+    local failures = DURATION .. '_count{db_system_name="postgresql",error_type="%s"}'
     same("alerts that last", active, now["weir_alerts_active{}"])
     same("statements that succeeded", own.well, now['weir_queries_total{outcome="succeeded"}'])
-    same("that failed", own.DataError + own.ConnectionLost, failed(now, "queries"))
-    same("for their data", own.DataError, now[data])
+    same("that failed for their data", own.DataError, now[failures:format "DataError"])
+    same("for a lost connection", own.ConnectionLost, now[failures:format "ConnectionLost"])
     same("checkouts that timed out", own.CheckoutTimeout, now['weir_checkouts_total{outcome="timed_out"}'])
     same("that were refused", own.refused, now['weir_checkouts_total{outcome="refused"}'])
     print("  the metrics: " .. table.concat(said, ", "))

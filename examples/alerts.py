@@ -59,6 +59,9 @@ class Metrics:
         labels = {"db_system_name": "postgresql"} if metric == DURATION else {}
         return self(f"{metric}_count", **labels) - self(f"{metric}_bucket", **labels, le="0.1")
 
+    def failed_with(self, error: str) -> float:
+        return self(f"{DURATION}_count", db_system_name="postgresql", error_type=error)
+
     def failed(self, what: str) -> float:
         outcomes = ("failed", "timed_out", "refused")
         return sum(self(f"weir_{what}_total", outcome=outcome) for outcome in outcomes)
@@ -66,6 +69,7 @@ class Metrics:
 
 DURATION = "db_client_operation_duration_seconds"
 WAIT = "db_client_connection_wait_time_seconds"
+LOST, FAILED = "weir_connections_lost_total", "weir_connections_failed_total"
 OPEN = {"weir_circuit_breaker_state": "open"}
 
 
@@ -213,6 +217,11 @@ class Demo:
         print("the server comes back")
         await server.do("again")
         await self.until(types, resolved=True)
+        now = Metrics(self.pool)
+        lost, failed = (now(name) - before(name) for name in (LOST, FAILED))
+        print(f"  {lost:.0f} connections were lost, {failed:.0f} attempts to connect have failed")
+        if lost != CONNECTIONS or failed < 1:
+            self.wrong.append("the metrics do not have each connection that the outage has cost")
         await self.compare()
 
     def look(self, types: tuple[str, ...], before: Metrics, begun: float) -> None:
@@ -238,15 +247,11 @@ class Demo:
         while self.asking:
             await asyncio.sleep(0.01)
         now, own = Metrics(self.pool), self.counts
-        failed = own["DataError"] + own["ConnectionLost"]
         pairs = {
             "alerts that last": (self.active(), now("weir_alerts_active")),
             "statements that succeeded": (own["well"], now("weir_queries_total", outcome="succeeded")),
-            "that failed": (failed, now.failed("queries")),
-            "for their data": (
-                own["DataError"],
-                now(f"{DURATION}_count", db_system_name="postgresql", error_type="DataError"),
-            ),
+            "that failed for their data": (own["DataError"], now.failed_with("DataError")),
+            "for a lost connection": (own["ConnectionLost"], now.failed_with("ConnectionLost")),
             "checkouts that timed out": (own["CheckoutTimeout"], now("weir_checkouts_total", outcome="timed_out")),
             "that were refused": (
                 own["CircuitOpen"] + own["ConnectError"],
