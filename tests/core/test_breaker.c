@@ -633,6 +633,31 @@ START_TEST(options_by_name) {
 }
 END_TEST
 
+/* Whatever it is at, and with whatever it counts by. */
+START_TEST(no_call_takes_memory) {
+    options.window = _i ? "time" : "count";
+    options.call_events = true;
+    begin();
+    long taken = weir__alloc_count();
+    weir_permit permit;
+    for (int round = 0; round < 20; round++) {
+        calls(100, GOOD);
+        slow_call(100);
+        weir_permit given_up = enter();
+        weir__breaker_cancel(breaker, now, &given_up);
+        calls(5, BAD);
+        ck_assert_int_eq(weir__breaker_acquire(breaker, now, &permit, NULL), WEIR_ECIRCUITOPEN);
+        ck_assert_int_eq(weir__breaker_probe(breaker, now, &permit, NULL), WEIR_OK);
+        leave(permit, GOOD);
+        IS("half_open");
+        calls(7, GOOD);
+        IS("closed");
+        pass(700);
+    }
+    ck_assert_int_eq(weir__alloc_count(), taken);
+}
+END_TEST
+
 START_TEST(memory_runs_out) {
     options.name = "a name";
     options.record = "08";
@@ -789,6 +814,7 @@ int main(void) {
     tcase_add_test(tests, long_failures_are_cut_between_characters);
     tcase_add_test(tests, bad_options);
     tcase_add_test(tests, options_by_name);
+    tcase_add_loop_test(tests, no_call_takes_memory, 0, 2);
     tcase_add_test(tests, memory_runs_out);
     tcase_add_test(tests, threads_share_it);
     tcase_add_test(tests, the_public_functions);

@@ -461,4 +461,21 @@ support.each("a pool's holders", function(db)
             pool:holders(-1)
         end)
     end)
+
+    it("loses a transaction in which nothing is run", function()
+        local pool = assert(db.open { max_size = 1, idle_in_transaction_timeout = 0.02 })
+        local session = assert(pool:session())
+        assert(session:execute "create table idled (a integer)")
+        support.eventually(function()
+            return pool:snapshot().transactions_idle == 1
+        end)
+        local none, err = session:execute "select 1"
+        assert.is_nil(none)
+        assert.equal("IdleInTransactionTimeout", err.class)
+        none, err = pool:fetch "select * from idled" -- it was rolled back
+        assert.is_nil(none)
+        assert.is_true(err:is "ProgrammingError")
+        assert.equal(1, pool:fetchval "select 1")
+        assert(pool:close())
+    end)
 end)

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import os
 import threading
 import time
 
 import pytest
 import weirpool
-from support import DEADLINE, until, until_async
+from support import DEADLINE, PRELOAD, until, until_async
 
 QUICK = {
     "monitoring_interval": 0.01,
@@ -151,6 +152,27 @@ def test_slow_queries(pg_url, caplog):
     assert any(line.endswith("select pg_sleep(0.03),  'sesame', $1") for line in lines)  # echo keeps literals
     assert any(line.endswith(": select 42 + $1") for line in lines)
     assert "tahini" not in caplog.text and "7654321" not in caplog.text
+
+
+def resident():
+    with open("/proc/self/statm") as numbers:
+        return int(numbers.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def test_different_statements_leave_memory_flat(url):
+    """What the drivers know of statements is bounded; test_history.c has a million of them."""
+    batch, most = (500, 64 << 20) if PRELOAD else (2000, 128 << 10)  # a sanitizer keeps what was freed
+    with weirpool.create_pool_sync(url, max_size=1, slow_query_threshold=0.001) as pool:
+
+        def work(begin):
+            for n in range(begin, begin + batch):
+                assert pool.fetchval(f"select {n} as column_{n}") == n
+
+        work(0)
+        before = resident()
+        work(batch)
+        assert resident() - before < most
+        assert pool.snapshot()["queries_succeeded"] == 2 * batch
 
 
 def test_monitoring_is_off(run):

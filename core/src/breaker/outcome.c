@@ -69,8 +69,5 @@ void weir__breaker_describe(const weir_error *error, char *out, size_t size) {
         error->code == WEIR_ESERVER ? weir_sqlstate_class(error->sqlstate) : weir_error_class(error->code);
     const char *message = error->message ? error->message : class ? weir_error_text(error->code) : "unknown";
     int length = snprintf(out, size, "%s%s%s", class ? class : "", class ? ": " : "", message);
-    if ((size_t)length < size) return;
-    size_t end = size - 1;
-    while (end && !weir__utf8_valid(out, end)) end--; /* at most three bytes of a character that was cut */
-    out[end] = '\0';
+    if ((size_t)length >= size) out[weir__whole_characters(out, size - 1)] = '\0';
 }

@@ -309,6 +309,7 @@ struct weir_pool {
     weir__task *opening;
 
     weir__link extensions; /* extension.h */
+    int alerts_active;     /* as the monitor says */
     int64_t slow_ns;       /* … which hear of statements that take longer; WEIR__NEVER: of none */
     bool echo;             /* the option */
     weir__link listeners;  /* listener.h */
