@@ -94,7 +94,7 @@ local weirpool = {}
 ---@field alert_checkout_time? number|false 5: that 99 % of the waits for a connection stay below
 ---@field alert_pool_usage? number|false 0.8: connections in use, of those that may be
 ---@field alert_leaks? integer|false 5: connections that are held for longer than leak_threshold
----@field slow_query_threshold? number|false 5: statements that take longer are in pool:slow_queries()
+---@field slow_query_threshold? number|false 5: statements that take longer are in pool:slow_queries(), and logged, level info
 ---@field slow_queries_kept? integer 100
 ---@field echo? boolean false: the text of each statement is logged, level info; never its parameters
 ---@field pipeline? boolean true: statements of the pool's own callers share connections, where the driver can

@@ -151,6 +151,8 @@ def test_slow_queries(pg_url, caplog):
     lines = [line for record in caplog.records if " select " in (line := record.getMessage())]
     assert any(line.endswith("select pg_sleep(0.03),  'sesame', $1") for line in lines)  # echo keeps literals
     assert any(line.endswith(": select 42 + $1") for line in lines)
+    slow_lines = [line for line in lines if ": a slow statement: " in line]
+    assert sum(line.endswith(" s: select pg_sleep(?), ?, $1") for line in slow_lines) == 2
     assert "tahini" not in caplog.text and "7654321" not in caplog.text
 
 

@@ -174,7 +174,7 @@ WEIR_BEGIN_DECLS
     COUNT(alert_leaks, 5, 1, 10000, true,                                                                    \
           "alert connection_leaks: connections that are held for longer than leak_threshold")                \
     TIME(slow_query_threshold, 5000, 1, 86400000, true,                                                      \
-         "statements that take longer are in pool.slow_queries()")                                           \
+         "statements that take longer are in pool.slow_queries(), and logged, level info")                   \
     COUNT(slow_queries_kept, 100, 1, 1000, false, "different statements that are kept there")                \
     FLAG(echo, false, "the text of each statement is logged, level info; never its parameters")
 
