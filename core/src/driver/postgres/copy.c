@@ -19,8 +19,9 @@
 #include "driver/postgres/pg.h"
 
 #define CHUNK ((size_t)64 * 1024) /* so much of a COPY is read ahead */
-/* No message to the server is larger: with its head, what libpq sends at once and a writable socket takes */
-#define PIECE ((size_t)16 * 1024 - 5)
+#define BLOCK ((size_t)8 * 1024)  /* libpq sends at once what it has of whole ones … */
+#define HEAD 5                    /* … with the head of the message */
+#define PIECE (6 * BLOCK)         /* no message to the server is larger */
 /* So long a server's word that is no notice may take to come whole, while it is to take data. */
 #define DOUBT_FOR (200 * WEIR__MS)
 #define CANCEL_AFTER                                                                                         \
@@ -318,14 +319,24 @@ static bool is_writable(const weir__pgconn *c) {
     return poll(&socket, 1, 0) == 1;
 }
 
+/* What a socket that is writable takes: of its buffer a third is free then, at the least. */
+static size_t piece_of(const weir__pgconn *c) {
+    int room = 0;
+    socklen_t size = sizeof room;
+    getsockopt(c->own_fd, SOL_SOCKET, SO_SNDBUF, &room, &size);
+    size_t blocks = room > 0 ? (size_t)room / 4 / BLOCK : 0, most = PIECE / BLOCK;
+    return (blocks < 1 ? 1 : blocks < most ? blocks : most) * BLOCK - HEAD;
+}
+
 /*
  * Gives libpq what the socket takes, and counts it. What libpq cannot send it keeps, and then it reads by
  * itself, so that the server does not wait, too; an error that comes just then nobody would hear of. So what
  * the socket does not take waits here. False: no more is to be sent.
  */
 static bool put(weir__pgconn *c, const char *data, size_t length, size_t *count) {
+    size_t most = piece_of(c);
     for (int blocked = 0; *count < length && !blocked && is_writable(c);) {
-        size_t piece = length - *count < PIECE ? length - *count : PIECE;
+        size_t piece = length - *count < most ? length - *count : most;
         if (PQputCopyData(c->pg, data + *count, (int)piece) == 1) {
             *count += piece;
             blocked = PQflush(c->pg);
