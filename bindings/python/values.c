@@ -223,14 +223,15 @@ static bool add_buffer(weir_statement *statement, PyObject *object) {
 
 static int add(weir_statement *statement, Py_ssize_t number, PyObject *object,
                const weir__py_codecs *codecs) {
-    weir_value value;
+    weir_value own, *value = weir_statement_place(statement);
     bool quick = PyUnicode_Check(object) || PyLong_Check(object); /* the checks below cost more */
     if (!quick && !codecs->encoders && (PyByteArray_Check(object) || PyMemoryView_Check(object)) &&
         add_buffer(statement, object))
         return 0;
     weir__py_writer writer = {.number = number, .codecs = codecs};
-    int rc = weir__py_to_value(&writer, object, &value);
-    if (rc == 0) weir_statement_add(statement, &value);
+    if (!value) value = &own;
+    int rc = weir__py_to_value(&writer, object, value);
+    if (rc == 0) weir_statement_add(statement, value);
     weir__py_writer_end(&writer);
     return rc;
 }

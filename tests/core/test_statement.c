@@ -22,8 +22,10 @@ static void add_int(weir_statement *statement, int64_t n) {
 }
 
 static void add_bytes(weir_statement *statement, weir_type type, const char *data, size_t length) {
-    weir_value value = {.type = type, .as.bytes = {data, length}};
-    weir_statement_add(statement, &value);
+    weir_value own, *value = weir_statement_place(statement);
+    if (!value) value = &own;
+    *value = (weir_value){.type = type, .as.bytes = {data, length}};
+    weir_statement_add(statement, value);
 }
 
 static void assert_refused(const weir_statement *statement, int code, const char *message) {
@@ -106,6 +108,7 @@ START_TEST(refuses_bad_text) {
     }
     weir_statement_unref(NULL);
     weir_statement_add(NULL, NULL);
+    ck_assert_ptr_null(weir_statement_place(NULL));
     weir_statement_add_set(NULL);
     weir_statement_no_sets(NULL);
 }
@@ -307,6 +310,7 @@ START_TEST(fails_at_each_allocation) {
         ck_assert_int_eq(statement == NULL, k == 1);
         if (statement && has_failed) {
             ck_assert(statement->broken);
+            ck_assert_ptr_null(weir_statement_place(statement));
             assert_refused(statement, WEIR_ENOMEM, "out of memory while the statement was built");
             size_t count = statement->count;
             add_int(statement, 1);

@@ -24,6 +24,12 @@ WEIR_API weir_statement *weir_statement_new(const char *sql, size_t length, weir
  */
 WEIR_API void weir_statement_add(weir_statement *statement, const weir_value *value);
 /*
+ * Where the next parameter may be written before it is added, which spares a copy: give weir_statement_add
+ * that place. NULL when there is none, for NULL, without memory or after what went wrong before; then give it
+ * a value of your own. Good until the statement is used otherwise.
+ */
+WEIR_API weir_value *weir_statement_place(weir_statement *statement);
+/*
  * Ends the current set and begins the next: the statement becomes an executemany, which runs once for each
  * set, all in one implicit transaction. To build one of any number of sets, call weir_statement_no_sets
  * first, and this before each set.

@@ -329,11 +329,17 @@ void weir_statement_add(weir_statement *statement, const weir_value *value) {
         return;
     }
     weir_value *slot = &statement->values[statement->count];
-    *slot = *value;
+    if (value != slot) *slot = *value;
     if (!own_value(statement, slot, 0)) return;
     statement->count++;
     statement->set_size++;
     if (statement->sets == 1) statement->parameters = statement->set_size;
+}
+
+weir_value *weir_statement_place(weir_statement *statement) {
+    if (!statement || has_fault(statement)) return NULL;
+    if (statement->count == statement->capacity && !grow_values(statement)) return NULL;
+    return &statement->values[statement->count];
 }
 
 static bool is_uneven(const weir_statement *statement) {
