@@ -631,11 +631,16 @@ START_TEST(a_failing_init_backs_off) {
     ck_assert(weir_reactor_next(rig.reactor, &c));
     ck_assert_int_eq(c.kind, WEIR_DONE_OPEN);
     ck_assert_int_eq(c.code, WEIR_OK);
-    ck_assert_int_eq(weir__fake.created, 1);
-    for (int i = 0; i < 5; i++) {
-        until_next_attempt();
-        if (i % 2)
-            weir__fake_kill(weir__fake_conn_at(0)); /* dying in its init is no better */
+    int64_t failed_at = rig.clock.now, pauses[] = {0, 0}; /* after an init that gave up, or died */
+    bool died = false;
+    for (int i = 1; i <= 5; i++) {
+        while (weir__fake.created == i) rig_hop(failed_at + 1000000 * WEIR__MS);
+        ck_assert_int_eq(weir__fake.created, i + 1);
+        pauses[died] += rig.clock.now - failed_at;
+        failed_at = rig.clock.now;
+        died = i % 2 == 0;
+        if (died)
+            weir__fake_kill(weir__fake_conn_at(0)); /* which is no better */
         else
             weir_session_discard(next_init());
         rig_advance(0);
@@ -644,6 +649,8 @@ START_TEST(a_failing_init_backs_off) {
         weir_reactor_dispatch(rig.reactor);
         while (weir_reactor_next(rig.reactor, &c)) ck_assert_int_eq(c.kind, WEIR_EVENT_INIT);
     }
+    ck_assert_int_gt(pauses[false], 500 * WEIR__MS); /* full jitter: each is half a second on average */
+    ck_assert_int_gt(pauses[true], 500 * WEIR__MS);
     weir_error error = WEIR_ERROR_INIT;
     if (!rig.pool->counts[WEIR__PREPARING]) ck_assert_int_eq(refused(&error), WEIR_ECONNECT);
     weir_error_clear(&error);
