@@ -1,7 +1,8 @@
 -- All eight alerts of a pool, provoked on a real PostgreSQL, one after the other: a session is leaked, the
 -- pool fills, statements are slow and fail, checkouts are slow and fail, the server is killed and comes back.
--- Each alert fires once, with the numbers that caused it, and is resolved when its cause is gone. Then all of
--- that happens again, within the cooldown: nothing is heard. It ends with an error when it was otherwise.
+-- Each alert fires once, with the numbers that caused it, and is resolved when its cause is gone; the metrics
+-- say the same as the alerts, and as the calls have been counted here. Then all of that happens again, within
+-- the cooldown: nothing is heard. It ends with an error when it was otherwise.
 --     lua5.4 examples/alerts.lua
 local weirpool = require "weirpool"
 
@@ -39,6 +40,129 @@ local function has(name, resolved)
     return false
 end
 
+local DURATION = "db_client_operation_duration_seconds"
+
+-- What became of calls.
+local own = { well = 0, DataError = 0, ConnectionLost = 0, CheckoutTimeout = 0, refused = 0 }
+
+local function count(err)
+    local class = err:is "DataError" and "DataError" or err.class
+    if class == "CircuitOpen" or class == "ConnectError" then
+        class = "refused"
+    end
+    own[class] = assert(own[class], err.message) + 1
+end
+
+local function ask(sql)
+    local value, err = pool:fetchval(sql)
+    if err then
+        count(err)
+    else
+        own.well = own.well + 1
+    end
+    return value
+end
+
+--- What a scrape finds: values['weir_queries_total{outcome="failed"}'].
+local function metrics()
+    local values = {}
+    for line in assert(pool:metrics { names = "standard" }):gmatch "[^\n]+" do
+        local series, value = line:match "^([^#].*) (%S+)$"
+        if series then
+            values[series:gsub('db_client_connection_pool_name="shop",?', "")] = tonumber(value)
+        end
+    end
+    return setmetatable(values, { __index = function() return 0 end })
+end
+
+local function failed(values, what)
+    local function of(outcome)
+        return values[("weir_%s_total{outcome=\"%s\"}"):format(what, outcome)]
+    end
+    return of "failed" + of "timed_out" + of "refused"
+end
+
+--- Those above a tenth of a second.
+local function longer(values, metric, labels)
+    return values[("%s_count{%s}"):format(metric, labels)]
+        - values[("%s_bucket{%s%sle=\"0.1\"}"):format(metric, labels, labels == "" and "" or ",")]
+end
+
+--- Whether an alert's numbers are those of the metrics, before its cause and now.
+local AGREE = {
+    connection_leaks = function(alert, before, now)
+        return alert.count == now["weir_leaks_total{}"] - before["weir_leaks_total{}"] and alert.count == 1
+    end,
+    high_pool_usage = function(alert, _, now)
+        local used = now['db_client_connection_count{db_client_connection_state="used"}']
+        return used == CONNECTIONS - 1 and alert.count >= used
+            and alert.total == now["db_client_connection_max{}"]
+    end,
+    slow_queries = function(alert, before, now)
+        local labels = 'db_system_name="postgresql"'
+        return alert.value > 0.1 and longer(now, DURATION, labels) > longer(before, DURATION, labels)
+    end,
+    slow_checkouts = function(alert, before, now)
+        local metric = "db_client_connection_wait_time_seconds"
+        return alert.value > 0.1 and longer(now, metric, "") > longer(before, metric, "")
+    end,
+    high_query_failure_rate = function(alert, before, now)
+        return alert.count > 0 and alert.count <= failed(now, "queries") - failed(before, "queries")
+    end,
+    high_checkout_failure_rate = function(alert, before, now)
+        return alert.count > 0 and alert.count <= failed(now, "checkouts") - failed(before, "checkouts")
+    end,
+    database_unhealthy = function(_, _, now)
+        return now['weir_health_status{weir_health_status="unhealthy"}'] == 1
+    end,
+    circuit_breaker_open = function(alert, _, now)
+        local series = 'weir_circuit_breaker_state{breaker="%s",weir_circuit_breaker_state="open"}'
+        return now[series:format "connect"] + now[series:format "query"] >= alert.value and alert.value >= 1
+    end,
+}
+
+--- At alerts that have just fired.
+local function look(types, before)
+    local now, wanted = metrics(), {}
+    for _, name in ipairs(types) do
+        wanted[name] = true
+    end
+    for _, alert in ipairs(heard) do
+        if wanted[alert.type] then
+            assert(AGREE[alert.type](alert, before, now), "the metrics tell another story of " .. alert.type)
+            assert(alert.window <= 2 * WINDOW, alert.type .. " is of too long a time")
+        end
+    end
+end
+
+--- The metrics beside what was heard, and what has been counted here.
+local function compare()
+    local now, fired, active = metrics(), {}, 0
+    for name in pairs(AGREE) do
+        fired[name] = 0
+    end
+    for _, alert in ipairs(heard) do
+        fired[alert.type] = fired[alert.type] + (alert.resolved and 0 or 1)
+        active = active + (alert.resolved and -1 or 1)
+    end
+    local said = {}
+    local function same(what, counted, told)
+        assert(counted == told, ("%s: counted were %s, and the metrics have %s"):format(what, counted, told))
+        said[#said + 1] = ("%s %d"):format(what, told)
+    end
+    local failures = DURATION .. '_count{db_system_name="postgresql",error_type="%s"}'
+    same("alerts that last", active, now["weir_alerts_active{}"])
+    same("statements that succeeded", own.well, now['weir_queries_total{outcome="succeeded"}'])
+    same("that failed for their data", own.DataError, now[failures:format "DataError"])
+    same("for a lost connection", own.ConnectionLost, now[failures:format "ConnectionLost"])
+    same("checkouts that timed out", own.CheckoutTimeout, now['weir_checkouts_total{outcome="timed_out"}'])
+    same("that were refused", own.refused, now['weir_checkouts_total{outcome="refused"}'])
+    print("  the metrics: " .. table.concat(said, ", "))
+    for name in pairs(AGREE) do
+        same(name, fired[name], now[('weir_alerts_total{alert="%s"}'):format(name)])
+    end
+end
+
 --- Calls fn() until the pool has told of all those alerts.
 local function until_told(types, resolved, fn)
     local deadline = os.time() + PATIENCE
@@ -52,14 +176,14 @@ end
 
 --- What goes on all the time. A pool of Lua's works while it is called, so this is its clock, too.
 local function load()
-    pool:fetchval("select 1")
-    pool:fetchval("select pg_sleep(0.02)")
+    ask "select 1"
+    ask "select pg_sleep(0.02)"
 end
 
 --- Holds so many connections while fn() runs; for so many seconds each, where that is given.
-local function hold(count, seconds, fn)
+local function hold(connections, seconds, fn)
     local held = {}
-    for i = 1, count do
+    for i = 1, connections do
         held[i] = assert(pool:session { timeout = seconds })
     end
     fn()
@@ -69,54 +193,61 @@ local function hold(count, seconds, fn)
 end
 
 local function slow()
-    pool:fetchval("select pg_sleep(0.25)")
+    ask "select pg_sleep(0.25)"
 end
 
 local function fail()
-    assert(not pool:fetchval("select 1 / 0"))
+    assert(not ask "select 1 / 0")
     load()
 end
 
 local function wait_long()
     hold(CONNECTIONS, 0.25, function() -- then the pool takes them back
-        pool:fetchval("select 1")
+        ask "select 1"
     end)
 end
 
 local function wait_in_vain()
     hold(CONNECTIONS, nil, function()
         for _ = 1, 5 do
-            assert(not pool:connection { checkout_timeout = 0.02 })
+            local lent, err = pool:connection { checkout_timeout = 0.02 }
+            assert(not lent)
+            count(err)
         end
     end)
 end
 
 local function provoke(what, types, cause)
     print(what)
-    cause(types)
+    local before = metrics()
+    cause(types, before)
     until_told(types, true, load)
+    compare()
 end
 
-local function while_held(count)
-    return function(types)
-        hold(count, nil, function()
+local function while_held(connections)
+    return function(types, before)
+        hold(connections, nil, function()
             until_told(types, false, load)
+            look(types, before)
         end)
     end
 end
 
 local function while_called(fn)
-    return function(types)
+    return function(types, before)
         until_told(types, false, fn)
+        look(types, before)
     end
 end
 
-local function outage(types)
+local function outage(types, before)
     server "kill"
     until_told(types, false, function()
-        pool:fetchval("select 1")
+        ask "select 1"
         sleep(0.02)
     end)
+    look(types, before)
     print "the server comes back"
     server "again"
 end
@@ -135,10 +266,11 @@ local function again()
     end
     server "kill"
     for _ = 1, 20 do
-        pool:fetchval("select 1")
+        ask "select 1"
         sleep(0.02)
     end
     server "again"
+    compare()
     local now = pool:snapshot()
     local function more(name)
         return now[name] - before[name]
@@ -165,6 +297,7 @@ local function main(url)
     weirpool.log(false)
     pool = assert(weirpool.open {
         url = url,
+        name = "shop",
         min_size = CONNECTIONS,
         max_size = CONNECTIONS,
         monitoring_interval = WINDOW / 10,
@@ -188,9 +321,9 @@ local function main(url)
     provoke("checkouts fail", { "high_checkout_failure_rate" }, while_called(wait_in_vain))
     provoke("the server is killed", { "database_unhealthy", "circuit_breaker_open" }, outage)
     print "all of it once more, within the cooldown"
-    local count = #heard
+    local before = #heard
     again()
-    print(("  %d alerts"):format(#heard - count))
+    print(("  %d alerts"):format(#heard - before))
     judge()
     pool:close()
 end

@@ -97,18 +97,21 @@ static weir_permit *to_permit(lua_State *L, int index) {
     return &held->permit;
 }
 
-/* Of an error object of this module, or of anything else, which is a failure, and whose type stands for it.
- */
-static weir_outcome judge(lua_State *L, int index, const weir_breaker *breaker, weir_error *error) {
+/* The error of an error object of this module, or of anything else, whose type stands for it. Its message
+ * stays on the stack. */
+static void read_failure(lua_State *L, int index, weir_error *error) {
     if (lua_istable(L, index) && weir__lua_has_metatable(L, index, "error")) {
         weir__lua_read_error(L, index, error);
-        lua_getfield(L, index, "message"); /* stays on the stack */
-        error->message = lua_tostring(L, -1);
-        return weir_breaker_classify(breaker, error);
+        lua_getfield(L, index, "message");
+    } else {
+        lua_pushfstring(L, "a Lua error (%s)", luaL_typename(L, index));
     }
-    lua_pushfstring(L, "a Lua error (%s)", luaL_typename(L, index));
     error->message = lua_tostring(L, -1);
-    return WEIR_OUTCOME_FAILURE;
+}
+
+weir_verdict weir__lua_verdict(lua_State *L, int index) {
+    if (!lua_isboolean(L, index)) return WEIR_VERDICT_NONE;
+    return lua_toboolean(L, index) ? WEIR_VERDICT_RECORD : WEIR_VERDICT_IGNORE;
 }
 
 int weir__lua_breaker_record(lua_State *L) {
@@ -116,11 +119,10 @@ int weir__lua_breaker_record(lua_State *L) {
     weir_permit *permit = to_permit(L, 2);
     weir_error error = WEIR_ERROR_INIT;
     lua_settop(L, 4);
-    bool failed = !lua_isnil(L, 3);
-    weir_outcome outcome = failed ? judge(L, 3, breaker, &error) : WEIR_OUTCOME_SUCCESS;
-    if (failed && !lua_isnil(L, 4))
-        outcome = lua_toboolean(L, 4) ? WEIR_OUTCOME_FAILURE : WEIR_OUTCOME_IGNORED;
-    weir_breaker_record(breaker, permit, outcome, -1, failed ? &error : NULL);
+    const weir_error *why = lua_isnil(L, 3) ? NULL : &error;
+    if (why) read_failure(L, 3, &error);
+    weir_outcome outcome = weir_breaker_classify(breaker, why, weir__lua_verdict(L, 4));
+    weir_breaker_record(breaker, permit, outcome, -1, why);
     return 0;
 }
 

@@ -50,6 +50,7 @@ static int open_body(lua_State *L) {
     weir__lua_read_options(L, 2, &options);
     options.init_hook = lua_toboolean(L, 4);
     options.notice_hook = lua_toboolean(L, 5);
+    options.circuit_hook = lua_toboolean(L, 6);
     weir_lua_pool *home = weir__lua_push_pool(L);
     int handle = lua_gettop(L);
     call = begin(L, home, handle);

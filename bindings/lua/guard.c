@@ -114,7 +114,20 @@ int weir__lua_call_fail(lua_State *L, weir_lua_call *call) {
     const weir_error *error = call->done.error ? call->done.error : &call->error;
     if (error->code == WEIR_EINVAL || error->code == WEIR_EOPTION)
         return weir__lua_misuse(L, "%s", error->message ? error->message : weir_error_text(error->code));
-    return weir__lua_push_failure(L, error);
+    int place = lua_gettop(L) + 2, values = weir__lua_push_failure(L, error);
+    weir__lua_judge(L, call, &call->done, place);
+    return values;
+}
+
+void weir__lua_judge(lua_State *L, weir_lua_call *call, weir_completion *done, int index) {
+    if (!done->failure.pool) return;
+    luaL_checkstack(L, 4, NULL);
+    lua_pushvalue(L, call->host);
+    lua_pushliteral(L, "judge");
+    lua_pushvalue(L, index);
+    lua_call(L, 2, 1);
+    weir_completion_judge(done, weir__lua_verdict(L, -1));
+    lua_pop(L, 1);
 }
 
 static void report(lua_State *L, weir_lua_call *call, int level, const char *line) {

@@ -31,6 +31,7 @@ static void cut(answer *answer) {
 static int answer_gc(lua_State *L) {
     answer *answer = lua_touserdata(L, 1);
     cut(answer);
+    if (!answer->home || !answer->home->pool) answer->done.failure.pool = NULL; /* it went with its pool */
     weir_completion_discard(&answer->done);
     weir_error_clear(&answer->error);
     return 0;
@@ -110,8 +111,11 @@ static int wait_body(lua_State *L) {
     int values = 1, code = await(L, call, answer);
     if (code == WEIR_OK || answer->taken)
         lua_pushboolean(L, true);
-    else
+    else {
+        int place = lua_gettop(L) + 2;
         values = weir__lua_push_failure(L, failure_of(answer));
+        weir__lua_judge(L, call, &answer->done, place);
+    }
     weir__lua_settle(L, call);
     return values;
 }

@@ -91,6 +91,9 @@ weir_lua_call *weir__lua_call(lua_State *L); /* in a body; the arguments begin a
 int weir__lua_wait(lua_State *L, weir_lua_call *call);
 /* nil, err, sqlstate for what a call has failed with; raises an error instead when that was misuse. */
 int weir__lua_call_fail(lua_State *L, weir_lua_call *call);
+/* Asks the host function, when the pool's predicates have not been asked of the failure yet; its error object
+ * is at the index. */
+void weir__lua_judge(lua_State *L, weir_lua_call *call, weir_completion *done, int index);
 /* Hands events, notices and log lines that have come up to the host function. */
 void weir__lua_settle(lua_State *L, weir_lua_call *call);
 
@@ -273,8 +276,9 @@ int weir__lua_pool_breaker(lua_State *L);                    /* (pool, queries) 
 int weir__lua_breaker_acquire(lua_State *L);                 /* (breaker): a permit, or nil, err, sqlstate */
 /* (breaker, permit, error or nil, verdict): true is a failure, false nothing, nil leaves it to the core */
 int weir__lua_breaker_record(lua_State *L);
-int weir__lua_breaker_cancel(lua_State *L); /* (breaker, permit) */
-int weir__lua_breaker_events(lua_State *L); /* (breaker, after) */
+weir_verdict weir__lua_verdict(lua_State *L, int index); /* true: to be recorded, false: to be ignored */
+int weir__lua_breaker_cancel(lua_State *L);              /* (breaker, permit) */
+int weir__lua_breaker_events(lua_State *L);              /* (breaker, after) */
 
 /* ---- metrics.c */
 int weir__lua_metrics_render(lua_State *L); /* (pool or nil: all, options or nil): the text */

@@ -124,25 +124,21 @@ static int is_known(PyObject *exception) {
     return known;
 }
 
-/* An error of the core's is what its own table says; any other is a failure, and its kind stands for it. -1
- * with an exception. */
-static int judge(weir_breaker *breaker, PyObject *exception, weir_error *error, PyObject **keep,
-                 weir_outcome *outcome) {
+/* The error of an exception; of one that is not the core's, its kind stands for it. -1 with an exception. */
+static int read_exception(PyObject *exception, weir_error *error, PyObject **keep) {
     int known = is_known(exception);
-    if (known < 0) return -1;
-    *outcome = WEIR_OUTCOME_FAILURE;
-    if (!known) {
-        error->message = Py_TYPE(exception)->tp_name;
-        return 0;
-    }
-    if (weir__py_read_error(exception, error, keep) < 0) return -1;
-    *outcome = weir_breaker_classify(breaker, error);
-    return 0;
+    if (known > 0) return weir__py_read_error(exception, error, keep);
+    error->message = Py_TYPE(exception)->tp_name;
+    return known;
 }
 
-/* _record(permit, exception, verdict): None for success; a verdict of True is a failure, of False nothing,
- * whatever the exception; None leaves it to the core. What is no Exception (a task's cancellation, Ctrl-C)
- * cancels. */
+weir_verdict weir__py_verdict(PyObject *said) {
+    if (said == Py_True) return WEIR_VERDICT_RECORD;
+    return said == Py_False ? WEIR_VERDICT_IGNORE : WEIR_VERDICT_NONE;
+}
+
+/* _record(permit, exception, verdict): None for success; a verdict is True, to be recorded, False, to be
+ * ignored, or None. What is no Exception (a task's cancellation, Ctrl-C) cancels. */
 static PyObject *breaker_record(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
     weir_breaker *breaker = weir__py_breaker_handle(self);
     if (!breaker) return NULL;
@@ -153,15 +149,15 @@ static PyObject *breaker_record(PyObject *self, PyObject *const *arguments, Py_s
     weir_permit *permit = &((PermitObject *)arguments[0])->permit;
     PyObject *exception = arguments[1], *verdict = arguments[2], *keep = NULL;
     weir_error error = WEIR_ERROR_INIT;
-    weir_outcome outcome = WEIR_OUTCOME_SUCCESS;
+    const weir_error *why = exception == Py_None ? NULL : &error;
     if (exception != Py_None && !PyObject_TypeCheck(exception, (PyTypeObject *)PyExc_Exception)) {
         weir_breaker_cancel(breaker, permit);
-    } else if (exception != Py_None && judge(breaker, exception, &error, &keep, &outcome) < 0) {
+    } else if (why && read_exception(exception, &error, &keep) < 0) {
         weir_breaker_cancel(breaker, permit);
         return NULL;
     } else {
-        if (verdict != Py_None) outcome = verdict == Py_True ? WEIR_OUTCOME_FAILURE : WEIR_OUTCOME_IGNORED;
-        weir_breaker_record(breaker, permit, outcome, -1, exception == Py_None ? NULL : &error);
+        weir_outcome outcome = weir_breaker_classify(breaker, why, weir__py_verdict(verdict));
+        weir_breaker_record(breaker, permit, outcome, -1, why);
     }
     Py_XDECREF(keep);
     weir__py_breaker_after(self);

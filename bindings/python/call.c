@@ -205,19 +205,48 @@ static PyObject *from_result(weir__py_call *call, weir_result *result) {
     }
 }
 
-static PyObject *from_error(weir__py_call *call, weir_completion *completion) {
+void weir__py_discard(EngineObject *engine, weir_completion *completion) {
+    if (!engine->pool) { /* these went with it */
+        completion->session = (weir_session){0};
+        completion->failure = (weir_failure){0};
+    }
+    weir_completion_discard(completion);
+}
+
+/* What the pool's predicates say of the exception goes to the core. -1 with an exception that is not for them
+ * to raise (Ctrl-C), behind which that one stands. */
+static int judge(weir__py_call *call, weir_completion *completion, PyObject *exception) {
+    EngineObject *engine = (EngineObject *)Py_NewRef((PyObject *)call->pool->engine);
+    PyObject *type, *value, *traceback, *said = PyObject_CallOneArg(call->pool->judge, exception);
+    weir_verdict verdict = said ? weir__py_verdict(said) : WEIR_VERDICT_NONE;
+    Py_XDECREF(said);
+    if (!engine->pool) completion->failure.pool = NULL; /* it went with its pool */
+    weir_completion_judge(completion, verdict);
+    weir__py_drain(engine);
+    Py_DECREF((PyObject *)engine);
+    if (said) return 0;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyException_SetContext(value, Py_NewRef(exception));
+    PyErr_Restore(type, value, traceback);
+    return -1;
+}
+
+PyObject *weir__py_failure(weir__py_call *call, weir_completion *completion) {
     weir_error plain = WEIR_ERROR_INIT;
     plain.code = completion->code;
+    PyObject *exception = weir__py_exception(completion->error ? completion->error : &plain);
+    if (exception && completion->failure.pool && judge(call, completion, exception) < 0) Py_CLEAR(exception);
+    return exception;
+}
+
+static PyObject *from_error(weir__py_call *call, weir_completion *completion) {
     if (call->kind == WEIR__PY_OPEN) weir__py_engine_shut(call->pool->engine);
-    if (call->quiet) {
-        weir_error_free(completion->error);
-        completion->error = NULL;
-        Py_RETURN_NONE;
-    }
-    weir__py_raise(completion->error ? completion->error : &plain);
-    weir_error_free(completion->error);
-    completion->error = NULL;
-    return NULL;
+    PyObject *exception = call->quiet ? NULL : weir__py_failure(call, completion);
+    if (exception) PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    Py_XDECREF(exception);
+    weir__py_discard(call->pool->engine, completion);
+    return call->quiet ? Py_NewRef(Py_None) : NULL;
 }
 
 PyObject *weir__py_take(weir__py_call *call, weir_completion *completion) {

@@ -52,9 +52,7 @@ static void finish(OperationObject *operation) {
 
 /* The answer that has come is not wanted. */
 static void drop_outcome(OperationObject *operation) {
-    if (!operation->call.pool->engine->pool)
-        operation->outcome.session = (weir_session){0}; /* it went with its pool */
-    weir_completion_discard(&operation->outcome);
+    weir__py_discard(operation->call.pool->engine, &operation->outcome);
     operation->outcome = (weir_completion){0};
 }
 
@@ -418,9 +416,7 @@ static PyObject *operation_failure(PyObject *self, PyObject *unused) {
     OperationObject *operation = (OperationObject *)self;
     (void)unused;
     if (operation->state != WEIR__PY_DONE || operation->outcome.code == WEIR_OK) Py_RETURN_NONE;
-    weir_error plain = WEIR_ERROR_INIT;
-    plain.code = operation->outcome.code;
-    return weir__py_exception(operation->outcome.error ? operation->outcome.error : &plain);
+    return weir__py_failure(&operation->call, &operation->outcome);
 }
 
 /* Ends it, if need be by force, for those who await it, too. */

@@ -75,7 +75,7 @@ static int set_hook(PyObject **hook, const char *name, PyObject *object) {
 }
 
 static int pool_fill(PoolObject *pool, PyObject *url, PyObject *options, PyObject *settings,
-                     PyObject *hooks[3], PyObject *codecs) {
+                     PyObject *hooks[4], PyObject *codecs) {
     weir_options_init(&pool->options);
     pool->kept = PyList_New(0);
     pool->engine = weir__py_engine(pool);
@@ -85,20 +85,24 @@ static int pool_fill(PoolObject *pool, PyObject *url, PyObject *options, PyObjec
         if (!pool->options.url || keep(pool, url) < 0) return -1;
     }
     if (set_hook(&pool->init, "init", hooks[0]) < 0 || set_hook(&pool->setup, "setup", hooks[1]) < 0 ||
-        set_hook(&pool->on_notice, "on_notice", hooks[2]) < 0)
+        set_hook(&pool->on_notice, "on_notice", hooks[2]) < 0 ||
+        set_hook(&pool->judge, "judge", hooks[3]) < 0)
         return -1;
     pool->options.init_hook = pool->init != NULL;
     pool->options.notice_hook = pool->on_notice != NULL;
+    pool->options.circuit_hook = pool->judge != NULL;
     if (weir__py_set_codecs(&pool->codecs, codecs, &pool->options, &pool->codec_array) < 0) return -1;
     return set_server_settings(pool, settings) < 0 ? -1 : set_options(pool, options);
 }
 
 static PyObject *pool_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"url",   "options", "server_settings", "init",
-                            "setup", "codecs",  "on_notice",       NULL};
-    PyObject *url, *options, *settings = Py_None, *hooks[3] = {Py_None, Py_None, Py_None}, *codecs = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO!|OOOOO:Pool", names, &url, &PyDict_Type,
-                                     &options, &settings, &hooks[0], &hooks[1], &codecs, &hooks[2]))
+    static char *names[] = {"url",    "options",   "server_settings", "init", "setup",
+                            "codecs", "on_notice", "judge",           NULL};
+    PyObject *url, *options, *settings = Py_None, *codecs = Py_None;
+    PyObject *hooks[4] = {Py_None, Py_None, Py_None, Py_None};
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO!|OOOOOO:Pool", names, &url, &PyDict_Type,
+                                     &options, &settings, &hooks[0], &hooks[1], &codecs, &hooks[2],
+                                     &hooks[3]))
         return NULL;
     PoolObject *pool = (PoolObject *)type->tp_alloc(type, 0);
     if (!pool) return NULL;
@@ -357,6 +361,7 @@ static int pool_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(pool->init);
     Py_VISIT(pool->setup);
     Py_VISIT(pool->on_notice);
+    Py_VISIT(pool->judge);
     Py_VISIT(pool->on_alert);
     Py_VISIT(pool->kept);
     Py_VISIT(pool->codecs.list);
@@ -369,6 +374,7 @@ static int pool_clear(PyObject *self) {
     Py_CLEAR(pool->init);
     Py_CLEAR(pool->setup);
     Py_CLEAR(pool->on_notice);
+    Py_CLEAR(pool->judge);
     Py_CLEAR(pool->on_alert);
     Py_CLEAR(pool->codecs.list);
     Py_CLEAR(pool->codecs.encoders);

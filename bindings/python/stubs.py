@@ -32,7 +32,7 @@ from types import TracebackType
 from typing import Literal, TypeVar, overload
 
 from . import Parameter, _core
-from ._breaker import PoolBreaker
+from ._breaker import PoolBreaker, _Item
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
@@ -163,6 +163,9 @@ def {function}(
 {options}
 ) -> {pool}: ...
 """
+
+# What the core's list of errors is in Python.
+ITEMS = {"circuit_record", "circuit_ignore"}
 
 BREAKER = """
 from collections.abc import Awaitable, Callable, Iterable
@@ -463,6 +466,8 @@ def option(name, kind, nullable, initial, _least, _most, choices, _text):
     type_name = OPTION_TYPES[kind]
     if choices:
         type_name = "Literal[" + ", ".join(f'"{choice}"' for choice in choices.split("|")) + "]"
+    if name in ITEMS:
+        type_name = "_Item | Iterable[_Item]"
     type_name += " | None" if nullable or initial is None else ""
     default = '"' + initial + '"' if isinstance(initial, str) else repr(initial)
     return f"    {name}: {type_name} = {default},"

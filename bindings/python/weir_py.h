@@ -252,6 +252,11 @@ int weir__py_submit(weir__py_call *call, void *token, weir_op *op, weir_completi
 void weir__py_settle(weir__py_call *call, weir_completion *completion);
 /* The Python object that the caller gets, or NULL with the exception; the completion is used up. */
 PyObject *weir__py_take(weir__py_call *call, weir_completion *completion);
+/* The exception of a completion with an error, of which the pool's predicates are asked the first time. NULL
+   with another one. */
+PyObject *weir__py_failure(weir__py_call *call, weir_completion *completion);
+/* Nobody wants the completion any more, whose pool may have gone. */
+void weir__py_discard(EngineObject *engine, weir_completion *completion);
 /* What the core is to know of the caller; before each submission. */
 void weir__py_address(weir__py_call *call);
 /* The statement's call, from the arguments of execute() and its family. -1 with an exception. */
@@ -593,6 +598,8 @@ int weir__py_breaker_types(PyObject *module);
 weir_breaker *weir__py_breaker_handle(PyObject *object);
 /* After a call of the core: takes what it has set going. */
 void weir__py_breaker_after(PyObject *object);
+/* Of what _breaker._verdict gives. */
+weir_verdict weir__py_verdict(PyObject *said);
 
 /* ---- pool.c ---- */
 
@@ -603,6 +610,7 @@ struct PoolObject {
     bool begun;                         /* somebody has begun to open it */
     bool closed;                        /* close has ended, or opening has failed */
     PyObject *init, *setup, *on_notice; /* the hooks, or NULL */
+    PyObject *judge;                    /* of what statements fail with, weirpool._hooks.judge; or NULL */
     PyObject *on_alert;                 /* a list of hooks, or NULL */
     weir_options options;
     PyObject *kept; /* a list that owns the text that the options point at */

@@ -85,16 +85,27 @@ local function check_function(name, value, optional)
     end
 end
 
--- ---- one of one's own
+-- ---- predicates
 
 --- record and ignore are texts for the core, or functions that get the error.
-local function predicate(options, name)
+local function take_predicate(options, name)
     local value = options[name]
     if type(value) == "function" then
         options[name] = nil
         return value
     end
 end
+
+--- What functions say of an error: false, it is to be ignored; true, to be recorded; nil, nothing.
+local function verdict(ignored, recorded, err)
+    if ignored and ignored(err) then
+        return false
+    elseif recorded and recorded(err) then
+        return true
+    end
+end
+
+-- ---- one of one's own
 
 --- weirpool.breaker
 function Breaker.new(options)
@@ -108,7 +119,7 @@ function Breaker.new(options)
     check_function("fallback", rest.fallback, true)
     local self = { fallback = rest.fallback, name = rest.name }
     rest.fallback = nil
-    self.recorded, self.ignored = predicate(rest, "record"), predicate(rest, "ignore")
+    self.recorded, self.ignored = take_predicate(rest, "record"), take_predicate(rest, "ignore")
     self.handle = core.breaker_new(rest)
     return setmetatable(self, Breaker)
 end
@@ -118,19 +129,11 @@ function Breaker:acquire()
     return core.breaker_acquire(self.handle)
 end
 
-local function verdict(self, err)
-    if self.ignored and self.ignored(err) then
-        return false
-    elseif self.recorded and self.recorded(err) then
-        return true
-    end
-end
-
 --- The call has ended: with success, or with an error of whatever type.
 function Breaker:record(permit, err)
     local judged
     if err ~= nil then
-        local ok, answer = pcall(verdict, self, err)
+        local ok, answer = pcall(verdict, self.ignored, self.recorded, err)
         if not ok then
             core.breaker_record(self.handle, permit, err)
             error(answer, 0)
@@ -185,6 +188,17 @@ end
 -- ---- those of a pool
 
 local PoolBreaker = class("weirpool.PoolBreaker", {})
+
+--- Leaves the core's lists in a pool's options, and gives what speaks for the functions; nil: there are none.
+function PoolBreaker.take_predicates(options)
+    local ignored = take_predicate(options, "circuit_ignore")
+    local recorded = take_predicate(options, "circuit_record")
+    if ignored or recorded then
+        return function(err)
+            return verdict(ignored, recorded, err)
+        end
+    end
+end
 
 function PoolBreaker.new(handle)
     local function part(name, queries)

@@ -79,8 +79,8 @@ local weirpool = {}
 ---@field circuit_slow_start? integer 4: half-open, 1 call is let in at a time, then 2, 4 … up to this many
 ---@field circuit_half_open_timeout? number 30
 ---@field circuit_call_events? boolean false: events for each call, too
----@field circuit_record? string what counts as failure besides: "08,ConnectionLost"
----@field circuit_ignore? string what does not count; beats circuit_record
+---@field circuit_record? string|fun(err: weirpool.Error): any what counts as failure besides: "08,ConnectionLost", or a function that gets the error of a statement as its caller does, and says whether it counts; it does not yield, and what it raises is logged
+---@field circuit_ignore? string|fun(err: weirpool.Error): any what does not count; beats circuit_record, function or not
 ---@field monitoring? boolean true: pool:history(), alerts and slow queries
 ---@field monitoring_interval? number 1: the alerts' rules are looked at this often
 ---@field alert_window? number 60: failure rates, slow calls and usage are those of so much time
@@ -94,7 +94,7 @@ local weirpool = {}
 ---@field alert_checkout_time? number|false 5: that 99 % of the waits for a connection stay below
 ---@field alert_pool_usage? number|false 0.8: connections in use, of those that may be
 ---@field alert_leaks? integer|false 5: connections that are held for longer than leak_threshold
----@field slow_query_threshold? number|false 5: statements that take longer are in pool:slow_queries()
+---@field slow_query_threshold? number|false 5: statements that take longer are in pool:slow_queries(), and logged, level info
 ---@field slow_queries_kept? integer 100
 ---@field echo? boolean false: the text of each statement is logged, level info; never its parameters
 ---@field pipeline? boolean true: statements of the pool's own callers share connections, where the driver can
@@ -139,7 +139,7 @@ local weirpool = {}
 function weirpool.open(options) end
 
 --- A circuit breaker of one's own. The options are those of a pool without their circuit_, its name, and:
----   record, ignore  also functions that get the error and say whether it counts
+---   record, ignore  also functions that get the error and say whether it counts; ignore beats record, function or not
 ---   fallback        a function that gets the CircuitOpen in the place of a refused call; see Breaker:call
 ---@param options? table<string, any>
 ---@return weirpool.Breaker

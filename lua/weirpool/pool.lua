@@ -45,8 +45,17 @@ local function tell(pool, alert)
     end
 end
 
+--- What the predicates say of what a statement has failed with. Never raises.
+local function judge(pool, predicates, err)
+    local ok, said = pcall(predicates, err)
+    if ok then
+        return said
+    end
+    log.emit(core.LOG_ERROR, pool.name .. ": circuit_ignore or circuit_record has failed: " .. tostring(said))
+end
+
 --- The function that the core calls, on the caller's own coroutine, for what comes up while a call runs.
-local function new_host(pool, init, codecs, on_notice)
+local function new_host(pool, init, codecs, on_notice, predicates)
     return function(what, a, b, c)
         if what == "log" then
             log.emit(a, b)
@@ -59,6 +68,8 @@ local function new_host(pool, init, codecs, on_notice)
             if not ok then
                 log.emit(core.LOG_ERROR, pool.name .. ": on_notice has failed: " .. tostring(err))
             end
+        elseif what == "judge" then
+            return judge(pool, predicates, a)
         elseif what == "alert" then
             tell(pool, a)
         elseif what == "init" then
@@ -91,8 +102,9 @@ function Pool.open(options)
     local pool = setmetatable({ setup = setup, name = "new pool", callbacks = {} }, Pool)
     local codecs = new_codecs(rest.codecs)
     rest.codecs = codecs and codecs.list
-    pool.host = new_host(pool, init, codecs, on_notice)
-    local handle, err, state = core.open(rest, pool.host, init ~= nil, on_notice ~= nil)
+    local predicates = breakers.PoolBreaker.take_predicates(rest)
+    pool.host = new_host(pool, init, codecs, on_notice, predicates)
+    local handle, err, state = core.open(rest, pool.host, init ~= nil, on_notice ~= nil, predicates ~= nil)
     if not handle then
         return failure(err, state)
     end

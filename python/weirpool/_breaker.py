@@ -6,6 +6,7 @@ import inspect
 import threading
 
 from . import _core, _options, errors
+from ._hooks import logger
 from .errors import CircuitOpen, OptionError
 
 
@@ -98,36 +99,79 @@ def _check_fallback(fallback, optional=True):
         raise TypeError(f"fallback must be a function{' or None' * optional}, not {fallback!r}")
 
 
-# ---- one of one's own
+# ---- predicates
 
 
 def _items(name, given):
-    """Texts for the core, and predicates."""
+    """A list for the core, and predicates."""
     if given is None:
         return None, []
-    if isinstance(given, (str, type)) or callable(given):
+    if isinstance(given, (str, type)) or callable(given) or not hasattr(given, "__iter__"):
         given = (given,)
     texts, predicates = [], []
     for item in given:
         if isinstance(item, str):
             texts.append(item)
-            kinds = [getattr(errors, text.strip(), None) for text in item.split(",")]
-            predicates += [functools.partial(_is_plain, kind) for kind in kinds if isinstance(kind, type)]
         elif isinstance(item, type) and issubclass(item, BaseException):
             predicates.append(functools.partial(_is_instance, item))
         elif callable(item) and not isinstance(item, type):
-            predicates.append(item)
+            predicates.append(_plain_function(name, item))
         else:
             raise OptionError(f"{name}: {item!r} is no str, no class of exceptions and no function")
     return ",".join(texts) or None, predicates
+
+
+def _plain_function(name, function):
+    if any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None)))):  # noqa: B004
+        raise OptionError(f"{name}: {function!r} is a coroutine function; what it says is wanted at once")
+    return function
 
 
 def _is_instance(kind, error):
     return isinstance(error, kind)
 
 
+def _ask(predicate, error):
+    answer = predicate(error)
+    if not inspect.isawaitable(answer):
+        return answer
+    if inspect.iscoroutine(answer):
+        answer.close()
+    raise TypeError(f"{predicate!r} gave something to be awaited")
+
+
+def _verdict(ignored, recorded, error):
+    """What predicates say of an error: False, it is to be ignored; True, to be recorded; None, nothing."""
+    if any(_ask(predicate, error) for predicate in ignored):
+        return False
+    return True if any(_ask(predicate, error) for predicate in recorded) else None
+
+
+def _verdict_or_log(ignored, recorded, error):
+    try:
+        return _verdict(ignored, recorded, error)
+    except Exception:
+        logger.exception("a predicate in circuit_ignore or circuit_record has failed")
+
+
+def _take_predicates(options):
+    """Leaves the core's lists in a pool's options, and gives who speaks for the predicates; None: there are none."""
+    predicates = {"circuit_ignore": [], "circuit_record": []}
+    for name in predicates.keys() & options.keys():
+        options[name], predicates[name] = _items(name, options[name])
+    return functools.partial(_verdict_or_log, *predicates.values()) if any(predicates.values()) else None
+
+
+# ---- one of one's own
+
+
+def _plain(text):
+    """Predicates for what the core cannot tell: the class is all that there is to an error raised by hand."""
+    kinds = [getattr(errors, name.strip(), None) for name in (text or "").split(",")]
+    return [functools.partial(_is_plain, kind) for kind in kinds if isinstance(kind, type)]
+
+
 def _is_plain(kind, error):
-    """What the core cannot tell: the class is all that there is to an error which was raised by hand."""
     return isinstance(error, kind) and error._is_plain
 
 
@@ -154,9 +198,10 @@ class CircuitBreaker(Breaker):
     time-out inside of the breaker.
 
     name: for errors and metrics.
-    record: what counts as failure besides; ignore: what does not count at all, and beats record. Each is a str of how
-        SQLSTATEs begin and of errors' names ("08,ConnectionLost"), a class of exceptions, a function that gets the
-        exception and gives True or False, or an iterable of these.
+    record: what counts as failure besides; ignore: what does not count at all, and beats record, whatever form either
+        has. Each is a str of how SQLSTATEs begin and of errors' names ("08,ConnectionLost"), a class of exceptions, a
+        plain function that gets the exception and gives True or False, or an iterable of these. What a function
+        raises is raised; then the strs judge alone.
     fallback: a function, or for coroutine functions also a coroutine function, that gets the CircuitOpen, and whose
         answer is the decorated function's; it is called for nothing else. What it raises has the CircuitOpen as its
         cause.
@@ -174,7 +219,8 @@ class CircuitBreaker(Breaker):
         options["record"], recorded = _items("record", record)
         options["ignore"], ignored = _items("ignore", ignore)
         self = super().__new__(cls, options)
-        self._recorded, self._ignored, self._fallback = recorded, ignored, fallback
+        self._recorded, self._ignored = recorded + _plain(options["record"]), ignored + _plain(options["ignore"])
+        self._fallback = fallback
         self._inside, self._lock = {}, threading.Lock()
         return self
 
@@ -182,10 +228,7 @@ class CircuitBreaker(Breaker):
         verdict = None
         if isinstance(error, Exception):
             try:
-                if any(predicate(error) for predicate in self._ignored):
-                    verdict = False
-                elif any(predicate(error) for predicate in self._recorded):
-                    verdict = True
+                verdict = _verdict(self._ignored, self._recorded, error)
             except BaseException:
                 self._record(permit, error, None)
                 raise

@@ -3,7 +3,7 @@
 import inspect
 
 from . import _copy, _core, _hooks, _listen, _options, _run
-from ._breaker import PoolBreaker
+from ._breaker import PoolBreaker, _take_predicates
 from ._metrics import metrics
 from .errors import Error, InterfaceError
 
@@ -314,13 +314,15 @@ class SyncPool(_Managed, _core.SyncPool):
 def create_pool(
     url=None, *, init=None, setup=None, server_settings=None, codecs=None, on_notice=None, **options
 ):
-    return Pool(url, options, server_settings, init, setup, codecs, on_notice)
+    judge = _take_predicates(options)
+    return Pool(url, options, server_settings, init, setup, codecs, on_notice, judge)
 
 
 def create_pool_sync(
     url=None, *, init=None, setup=None, server_settings=None, codecs=None, on_notice=None, **options
 ):
-    pool = SyncPool(url, options, server_settings, init, setup, codecs, on_notice)
+    judge = _take_predicates(options)
+    pool = SyncPool(url, options, server_settings, init, setup, codecs, on_notice, judge)
     pool._open()
     return pool
 
@@ -342,6 +344,11 @@ codecs: a dict of how values of PostgreSQL's types are read and written, by the 
 on_notice: a function that gets each Notice(severity, sqlstate, message, detail, hint, where) of the server's, such as
     RAISE NOTICE makes, {turn}; what it raises is logged. Without
     one notices are log lines of level debug.
+circuit_record, circuit_ignore: what counts as failure with the breaker for statements, and what does not count at all,
+    which beats it whatever form either has, as with CircuitBreaker. Each is a str (see below), a class of exceptions, a
+    plain function that gets the exception, as the statement's caller does and in his thread, and gives True or False, or
+    an iterable of these. What a function raises is logged; then the strs judge alone. So they do of what no caller gets
+    to see (attempts to connect, probes, health checks, answers that nobody takes) and of a session's own time-out.
 
 Options; an option given here beats the same one in the URL's query, that beats the environment variable that is
 named with it (the first of them that is set, and not empty), and that the default. They are read while the pool

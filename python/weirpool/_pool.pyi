@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Literal, TypeVar, overload
 
 from . import Parameter, _core
-from ._breaker import PoolBreaker
+from ._breaker import PoolBreaker, _Item
 from ._copy import CopyData, CopyOut, CopySource, CopyTarget, SyncCopyOut
 from ._core import Connection, Session, SyncConnection, SyncSession
 from ._listen import Listener, Notice, SyncListener
@@ -196,8 +196,8 @@ def create_pool(
     circuit_slow_start: int = 4,
     circuit_half_open_timeout: float = 30.0,
     circuit_call_events: bool = False,
-    circuit_record: str | None = None,
-    circuit_ignore: str | None = None,
+    circuit_record: _Item | Iterable[_Item] | None = None,
+    circuit_ignore: _Item | Iterable[_Item] | None = None,
     monitoring: bool = True,
     monitoring_interval: float = 1.0,
     alert_window: float = 60.0,
@@ -289,8 +289,8 @@ def create_pool_sync(
     circuit_slow_start: int = 4,
     circuit_half_open_timeout: float = 30.0,
     circuit_call_events: bool = False,
-    circuit_record: str | None = None,
-    circuit_ignore: str | None = None,
+    circuit_record: _Item | Iterable[_Item] | None = None,
+    circuit_ignore: _Item | Iterable[_Item] | None = None,
     monitoring: bool = True,
     monitoring_interval: float = 1.0,
     alert_window: float = 60.0,

@@ -184,6 +184,8 @@ class Snapshot(TypedDict):
     """Processes that share the database, as pod_source tells; 0: unknown."""
     share: int
     """Connections that this one may have of connection_budget by now; -1: there is no budget."""
+    alerts_active: int
+    """Alerts that have fired and are not resolved."""
     probing: int
     """Attempts to find out whether the server is back."""
     circuit_connect: int

@@ -38,7 +38,7 @@ import weirpool
 from parts import PARTS
 
 QUICK = {"rounds": 1, "seconds": 0.2}
-PROGRAMS = ("core", "histogram", "delay", "tokio", "no-tokio")
+PROGRAMS = ("core", "histogram", "breaker", "metrics", "delay", "tokio", "no-tokio")
 
 
 def parts_text() -> str:

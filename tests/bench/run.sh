@@ -69,7 +69,7 @@ pip --force-reinstall --no-deps "${wheel:-.}"
 (
   PATH=$root/build/venv/bin:$PATH
   cmake --preset release -DPython_EXECUTABLE="$root/build/venv/bin/python"
-  cmake --build --preset release --target bench_core bench_histogram bench_delay
+  cmake --build --preset release --target bench_core bench_histogram bench_breaker bench_metrics bench_delay
 ) >"$work/cmake.log"
 tokio='' no_tokio='no cargo'
 if command -v cargo >/dev/null; then
@@ -92,5 +92,6 @@ createdb -U postgres bench
 pgbench -U postgres -i -q -s 10 bench >"$work/pgbench.log" 2>&1
 cd "$dir" # so that the installed package is the one that is imported
 PYTHONPATH='' "$venv/bin/python" "$root/tests/bench/bench.py" --json "$json" --package "$package" \
-  --core "$programs/bench_core" --histogram "$programs/bench_histogram" --delay "$programs/bench_delay" \
+  --core "$programs/bench_core" --histogram "$programs/bench_histogram" --breaker "$programs/bench_breaker" \
+  --metrics "$programs/bench_metrics" --delay "$programs/bench_delay" \
   --tokio "$tokio" --tokio-version "${tokio:+$tokio_version}" --no-tokio "$no_tokio" "$@"

@@ -239,8 +239,12 @@ static void take(weir_completion *c, ask *a) {
     }
 }
 
-/* What the completion carries is freed here. */
+/* What the completion carries is judged, and freed here. */
 static void dispose(weir_completion *c) {
+    if (c->failure.pool) {
+        weir_completion_judge(c, (weir_verdict)(c->op % 3));
+        sim.report->judged++;
+    }
     weir_result_free(c->result);
     weir_error_free(c->error);
 }
@@ -357,10 +361,21 @@ static uint64_t running(const weir__breaker *breaker) {
 
 static bool holds(const weir_permit *permit) { return permit->generation && !permit->probe; }
 
+/* Failures that are to be judged by who takes their completions. */
+static uint64_t unjudged(void) {
+    uint64_t count = 0;
+    for (int i = 0; i < ASKS; i++) {
+        const weir__op *op = sim.asks[i].pending ? weir__op_find(rig.reactor, sim.asks[i].op) : NULL;
+        const weir_failure *failure = op && op->state == WEIR__OP_DONE ? &op->completion.failure : NULL;
+        count += failure && failure->pool && holds(&failure->permit);
+    }
+    return count;
+}
+
 /* Each permit is somebody's, and while the breaker is open nobody gets one. */
 static void check_breakers(void) {
     const weir__breaker *query = queries();
-    uint64_t calls = 0, attempts = 0, granted = rig.pool->stats->checkouts_granted;
+    uint64_t calls = unjudged(), attempts = 0, granted = rig.pool->stats->checkouts_granted;
     for (size_t i = 0; i < rig.pool->slot_count; i++) {
         const weir__slot *slot = rig.pool->slots[i];
         attempts += holds(&slot->attempt);
@@ -783,6 +798,7 @@ static void choose_breakers(void) {
     weir_options *o = &sim.options;
     o->circuit_breaker = sim.plan->breakers;
     if (!sim.plan->breakers) return;
+    o->circuit_hook = sim.plan->seed % 2;
     o->circuit_probe_interval_ms = 10 + below(300);
     o->circuit.failure_threshold = chance(20) ? -1 : 1 + (int)below(8);
     o->circuit.failure_rate = chance(50) ? -1 : 0.3;

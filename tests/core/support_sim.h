@@ -22,7 +22,7 @@ typedef struct sim_report {
     char fault[256];                                            /* what did not hold, and at which step; "" */
     uint64_t hash;                                              /* over all that has happened */
     long steps, granted, completions, cancelled, lost, starved; /* what the run has met: a test of the test */
-    long refused, probes, recovered, forced, outages;           /* … of the breakers */
+    long refused, probes, recovered, forced, outages, judged;   /* … of the breakers */
     long checks;                                                /* … of health, that passed */
     long overloads, shed, limited;                              /* … of these two */
     bool planted;

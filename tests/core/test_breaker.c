@@ -389,7 +389,7 @@ static const char *outcome_of(int code, const char *sqlstate) {
     else
         weir__fail(&error, code, "as the pool says");
     if (code) error.code = code;
-    weir_outcome outcome = weir__breaker_classify(breaker, &error);
+    weir_outcome outcome = weir__breaker_classify(breaker, &error, WEIR_VERDICT_NONE);
     weir_error_clear(&error);
     return names[outcome];
 }
@@ -441,8 +441,35 @@ START_TEST(what_is_a_failure) {
         ck_assert_msg(strcmp(outcome_of(rows[i].code, rows[i].sqlstate), rows[i].outcome) == 0, "%d %s is %s",
                       rows[i].code, rows[i].sqlstate, outcome_of(rows[i].code, rows[i].sqlstate));
     weir_error none = WEIR_ERROR_INIT;
-    ck_assert_int_eq(weir__breaker_classify(breaker, NULL), GOOD);
-    ck_assert_int_eq(weir__breaker_classify(breaker, &none), GOOD);
+    ck_assert_int_eq(weir__breaker_classify(breaker, NULL, WEIR_VERDICT_NONE), GOOD);
+    ck_assert_int_eq(weir__breaker_classify(breaker, &none, WEIR_VERDICT_NONE), GOOD);
+}
+END_TEST
+
+/* The lists, and what the host's predicates say; its own errors have no code. */
+START_TEST(verdicts_change_what_is_a_failure) {
+    static const struct {
+        const char *ignore, *record, *sqlstate;
+        weir_outcome outcome[3]; /* by verdict: none, record, ignore */
+    } rows[] = {
+        {NULL, NULL, "23505", {GOOD, BAD, WEIR_OUTCOME_IGNORED}},
+        {NULL, "23", "23505", {BAD, BAD, WEIR_OUTCOME_IGNORED}},
+        {"23", NULL, "23505", {WEIR_OUTCOME_IGNORED, WEIR_OUTCOME_IGNORED, WEIR_OUTCOME_IGNORED}},
+        {NULL, NULL, "08006", {BAD, BAD, WEIR_OUTCOME_IGNORED}},
+        {"23", "23", NULL, {BAD, BAD, WEIR_OUTCOME_IGNORED}},
+    };
+    for (int i = 0; i < COUNT_OF(rows); i++) {
+        options.ignore = rows[i].ignore;
+        options.record = rows[i].record;
+        begin();
+        weir_error error = WEIR_ERROR_INIT;
+        error.code = rows[i].sqlstate ? WEIR_ESERVER : WEIR_OK;
+        error.message = "an error";
+        if (rows[i].sqlstate) strcpy(error.sqlstate, rows[i].sqlstate);
+        for (int verdict = WEIR_VERDICT_NONE; verdict <= WEIR_VERDICT_IGNORE; verdict++)
+            ck_assert_int_eq(weir__breaker_classify(breaker, &error, (weir_verdict)verdict),
+                             rows[i].outcome[verdict]);
+    }
 }
 END_TEST
 
@@ -606,6 +633,31 @@ START_TEST(options_by_name) {
 }
 END_TEST
 
+/* Whatever it is at, and with whatever it counts by. */
+START_TEST(no_call_takes_memory) {
+    options.window = _i ? "time" : "count";
+    options.call_events = true;
+    begin();
+    long taken = weir__alloc_count();
+    weir_permit permit;
+    for (int round = 0; round < 20; round++) {
+        calls(100, GOOD);
+        slow_call(100);
+        weir_permit given_up = enter();
+        weir__breaker_cancel(breaker, now, &given_up);
+        calls(5, BAD);
+        ck_assert_int_eq(weir__breaker_acquire(breaker, now, &permit, NULL), WEIR_ECIRCUITOPEN);
+        ck_assert_int_eq(weir__breaker_probe(breaker, now, &permit, NULL), WEIR_OK);
+        leave(permit, GOOD);
+        IS("half_open");
+        calls(7, GOOD);
+        IS("closed");
+        pass(700);
+    }
+    ck_assert_int_eq(weir__alloc_count(), taken);
+}
+END_TEST
+
 START_TEST(memory_runs_out) {
     options.name = "a name";
     options.record = "08";
@@ -695,7 +747,8 @@ START_TEST(the_public_functions) {
     for (int i = 0; i < 5; i++) {
         ck_assert_int_eq(weir_breaker_acquire(made, &permit, &error), WEIR_OK);
         weir__fail(&error, WEIR_ECONNECT, "no");
-        weir_breaker_record(made, &permit, weir_breaker_classify(made, &error), -1, &error);
+        weir_outcome outcome = weir_breaker_classify(made, &error, WEIR_VERDICT_NONE);
+        weir_breaker_record(made, &permit, outcome, -1, &error);
         weir_error_clear(&error);
     }
     ck_assert_int_eq(weir_breaker_state_now(made), WEIR_BREAKER_OPEN);
@@ -724,7 +777,7 @@ START_TEST(null_is_nobody) {
     weir_breaker_force_open(NULL);
     weir_breaker_reset(NULL);
     ck_assert_int_eq(weir_breaker_take_snapshot(NULL, &snapshot, NULL), WEIR_EINVAL);
-    ck_assert_int_eq(weir_breaker_classify(NULL, NULL), WEIR_OUTCOME_IGNORED);
+    ck_assert_int_eq(weir_breaker_classify(NULL, NULL, WEIR_VERDICT_NONE), WEIR_OUTCOME_IGNORED);
     ck_assert(!weir_breaker_next_event(NULL, NULL, NULL));
     ck_assert_uint_eq(weir_breaker_last_event(NULL), 0);
     ck_assert_ptr_null(weir_breaker_name(NULL));
@@ -756,10 +809,12 @@ int main(void) {
     tcase_add_test(tests, events_are_kept_in_a_ring);
     tcase_add_test(tests, what_is_a_failure);
     tcase_add_test(tests, lists_change_what_is_a_failure);
+    tcase_add_test(tests, verdicts_change_what_is_a_failure);
     tcase_add_test(tests, what_refusals_say);
     tcase_add_test(tests, long_failures_are_cut_between_characters);
     tcase_add_test(tests, bad_options);
     tcase_add_test(tests, options_by_name);
+    tcase_add_loop_test(tests, no_call_takes_memory, 0, 2);
     tcase_add_test(tests, memory_runs_out);
     tcase_add_test(tests, threads_share_it);
     tcase_add_test(tests, the_public_functions);

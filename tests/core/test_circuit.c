@@ -177,6 +177,16 @@ START_TEST(thinking_does_not_count) {
 }
 END_TEST
 
+/* A loan of an idle connection, with both breakers asked. */
+START_TEST(a_checkout_takes_no_memory) {
+    rig_ready(&options);
+    weir_session_release(lend());
+    long taken = weir__alloc_count();
+    for (int i = 0; i < 100; i++) weir_session_release(lend());
+    ck_assert_int_eq(weir__alloc_count(), taken);
+}
+END_TEST
+
 START_TEST(those_in_line_are_refused_when_it_opens) {
     bounds(1, 1);
     options.circuit.failure_threshold = 1;
@@ -551,6 +561,7 @@ int main(void) {
                                   slow_answers_open_it,
                                   silence_counts,
                                   thinking_does_not_count,
+                                  a_checkout_takes_no_memory,
                                   those_in_line_are_refused_when_it_opens,
                                   refusals_are_counted_once,
                                   waiting_in_vain_counts,

@@ -8,6 +8,7 @@
 #include <weirpool/weirpool.h>
 
 #include "pg_server.h"
+#include "pool/pool.h"
 #include "support_suite.h"
 
 static weir_reactor *reactor;
@@ -75,7 +76,7 @@ static weir_op watch(void) {
     return op;
 }
 
-static void start(void) {
+static void start_pool(bool host_judges) {
     char url[256];
     weir_options options;
     weir_checkout checkout;
@@ -84,6 +85,7 @@ static void start(void) {
     weir_options_init(&options);
     options.url = pg_server_url(url, sizeof url, "");
     options.min_size = options.max_size = 1;
+    options.circuit_hook = host_judges;
     ck_assert_int_eq(weir_reactor_new(&reactor, NULL), WEIR_OK);
     ck_assert_int_eq(ended(weir_pool_open(reactor, &options, NULL, &pool, &op, NULL), &op), WEIR_OK);
     weir_checkout_init(&checkout);
@@ -94,6 +96,9 @@ static void start(void) {
     }
     ck_assert_int_eq(run(weir_session_execute, "create temp table t (a int)", -1), WEIR_OK);
 }
+
+static void start(void) { start_pool(false); }
+static void start_judged(void) { start_pool(true); }
 
 static void stop(void) {
     weir_pool_free(pool);
@@ -227,6 +232,89 @@ START_TEST(it_is_one_call) {
 }
 END_TEST
 
+/* ---- where the host has predicates */
+
+static void judge(weir_op op, int code, weir_verdict verdict) {
+    weir_completion done;
+    ck_assert_int_eq(weir_reactor_wait(reactor, op, 20000, &done), WEIR_OK);
+    ck_assert_int_eq(done.code, code);
+    ck_assert_ptr_eq(done.failure.pool, pool);
+    weir_completion_judge(&done, verdict);
+    weir_completion_discard(&done);
+}
+
+static void check(uint64_t failed, uint64_t ignored) {
+    weir_breaker_snapshot now = calls();
+    ck_assert_int_eq(now.running, 0);
+    ck_assert_uint_eq(now.calls_failed, failed);
+    ck_assert_uint_eq(now.calls_ignored, ignored);
+}
+
+/* The server has said, between two steps, what it has against the COPY. */
+static void fail_early(void) {
+    begin(-1);
+    ck_assert_int_eq(put("one\n"), WEIR_OK);
+    int64_t deadline = weir_now_ns() + 20 * INT64_C(1000000000);
+    while (pool->slots[session.slot]->flying) {
+        ck_assert_int_eq(weir_reactor_dispatch(reactor), WEIR_OK);
+        ck_assert_int_lt(weir_now_ns(), deadline);
+    }
+}
+
+/* By the step that is told of it, be it a begin, the end, the next one, or who watches; else by the table. */
+START_TEST(the_host_judges_failures) {
+    weir_op op;
+    weir_run plain;
+    weir_run_init(&plain);
+    weir_statement *wrong = weir_statement_new("copy none from stdin", 20, NULL);
+    ck_assert_int_eq(weir_session_copy_in(session, wrong, &plain, NULL, &op, NULL), WEIR_PENDING);
+    weir_statement_unref(wrong);
+    judge(op, WEIR_ESERVER, WEIR_VERDICT_RECORD);
+    check(1, 0);
+    begin(-1);
+    ck_assert_int_eq(put("one\n"), WEIR_OK);
+    ck_assert_int_eq(weir_session_copy_end(session, NULL, &op, NULL), WEIR_PENDING);
+    judge(op, WEIR_ESERVER, WEIR_VERDICT_RECORD);
+    check(2, 0);
+    fail_early();
+    ck_assert_int_eq(weir_session_copy_end(session, NULL, &op, NULL), WEIR_PENDING);
+    judge(op, WEIR_ESERVER, WEIR_VERDICT_IGNORE);
+    check(2, 1);
+    fail_early();
+    judge(watch(), WEIR_ESERVER, WEIR_VERDICT_RECORD);
+    ck_assert_int_eq(end(), WEIR_ESERVER);
+    check(3, 1);
+    fail_early();
+    ck_assert_int_eq(calls().running, 1);
+    ck_assert_int_eq(weir_session_copy_abort(session, NULL), WEIR_OK); /* nobody has asked for it */
+    check(3, 1);
+    begin(50);
+    ck_assert_int_eq(finish(watch()), WEIR_ECOMMANDTIMEOUT); /* the holder's silence says nothing */
+    ck_assert_int_eq(weir_session_copy_abort(session, NULL), WEIR_OK);
+    check(3, 1);
+}
+END_TEST
+
+/* While the holder waits for its rows; _i: for too long. */
+START_TEST(the_host_judges_what_comes) {
+    static const char *const texts[] = {
+        "copy (select 1 / (100000 - g) from generate_series(1, 100000) g) to stdout",
+        "copy (select repeat('x', 100000) union all select pg_sleep(600)::text) to stdout"};
+    weir_completion done;
+    ck_assert_int_eq(run(weir_session_copy_out, texts[_i], _i ? 100 : -1), WEIR_OK);
+    do {
+        weir_op op;
+        ck_assert_int_eq(weir_session_copy_take(session, NULL, &op, NULL), WEIR_PENDING);
+        ck_assert_int_eq(weir_reactor_wait(reactor, op, 20000, &done), WEIR_OK);
+        if (done.code == WEIR_OK) weir_completion_discard(&done);
+    } while (done.code == WEIR_OK);
+    ck_assert_int_eq(done.code, _i ? WEIR_ECOMMANDTIMEOUT : WEIR_ESERVER);
+    weir_completion_judge(&done, _i ? WEIR_VERDICT_IGNORE : WEIR_VERDICT_RECORD);
+    weir_completion_discard(&done);
+    check(!_i, _i);
+}
+END_TEST
+
 static Suite *make_suite(void) {
     Suite *suite = suite_create("copy");
     TCase *tcase = tcase_create("watch");
@@ -240,6 +328,12 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, it_does_not_outlive_its_session);
     tcase_add_test(tcase, it_may_be_left);
     tcase_add_test(tcase, it_is_one_call);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("judged");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, start_judged, stop);
+    tcase_add_test(tcase, the_host_judges_failures);
+    tcase_add_loop_test(tcase, the_host_judges_what_comes, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite;
 }

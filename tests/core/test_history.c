@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/rng.h"
@@ -184,6 +185,43 @@ START_TEST(steps_without_memory) {
 }
 END_TEST
 
+/* So many seconds, with a look at the clock as often as that. */
+static void live(int64_t seconds, int64_t step) {
+    for (; seconds > 0; seconds -= step) {
+        rig.clock.now += step * 1000 * WEIR__MS;
+        weir_reactor_dispatch(rig.reactor);
+    }
+}
+
+/* Until all there can be of a history is there. */
+static void live_for_a_day(void) {
+    live(86400, 60);
+    live(7200, 10);
+    live(600, 1);
+}
+
+/* As much as was promised is kept of each step, and no memory is taken once that is there. */
+START_TEST(more_than_a_day) {
+    static const size_t steps[][2] = {{1, 600}, {10, 720}, {60, 1440}};
+    watch();
+    live_for_a_day();
+    query("select 1");
+    long taken = weir__alloc_live();
+    live(3600, 60);
+    live(7200, 10);
+    live(601, 1);
+    ck_assert_int_eq(weir__alloc_live(), taken);
+    for (size_t i = 0; i < 3; i++) {
+        int64_t step = (int64_t)steps[i][0] * 1000;
+        history("queries_succeeded", -1, step);
+        ck_assert_uint_eq(count, steps[i][1]);
+        ck_assert_int_eq(points[count - 1].at_ns - points[0].at_ns, (int64_t)(count - 1) * step * WEIR__MS);
+        ck_assert_int_gt(points[count - 1].at_ns, rig.clock.now - step * WEIR__MS);
+        ck_assert_double_eq(points[0].value, i < 2); /* only the longest goes back before the statement */
+    }
+}
+END_TEST
+
 START_TEST(since_and_step) {
     watch();
     history("size", -1, 0);
@@ -352,6 +390,56 @@ START_TEST(a_million_different_ones) {
 }
 END_TEST
 
+/* Bytes that the process has in memory. */
+static long resident(void) {
+    long whole = 0, pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    ck_assert_int_eq(fscanf(file, "%ld %ld", &whole, &pages), 2);
+    fclose(file);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* Runs so many statements on the pool, none like one before, all of them slow, and some of them wrong. */
+static void run_different(int number) {
+    static long made;
+    char sql[64];
+    for (int i = 0; i < number; i++, made++) {
+        int length = snprintf(sql, sizeof sql, made % 10 ? "select a%ld from t" : "fail 42P01 t%ld", made);
+        weir_statement *each = weir_statement_new(sql, (size_t)length, NULL);
+        weir_completion done;
+        weir_op op = 0;
+        ck_assert_int_eq(weir_pool_execute(rig.pool, each, NULL, NULL, &op, NULL), WEIR_PENDING);
+        weir_statement_unref(each);
+        while (weir_reactor_wait(rig.reactor, op, 0, &done) != WEIR_OK)
+            rig_hop(rig.clock.now + 10 * WEIR__MS);
+        weir_completion_discard(&done);
+    }
+}
+
+/* As an application runs that writes its values into its statements' texts, with everything on. Sanitizers
+ * keep what is freed for a while, and take their time. */
+START_TEST(a_million_run_in_flat_memory) {
+#ifdef NDEBUG
+    enum { WARM = 20000, MANY = 1000000, MOST = 64 * 1024 };
+#else
+    enum { WARM = 2000, MANY = 10000, MOST = 64 * 1024 * 1024 };
+#endif
+    options.slow_query_threshold_ms = 1;
+    options.circuit_breaker = true;
+    weir__fake.run_min_ns = weir__fake.run_max_ns = 2 * WEIR__MS;
+    watch();
+    live_for_a_day();
+    run_different(WARM);
+    long before = resident(), taken = weir__alloc_live();
+    run_different(MANY);
+    ck_assert_int_le(weir__alloc_live(), taken + 10); /* whatever the last one has left in use */
+    ck_assert_int_lt(resident() - before, MOST);
+    ck_assert_uint_eq(snapshot().queries_started, WARM + MANY);
+    slow();
+    ck_assert_uint_eq(count, 100);
+}
+END_TEST
+
 START_TEST(echo) {
     options.echo = true;
     watch();
@@ -370,11 +458,13 @@ int main(void) {
                                   large_counters,
                                   gaps,
                                   steps_without_memory,
+                                  more_than_a_day,
                                   since_and_step,
                                   fingerprints_of_anything,
                                   slow_statements_are_kept,
                                   a_slow_batch_blames_none_of_its_statements,
                                   a_million_different_ones,
+                                  a_million_run_in_flat_memory,
                                   echo};
     Suite *suite = suite_create("history");
     TCase *tc = tcase_create("history");

@@ -80,10 +80,13 @@ END_TEST
 
 START_TEST(histograms_are_cumulative) {
     weir_histogram *query = &figures[0].now.query, *failed = &figures[0].now.query_failed;
+    unsigned violation = weir__failure_of(WEIR_ESERVER, "23505");
     for (unsigned n = 0; n < WEIR_HISTOGRAM_BUCKETS; n++) query->buckets[n] = 1u << n;
     query->sum = 2.5;
     failed->buckets[9] = 512;
     failed->sum = 2;
+    figures[0].failures[violation].buckets[9] = 512;
+    figures[0].failures[violation].sum = 2000000000;
     render(1, true, WEIR__NAMES_STANDARD);
 #define LINE(end, count)                                                                                     \
     "db_client_operation_duration_seconds_bucket{db_client_connection_pool_name=\"one\","                    \
@@ -97,12 +100,76 @@ START_TEST(histograms_are_cumulative) {
                "db_system_name=\"sqlite\"} 511\n"
                "db_client_operation_duration_seconds_sum{db_client_connection_pool_name=\"one\","
                "db_system_name=\"sqlite\"} 0.5\n");
-    assert_has(",error_type=\"_OTHER\",le=\"10.0\"} 0\n");
-    assert_has(",error_type=\"_OTHER\",le=\"+Inf\"} 512\n");
-    assert_has(",error_type=\"_OTHER\"} 2\n");
+    assert_has(",error_type=\"IntegrityError\",le=\"10.0\"} 0\n");
+    assert_has(",error_type=\"IntegrityError\",le=\"+Inf\"} 512\n");
+    assert_has(",error_type=\"IntegrityError\"} 2\n");
+    ck_assert_ptr_null(strstr(strstr(text, "IntegrityError\"} 2\n") + 1, "error_type")); /* no empty ones */
     render(1, false, WEIR__NAMES_STANDARD);
     assert_lacks("# UNIT");
     assert_has(LINE("1.0", "127")); /* the same in both formats, or they would be two series */
+}
+END_TEST
+
+static const struct {
+    int code;
+    const char *sqlstate, *name;
+} kinds[] = {
+    {WEIR_ENOMEM, NULL, "OutOfMemory"},
+    {WEIR_EOVERLOADED, "", "Overloaded"},
+    {WEIR_ECOMMANDTIMEOUT, "57014", "CommandTimeout"},
+    {WEIR_ELOCKTIMEOUT, "55P03", "LockTimeout"},
+    {WEIR_ESERVER, "23505", "IntegrityError"},
+    {WEIR_ESERVER, "22012", "DataError"},
+    {WEIR_ESERVER, "42P01", "ProgrammingError"},
+    {WEIR_ESERVER, "53200", "OutOfMemory"},
+    {WEIR_ESERVER, "57P01", "OperationalError"},
+    {WEIR_ESERVER, "0A000", "NotSupportedError"},
+    {WEIR_ESERVER, "28P01", "ConnectError"},
+    {WEIR_ESERVER, "40001", "SerializationFailure"},
+    {WEIR_ESERVER, "40P01", "DeadlockDetected"},
+    {WEIR_ESERVER, "57014", "QueryCanceled"},
+    {WEIR_ESERVER, "42ABC", "ProgrammingError"}, /* of no row, of a family */
+    {WEIR_ESERVER, "P0001", "DatabaseError"},
+    {WEIR_ESERVER, "MY001", "DatabaseError"}, /* a user's own */
+    {WEIR_ESERVER, "", "DatabaseError"},
+    {WEIR_ESERVER, NULL, "DatabaseError"},
+    {-7, NULL, "InternalError"},
+    {12345, NULL, "InternalError"},
+};
+
+START_TEST(kinds_of_failures) {
+    unsigned kind = weir__failure_of(kinds[_i].code, kinds[_i].sqlstate);
+    ck_assert_uint_lt(kind, WEIR__FAILURES);
+    ck_assert_str_eq(weir__failure_name(kind), kinds[_i].name);
+}
+END_TEST
+
+/* A name of its own for each kind, and few of them, since each may become ten series. */
+START_TEST(few_kinds_of_failures) {
+    weir_error_info info;
+    for (unsigned a = 0; a < WEIR__FAILURES; a++)
+        for (unsigned b = 0; b < a; b++) ck_assert_str_ne(weir__failure_name(a), weir__failure_name(b));
+    ck_assert_int_lt(WEIR__FAILURES, 50);
+    for (size_t row = 0; weir_error_table(row, &info);
+         row++) { /* of each SQLSTATE, its family at the least */
+        if (!info.sqlstate || strcmp(info.parent, "DatabaseError") == 0) continue;
+        const char *name = weir__failure_name(weir__failure_of(WEIR_ESERVER, info.sqlstate));
+        ck_assert_msg(strcmp(name, info.parent) == 0 || strcmp(name, info.name) == 0, "%s: %s", info.sqlstate,
+                      name);
+    }
+}
+END_TEST
+
+START_TEST(alerts_by_their_type) {
+    figures[0].alerts[WEIR_ALERT_SLOW_CHECKOUTS] = 3;
+    figures[1].alerts[WEIR_ALERT_SLOW_CHECKOUTS] = 4;
+    figures[1].now.alerts_active = 1;
+    weir__figures_add(&figures[0], &figures[1]);
+    render(1, true, WEIR__NAMES_STANDARD);
+    assert_has("# TYPE weir_alerts counter\n"
+               "weir_alerts_total{db_client_connection_pool_name=\"one\",alert=\"database_unhealthy\"} 0\n");
+    assert_has("weir_alerts_total{db_client_connection_pool_name=\"one\",alert=\"slow_checkouts\"} 7\n#");
+    assert_has("weir_alerts_active{db_client_connection_pool_name=\"one\"} 1\n");
 }
 END_TEST
 
@@ -155,6 +222,7 @@ START_TEST(every_number_of_a_snapshot_is_served) {
         else if (!is_state(&info))
             *(int64_t *)field = 1000 + (int64_t)row;
     }
+    figures[0].failures[WEIR_ELOST - 1].buckets[3] = figures[0].now.query_failed.buckets[3];
     figures[0].now.query.buckets[3] += figures[0].now.query_failed.buckets[3];
     render(1, true, WEIR__NAMES_STANDARD);
     for (size_t row = 0; weir_metric_table(row, &info); row++) {
@@ -234,7 +302,8 @@ START_TEST(traces_are_read_from_comments) {
     const char *sql = commented[_i].sql;
     char *copy = strdup(sql); /* nothing is read beyond its ends */
     if (weir__ends_with_comment(copy, strlen(sql)))
-        weir__exemplar_take(&exemplars, copy, strlen(sql), 5000000, 1700000000123);
+        weir__exemplar_take(&exemplars, _i % 2 ? WEIR_ELOST - 1 : 0, copy, strlen(sql), 5000000,
+                            1700000000123);
     free(copy);
     const weir__exemplar *kept = &exemplars.bucket[1]; /* its end belongs to a bucket */
     ck_assert_int_eq(kept->at_ms, commented[_i].traced ? 1700000000123 : 0);
@@ -243,13 +312,15 @@ START_TEST(traces_are_read_from_comments) {
     ck_assert_mem_eq(kept->span, SPAN, WEIR__SPAN_ID);
     ck_assert_int_eq(kept->ns, 5000000);
     figures[0].exemplars[_i % 2] = exemplars;
+    for (int n = WEIR_ELOST; _i % 2 && n > 0; n -= 5) /* beside others */
+        figures[0].failures[n - 1].buckets[9] = 1;
     render(1, true, WEIR__NAMES_BOTH);
     char line[400];
     snprintf(line, sizeof line,
              "db_client_operation_duration_seconds_bucket{db_client_connection_pool_name=\"one\","
              "db_system_name=\"sqlite\"%s,le=\"0.005\"} 0"
              " # {trace_id=\"" TRACE "\",span_id=\"" SPAN "\"} 0.005 1700000000.123\n",
-             _i % 2 ? ",error_type=\"_OTHER\"" : "");
+             _i % 2 ? ",error_type=\"ConnectionLost\"" : "");
     assert_has(line);
     ck_assert_ptr_null(strstr(strstr(text, "# {") + 1, "# {"));
     render(1, false, WEIR__NAMES_BOTH);
@@ -331,6 +402,7 @@ END_TEST
 /* ---- with pools */
 
 static weir_reactor *reactor;
+static const char *file; /* metrics_shared */
 
 static weir_pool *open_pool(const char *name) {
     weir_options options;
@@ -339,6 +411,7 @@ static weir_pool *open_pool(const char *name) {
     weir_options_init(&options);
     options.url = "sqlite://";
     options.name = name;
+    options.metrics_shared = file;
     options.min_size = 0;
     ck_assert_int_eq(weir_pool_open(reactor, &options, NULL, &pool, &op, NULL), WEIR_OK);
     return pool;
@@ -467,6 +540,9 @@ START_TEST(pools_come_and_go_meanwhile) {
 END_TEST
 
 START_TEST(survives_lack_of_memory) {
+    char path[] = "/tmp/weir-metrics-XXXXXX";
+    close(mkstemp(path));
+    file = _i > 1 ? path : NULL;
     ck_assert_int_eq(weir_reactor_new(&reactor, NULL), WEIR_OK);
     weir_pool *pools[] = {open_pool("a"), open_pool("b")};
     weir_error error = WEIR_ERROR_INIT;
@@ -474,7 +550,8 @@ START_TEST(survives_lack_of_memory) {
     do {
         size_t length;
         weir__alloc_fail_at(++k, false);
-        int code = weir_metrics_render(_i ? pools : NULL, _i ? 2 : 0, NULL, NULL, &text, &length, &error);
+        int code =
+            weir_metrics_render(_i % 2 ? pools : NULL, _i % 2 ? 2 : 0, NULL, NULL, &text, &length, &error);
         taken = weir__alloc_count();
         weir__alloc_fail_at(0, false);
         ck_assert_int_eq(code, k <= taken ? WEIR_ENOMEM : WEIR_OK);
@@ -484,7 +561,8 @@ START_TEST(survives_lack_of_memory) {
         text = NULL;
         ck_assert_int_eq(weir__alloc_live(), live);
     } while (k <= taken);
-    ck_assert_int_gt(k, 5);
+    ck_assert_int_gt(k, _i > 1 ? 6 : 5);
+    unlink(path);
     weir_pool_free(pools[0]);
     weir_pool_free(pools[1]);
     weir_reactor_free(reactor);
@@ -498,6 +576,9 @@ int main(void) {
     tcase_add_test(tests, seed_names_to_the_letter);
     tcase_add_test(tests, a_share_bounds_what_may_be_open);
     tcase_add_test(tests, histograms_are_cumulative);
+    tcase_add_loop_test(tests, kinds_of_failures, 0, sizeof kinds / sizeof kinds[0]);
+    tcase_add_test(tests, few_kinds_of_failures);
+    tcase_add_test(tests, alerts_by_their_type);
     tcase_add_test(tests, counters_and_states_in_both_formats);
     tcase_add_test(tests, names_are_escaped);
     tcase_add_test(tests, every_number_of_a_snapshot_is_served);
@@ -510,7 +591,7 @@ int main(void) {
     tcase_add_test(tests, refuses_what_is_wrong);
     tcase_add_test(tests, a_child_of_fork_has_its_own);
     tcase_add_test(tests, pools_come_and_go_meanwhile);
-    tcase_add_loop_test(tests, survives_lack_of_memory, 0, 2);
+    tcase_add_loop_test(tests, survives_lack_of_memory, 0, 4);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "monitor/monitor.h"
 #include "support_circuit.h"
 #include "support_monitor.h"
@@ -99,6 +100,8 @@ START_TEST(fires_once_is_silent_and_resolves) {
     ck_assert_str_eq(alert.message, "2 of 40 statements failed in 2.0 s: 5.0 %, the threshold is 5.0 %");
     ck_assert(logged("alert high_query_failure_rate: 2 of 40 statements failed"));
     ck_assert_uint_eq(listed(true), 1);
+    ck_assert_uint_eq(rig.pool->stats->alerts[WEIR_ALERT_HIGH_QUERY_FAILURE_RATE], 1);
+    ck_assert_int_eq(snapshot().alerts_active, 1);
     run(0, 5);
     rig_advance(3000);
     quiet();
@@ -109,6 +112,7 @@ START_TEST(fires_once_is_silent_and_resolves) {
     ck_assert(logged("alert high_query_failure_rate is resolved"));
     ck_assert_uint_eq(listed(true), 0);
     ck_assert_uint_eq(listed(false), 1);
+    ck_assert_int_eq(snapshot().alerts_active, 0);
     run(0, 5);
     rig_advance(3000);
     quiet(); /* cooldown */
@@ -122,6 +126,7 @@ START_TEST(fires_once_is_silent_and_resolves) {
     rig_advance(2000); /* it is too much all through the end of the cooldown */
     alert = fired(WEIR_ALERT_HIGH_QUERY_FAILURE_RATE);
     ck_assert_uint_eq(alert.number, 2);
+    ck_assert_uint_eq(rig.pool->stats->alerts[WEIR_ALERT_HIGH_QUERY_FAILURE_RATE], 2);
     ck_assert_int_ge(alert.fired_ns, again);
     ck_assert_int_lt(alert.fired_ns, again + 1100 * WEIR__MS);
     ck_assert_double_eq(alert.value, 1);
@@ -376,6 +381,26 @@ START_TEST(breakers) {
 }
 END_TEST
 
+/* What the server has said of it may be in any language. */
+START_TEST(details_end_at_a_character) {
+    options.circuit_breaker = true;
+    watch();
+    char *failure = weir__guard_of(rig.pool, WEIR_BREAKER_QUERIES)->last_failure;
+    weir_breaker_force_open(queries());
+    memset(failure, 'x', 3);
+    failure[_i] = '\0';
+    while (strlen(failure) + 3 < WEIR_BREAKER_FAILURE_SIZE)
+        strcat(failure, "\xe2\x82\xac"); /* an euro sign */
+    rig_advance(1100);
+    weir_alert alert;
+    while (next(&alert) && alert.type != WEIR_ALERT_CIRCUIT_BREAKER_OPEN) { /* the pool is unhealthy, too */
+    }
+    ck_assert(weir__utf8_valid(alert.message, strlen(alert.message)));
+    ck_assert_uint_gt(strlen(alert.message), 160);
+    weir_breaker_force_close(queries());
+}
+END_TEST
+
 START_TEST(an_outage) {
     options.alert_after = 3;
     options.alert_query_failure_rate = options.alert_checkout_failure_rate = -1;
@@ -541,8 +566,8 @@ START_TEST(names) {
         ck_assert_ptr_nonnull(weir_alert_name(type));
         ck_assert_ptr_nonnull(weir_alert_text(type));
     }
-    ck_assert_ptr_null(weir_alert_name(WEIR__ALERT_TYPES));
-    ck_assert_ptr_null(weir_alert_text(WEIR__ALERT_TYPES));
+    ck_assert_ptr_null(weir_alert_name((weir_alert_type)WEIR__ALERT_TYPES));
+    ck_assert_ptr_null(weir_alert_text((weir_alert_type)WEIR__ALERT_TYPES));
     ck_assert_str_eq(weir_severity_name(WEIR_SEVERITY_CRITICAL), "critical");
     ck_assert_ptr_null(weir_severity_name(2));
 }
@@ -632,6 +657,7 @@ int main(void) {
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tc, tests[i]);
+    tcase_add_loop_test(tc, details_end_at_a_character, 0, 3);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

@@ -1,4 +1,6 @@
 /* The PostgreSQL driver against a real server: cancelling, and losing the connection. */
+#include <signal.h>
+
 #include "driver/postgres/pg.h"
 #include "pg_lone.h"
 
@@ -102,7 +104,12 @@ START_TEST(cancelled_while_it_is_sent) {
     for (int i = 0; i < 5 && p->busy; i++) turn_once();
     ck_assert(p->busy);
     ck_assert_uint_lt(op_of(p)->next_set, 20000); /* no more than the socket takes */
+    ck_assert_int_eq(kill(p->conn->backend, SIGSTOP), 0);
+    driver->ready(p->conn, WEIR__WRITE); /* now the socket is full */
+    ck_assert(driver->doubtful(p->conn, &p->request));
     driver->cancel(p->conn);
+    ck_assert(!driver->doubtful(p->conn, &p->request));
+    ck_assert_int_eq(kill(p->conn->backend, SIGCONT), 0);
     WAIT_FOR(!p->busy);
     ck_assert_msg(p->request.code == WEIR_ECANCELLED || p->request.code == WEIR_ESERVER, "%s", failure(p));
     weir_statement_unref(statement);
@@ -150,6 +157,36 @@ START_TEST(a_copy_ends_the_connection) {
     copy_unseen("COPY (SELECT generate_series(1, 100000)) TO STDOUT");
     EXPECT(p, "SELECT count(*) FROM t", "0");
     RUN(p, "DROP TABLE t");
+}
+END_TEST
+
+/* While libpq cannot send it reads by itself: an error that it met there would be told when all is sent. */
+START_TEST(an_error_comes_while_the_socket_is_full) {
+    const size_t size = 32 << 20; /* more than the socket takes */
+    char *rows = malloc(size);
+    for (size_t i = 0; i < size; i += 2) memcpy(rows + i, "1\n", 2);
+    RUN(p, "CREATE TEMP TABLE t (n int)");
+    p->held = statement_of("COPY t FROM STDIN");
+    weir__request wish = {.statement = p->held, .mode = WEIR__COPY_IN, .timeout_ms = -1};
+    start_request(p, &wish);
+    WAIT_FOR(p->conn->copy == WEIR__COPY_READY);
+    ck_assert_int_eq(kill(p->conn->backend, SIGSTOP), 0);
+    driver->copy_put(p->conn, "x\n", 2);
+    driver->copy_put(p->conn, rows, size);
+    ck_assert_int_eq(p->conn->copy, WEIR__COPY_BUSY);
+    ck_assert_int_eq(kill(p->conn->backend, SIGCONT), 0);
+    struct pollfd error = {p->fd, POLLIN, 0};
+    ck_assert_int_eq(poll(&error, 1, PATIENCE / WEIR__MS), 1);
+    ck_assert_int_eq(kill(p->conn->backend, SIGSTOP), 0);
+    driver->ready(p->conn, WEIR__WRITE); /* an event from before the error */
+    ck_assert_int_eq(kill(p->conn->backend, SIGCONT), 0);
+    int64_t until = weir__now(&weir__monotonic) + PATIENCE;
+    while (p->busy) {
+        turn(until);
+        if (p->conn->copy == WEIR__COPY_READY) driver->copy_put(p->conn, rows, 1 << 16);
+    }
+    FAILS(p, p->request.code, WEIR_ESERVER, "invalid input syntax");
+    free(rows);
 }
 END_TEST
 
@@ -288,6 +325,7 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, cancelled_while_it_is_sent);
     tcase_add_test(tcase, terminated_in_a_query);
     tcase_add_test(tcase, a_copy_ends_the_connection);
+    tcase_add_test(tcase, an_error_comes_while_the_socket_is_full);
     tcase_add_test(tcase, lost_around_commit);
     tcase_add_test(tcase, lost_while_writing);
     tcase_add_test(tcase, lost_while_replicating);

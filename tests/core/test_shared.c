@@ -39,7 +39,7 @@ static weir__shared *join(const char *name) {
 
 static struct {
     int names;
-    uint64_t started, waits;
+    uint64_t started, waits, alerts, failures;
     int64_t idle;
 } got;
 
@@ -48,6 +48,8 @@ static void take(void *unused, const weir__shared_sum *sum) {
     got.names++;
     got.started += sum->cells.checkouts_started;
     got.waits += sum->cells.wait.count;
+    got.alerts += sum->cells.alerts[WEIR_ALERT_SLOW_CHECKOUTS];
+    got.failures += sum->cells.failures[WEIR_ELOST - 1].buckets[0];
     got.idle += sum->gauges.idle;
 }
 
@@ -63,6 +65,8 @@ static void count(weir__shared *shared, int n, int64_t idle) {
     weir__cells *cells = weir__shared_cells(shared);
     for (int i = 0; i < n; i++) {
         cells->checkouts_started++;
+        cells->alerts[WEIR_ALERT_SLOW_CHECKOUTS]++;
+        weir__failure_record(cells->failures, WEIR_ELOST - 1, 1000);
         weir__histogram_record(&cells->wait, 1000 * (i + 1));
     }
     weir__shared_publish(shared, &gauges);
@@ -103,6 +107,7 @@ START_TEST(others_count_and_so_do_those_before) {
     count(b, 3, 8);
     look(a, "pool");
     ck_assert(got.started == 13 && got.waits == 13 && got.idle == 8);
+    ck_assert(got.alerts == 13 && got.failures == 13);
     look(b, "pool");
     ck_assert(got.started == 11 && got.idle == 1);
     ck_assert(weir__shared_same(a, b) && !weir__shared_same(a, NULL));

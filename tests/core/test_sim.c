@@ -37,6 +37,7 @@ static sim_report run_many(long count, const sim_plan *plan) {
                          starve ? "starve:" : "", seed);
         sum.granted += report.granted;
         sum.completions += report.completions;
+        sum.judged += report.judged;
         sum.cancelled += report.cancelled;
         sum.lost += report.lost;
         sum.starved += report.starved;
@@ -73,6 +74,7 @@ START_TEST(schedules_with_breakers) {
     ck_assert_int_gt(sum.probes, count);
     ck_assert_int_gt(sum.recovered, count / 200);
     ck_assert_int_gt(sum.forced, count);
+    ck_assert_int_gt(sum.judged, count / 2);
     ck_assert_int_gt(sum.outages, count / 2);
 }
 END_TEST

@@ -18,6 +18,7 @@ enum { POSTGRES, SQLITE, DATABASES };
 static weir_reactor *reactor;
 static weir_pool *pool;
 static int database;
+static bool host_judges;
 static weir_error error = WEIR_ERROR_INIT;
 
 static void wait_for(weir_op op, weir_completion *out) {
@@ -47,6 +48,7 @@ static void start(int which) {
     options.url = which == POSTGRES ? pg_server_url(url, sizeof url, "") : "sqlite://";
     options.min_size = 1;
     options.max_size = 2;
+    options.circuit_hook = host_judges;
     ck_assert_int_eq(weir_reactor_new(&reactor, NULL), WEIR_OK);
     int code = weir_pool_open(reactor, &options, NULL, &pool, &op, &error);
     if (code == WEIR_PENDING) code = finish(op, NULL);
@@ -341,6 +343,90 @@ TEST_ON_BOTH(errors_come_behind_the_rows_before_them) {
     ck_assert_int_eq(number(session, "SELECT 7"), 7);
 }
 
+/* ---- what the breaker has of it, where the host has predicates */
+
+static weir_breaker_snapshot calls(void) {
+    weir_breaker_snapshot out = {.struct_size = sizeof out};
+    weir_breaker *breaker = weir_pool_breaker(pool, 0, WEIR_BREAKER_QUERIES);
+    ck_assert_int_eq(weir_breaker_take_snapshot(breaker, &out, NULL), WEIR_OK);
+    return out;
+}
+
+/* The second batch of a stream fails. early: it has done so before anybody asks for it. */
+static weir_stream failing(weir_session session, bool early) {
+    const char *sql =
+        database == POSTGRES
+            ? "SELECT 100 / (4 - n) + n - 100 / (4 - n) FROM generate_series(1, 9) n"
+            : "SELECT CASE WHEN n < 4 THEN n ELSE abs(-9223372036854775807 - 1) END FROM (" COUNT(9) ")";
+    weir_stream s = stream(session, sql, 3);
+    long last = 0;
+    ck_assert_uint_eq(batch(s, &last), 3);
+    int64_t deadline = weir_now_ns() + 20 * INT64_C(1000000000);
+    while (early && pool->slots[session.slot]->flying) {
+        ck_assert_int_eq(weir_reactor_dispatch(reactor), WEIR_OK);
+        ck_assert_int_lt(weir_now_ns(), deadline);
+    }
+    return s;
+}
+
+static void judge(weir_session session, weir_stream s, int code, weir_verdict verdict) {
+    weir_result *result;
+    weir_op op;
+    weir_completion done;
+    ck_assert_int_eq(weir_stream_next(s, NULL, &result, &op, &error), WEIR_PENDING);
+    wait_for(op, &done);
+    ck_assert_int_eq(done.code, code);
+    ck_assert_ptr_eq(done.failure.pool, pool);
+    weir_completion_judge(&done, verdict);
+    weir_completion_discard(&done);
+    ck_assert_int_eq(next(s, &result), code); /* it is told again, and counted once */
+    weir_stream_close(s);
+    ck_assert_int_eq(number(session, "SELECT 7"), 7); /* what was left to be rolled back is so */
+    ck_assert_int_eq(calls().running, 0);
+}
+
+START_TEST(the_host_judges_failures) {
+    host_judges = true;
+    start(_i);
+    weir_session session = lend(false);
+    judge(session, failing(session, false), WEIR_ESERVER, WEIR_VERDICT_RECORD);
+    judge(session, failing(session, true), WEIR_ESERVER, WEIR_VERDICT_RECORD);
+    ck_assert_uint_eq(calls().calls_failed, 2);
+    judge(session, failing(session, true), WEIR_ESERVER, WEIR_VERDICT_IGNORE);
+    ck_assert_uint_eq(calls().calls_ignored, 1);
+    weir_stream s = failing(session, true);
+    ck_assert_int_eq(calls().running, 1);
+    weir_stream_close(s); /* nobody has asked for it: the table's matter, by which it is no failure */
+    ck_assert_int_eq(calls().running, 0);
+    failing(session, true);
+    weir_session_release(session);
+    weir_breaker_snapshot after = calls();
+    ck_assert_int_eq(after.running, 0);
+    ck_assert_uint_eq(after.calls_failed, 2);
+    ck_assert_uint_eq(after.calls_ignored, 1);
+    stop();
+}
+END_TEST
+
+START_TEST(the_host_judges_time_outs) {
+    host_judges = true;
+    start(POSTGRES);
+    weir_session session = lend(false);
+    weir_statement *slow = weir_statement_new(SLOW, strlen(SLOW), NULL);
+    weir_run run;
+    weir_run_init(&run);
+    run.timeout_ms = 50;
+    for (int i = 0; i < 2; i++) {
+        weir_stream s;
+        ck_assert_int_eq(weir_session_stream(session, slow, 10, &run, &s, &error), WEIR_OK);
+        judge(session, s, WEIR_ECOMMANDTIMEOUT, i ? WEIR_VERDICT_IGNORE : WEIR_VERDICT_NONE);
+        ck_assert_uint_eq(calls().calls_failed, 1);
+    }
+    weir_statement_unref(slow);
+    stop();
+}
+END_TEST
+
 TEST_ON_BOTH(what_is_refused) {
     weir_session session = lend(false);
     weir_stream s;
@@ -556,6 +642,7 @@ static Suite *make_suite(void) {
     tcase_add_loop_test(tcase, it_ends_with_its_transaction, 0, DATABASES);
     tcase_add_loop_test(tcase, savepoints, 0, DATABASES);
     tcase_add_loop_test(tcase, errors_come_behind_the_rows_before_them, 0, DATABASES);
+    tcase_add_loop_test(tcase, the_host_judges_failures, 0, DATABASES);
     tcase_add_loop_test(tcase, what_is_refused, 0, DATABASES);
     tcase_add_loop_test(tcase, given_back_with_streams_open, 0, DATABASES);
     tcase_add_loop_test(tcase, the_pool_goes_first, 0, DATABASES);
@@ -564,6 +651,7 @@ static Suite *make_suite(void) {
     tcase = tcase_create("postgres");
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, deadlines);
+    tcase_add_test(tcase, the_host_judges_time_outs);
     tcase_add_test(tcase, cancelled_waits);
     tcase_add_test(tcase, lost_between_batches);
     tcase_add_test(tcase, a_transaction_of_its_own);

@@ -121,11 +121,11 @@ class Proxy:
     def trips(self):
         return sum(conversation.trips() for conversation in self.conversations)
 
-    async def serve(self):
-        loop = asyncio.get_running_loop()
-        while True:
-            client, _ = await loop.sock_accept(self.listener)
-            self.network.spawn(self.connection(client))
+    def accept(self):
+        """Somebody may have come. Not by sock_accept: one that is cancelled just then fails, and keeps the client."""
+        with contextlib.suppress(BlockingIOError):
+            client, _ = self.listener.accept()
+            self.network.spawn(self.connection(client)).add_done_callback(lambda _: client.close())
 
     async def connection(self, client):
         server = None
@@ -156,9 +156,8 @@ class Proxy:
         except OSError:
             pass
         finally:
-            for end in (client, server):
-                if end:
-                    end.close()
+            if server:
+                server.close()
             self.open -= 1
 
     async def passes_cancel(self, client):
@@ -300,10 +299,11 @@ class Network:
 
     def __exit__(self, *exception):
         async def end():
-            while self.tasks:  # a cancel request may come in the meantime, whose task is a new one
-                for task in list(self.tasks):
-                    task.cancel()
-                await asyncio.gather(*self.tasks, return_exceptions=True)
+            for proxy in self.proxies:
+                self.loop.remove_reader(proxy.listener)
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
 
         asyncio.run_coroutine_threadsafe(end(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -316,7 +316,7 @@ class Network:
         """upstream: (host, port), or the path of a Unix socket."""
         proxy = Proxy(self, upstream, path)
         self.proxies.append(proxy)
-        self.call(lambda: self.spawn(proxy.serve()))
+        self.call(lambda: self.loop.add_reader(proxy.listener, proxy.accept))
         return proxy
 
     def call(self, function):
@@ -331,3 +331,4 @@ class Network:
         task = self.loop.create_task(coroutine)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return task

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import gc
 import os
 import pathlib
 import re
@@ -17,6 +18,7 @@ MASKS = [[0x01, 0x80, 0xFF]] if not LONG else [[1 << bit] for bit in range(8)] +
 OPTIONS = {"min_size": 1, "max_size": 2, "retry_min": 0.001, "retry_max": 0.01}
 OPTIONS |= {"connect_timeout": 0.3, "checkout_timeout": 1, "command_timeout": 0.15}
 PATIENCE = 20  # seconds for what has deadlines of 3 in all
+UNHARMED = OPTIONS | dict.fromkeys(("connect_timeout", "checkout_timeout", "command_timeout"), PATIENCE)
 ROOM = 64 << 20 if not PRELOAD else 1 << 30  # bytes; a sanitizer keeps books of what is only reserved
 
 
@@ -88,29 +90,34 @@ def unbooked():
 def test_at_every_byte(through, observer, masks):
     done = {}
 
-    async def attempt(case):
+    async def attempt(case, options=OPTIONS):
         offset, mask = case
         proxy = through.proxy()
         proxy.faults.append(Fault(flip=(offset, mask)))
-        pool = weirpool.create_pool(through.url(proxy), **OPTIONS)
+        pool = weirpool.create_pool(through.url(proxy), **options)
         try:
             await asyncio.wait_for(pool, PATIENCE)
             done[case] = await script(pool)
         except weirpool.Error:
             done[case] = 0
         await asyncio.wait_for(pool.close(grace=0), PATIENCE)
+        if len(done) % 16 == 0:
+            gc.collect()  # an error that wait_for passes on keeps its frames, and half a megabyte of pool in them
 
     async def main():
         proxy = through.proxy()
-        async with weirpool.create_pool(through.url(proxy), **OPTIONS) as pool:
+        async with weirpool.create_pool(through.url(proxy), **UNHARMED) as pool:
             await pool.execute("create table t (a bigint)")
-        async with weirpool.create_pool(through.url(proxy), **OPTIONS) as pool:
+        async with weirpool.create_pool(through.url(proxy), **UNHARMED) as pool:
             whole = await script(pool)
             cases = sample_cases(proxy.conversations[-1], masks)
+        harmless = (1 << 30, 0)
+        await attempt(harmless, UNHARMED)
+        assert done.pop(harmless) == whole
         before = memory()
         await all_of(attempt, cases, 32)
         assert memory() - before < ROOM
-        assert len(done) == len(cases) and whole in done.values() and min(done.values()) < whole
+        assert len(done) == len(cases) and min(done.values()) < whole
         await observer.nobody()
 
     with no_warnings(), unbooked():
@@ -120,7 +127,7 @@ def test_at_every_byte(through, observer, masks):
 @pytest.mark.parametrize("masks", MASKS)
 def test_nobody_gets_anothers_answer(through, observer, masks):
     """Many share a connection: a byte that is changed may spoil an answer, and must not shift the others."""
-    options = OPTIONS | {"max_size": 1, "pipeline_max_wait": 1}
+    options = OPTIONS | {"connect_timeout": PATIENCE, "max_size": 1, "pipeline_max_wait": 1}
 
     async def attempt(case):
         proxy = through.proxy()

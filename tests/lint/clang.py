@@ -13,9 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 
+GCC_ALONE = ("-mmemset-strategy=",)  # options that clang refuses
+
+
 def compiled(entry):
     """What clang says of a source."""
-    command = shlex.split(entry["command"])
+    command = [word for word in shlex.split(entry["command"]) if not word.startswith(GCC_ALONE)]
     output = command.index("-o")
     return run(["clang-14", "-fsyntax-only", *command[1:output], *command[output + 2 :]], entry)
 

@@ -231,6 +231,136 @@ support.each("a pool's breakers", function(db)
         assert.not_equal("CircuitOpen", err.class)
     end)
 
+    --- How the pool's calls have ended since the last time.
+    local function counter(pool)
+        local kinds, before = { "failed", "succeeded", "ignored", "cancelled" }, {}
+        local function count()
+            local numbers, new = pool.breaker.query:snapshot(), {}
+            assert.equal(0, numbers.running)
+            for _, kind in ipairs(kinds) do
+                local now = numbers["calls_" .. kind]
+                new[kind] = before[kind] ~= now and now - (before[kind] or 0) or nil
+                before[kind] = now
+            end
+            return new
+        end
+        count()
+        return count
+    end
+
+    local function is_nowhere(err)
+        return err.class == "UndefinedTable"
+    end
+
+    it("ask functions", function()
+        local none = function() return false end
+        for _, form in ipairs {
+            { is_nowhere, nil, "failed" },
+            { "42", is_nowhere, "ignored" },
+            { is_nowhere, "42", "ignored" },
+            { is_nowhere, is_nowhere, "ignored" },
+            { "UndefinedTable", none, "failed" },
+            { none, none, "succeeded" },
+        } do
+            local pool = assert(db.open { min_size = 1, circuit_record = form[1], circuit_ignore = form[2] })
+            assert.equal(1, assert(pool:fetchval "select 1"))
+            local count = counter(pool)
+            local _, err = pool:fetch "select * from nowhere"
+            assert.equal("UndefinedTable", err.class)
+            assert.same({ [form[3]] = 1 }, count())
+            local breaker = weirpool.breaker { record = form[1], ignore = form[2] } -- says the same
+            breaker:record(assert(breaker:acquire()), err)
+            assert.equal(1, breaker:snapshot()["calls_" .. form[3]])
+        end
+    end)
+
+    it("ask functions of all that callers see", function()
+        local seen = {}
+        local pool = assert(db.open {
+            max_size = 1,
+            circuit_failure_threshold = false,
+            circuit_failure_rate = false,
+            circuit_record = function(err)
+                seen[#seen + 1] = err
+                return true
+            end,
+        })
+        local wrong = "select * from nowhere"
+        local failed = 0
+        local function check(_, err)
+            assert.equal(1, #seen)
+            assert.equal(seen[1], err)
+            failed = failed + 1
+            assert.equal(failed, pool.breaker.query:snapshot().calls_failed)
+            seen = {}
+        end
+        for _, method in ipairs { "execute", "fetch", "fetchrow", "fetchval", "execute_script" } do
+            check(pool[method](pool, wrong))
+        end
+        check(pool:transaction { "select 1", wrong })
+        check(pool:connection(function(connection)
+            check(connection:fetch(wrong))
+            check(connection:pipeline(function(p)
+                p:fetchval "select 1"
+                p:fetch(wrong) -- not got: told at the end
+                return true
+            end))
+            return connection:pipeline(function(p)
+                return p:fetch(wrong):get()
+            end)
+        end))
+        check((function()
+            local stream = pool:stream(wrong)
+            return stream:next()
+        end)())
+        if db.name == "postgresql" then
+            check(pool:copy_in("copy nowhere from stdin", "1"))
+        end
+    end)
+
+    it("log functions that fail", function()
+        local lines = {}
+        weirpool.log(function(level, line)
+            lines[#lines + 1] = level .. ": " .. line
+        end)
+        for _, ignore in ipairs { function() error("in the predicate", 0) end, coroutine.yield } do
+            local pool = assert(db.open { min_size = 1, circuit_record = "42", circuit_ignore = ignore })
+            assert.equal(1, assert(pool:fetchval "select 1"))
+            local count = counter(pool)
+            lines = {}
+            local _, err
+            coroutine.wrap(function() _, err = pool:fetch "select * from nowhere" end)()
+            assert.equal("UndefinedTable", err.class)
+            assert.same({ failed = 1 }, count())
+            assert.equal(1, #lines)
+            assert.is_truthy(lines[1]:find "circuit_ignore or circuit_record has failed: ")
+        end
+        weirpool.log(false)
+    end)
+
+    it("judge what nobody has asked for by the lists", function()
+        local asked = 0
+        local pool = assert(db.open {
+            max_size = 1,
+            circuit_record = function()
+                asked = asked + 1
+                return true
+            end,
+        })
+        local count = counter(pool)
+        pcall(pool.connection, pool, function(connection)
+            connection:pipeline(function(p)
+                p:fetch "select * from nowhere"
+                p:fetchval("select 1"):get() -- by then it has failed
+                error("the answer is not wanted", 0)
+            end)
+        end)
+        collectgarbage()
+        collectgarbage()
+        assert.equal(0, asked)
+        assert.same({ succeeded = 2 }, count())
+    end)
+
     it("take options", function()
         local pool = assert(db.open { circuit_breaker = false })
         assert.equal("disabled", pool.breaker:state())

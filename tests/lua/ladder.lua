@@ -13,13 +13,17 @@ local codecs = { money = {
     end,
     metatable = Money,
 } }
-local pool = assert(weirpool.open { url = url, min_size = 1, max_size = 1, codecs = codecs })
+local function record(err)
+    return err.sqlstate == "23505"
+end
+local options = { url = url, min_size = 1, max_size = 1, codecs = codecs, circuit_record = record }
+local pool = assert(weirpool.open(options))
 assert(pool:execute("drop table if exists ladder"))
 assert(pool:execute("create table ladder (a integer unique, b text)"))
 
 local function work()
-    local options = { url = url, min_size = 1, max_size = 1, init = function() end, name = "other" }
-    local other = assert(weirpool.open(options))
+    local more = { url = url, min_size = 1, max_size = 1, init = function() end, name = "other" }
+    local other = assert(weirpool.open(more))
     assert(other:fetchval("select 1") == 1)
     assert(other:close())
     local sets = { { 1, "a" }, { 2, weirpool.null }, { n = 2, 3 } }
@@ -110,6 +114,7 @@ collectgarbage()
 -- the one connection has come back, whatever has happened
 assert(pool:fetchval("select count(*) from ladder"))
 assert(pool:snapshot().active == 0)
+assert(pool.breaker.query:snapshot().running == 0)
 assert(pool:close())
 if not ok then
     error(err, 0)

@@ -19,6 +19,9 @@ describe("meta.lua", function()
             if option.nullable and option.kind ~= "text" then
                 kind = kind .. "|false"
             end
+            if option.name == "circuit_record" or option.name == "circuit_ignore" then
+                kind = kind .. "|fun(err: weirpool.Error): any"
+            end
             local initial = option.default
             if type(initial) == "string" then
                 initial = '"' .. initial .. '"'

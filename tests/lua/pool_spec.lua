@@ -366,24 +366,28 @@ support.each("a pool", function(db)
 
     it("gives setup the time of the checkout", function()
         local late, calls = true, 0
-        local pool = assert(db.open { max_size = 1, setup = function()
+        local pool = assert(db.open { min_size = 1, max_size = 1, setup = function()
             calls = calls + 1
             local begin = os.clock()
             while late and os.clock() - begin < 0.15 do
                 calls = calls + 0 -- waits for nothing that the core knows of
             end
         end })
-        local function refused(class, value, err)
+        local function refused(class, method, ...)
+            support.eventually(function() -- the time is the setup's alone
+                return pool:snapshot().idle == 1
+            end)
+            local value, err = pool[method](pool, ...)
             assert.is_nil(value)
             assert.equal(class, err.class)
         end
-        refused("CheckoutTimeout", pool:connection { checkout_timeout = 0.1 })
-        refused("CheckoutTimeout", pool:session { checkout_timeout = 0.1 })
-        refused("SessionTimeout", pool:session { timeout = 0.1 })
-        refused("CommandTimeout", pool:fetchval { "select 1", timeout = 0.1 })
-        refused("CommandTimeout", pool:fetchval { "select 1", timeout = 0.1, readonly = true })
-        refused("CommandTimeout", pool:transaction({ "select 1" }, { timeout = 0.1 }))
-        refused("CheckoutTimeout", pool:run({ timeout = 0.1 }, function() end))
+        refused("CheckoutTimeout", "connection", { checkout_timeout = 0.1 })
+        refused("CheckoutTimeout", "session", { checkout_timeout = 0.1 })
+        refused("SessionTimeout", "session", { timeout = 0.1 })
+        refused("CommandTimeout", "fetchval", { "select 1", timeout = 0.1 })
+        refused("CommandTimeout", "fetchval", { "select 1", timeout = 0.1, readonly = true })
+        refused("CommandTimeout", "transaction", { "select 1" }, { timeout = 0.1 })
+        refused("CheckoutTimeout", "run", { timeout = 0.1 }, function() end)
         assert.equal(7, calls)
         late = false
         assert.equal(1, pool:fetchval { "select 1", timeout = 60 })
@@ -456,5 +460,22 @@ support.each("a pool's holders", function(db)
         support.misuse("min_age", function()
             pool:holders(-1)
         end)
+    end)
+
+    it("loses a transaction in which nothing is run", function()
+        local pool = assert(db.open { max_size = 1, idle_in_transaction_timeout = 0.02 })
+        local session = assert(pool:session())
+        assert(session:execute "create table idled (a integer)")
+        support.eventually(function()
+            return pool:snapshot().transactions_idle == 1
+        end)
+        local none, err = session:execute "select 1"
+        assert.is_nil(none)
+        assert.equal("IdleInTransactionTimeout", err.class)
+        none, err = pool:fetch "select * from idled" -- it was rolled back
+        assert.is_nil(none)
+        assert.is_true(err:is "ProgrammingError")
+        assert.equal(1, pool:fetchval "select 1")
+        assert(pool:close())
     end)
 end)

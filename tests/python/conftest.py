@@ -5,6 +5,7 @@ import gc
 import os
 import pathlib
 import signal
+import sys
 import tempfile
 
 import hypothesis
@@ -124,4 +125,6 @@ def nothing_left(request, warm):
         request.getfixturevalue("server")
     before = descriptors()
     yield
+    # Pytest keeps a failed test's traceback here until the next one, and with it every pool in its frames.
+    sys.last_exc = sys.last_value = sys.last_traceback = None
     until(lambda: descriptors() <= before, deadline=10)

@@ -39,6 +39,39 @@ DB_POOL_SIZE=20 DB_POOL_TIMEOUT=30 DB_POOL_RECYCLE=3600 DB_ECHO=false
 """
 
 
+# What the seed's classes of settings have when nobody says otherwise, by our names. Of two others, max_overflow=10 and
+# metrics_interval=60, none is ours: a pool does not go beyond max_size unasked, and looks at itself each second.
+DEFAULTS = {
+    "min_size": 5,
+    "max_size": 20,
+    "max_lifetime": 3600,
+    "pre_ping": True,
+    "lifo": True,
+    "connect_timeout": 10,
+    "command_timeout": 30,
+    "checkout_timeout": 30,
+    "idle_timeout": 300,
+    "circuit_failure_threshold": 5,
+    "circuit_recovery_timeout": 60,
+    "health_check_interval": 60,
+    "health_check_query": "SELECT 1",
+    "monitoring": True,
+    "pod_count": None,
+    "connections_per_pod": 10,
+    "leak_threshold": 300,
+    "alert_checkout_time": 5,
+    "alert_query_time": 10,
+    "alert_checkout_failure_rate": 0.1,
+    "alert_query_failure_rate": 0.05,
+    "alert_pool_usage": 0.8,
+    "alert_leaks": 5,
+    "alert_after": 3,
+    "alert_cooldown": 15 * 60,
+    "slow_query_threshold": 5,
+    "slow_queries_kept": 100,
+}
+
+
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch):
     for variable in SUPPORTED:
@@ -56,6 +89,11 @@ def test_each_of_the_seed_is_supported():
     readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
     assert {name for name in SUPPORTED if f"`{name}`" in readme} == SUPPORTED.keys()
     assert {name for option in names for name in _options.variables(option)} == SUPPORTED.keys()
+
+
+def test_defaults_are_the_seeds():
+    options = options_blocking("sqlite://")
+    assert {name: options[name] for name in DEFAULTS} == DEFAULTS
 
 
 def test_the_seeds_own_values_go_together(monkeypatch):

@@ -312,6 +312,7 @@ def test_setup_has_the_time_of_the_checkout(url, run):
                 (lambda: pool.run(weirpool.Session.commit, timeout=0.1), weirpool.CheckoutTimeout),
             ]
             for call, error in calls:
+                await until_async(lambda: pool.snapshot()["idle"] == 1)  # the time is the setup's alone
                 ended.clear()
                 closed = pool.snapshot()["connections_closed"]
                 with Took(DEADLINE / 2), pytest.raises(error):
@@ -333,12 +334,14 @@ def test_a_call_has_one_time_with_setup_too(pg_url, run):
         async with weirpool.create_pool(pg_url, min_size=1, max_size=1, setup=setup) as pool:
             nap, timeout = "select pg_sleep(0.15)", 0.2
             assert await pool.fetchval("select 1", timeout=DEADLINE) == 1
-            with pytest.raises(weirpool.CommandTimeout):
-                await pool.execute(nap, timeout=timeout)
-            with pytest.raises(weirpool.CommandTimeout):
-                await pool.transaction([nap] * 3, timeout=timeout)
-            with pytest.raises(weirpool.CommandTimeout):
-                await pool.copy_out(f"copy ({nap}) to stdout", io.BytesIO(), timeout=timeout)
+            for call in (
+                lambda: pool.execute(nap, timeout=timeout),
+                lambda: pool.transaction([nap] * 3, timeout=timeout),
+                lambda: pool.copy_out(f"copy ({nap}) to stdout", io.BytesIO(), timeout=timeout),
+            ):
+                await until_async(lambda: pool.snapshot()["idle"] == 1)  # there is no connection to wait for
+                with pytest.raises(weirpool.CommandTimeout):
+                    await call()
             async with pool.connection(checkout_timeout=DEADLINE) as connection:
                 held = asyncio.ensure_future(pool.fetchval("select 1", timeout=timeout))
                 with pytest.raises(weirpool.CheckoutTimeout):
@@ -401,6 +404,7 @@ def test_blocking_setup_has_the_time_of_the_checkout(url):
             (lambda: pool.fetchval("select 1", timeout=0.1), weirpool.CommandTimeout),
             (lambda: pool.transaction(["select 1"], timeout=0.1), weirpool.CommandTimeout),
         ):
+            until(lambda: pool.snapshot()["idle"] == 1)  # the time is the setup's alone
             closed = pool.snapshot()["connections_closed"]
             with pytest.raises(error):
                 call()
@@ -422,6 +426,7 @@ def test_a_blocking_call_has_one_time_with_setup_too(pg_url):
             lambda: pool.copy_out(f"copy ({nap}) to stdout", io.BytesIO(), timeout=timeout),
             lambda: pool.execute("select 1", timeout=0.05),
         ):
+            until(lambda: pool.snapshot()["idle"] == 1)  # there is no connection to wait for
             with pytest.raises(weirpool.CommandTimeout):
                 call()
         assert pool.transaction([nap, nap], timeout=DEADLINE) is not None

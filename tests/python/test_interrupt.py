@@ -342,6 +342,7 @@ import asyncio
 
 async def main():
     global pool
+    asyncio.get_running_loop().slow_callback_duration = 60  # a busy machine's is not what is to be told
     async with weirpool.create_pool(url, min_size=1, max_size=1) as pool:
         {wait}
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import weirpool
-from support import LOOPS, PRELOAD, no_warnings, until
+from support import LOOPS, PRELOAD, no_warnings, until, until_async
 
 SLOW = "insert into t select $1::int from pg_sleep(60)"
 READ = "select $1::int from pg_sleep(60)"
@@ -46,6 +46,7 @@ def on_pool(main, url, loop="asyncio", **options):
             url, min_size=1, max_size=1, circuit_breaker=False, **options
         ) as pool:
             await pool.execute("create table if not exists t (a int)")
+            await idle(pool)
             await main(pool)
             assert await pool.fetchval("select count(*) from t") == 0
 
@@ -53,26 +54,33 @@ def on_pool(main, url, loop="asyncio", **options):
         LOOPS[loop](body)
 
 
-async def is_in_doubt(attempt):
+async def idle(pool):
+    """Every connection of it is: what comes next has its time for itself."""
+    await until_async(lambda: not pool or (s := pool.snapshot())["idle"] == s["size"])
+
+
+async def is_in_doubt(attempt, pool=None):
     with pytest.raises(weirpool.OutcomeTimeout, match="takes effect is unknown") as caught:
         await attempt
     error = caught.value
     assert isinstance(error, weirpool.OutcomeUnknown) and isinstance(error, weirpool.CommandTimeout)
     assert isinstance(error, TimeoutError) and not error.retryable and error.xid is None
+    await idle(pool)
 
 
-async def is_out(kind, attempt):
+async def is_out(kind, attempt, pool=None):
     with pytest.raises(weirpool.PoolTimeout) as caught:
         await attempt
     assert type(caught.value) is kind
+    await idle(pool)
 
 
 @pytest.mark.parametrize("loop", list(LOOPS))
 def test_it_is_in_doubt(pg_url, loop):
     async def main(pool):
         for kind in (execute, many, script, with_query):
-            await is_in_doubt(kind(pool))
-            await is_in_doubt(connection(pool, kind))
+            await is_in_doubt(kind(pool), pool)
+            await is_in_doubt(connection(pool, kind), pool)
         assert pool.snapshot()["queries_timed_out"] == 8
 
     on_pool(main, pg_url, loop)
@@ -83,7 +91,7 @@ def test_with_a_setup(pg_url):
         await connection.fetchval("select 1")
 
     async def main(pool):
-        await is_in_doubt(execute(pool))
+        await is_in_doubt(execute(pool), pool)
         await is_out(weirpool.CommandTimeout, execute(pool, READ))
 
     on_pool(main, pg_url, setup=setup)
@@ -115,13 +123,13 @@ def test_what_was_not_done_is_not(pg_url):
 
     async def main(pool):
         late = weirpool.CommandTimeout
-        await is_out(late, execute(pool, READ))
-        await is_out(late, pool.execute(READ, 1, readonly=True, timeout=SOON))
-        await is_out(late, connection(pool, read))
-        await is_out(late, transaction(pool, execute))
-        await is_out(weirpool.SessionTimeout, transaction(pool, endless, timeout=SOON))
-        await is_out(late, connection(pool, nested))
-        await is_out(late, connection(pool, begun))
+        await is_out(late, execute(pool, READ), pool)
+        await is_out(late, pool.execute(READ, 1, readonly=True, timeout=SOON), pool)
+        await is_out(late, connection(pool, read), pool)
+        await is_out(late, transaction(pool, execute), pool)
+        await is_out(weirpool.SessionTimeout, transaction(pool, endless, timeout=SOON), pool)
+        await is_out(late, connection(pool, nested), pool)
+        await is_out(late, connection(pool, begun), pool)
         async with pool.connection() as held:
             await is_out(weirpool.CheckoutTimeout, execute(pool))
             with pytest.raises(weirpool.ProgrammingError):
@@ -148,12 +156,14 @@ def test_a_query_that_calls_a_function(pg_url):
             "create function pay(n float) returns int language plpgsql as "
             "'begin insert into t values (1); perform pg_sleep(n); return 1; end'"
         )
-        await is_in_doubt(pool.fetchval(pay, 60, timeout=SOON))
-        await is_out(weirpool.CommandTimeout, pool.fetchval("select count(pg_sleep(60))", timeout=SOON))
+        await idle(pool)
+        await is_in_doubt(pool.fetchval(pay, 60, timeout=SOON), pool)
+        await is_out(weirpool.CommandTimeout, pool.fetchval("select count(pg_sleep(60))", timeout=SOON), pool)
         await pool.execute("create function nap() returns text language sql as 'select pg_sleep(60)::text'")
-        await is_in_doubt(pool.fetchval("select nap()", timeout=SOON))
-        await is_out(weirpool.CommandTimeout, pool.fetchval("select nap()", timeout=SOON, readonly=True))
-        await is_out(weirpool.CommandTimeout, transaction(pool, lambda on: on.fetchval(pay, 60, timeout=SOON)))
+        await idle(pool)
+        await is_in_doubt(pool.fetchval("select nap()", timeout=SOON), pool)
+        await is_out(weirpool.CommandTimeout, pool.fetchval("select nap()", timeout=SOON, readonly=True), pool)
+        await is_out(weirpool.CommandTimeout, transaction(pool, lambda on: on.fetchval(pay, 60, timeout=SOON)), pool)
         async with weirpool.create_pool(pg_url, max_size=1) as other:
             await lost(pool, other)
 

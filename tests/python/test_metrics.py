@@ -1,5 +1,6 @@
 """Metrics as text, read by the parsers of prometheus_client, beside snapshots taken at the same moment."""
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -81,7 +82,7 @@ def test_values_are_those_of_the_snapshot(url, format):
     assert got.histogram("db_client_connection_use_time_seconds") == of_latency(now["use"])
     assert got.histogram("db_client_connection_create_time_seconds") == of_latency(now["connect"])
     buckets, count, total = got.histogram("db_client_operation_duration_seconds", **operation)
-    failed = got.histogram("db_client_operation_duration_seconds", error_type="_OTHER", **operation)
+    failed = got.histogram("db_client_operation_duration_seconds", error_type="ProgrammingError", **operation)
     assert failed == of_latency(now["query_failed"])
     assert count == now["queries_succeeded"] == 21 and failed[1] == now["queries_failed"] == 3
     assert {end: n + failed[0][end] for end, n in buckets.items()} == now["query"]["buckets"]
@@ -111,11 +112,33 @@ def pool_system(url):
     return url.partition(":")[0]
 
 
+@pytest.mark.parametrize("format", PARSERS)
+def test_failures_are_told_apart(url, format):
+    """By the classes that users know, a family each, and not by each SQLSTATE."""
+    with weirpool.create_pool_sync(url, min_size=0, max_size=1, name="failing") as pool:
+        pool.execute("create table t (a integer primary key, b integer not null)")
+        for _ in range(2):
+            with contextlib.suppress(weirpool.IntegrityError):
+                pool.execute("insert into t values (1, 1)")
+        for text in ("insert into t values (2, null)", "select nonsense", "select * from nowhere"):
+            with pytest.raises(weirpool.Error):
+                pool.execute(text)
+        text, now = pool.metrics(format=format), pool.snapshot()
+    counts = {
+        sample.labels.get("error_type"): sample.value
+        for sample in read(text, format)[0]["db_client_operation_duration_seconds"].samples
+        if sample.name.endswith("_count")
+    }
+    assert counts == {None: now["queries_succeeded"], "IntegrityError": 2, "ProgrammingError": 2}
+    assert sum(counts.values()) == now["query"]["count"]
+
+
 def test_recycled_connections_are_told_from_others(url):
     with weirpool.create_pool_sync(url, min_size=0, max_size=2, name="recycling") as pool:
         pool.fetch("select 1")
         pool.expire()
         pool.fetch("select 1")
+        until(lambda: pool.snapshot()["connections_closed"])  # SQLite's by its own thread
         now = pool.snapshot()
         got = Reader(pool, "openmetrics")
         assert now["connections_closed"] == now["connections_recycled"] == 1
@@ -216,7 +239,7 @@ def test_exemplars_have_the_trace_of_a_statement(url):
         with pytest.raises(weirpool.Error):
             pool.fetch("select nonsense" + comment.replace("4bf9", "0000"))
         by_error = {error: exemplar for error, _, exemplar in exemplars(pool)}
-        assert by_error["_OTHER"].labels["trace_id"] == trace.replace("4bf9", "0000")
+        assert by_error["ProgrammingError"].labels["trace_id"] == trace.replace("4bf9", "0000")
         assert by_error[None].labels["trace_id"] == trace
         (family,) = (f for f in PoolCollector().collect() if "operation" in f.name)
         assert sum(sample.exemplar is not None for sample in family.samples) == 2

@@ -64,8 +64,8 @@ class Worker:
 def workers(url, tmp_path):
     started = []
 
-    def start(name="shop"):
-        started.append(Worker(url, tmp_path / "metrics", name))
+    def start(name="shop", file=tmp_path / "metrics"):
+        started.append(Worker(url, file, name))
         return started[-1]
 
     yield start
@@ -75,6 +75,16 @@ def workers(url, tmp_path):
 
 def queries(values, outcome, name="shop"):
     return values[("weir_queries_total", *sorted({POOL: name, "outcome": outcome}.items()))]
+
+
+def failures(values, name="shop"):
+    labels = {POOL: name, "error_type": "ProgrammingError"}
+    (count,) = (
+        value
+        for (metric, *found), value in values.items()
+        if metric == "db_client_operation_duration_seconds_count" and labels.items() <= dict(found).items()
+    )
+    return count
 
 
 def gauge(values, metric, name="shop"):
@@ -88,7 +98,7 @@ def test_any_worker_tells_the_numbers_of_all(workers, url):
     three.tell("fail 5")
     for worker in (one, two, three):
         values = worker.values()
-        assert queries(values, "succeeded") == 111 and queries(values, "failed") == 5
+        assert queries(values, "succeeded") == 111 and queries(values, "failed") == failures(values) == 5
         assert gauge(values, "db_client_connection_max") == 6
         assert gauge(values, "db_idle_connections") == 3
         assert gauge(values, "db_client_connection_wait_time_seconds_count") >= 116
@@ -109,7 +119,7 @@ def test_any_worker_tells_the_numbers_of_all(workers, url):
     three.end()
     one.kill()
     values = four.values()
-    assert queries(values, "succeeded") == 1111 and queries(values, "failed") == 5
+    assert queries(values, "succeeded") == 1111 and queries(values, "failed") == failures(values) == 5
     assert gauge(values, "db_idle_connections") == 1
 
 
@@ -148,6 +158,26 @@ def test_forks_and_pools_of_one_process(sqlite_url, tmp_path):
             assert parent.snapshot()["queries_succeeded"] == 1
             assert second.snapshot()["queries_succeeded"] == 10
         assert queries(read(weirpool.metrics(), "prometheus")[1], "succeeded") == 12
+
+
+def test_pools_of_one_name_in_two_files_are_one(workers, url, tmp_path):
+    """Each file counts once, in whatever order its pools stand, and so does what others have there."""
+    here, elsewhere = [{"name": "shop", "metrics_shared": str(tmp_path / file), "min_size": 0} for file in "ab"]
+    with contextlib.ExitStack() as stack:
+        workers("mail", elsewhere["metrics_shared"]).tell("run 1000")
+        workers("shop", elsewhere["metrics_shared"]).tell("run 100")
+        pools = []
+        for options in (here, elsewhere, elsewhere, here, {"name": "shop", "min_size": 0}):
+            pools.append(stack.enter_context(weirpool.create_pool_sync(url, **options)))
+            pools[-1].fetch("select 1")
+        for some in (None, pools, pools[::-1], pools[1:] + pools[:1]):
+            values = read(weirpool.metrics(some), "prometheus")[1]
+            assert queries(values, "succeeded") == 105
+            assert gauge(values, "db_idle_connections") == 6
+            assert some or queries(values, "succeeded", "mail") == 1000
+        assert queries(read(pools[0].metrics(), "prometheus")[1], "succeeded") == 2
+        assert queries(read(pools[1].metrics(), "prometheus")[1], "succeeded") == 102
+        assert queries(read(pools[4].metrics(), "prometheus")[1], "succeeded") == 1
 
 
 def test_each_of_the_pools_of_a_process_has_exemplars(sqlite_url, tmp_path):

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import os
 import threading
 import time
 
 import pytest
 import weirpool
-from support import DEADLINE, until, until_async
+from support import DEADLINE, PRELOAD, until, until_async
 
 QUICK = {
     "monitoring_interval": 0.01,
@@ -150,7 +151,30 @@ def test_slow_queries(pg_url, caplog):
     lines = [line for record in caplog.records if " select " in (line := record.getMessage())]
     assert any(line.endswith("select pg_sleep(0.03),  'sesame', $1") for line in lines)  # echo keeps literals
     assert any(line.endswith(": select 42 + $1") for line in lines)
+    slow_lines = [line for line in lines if ": a slow statement: " in line]
+    assert sum(line.endswith(" s: select pg_sleep(?), ?, $1") for line in slow_lines) == 2
     assert "tahini" not in caplog.text and "7654321" not in caplog.text
+
+
+def resident():
+    with open("/proc/self/statm") as numbers:
+        return int(numbers.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def test_different_statements_leave_memory_flat(url):
+    """What the drivers know of statements is bounded; test_history.c has a million of them."""
+    batch, most = (500, 64 << 20) if PRELOAD else (2000, 128 << 10)  # a sanitizer keeps what was freed
+    with weirpool.create_pool_sync(url, max_size=1, slow_query_threshold=0.001) as pool:
+
+        def work(begin):
+            for n in range(begin, begin + batch):
+                assert pool.fetchval(f"select {n} as column_{n}") == n
+
+        work(0)
+        before = resident()
+        work(batch)
+        assert resident() - before < most
+        assert pool.snapshot()["queries_succeeded"] == 2 * batch
 
 
 def test_monitoring_is_off(run):

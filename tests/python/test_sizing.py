@@ -62,12 +62,12 @@ def test_resizing_stays_within_the_share():
 
 
 def test_the_pools_of_all_pods_stay_within_the_budget(server, pg_url):
-    options = {"pod_count": 3, "connection_budget": 8, "min_size": 0, "checkout_timeout": 0.05}
+    options = {"pod_count": 3, "connection_budget": 8, "min_size": 0}
     with contextlib.ExitStack() as stack:
         pools = [stack.enter_context(weirpool.create_pool_sync(pg_url, **options)) for _ in range(3)]
         for pool in pools:
             for _ in range(2):
                 stack.enter_context(pool.connection()).fetchval("select 1")
             with pytest.raises(weirpool.CheckoutTimeout):
-                pool.fetchval("select 1")
+                pool.connection(checkout_timeout=0.05).__enter__()
         assert server.backends(pg_url) == 6

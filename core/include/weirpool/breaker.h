@@ -4,7 +4,8 @@
  *
  *     code = weir_breaker_acquire(breaker, &permit, &error);        WEIR_ECIRCUITOPEN: do not call
  *     … the call …
- *     weir_breaker_record(breaker, &permit, weir_breaker_classify(breaker, &failure), -1, &failure);
+ *     outcome = weir_breaker_classify(breaker, &failure, WEIR_VERDICT_NONE);
+ *     weir_breaker_record(breaker, &permit, outcome, -1, &failure);
  *
  * Each permit ends in one record or cancel. A breaker has no thread and no timer: what falls due is done at
  * the next call of any of these functions, as of the time when it fell due. Any thread may call them, but
@@ -43,6 +44,13 @@ typedef enum weir_outcome {
     WEIR_OUTCOME_FAILURE = 1,
     WEIR_OUTCOME_IGNORED = 2, /* says nothing about what was called */
 } weir_outcome;
+
+/* What the host's own predicates say of an error. */
+typedef enum weir_verdict {
+    WEIR_VERDICT_NONE = 0,
+    WEIR_VERDICT_RECORD = 1, /* as if `record` named it */
+    WEIR_VERDICT_IGNORE = 2, /* as if `ignore` named it */
+} weir_verdict;
 
 /*
  * CODE(suffix, outcome): an error of that code. SQLSTATE(prefix, outcome): a WEIR_ESERVER with such a
@@ -166,9 +174,13 @@ WEIR_API void weir_breaker_record(weir_breaker *breaker, weir_permit *permit, we
                                   int64_t duration_ns, const weir_error *error);
 /* The call was not made, or was cancelled: gives a half-open place back. As record for used permits. */
 WEIR_API void weir_breaker_cancel(weir_breaker *breaker, weir_permit *permit);
-/* What a call that ended with this error (NULL, or code WEIR_OK: without one) is to be recorded as, by
-   `ignore`, `record`, and WEIR_BREAKER_OUTCOMES, in this order. */
-WEIR_API weir_outcome weir_breaker_classify(const weir_breaker *breaker, const weir_error *error);
+/*
+ * What a call that ended with this error (NULL, or WEIR_ERROR_INIT: without one) is to be recorded as: by
+ * what is to be ignored, then by what is to be recorded, of which verdict and list say so alike, then by
+ * WEIR_BREAKER_OUTCOMES. An error of the host's own is a failure by itself.
+ */
+WEIR_API weir_outcome weir_breaker_classify(const weir_breaker *breaker, const weir_error *error,
+                                            weir_verdict verdict);
 
 WEIR_API weir_breaker_state weir_breaker_state_now(weir_breaker *breaker);
 /* Changes the state by hand. closed: what was counted is forgotten, and so is the growth of the recovery

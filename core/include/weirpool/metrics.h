@@ -21,6 +21,10 @@ WEIR_BEGIN_DECLS
  * names: "standard", OpenTelemetry's names in Prometheus' form, and weir_… for what those do not know;
  * "seed", the gauges db_… that dashboards of old know; "both" (also when NULL).
  *
+ * Of statements that failed, the durations are labelled with error_type, the class of their error: those of
+ * WEIR_ERRORS; for a server's SQLSTATE its family's ("IntegrityError"), or SerializationFailure,
+ * DeadlockDetected or QueryCanceled; a class that has not been met has no series.
+ *
  * The gauges db_average_… and db_…_rate are over the last minute, or over the time since the metrics were
  * rendered last where that is longer; for the first time over the pool's life.
  *

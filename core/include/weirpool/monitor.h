@@ -1,6 +1,6 @@
 /*
  * What a pool watches of itself (option monitoring): alerts with the numbers that caused them, the slowest
- * statements, and how its numbers went of late. All in memory of a fixed size: 0.6 MB a pool, which are taken
+ * statements, and how its numbers went of late. All in memory of a fixed size: 0.9 MB a pool, which are taken
  * from the system as they fill up in the course of a day, and at most 0.4 MB of alerts and statements.
  *
  * The pool looks at itself by the reactor's timers: where nobody drives the reactor, at the next call. Any

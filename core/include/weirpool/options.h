@@ -174,7 +174,7 @@ WEIR_BEGIN_DECLS
     COUNT(alert_leaks, 5, 1, 10000, true,                                                                    \
           "alert connection_leaks: connections that are held for longer than leak_threshold")                \
     TIME(slow_query_threshold, 5000, 1, 86400000, true,                                                      \
-         "statements that take longer are in pool.slow_queries()")                                           \
+         "statements that take longer are in pool.slow_queries(), and logged, level info")                   \
     COUNT(slow_queries_kept, 100, 1, 1000, false, "different statements that are kept there")                \
     FLAG(echo, false, "the text of each statement is logged, level info; never its parameters")
 
@@ -228,8 +228,10 @@ typedef struct weir_options {
        whenever what a borrower had left behind could only be undone by a DISCARD ALL, which undoes what the
        init had set as well. */
     bool init_hook;
-    bool notice_hook; /* the host takes the server's notices (notice.h); else they are log lines of level
-                         debug */
+    bool notice_hook;  /* the host takes the server's notices (notice.h); else they are log lines of level
+                          debug */
+    bool circuit_hook; /* the host has predicates for its breakers, beside the lists: a failure is judged by
+                          who takes its completion (weir_completion_judge) */
     const weir_codec *codecs; /* PostgreSQL only; of no use to SQLite, which has no types */
     size_t codec_count;       /* at most 65535 */
     uint64_t given[2];        /* bit n: option n of the table was set by weir_options_set; not for callers */

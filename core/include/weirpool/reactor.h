@@ -14,6 +14,7 @@
 #ifndef WEIRPOOL_REACTOR_H
 #define WEIRPOOL_REACTOR_H
 
+#include <weirpool/breaker.h>
 #include <weirpool/error.h>
 #include <weirpool/log.h>
 #include <weirpool/result.h>
@@ -53,17 +54,32 @@ typedef enum weir_completion_kind {
                            weir_pool_open's.    Release it when done, discard it when it failed */
 } weir_completion_kind;
 
+/*
+ * A statement of a pool with the option circuit_hook has failed, and how that counts with the pool's breaker
+ * waits for the host's predicates: weir_completion_judge. A half-open breaker's place is taken meanwhile. The
+ * fields are the pool's; zeroed, or used up, it is none.
+ */
+typedef struct weir_failure {
+    struct weir_pool *pool;
+    weir_permit permit;
+    int64_t took_ns;
+} weir_failure;
+
 typedef struct weir_completion {
     weir_completion_kind kind;
     int code;    /* WEIR_OK, or the error's code */
     weir_op op;  /* 0 for an event */
     void *token; /* as it was submitted */
     weir_session session;
-    weir_result *result; /* the taker's: weir_result_free; NULL when there is none */
-    weir_error *error;   /* the taker's: weir_error_free; NULL on success */
+    weir_result *result;  /* the taker's: weir_result_free; NULL when there is none */
+    weir_error *error;    /* the taker's: weir_error_free; NULL on success */
+    weir_failure failure; /* the taker's, when its pool is set: to be judged, before its pool is freed */
 } weir_completion;
-/* Frees result and error, and releases the session, if they are still there: for a completion that nobody
- * wants. */
+/* What the host's predicates say of `error`, as weir_breaker_classify takes it. Nothing happens when there is
+ * no failure, or when it has been judged. */
+WEIR_API void weir_completion_judge(weir_completion *completion, weir_verdict verdict);
+/* Frees result and error, releases the session, and judges the failure without a verdict, if they are still
+ * there: for a completion that nobody wants. */
 WEIR_API void weir_completion_discard(weir_completion *completion);
 
 /* WEIR_ENOMEM, or WEIR_EINTERNAL with the system's reason (no descriptors left). *out is the caller's. */

@@ -45,6 +45,7 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(listeners, "listeners, each with a connection beside these")                                           \
     X(pods, "processes that share the database, as pod_source tells; 0: unknown")                            \
     X(share, "connections that this one may have of connection_budget by now; -1: there is no budget")       \
+    X(alerts_active, "alerts that have fired and are not resolved")                                          \
     X(probing, "attempts to find out whether the server is back")                                            \
     X(circuit_connect,                                                                                       \
       "state of the breaker for connecting: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled, 5 "    \

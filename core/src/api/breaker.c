@@ -103,8 +103,9 @@ void weir_breaker_cancel(weir_breaker *breaker, weir_permit *permit) {
     unlock(breaker);
 }
 
-weir_outcome weir_breaker_classify(const weir_breaker *breaker, const weir_error *error) {
-    return breaker ? weir__breaker_classify(breaker->machine, error) : WEIR_OUTCOME_IGNORED;
+weir_outcome weir_breaker_classify(const weir_breaker *breaker, const weir_error *error,
+                                   weir_verdict verdict) {
+    return breaker ? weir__breaker_classify(breaker->machine, error, verdict) : WEIR_OUTCOME_IGNORED;
 }
 
 weir_breaker_state weir_breaker_state_now(weir_breaker *breaker) {

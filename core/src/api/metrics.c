@@ -46,10 +46,11 @@ typedef struct other {
 
 typedef struct gathering {
     weir__figures *figures;
-    weir_pool *
-        *leads; /* a pool of each name, one that shares if there is any; NULL: other processes have it */
+    weir_pool **leads; /* a pool of each name; NULL: other processes have it */
     other *others;
     size_t count, room;
+    weir_pool **sharers; /* a pool of each name and file: pools of one name may be in different ones */
+    size_t sharer_count, sharer_room;
     int code; /* WEIR_ENOMEM: something was left out */
 } gathering;
 
@@ -68,14 +69,33 @@ static bool extend(gathering *to) {
     return leads;
 }
 
+static bool add_sharer(gathering *to, weir_pool *pool) {
+    if (to->sharer_count == to->sharer_room) {
+        size_t room = to->sharer_room ? 2 * to->sharer_room : 8;
+        weir_pool **sharers = weir__realloc(to->sharers, room * sizeof *sharers);
+        if (!sharers) return false;
+        to->sharers = sharers;
+        to->sharer_room = room;
+    }
+    to->sharers[to->sharer_count++] = pool;
+    return true;
+}
+
+/* Whether a pool of that name is in that file. */
+static bool has_sharer(const gathering *of, const char *name, const weir__shared *file) {
+    for (size_t n = 0; n < of->sharer_count; n++)
+        if (weir__shared_same(of->sharers[n]->shared, file) &&
+            strcmp(weir_pool_name(of->sharers[n]), name) == 0)
+            return true;
+    return false;
+}
+
 /* Where the name is; the count: nowhere. */
 static size_t find(const gathering *in, const char *name) {
     size_t n = 0;
     while (n < in->count && strcmp(in->figures[n].name, name) != 0) n++;
     return n;
 }
-
-static weir__shared *shared_of(const weir_pool *pool) { return pool ? pool->shared : NULL; }
 
 static bool read_pool(weir_pool *pool, bool open, weir__figures *out) {
     if (!weir__enter(pool->reactor)) return false;
@@ -85,6 +105,7 @@ static bool read_pool(weir_pool *pool, bool open, weir__figures *out) {
     }
     *out = (weir__figures){.name = weir_pool_name(pool), .system = weir_pool_database_system(pool)};
     weir__pool_snapshot(pool, &out->now);
+    weir__figures_take(out, pool->stats);
     memcpy(out->exemplars, pool->exposed.exemplars, sizeof out->exemplars);
     weir__leave(pool->reactor);
     return true;
@@ -93,6 +114,7 @@ static bool read_pool(weir_pool *pool, bool open, weir__figures *out) {
 static void read_sum(const weir__shared_sum *sum, weir__figures *out) {
     *out = (weir__figures){.name = sum->name, .system = sum->system, .now = sum->gauges};
     weir__cells_read(&sum->cells, &out->now);
+    weir__figures_take(out, &sum->cells);
 }
 
 static void add_sum(void *figures, const weir__shared_sum *sum) {
@@ -113,26 +135,31 @@ static int gather(gathering *to, weir_pool *pool, bool open, weir_error *error) 
     weir__figures *next = &to->figures[to->count];
     if (!read_pool(pool, open, next)) return WEIR_EFORKED;
     size_t n = find(to, next->name);
-    bool counted = n < to->count && weir__shared_same(shared_of(to->leads[n]), pool->shared);
-    if (counted) { /* among the other places of its file, which have no exemplars */
+    /* Then it is counted among the other places of its file, which have no exemplars. */
+    if (has_sharer(to, next->name, pool->shared)) {
         for (int failed = 0; failed < 2; failed++)
             weir__exemplars_add(&to->figures[n].exemplars[failed], &next->exemplars[failed]);
         return WEIR_OK;
     }
+    if (pool->shared && !add_sharer(to, pool)) return WEIR_ENOMEM;
     if (pool->shared && !weir__shared_visit(pool->shared, next->name, add_sum, next)) return locked(error);
     if (n < to->count)
         weir__figures_add(&to->figures[n], next);
     else
         to->leads[to->count++] = pool;
-    if (!shared_of(to->leads[n])) to->leads[n] = pool;
     return WEIR_OK;
 }
 
+typedef struct visit {
+    gathering *to;
+    const weir__shared *file;
+} visit;
+
 /* What other processes have: all names but those that a pool of that file has here. */
-static void add_other(void *gathered, const weir__shared_sum *sum) {
-    gathering *to = gathered;
+static void add_other(void *arg, const weir__shared_sum *sum) {
+    gathering *to = ((visit *)arg)->to;
     size_t n = find(to, sum->name);
-    if (n < to->count && shared_of(to->leads[n])) return;
+    if (has_sharer(to, sum->name, ((visit *)arg)->file)) return;
     if (n < to->count) {
         add_sum(&to->figures[n], sum);
         return;
@@ -157,18 +184,19 @@ static void free_gathering(gathering *of) {
         next = of->others->next;
         weir__free(of->others);
     }
+    weir__free(of->sharers);
     weir__free(of->leads);
     weir__free(of->figures);
 }
 
 static int gather_others(gathering *to, weir_error *error) {
-    size_t own = to->count;
-    for (size_t n = 0; n < own; n++) {
-        weir__shared *shared = shared_of(to->leads[n]);
-        bool seen = !shared;
+    for (size_t n = 0; n < to->sharer_count; n++) {
+        visit visit = {to, to->sharers[n]->shared};
+        bool seen = false;
         for (size_t earlier = 0; earlier < n; earlier++)
-            seen = seen || weir__shared_same(shared_of(to->leads[earlier]), shared);
-        if (!seen && !weir__shared_visit(shared, NULL, add_other, to)) return locked(error);
+            seen = seen || weir__shared_same(to->sharers[earlier]->shared, visit.file);
+        if (!seen && !weir__shared_visit(to->sharers[n]->shared, NULL, add_other, &visit))
+            return locked(error);
     }
     return WEIR_OK;
 }

@@ -87,6 +87,7 @@ int weir_reactor_cancel(weir_reactor *reactor, weir_op op) {
         code = WEIR_EBUSY; /* a thread waits for it: its own to cancel */
     } else if (found && found->state == WEIR__OP_DONE) {
         weir_session session = found->completion.session;
+        weir__guard_judge(&found->completion.failure, found->completion.error, WEIR_VERDICT_NONE);
         weir__op_take(found, NULL);
         give_back(session);
     } else if (found) {
@@ -96,8 +97,16 @@ int weir_reactor_cancel(weir_reactor *reactor, weir_op op) {
     return code;
 }
 
+void weir_completion_judge(weir_completion *completion, weir_verdict verdict) {
+    weir_pool *pool = completion ? completion->failure.pool : NULL;
+    if (!pool || !weir__enter(pool->reactor)) return;
+    weir__guard_judge(&completion->failure, completion->error, verdict);
+    weir__leave(pool->reactor);
+}
+
 void weir_completion_discard(weir_completion *completion) {
     if (!completion) return;
+    weir_completion_judge(completion, WEIR_VERDICT_NONE);
     if (completion->session.pool) weir_session_release(completion->session);
     weir_result_free(completion->result);
     weir_error_free(completion->error);

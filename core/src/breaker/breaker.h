@@ -114,7 +114,8 @@ void weir__breaker_snapshot(weir__breaker *breaker, int64_t now_ns, weir_breaker
 bool weir__breaker_next_event(const weir__breaker *breaker, uint64_t *after, weir_breaker_event *out);
 
 /* ---- outcome.c */
-weir_outcome weir__breaker_classify(const weir__breaker *breaker, const weir_error *error);
+weir_outcome weir__breaker_classify(const weir__breaker *breaker, const weir_error *error,
+                                    weir_verdict verdict);
 /* "ConnectError: …": what an error is called in reports; cut to size at the end of a character. */
 void weir__breaker_describe(const weir_error *error, char *out, size_t size);
 

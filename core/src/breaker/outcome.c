@@ -41,16 +41,22 @@ static weir_outcome of_sqlstate(const char *sqlstate) {
 }
 
 static weir_outcome of_error(const weir_error *error) {
+    if (error->code == WEIR_OK) return WEIR_OUTCOME_FAILURE; /* the host's own */
     if (error->code == WEIR_ESERVER) return of_sqlstate(error->sqlstate);
     for (size_t i = 0; i < sizeof code_rows / sizeof *code_rows; i++)
         if (code_rows[i].code == error->code) return code_rows[i].outcome;
     return WEIR_OUTCOME_IGNORED;
 }
 
-weir_outcome weir__breaker_classify(const weir__breaker *breaker, const weir_error *error) {
-    if (!error || error->code == WEIR_OK) return WEIR_OUTCOME_SUCCESS;
-    if (weir__error_is_listed(breaker->ignore, error)) return WEIR_OUTCOME_IGNORED;
-    if (weir__error_is_listed(breaker->record, error)) return WEIR_OUTCOME_FAILURE;
+static bool is_named(const char *list, const weir_error *error, bool said) {
+    return said || weir__error_is_listed(list, error);
+}
+
+weir_outcome weir__breaker_classify(const weir__breaker *breaker, const weir_error *error,
+                                    weir_verdict verdict) {
+    if (!error || (error->code == WEIR_OK && !error->message)) return WEIR_OUTCOME_SUCCESS;
+    if (is_named(breaker->ignore, error, verdict == WEIR_VERDICT_IGNORE)) return WEIR_OUTCOME_IGNORED;
+    if (is_named(breaker->record, error, verdict == WEIR_VERDICT_RECORD)) return WEIR_OUTCOME_FAILURE;
     return of_error(error);
 }
 
@@ -63,8 +69,5 @@ void weir__breaker_describe(const weir_error *error, char *out, size_t size) {
         error->code == WEIR_ESERVER ? weir_sqlstate_class(error->sqlstate) : weir_error_class(error->code);
     const char *message = error->message ? error->message : class ? weir_error_text(error->code) : "unknown";
     int length = snprintf(out, size, "%s%s%s", class ? class : "", class ? ": " : "", message);
-    if ((size_t)length < size) return;
-    size_t end = size - 1;
-    while (end && !weir__utf8_valid(out, end)) end--; /* at most three bytes of a character that was cut */
-    out[end] = '\0';
+    if ((size_t)length >= size) out[weir__whole_characters(out, size - 1)] = '\0';
 }

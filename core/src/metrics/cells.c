@@ -16,4 +16,6 @@ void weir__cells_add(weir__cells *to, const weir__cells *from) {
     WEIR_LATENCIES(LATENCY)
 #undef COUNTER
 #undef LATENCY
+    for (int type = 0; type < WEIR__ALERT_TYPES; type++) to->alerts[type] += from->alerts[type];
+    weir__failures_add(to->failures, from->failures);
 }

@@ -30,8 +30,8 @@ static const char *last_comment(const char *sql, const char *end) {
     return NULL;
 }
 
-void weir__exemplar_take(weir__exemplars *exemplars, const char *sql, size_t length, int64_t ns,
-                         int64_t at_ms) {
+void weir__exemplar_take(weir__exemplars *exemplars, unsigned kind, const char *sql, size_t length,
+                         int64_t ns, int64_t at_ms) {
     const char *end = sql + length, *comment = length > VALUE_LENGTH ? last_comment(sql, end) : NULL;
     const char *parent = comment ? find_parent(comment, end) : NULL;
     if (!parent) return;
@@ -43,6 +43,7 @@ void weir__exemplar_take(weir__exemplars *exemplars, const char *sql, size_t len
     weir__exemplar *to = &exemplars->bucket[weir__histogram_bucket(ns)];
     memcpy(to->trace, trace, WEIR__TRACE_ID);
     memcpy(to->span, span, WEIR__SPAN_ID);
+    to->kind = kind;
     to->ns = ns;
     to->at_ms = at_ms;
 }

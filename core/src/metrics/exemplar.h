@@ -17,6 +17,7 @@ enum { WEIR__TRACE_ID = 32, WEIR__SPAN_ID = 16 };
 
 typedef struct weir__exemplar {
     char trace[WEIR__TRACE_ID], span[WEIR__SPAN_ID]; /* hexadecimal, no NUL */
+    unsigned kind;                                   /* of failure; 0 when it has succeeded */
     int64_t ns;                                      /* what was observed … */
     int64_t at_ms;                                   /* … and when, since 1970; 0: there is none */
 } weir__exemplar;
@@ -31,8 +32,8 @@ static inline bool weir__ends_with_comment(const char *sql, size_t length) {
     return length && sql[length - 1] == '/';
 }
 /* Keeps the trace of such a text, if it has one that is sampled. The caller serialises. */
-void weir__exemplar_take(weir__exemplars *exemplars, const char *sql, size_t length, int64_t ns,
-                         int64_t at_ms);
+void weir__exemplar_take(weir__exemplars *exemplars, unsigned kind, const char *sql, size_t length,
+                         int64_t ns, int64_t at_ms);
 /* Of each bucket the later one. */
 void weir__exemplars_add(weir__exemplars *to, const weir__exemplars *more);
 

@@ -1,6 +1,8 @@
 /* Numbers of several pools as those of one. */
 #include "metrics/render.h"
 
+#include <string.h>
+
 weir_breaker_state weir__breaker_narrower(weir_breaker_state a, weir_breaker_state b) {
     static const int severity[] = {
         [WEIR_BREAKER_CLOSED] = 0,    [WEIR_BREAKER_DISABLED] = 1, [WEIR_BREAKER_METRICS_ONLY] = 2,
@@ -19,6 +21,11 @@ static void add_histogram(weir_histogram *to, const weir_histogram *more) {
     for (size_t n = 0; n < WEIR_HISTOGRAM_BUCKETS; n++) to->buckets[n] += more->buckets[n];
 }
 
+void weir__figures_take(weir__figures *figures, const weir__cells *cells) {
+    memcpy(figures->alerts, cells->alerts, sizeof figures->alerts);
+    memcpy(figures->failures, cells->failures, sizeof figures->failures);
+}
+
 void weir__figures_add(weir__figures *to, const weir__figures *more) {
     int64_t connects = narrower(to->now.circuit_connect, more->now.circuit_connect);
     int64_t queries = narrower(to->now.circuit_query, more->now.circuit_query);
@@ -32,6 +39,8 @@ void weir__figures_add(weir__figures *to, const weir__figures *more) {
     WEIR_LATENCIES(ADD_LATENCY)
 #undef ADD
 #undef ADD_LATENCY
+    for (int type = 0; type < WEIR__ALERT_TYPES; type++) to->alerts[type] += more->alerts[type];
+    weir__failures_add(to->failures, more->failures);
     for (int failed = 0; failed < 2; failed++)
         weir__exemplars_add(&to->exemplars[failed], &more->exemplars[failed]);
     to->now.circuit_connect = connects;

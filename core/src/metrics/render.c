@@ -8,6 +8,7 @@
  */
 #include "metrics/render.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -28,8 +29,8 @@ typedef struct family {
     const char *name; /* without _total */
     const char *unit; /* its suffix, or NULL */
     const char *help; /* without a full stop, \ or " */
-    bool operation;   /* labelled with the database's kind, too */
-    series series[4];
+    bool operation; /* of statements: labelled with the database's kind, too, and by what they failed with */
+    series series[WEIR__ALERT_TYPES];
 } family;
 
 #define FIELD(field) offsetof(weir__figures, field)
@@ -40,6 +41,7 @@ typedef struct family {
     }
 #define STATED(what) ",db_client_connection_state=\"" what "\""
 #define OUTCOME(what) ",outcome=\"" what "\""
+#define ALERT(suffix, value, name, severity, text) {",alert=\"" name "\"", FIELD(alerts[value])},
 #define WINDOW ", over the last minute or since it was asked for last, if that is longer"
 
 static const family families[] = {
@@ -67,13 +69,9 @@ static const family families[] = {
      "time from the request for a connection to its grant", false, ONE(NOW(wait))},
     {WEIR__NAMES_STANDARD, HISTOGRAM, "db_client_connection_use_time_seconds", "seconds",
      "time from the grant of a connection to its return", false, ONE(NOW(use))},
-    {WEIR__NAMES_STANDARD,
-     HISTOGRAM,
-     "db_client_operation_duration_seconds",
-     "seconds",
-     "time from the sending of a statement to its answer",
-     true,
-     {{"", FIELD(query_succeeded)}, {",error_type=\"_OTHER\"", NOW(query_failed)}}},
+    {WEIR__NAMES_STANDARD, HISTOGRAM, "db_client_operation_duration_seconds", "seconds",
+     "time from the sending of a statement to its answer; error_type: the class of its error", true,
+     ONE(FIELD(query_succeeded))},
     {WEIR__NAMES_STANDARD, GAUGE, "weir_overflow_connections", NULL, "connections above max_size", false,
      ONE(NOW(overflow))},
     {WEIR__NAMES_STANDARD, GAUGE, "weir_pods", NULL, "processes that share the database; 0: unknown", false,
@@ -105,6 +103,13 @@ static const family families[] = {
       {OUTCOME("failed"), NOW(queries_failed)},
       {OUTCOME("timed_out"), NOW(queries_timed_out)},
       {OUTCOME("cancelled"), NOW(queries_cancelled)}}},
+    {WEIR__NAMES_STANDARD,
+     COUNTER,
+     "weir_alerts",
+     NULL,
+     "alerts that have fired, by their type",
+     false,
+     {WEIR_ALERTS(ALERT)}},
     {WEIR__NAMES_STANDARD, GAUGE, "weir_connections_limit", NULL,
      "connections that are lent at a time at most, with adaptive_size as learnt", false, ONE(NOW(limit))},
     {WEIR__NAMES_STANDARD, GAUGE, "weir_connections_share", NULL,
@@ -154,7 +159,7 @@ static const family families[] = {
      ONE(NOW(checkouts_timed_out))},
 };
 /* Fields that the table above serves only together with others. */
-static const size_t covered[] = {NOW(size), NOW(query), NOW(connections_closed)};
+static const size_t covered[] = {NOW(size), NOW(query), NOW(query_failed), NOW(connections_closed)};
 
 enum { ENDS = WEIR_HISTOGRAM_BUCKETS, END_TEXT = 48 };
 
@@ -238,9 +243,9 @@ static void begin_line(writer *w, const family *family, const char *suffix, size
     put(w, labels);
 }
 
-/* Of the bucket; nothing when it has none. */
-static void put_exemplar(writer *w, const weir__exemplar *exemplar) {
-    if (!w->openmetrics || !exemplar->at_ms) return;
+/* Of the bucket; nothing when it has none of that kind. */
+static void put_exemplar(writer *w, const weir__exemplar *exemplar, unsigned kind) {
+    if (!w->openmetrics || !exemplar->at_ms || exemplar->kind != kind) return;
     put(w, " # {trace_id=\"");
     weir__buffer_append(w->out, exemplar->trace, WEIR__TRACE_ID);
     put(w, "\",span_id=\"");
@@ -251,27 +256,43 @@ static void put_exemplar(writer *w, const weir__exemplar *exemplar) {
                         (int)(exemplar->at_ms % 1000));
 }
 
-static void put_histogram(writer *w, const family *family, const series *series, size_t n,
-                          const weir_histogram *histogram) {
+/* exemplars: NULL, or those of that kind are put beside it. */
+static void put_histogram(writer *w, const family *family, const char *labels, size_t n,
+                          const weir_histogram *histogram, const weir__exemplars *exemplars, unsigned kind) {
     uint64_t seen = 0;
     for (size_t bucket = 0; bucket < ENDS; bucket++) {
         seen += histogram->buckets[bucket];
-        begin_line(w, family, "_bucket", n, series->labels);
+        begin_line(w, family, "_bucket", n, labels);
         put(w, w->ends[bucket]);
         put(w, "} ");
         put_integer(w, (int64_t)seen);
-        if (family->operation) /* its series are those that succeeded, then those that failed */
-            put_exemplar(w, &w->figures[n].exemplars[series != family->series].bucket[bucket]);
+        if (exemplars) put_exemplar(w, &exemplars->bucket[bucket], kind);
         put(w, "\n");
     }
-    begin_line(w, family, "_count", n, series->labels);
+    begin_line(w, family, "_count", n, labels);
     put(w, "} ");
     put_integer(w, (int64_t)seen);
     put(w, "\n");
-    begin_line(w, family, "_sum", n, series->labels);
+    begin_line(w, family, "_sum", n, labels);
     put(w, "} ");
     put_double(w, histogram->sum);
     put(w, "\n");
+}
+
+/* Those of statements: all that have succeeded, and what there is of each kind of failure. */
+static void put_operations(writer *w, const family *family, size_t n) {
+    const weir__figures *figures = &w->figures[n];
+    put_histogram(w, family, "", n, &figures->query_succeeded, &figures->exemplars[0], 0);
+    for (unsigned kind = 0; kind < WEIR__FAILURES; kind++) {
+        static const weir__failed none;
+        const weir__failed *failed = &figures->failures[kind];
+        weir_histogram histogram = {.sum = (double)failed->sum / 1e9};
+        char label[64];
+        if (memcmp(failed, &none, sizeof none) == 0) continue;
+        memcpy(histogram.buckets, failed->buckets, sizeof histogram.buckets);
+        snprintf(label, sizeof label, ",error_type=\"%s\"", weir__failure_name(kind));
+        put_histogram(w, family, label, n, &histogram, &figures->exemplars[1], kind);
+    }
 }
 
 typedef struct state_name {
@@ -299,7 +320,7 @@ static void put_state(writer *w, const family *family, const series *series, siz
 static void put_series(writer *w, const family *family, const series *series, size_t n) {
     const void *field = (const char *)&w->figures[n] + series->offset;
     if (family->kind == HISTOGRAM) {
-        put_histogram(w, family, series, n, field);
+        put_histogram(w, family, series->labels, n, field, NULL, 0);
         return;
     }
     if (family->kind >= BREAKER) {
@@ -330,7 +351,8 @@ static void put_head(writer *w, const family *family) {
 
 static void put_family(writer *w, const family *family) {
     put_head(w, family);
-    for (size_t n = 0; n < w->count; n++)
+    for (size_t n = 0; n < w->count && family->operation; n++) put_operations(w, family, n);
+    for (size_t n = 0; n < w->count && !family->operation; n++)
         for (size_t i = 0; i < sizeof family->series / sizeof family->series[0]; i++)
             if (family->series[i].offset) put_series(w, family, &family->series[i], n);
 }
@@ -341,7 +363,7 @@ static bool has_row(size_t offset) {
     for (size_t i = 0; i < sizeof covered / sizeof covered[0]; i++)
         if (covered[i] == offset) return true;
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
-        for (size_t n = 0; families[i].names == WEIR__NAMES_STANDARD && n < 4; n++)
+        for (size_t n = 0; families[i].names == WEIR__NAMES_STANDARD && n < WEIR__ALERT_TYPES; n++)
             if (families[i].series[n].offset == offset) return true;
     return false;
 }

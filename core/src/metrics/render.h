@@ -6,6 +6,7 @@
 #include <weirpool/health.h>
 
 #include "base/buffer.h"
+#include "metrics/cells.h"
 #include "metrics/exemplar.h"
 #include "metrics/recent.h"
 
@@ -15,6 +16,8 @@ typedef struct weir__figures {
     weir_snapshot now;            /* percentiles are not needed */
     weir__rates recent;           /* for the seed's names */
     weir__exemplars exemplars[2]; /* as in weir__exposed */
+    uint64_t alerts[WEIR__ALERT_TYPES];
+    weir__failed failures[WEIR__FAILURES];
     /* ---- made of these by weir__metrics_render */
     int64_t limit;             /* connections at the most */
     uint64_t closed_otherwise; /* … than by their age */
@@ -29,6 +32,8 @@ typedef enum weir__names {
 
 /* The state that lets less in. */
 weir_breaker_state weir__breaker_narrower(weir_breaker_state a, weir_breaker_state b);
+/* What of the cells is in no snapshot. */
+void weir__figures_take(weir__figures *figures, const weir__cells *cells);
 /* Adds another pool's numbers to those of the same name: gauges, too; of states the worst. Of
  * what is known of the database alike, pods, there is no sum. */
 void weir__figures_add(weir__figures *to, const weir__figures *more);

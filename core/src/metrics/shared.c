@@ -99,14 +99,17 @@ static void unlock_places(int fd) { lock_byte(fd, 0, F_UNLCK); }
 
 /* ---- the file */
 
+static void hash_text(uint64_t *hash, const char *text) {
+    do *hash = (*hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
+    while (*text++);
+}
+
 static uint64_t layout(void) {
     uint64_t hash = UINT64_C(14695981039346656037);
     weir_metric_info info;
-    for (size_t row = 0; weir_metric_table(row, &info); row++)
-        for (const char *at = info.name;; at++) {
-            hash = (hash ^ (unsigned char)*at) * UINT64_C(1099511628211);
-            if (!*at) break;
-        }
+    for (size_t row = 0; weir_metric_table(row, &info); row++) hash_text(&hash, info.name);
+    for (int type = 0; type < WEIR__ALERT_TYPES; type++) hash_text(&hash, weir_alert_name(type));
+    for (unsigned kind = 0; kind < WEIR__FAILURES; kind++) hash_text(&hash, weir__failure_name(kind));
     return hash;
 }
 

@@ -13,7 +13,6 @@ static const struct {
     WEIR_ALERTS(TYPE)
 #undef TYPE
 };
-_Static_assert(sizeof types / sizeof *types == WEIR__ALERT_TYPES, "each type has its rule");
 
 const char *weir_alert_name(weir_alert_type type) {
     return (unsigned)type < WEIR__ALERT_TYPES ? types[type].name : NULL;
@@ -88,6 +87,8 @@ void weir__alert_fire(weir__monitor *monitor, weir_alert_type type, const weir__
                          .total = finding->total};
     if (finding->detail) snprintf(alert.detail, sizeof alert.detail, "%s", finding->detail);
     rule->active = alert.number;
+    monitor->extension.pool->stats->alerts[type]++;
+    monitor->extension.pool->alerts_active++;
     rule->silent_until = weir__deadline(now, weir__monitor_options(monitor)->alert_cooldown_ms);
     if (weir__monitor_options(monitor)->alert_cooldown_ms < 0) rule->silent_until = 0;
     if (make_room(alerts)) {
@@ -102,6 +103,7 @@ void weir__alert_resolve(weir__monitor *monitor, weir_alert_type type, int64_t n
     weir__alerts *alerts = &monitor->alerts;
     uint64_t number = alerts->rules[type].active;
     alerts->rules[type].active = 0;
+    monitor->extension.pool->alerts_active--;
     for (size_t i = 0; i < alerts->count; i++) {
         weir__alert *alert = weir__alert_at(alerts, i);
         if (alert->number != number) continue;

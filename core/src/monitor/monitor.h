@@ -11,10 +11,9 @@
 
 #include "pool/extension.h"
 
-#define WEIR__ALERT_TYPES 8
 #define WEIR__SLICES 12 /* of the window */
 #define WEIR__MARKS 16  /* the window's slices, one before it, and some to spare */
-#define WEIR__DETAIL_SIZE 128
+#define WEIR__DETAIL_SIZE 200
 #define WEIR__RINGS 3
 
 /* A histogram as it was at some time, so that one can be made of what came since. */

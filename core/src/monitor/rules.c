@@ -2,6 +2,9 @@
 #include "monitor/monitor.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
 
 /* What the rules look at. */
 typedef struct view {
@@ -73,13 +76,18 @@ static void judge_rate(const view *view, weir__finding *out, double threshold, u
     judge_calls(view, out, total ? (double)failed / (double)total : 0, threshold, failed, total);
 }
 
+static void end_at_a_character(char detail[WEIR__DETAIL_SIZE]) {
+    detail[weir__whole_characters(detail, strlen(detail))] = '\0';
+}
+
 /* "disconnected, ConnectError: …" */
 static void describe_health(const weir_health *health, char out[WEIR__DETAIL_SIZE]) {
     const char *failure = *health->connect_failure ? health->connect_failure : health->last_failure;
     unsigned reason = 0; /* the first is one of the worst */
     while (!(health->reasons >> reason & 1)) reason++;
-    snprintf(out, WEIR__DETAIL_SIZE, "%.24s%s%.100s", weir_health_reason_name((weir_health_reason)reason),
+    snprintf(out, WEIR__DETAIL_SIZE, "%.24s%s%.160s", weir_health_reason_name((weir_health_reason)reason),
              *failure ? ", " : "", failure);
+    end_at_a_character(out);
 }
 
 static bool database_unhealthy(view *view, weir__finding *out) {
@@ -107,8 +115,9 @@ static bool circuit_breaker_open(view *view, weir__finding *out) {
         out->count += view->opened[i];
         out->value += open;
         if (!open && !view->opened[i]) continue;
-        snprintf(view->detail, WEIR__DETAIL_SIZE, "%.16s%s%.100s", breaker->name,
+        snprintf(view->detail, WEIR__DETAIL_SIZE, "%.16s%s%.160s", breaker->name,
                  *breaker->last_failure ? ", " : "", breaker->last_failure);
+        end_at_a_character(view->detail);
     }
     out->exceeded = out->value > 0 || out->count;
     out->over = calm == 2 && !out->count;

@@ -39,7 +39,10 @@ void weir__slow_note(weir__monitor *monitor, const char *sql, size_t bytes, int6
     if (__builtin_add_overflow(slow->total, ns, &slow->total)) slow->total = INT64_MAX;
     if (ns > slow->max) slow->max = ns;
     slow->last = ns;
-    slow->last_at = weir__reactor_now(monitor->extension.pool->reactor);
+    weir_pool *pool = monitor->extension.pool;
+    slow->last_at = weir__reactor_now(pool->reactor);
+    weir__logf(&pool->reactor->log, WEIR_LOG_INFO, "pool %s: a slow statement: %.3f s: %s",
+               weir_pool_name(pool), (double)ns / 1e9, text);
 }
 
 int weir__slow_read(const weir__monitor *monitor, weir_slow_statement **out, size_t *count,

@@ -229,13 +229,13 @@ static void attempt_failed(weir__slot *slot, weir_outcome outcome, weir_error *w
 /* A server that refuses a login is there: what its SQLSTATE says of it counts, unless the user has said that
  * any such error does. One that wants a password that we have not got has no SQLSTATE. */
 static weir_outcome judge(const weir__breaker *breaker, const weir_error *why) {
-    weir_outcome outcome = weir__breaker_classify(breaker, why);
+    weir_outcome outcome = weir__breaker_classify(breaker, why, WEIR_VERDICT_NONE);
     if (outcome != WEIR_OUTCOME_FAILURE || why->code != WEIR_ECONNECT) return outcome;
     if (weir__error_is_listed(breaker->record, why)) return outcome;
     if (is_permanent(why)) return WEIR_OUTCOME_SUCCESS;
     weir_error said = *why;
     said.code = WEIR_ESERVER;
-    return *why->sqlstate ? weir__breaker_classify(breaker, &said) : outcome;
+    return *why->sqlstate ? weir__breaker_classify(breaker, &said, WEIR_VERDICT_NONE) : outcome;
 }
 
 void weir__slot_connect_failed(weir__slot *slot, weir_error *why) {

@@ -27,13 +27,21 @@ int weir__mode_check(const weir_pool *pool, const weir_statement *statement, wei
 
 static void stop_timer(weir__slot *slot) { weir__timer_stop(&slot->pool->reactor->wheel, &slot->copy.timer); }
 
+/* Whose completion that is will be told of the failure, and judge it. */
+static void hand_over(weir_failure *failure, weir_completion *completion) {
+    completion->failure = *failure;
+    *failure = (weir_failure){0};
+}
+
 /* Who watches is told how it has ended. */
 static void tell(weir__slot *slot, int code, const weir_error *error) {
     weir__task *watcher = slot->copy.watcher;
     slot->copy.watcher = NULL;
-    if (watcher && error)
+    if (!watcher) return;
+    hand_over(&slot->copy.failure, &watcher->op.completion);
+    if (error)
         weir__op_fail(&watcher->op, error);
-    else if (watcher)
+    else
         weir__op_complete(&watcher->op, code);
 }
 
@@ -43,6 +51,7 @@ void weir__copy_forget(weir__slot *slot, int code) {
     stop_timer(slot);
     tell(slot, code, NULL);
     weir__guard_cancel(slot->pool, &copy->permit, weir__reactor_now(slot->pool->reactor));
+    weir__guard_judge(&copy->failure, copy->error, WEIR_VERDICT_NONE);
     weir_result_free(copy->result);
     weir_error_free(copy->error);
     copy->flight = NULL;
@@ -68,9 +77,10 @@ bool weir__copy_landed(weir__flight *flight, int64_t now) {
     weir__task *task = flight->task;
     if (copy->flight != flight) return false;
     copy->flight = NULL;
-    weir__guard_end(slot->pool, &copy->permit, request->error, now);
     bool begun_and_over = task && task->step == WEIR__COPY_BEGIN && request->code == WEIR_OK;
     bool answers = task && !begun_and_over; /* the step */
+    weir__guard_tell(slot->pool, &copy->permit, request->error,
+                     answers ? &task->op.completion.failure : &copy->failure, now);
     if (copy->out && request->code == WEIR_OK &&
         !answers) { /* to its holder it goes on: he has not had all */
         if (task) weir__reactor_start(slot->pool->reactor, &copy->timer, task->run_deadline);
@@ -99,9 +109,10 @@ static void say_late(weir__slot *slot, weir_error *error) {
 
 static void judge(weir__slot *slot, const weir_error *late) {
     const weir__flight *flight = slot->copy.flight;
+    weir__task *task = flight->task;
     int64_t now = weir__reactor_now(slot->pool->reactor);
-    if (weir__guard_blames(flight->task->started_at, flight->sent_at, now))
-        weir__guard_end(slot->pool, &slot->copy.permit, late, now);
+    if (weir__guard_blames(task->started_at, flight->sent_at, now))
+        weir__guard_tell(slot->pool, &slot->copy.permit, late, &task->op.completion.failure, now);
 }
 
 void weir__copy_expired(weir__timer *timer) {
@@ -226,6 +237,7 @@ static bool board(weir__slot *slot, weir__task *task) {
     }
     task->op.completion.result = copy->result;
     task->op.completion.error = copy->error;
+    hand_over(&copy->failure, &task->op.completion);
     copy->result = NULL;
     copy->error = NULL;
     weir__op_complete(&task->op, copy->code);

@@ -7,6 +7,12 @@
  * come for a while. Each other one has its own, and takes no place: it belongs to a call that is in already.
  * Outside of a transaction it is refused while the breaker is open; inside it goes on, since what the
  * transaction has done so far would be lost.
+ *
+ * Where the host has predicates (option circuit_hook) what a caller's statement has failed with is not judged
+ * here, where no code of the host's may run. The permit goes out with the error, as a weir_failure, and comes
+ * back with the host's verdict, or without one, when nobody has asked for the error. All else is judged at
+ * once: attempts to connect, probes and checks have no caller, and a session's own time says no more of the
+ * server than what the pool works out from it.
  */
 #include <stdio.h>
 
@@ -53,6 +59,7 @@ bool weir__guard_open(weir_pool *pool, uint64_t seed) {
     guard->connect.machine = make(pool, "connect", seed + 1);
     guard->query.machine = make(pool, "query", seed + 2);
     guard->probe_every = pool->config->options.circuit_probe_interval_ms * WEIR__MS;
+    guard->asks_host = pool->config->options.circuit_hook;
     return guard->connect.machine && guard->query.machine;
 }
 
@@ -190,11 +197,32 @@ static void look_for_places(weir_pool *pool) {
     if (pool->waiting && queries(pool)->state == WEIR_BREAKER_HALF_OPEN) weir__pool_touch(pool);
 }
 
-void weir__guard_end(weir_pool *pool, weir_permit *permit, const weir_error *why, int64_t now) {
+static void record(weir_pool *pool, weir_permit *permit, weir_verdict verdict, int64_t took,
+                   const weir_error *why, int64_t now) {
     weir__breaker *breaker = queries(pool);
-    if (!permit->generation) return;
-    weir__breaker_record(breaker, now, permit, weir__breaker_classify(breaker, why), -1, why);
+    weir__breaker_record(breaker, now, permit, weir__breaker_classify(breaker, why, verdict), took, why);
     look_for_places(pool);
+}
+
+void weir__guard_end(weir_pool *pool, weir_permit *permit, const weir_error *why, int64_t now) {
+    if (permit->generation) record(pool, permit, WEIR_VERDICT_NONE, -1, why, now);
+}
+
+void weir__guard_tell(weir_pool *pool, weir_permit *permit, const weir_error *why, weir_failure *failure,
+                      int64_t now) {
+    if (!pool->guard.asks_host || !why || !permit->generation) {
+        weir__guard_end(pool, permit, why, now);
+        return;
+    }
+    *failure = (weir_failure){pool, *permit, now - permit->started_ns};
+    *permit = (weir_permit){0};
+}
+
+void weir__guard_judge(weir_failure *failure, const weir_error *why, weir_verdict verdict) {
+    weir_pool *pool = failure->pool;
+    if (!pool) return;
+    failure->pool = NULL;
+    record(pool, &failure->permit, verdict, failure->took_ns, why, weir__reactor_now(pool->reactor));
 }
 
 void weir__guard_cancel(weir_pool *pool, weir_permit *permit, int64_t now) {
@@ -214,7 +242,8 @@ void weir__guard_waited(weir_pool *pool, const weir_error *why, int64_t now) {
         pending = pool->slots[i]->trying && now - pool->slots[i]->tried_at >= pool->guard.probe_every;
     if (!pending || weir__pool_live(pool) || !weir__breaker_admits(breaker, now)) return;
     weir__breaker_acquire(breaker, now, &permit, NULL);
-    weir__breaker_record(breaker, now, &permit, weir__breaker_classify(breaker, why), -1, why);
+    weir_outcome outcome = weir__breaker_classify(breaker, why, WEIR_VERDICT_NONE);
+    weir__breaker_record(breaker, now, &permit, outcome, -1, why);
     look(pool);
 }
 

@@ -168,7 +168,8 @@ static bool asked_nobody(const weir_error *why) {
 /* What it says of the server. */
 static weir_outcome count_failed(weir_pool *pool, const weir_error *why, int64_t took, int64_t now) {
     weir__pool_health *health = &pool->health;
-    weir_outcome outcome = weir__breaker_classify(weir__guard_of(pool, WEIR_BREAKER_QUERIES), why);
+    const weir__breaker *breaker = weir__guard_of(pool, WEIR_BREAKER_QUERIES);
+    weir_outcome outcome = weir__breaker_classify(breaker, why, WEIR_VERDICT_NONE);
     pool->stats->health_checks_failed++;
     weir__breaker_describe(why, health->last_failure, sizeof health->last_failure);
     weir__health_note(pool, WEIR_HEALTH_EVENT_FAILED, took, health->last_failure);

@@ -114,6 +114,7 @@ static void read_gauges(weir_pool *pool, weir_snapshot *out) {
     out->listeners = weir__listeners_count(pool);
     out->pods = pool->ceiling.pods;
     out->share = weir__pool_share(pool);
+    out->alerts_active = pool->alerts_active;
     out->probing = weir__pool_probing(pool) ? weir__pool_trying(pool) : 0;
 }
 

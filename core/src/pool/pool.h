@@ -109,9 +109,10 @@ typedef struct weir__copy {
     weir_result *result;
     weir_error *error;
     int64_t sent_at;
-    weir__timer timer;   /* its deadline, once it has begun, until its holder has had all of it */
-    weir_permit permit;  /* … and what is to be recorded at its end */
-    weir__task *watcher; /* weir_session_copy_watch; NULL: nobody */
+    weir__timer timer;    /* its deadline, once it has begun, until its holder has had all of it */
+    weir_permit permit;   /* … and what is to be recorded at its end */
+    weir_failure failure; /* … what the host is to say of `error` */
+    weir__task *watcher;  /* weir_session_copy_watch; NULL: nobody */
 } weir__copy;
 
 struct weir__slot {
@@ -252,6 +253,7 @@ typedef struct weir__guard {
     uint64_t told[2];    /* generations of the two that those in line know of */
     uint64_t logged[2];  /* events that are in the log */
     weir__timer timer;   /* a breaker changes by itself while somebody is in line */
+    bool asks_host;      /* the option circuit_hook */
     int64_t probe_every; /* ns, the option circuit_probe_interval */
     int64_t probe_at;    /* when the next attempt begins, in an outage */
     /* A connection was lost, or could not be made since the server is not there; until one is fit for use. */
@@ -309,6 +311,7 @@ struct weir_pool {
     weir__task *opening;
 
     weir__link extensions; /* extension.h */
+    int alerts_active;     /* as the monitor says */
     int64_t slow_ns;       /* … which hear of statements that take longer; WEIR__NEVER: of none */
     bool echo;             /* the option */
     weir__link listeners;  /* listener.h */
@@ -445,6 +448,12 @@ void weir__guard_grant(weir_pool *pool, weir_permit *permit, int64_t now);
 int weir__guard_enter(weir__slot *slot, bool begins, weir_permit *permit, int64_t now, weir_error *error);
 /* The call has ended, with an error or, NULL, without; uses the permit up. */
 void weir__guard_end(weir_pool *pool, weir_permit *permit, const weir_error *why, int64_t now);
+/* Likewise, when a caller is told of the error: how it counts may be his host's to say, and goes into
+ * *failure. */
+void weir__guard_tell(weir_pool *pool, weir_permit *permit, const weir_error *why, weir_failure *failure,
+                      int64_t now);
+/* It has been said, and the failure is used up; one that is no failure is accepted. */
+void weir__guard_judge(weir_failure *failure, const weir_error *why, weir_verdict verdict);
 void weir__guard_cancel(weir_pool *pool, weir_permit *permit, int64_t now);
 /* Whether a time since then that is over says something of the server: most of it went by in asking it. */
 bool weir__guard_blames(int64_t asked, int64_t since, int64_t now);

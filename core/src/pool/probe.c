@@ -129,7 +129,8 @@ bool weir__slot_check_failed(weir__slot *slot, const weir__request *request) {
     const weir__breaker *breaker = weir__guard_of(slot->pool, WEIR_BREAKER_QUERIES);
     if (!slot->trying) return weir__health_answered(slot, request, weir__reactor_now(slot->pool->reactor));
     if (request->code == WEIR_OK) return false;
-    if (weir__breaker_classify(breaker, request->error) == WEIR_OUTCOME_SUCCESS) return false; /* an answer */
+    weir_outcome outcome = weir__breaker_classify(breaker, request->error, WEIR_VERDICT_NONE);
+    if (outcome == WEIR_OUTCOME_SUCCESS) return false; /* an answer */
     weir__error_copy(&slot->lost, request->error);
     return true;
 }

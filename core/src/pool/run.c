@@ -12,7 +12,8 @@ bool weir__task_commits(const weir__task *task) {
     return task->batch ? weir__batch_commits(task->batch) : task->depth == 1 && task->commit;
 }
 
-/* Many statements that share a connection, and are lost with it, are one failure. */
+/* Many statements that share a connection, and are lost with it, are one failure. Of what the pool itself has
+ * asked no caller is told. */
 static void record(weir__task *task, const weir_error *why, int64_t now) {
     weir__slot *slot = task->slot;
     bool lost = why && (why->code == WEIR_ELOST || why->code == WEIR_EOUTCOME);
@@ -20,7 +21,10 @@ static void record(weir__task *task, const weir_error *why, int64_t now) {
         if (slot->mourned) weir__guard_cancel(task->pool, &task->permit, now);
         slot->mourned = true;
     }
-    weir__guard_end(task->pool, &task->permit, why, now);
+    if (task->op.then || task->op.completion.kind == WEIR_DONE_HEALTH)
+        weir__guard_end(task->pool, &task->permit, why, now);
+    else
+        weir__guard_tell(task->pool, &task->permit, why, &task->op.completion.failure, now);
 }
 
 /* What the task holds; why: how it has ended, NULL: well. */
@@ -224,7 +228,11 @@ static void look_at_time(const weir__flight *flight, int64_t ran) {
     weir__extensions_slow(pool, sql, length, ran);
 }
 
-static void count_query(const weir__flight *flight, int code, int64_t ran) {
+static unsigned failure_of(int code, const weir_error *error) {
+    return weir__failure_of(code, error ? error->sqlstate : NULL);
+}
+
+static void count_query(const weir__flight *flight, int code, const weir_error *error, int64_t ran) {
     weir_pool *pool = flight->slot->pool;
     weir__histogram_record(&pool->stats->query, ran);
     look_at_time(flight, ran);
@@ -233,6 +241,7 @@ static void count_query(const weir__flight *flight, int code, int64_t ran) {
         return;
     }
     weir__histogram_record(&pool->stats->query_failed, ran);
+    weir__failure_record(pool->stats->failures, failure_of(code, error), ran);
     if (code == WEIR_ECOMMANDTIMEOUT)
         pool->stats->queries_timed_out++;
     else
@@ -242,9 +251,11 @@ static void count_query(const weir__flight *flight, int code, int64_t ran) {
 /* The trace that a text's comment has. */
 static void keep_trace(const weir__flight *flight, int64_t ran, int64_t now) {
     weir__exposed *exposed = &flight->slot->pool->exposed;
-    const weir_statement *statement = flight->request.statement;
-    weir__exemplar_take(&exposed->exemplars[flight->request.code != WEIR_OK], statement->sql,
-                        statement->sql_length, ran, (now + exposed->wall_ns) / WEIR__MS);
+    const weir__request *request = &flight->request;
+    bool failed = request->code != WEIR_OK;
+    unsigned kind = failed ? failure_of(request->code, request->error) : 0;
+    weir__exemplar_take(&exposed->exemplars[failed], kind, request->statement->sql,
+                        request->statement->sql_length, ran, (now + exposed->wall_ns) / WEIR__MS);
 }
 
 void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now) {
@@ -253,7 +264,7 @@ void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now) {
     int64_t ran = now - flight->sent_at;
     name_timeout(request, run_ms, ran);
     if (!statement) return;
-    count_query(flight, request->code, ran);
+    count_query(flight, request->code, request->error, ran);
     if (weir__ends_with_comment(statement->sql, statement->sql_length)) keep_trace(flight, ran, now);
 }
 
@@ -265,7 +276,8 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
     if (request->error && strcmp(request->error->sqlstate, "25006") == 0) weir__health_refused(flight, now);
     if (request->chain && request->code != WEIR_OK && slot->pipelining)
         slot->halted = !pool->driver->pipelines; /* one that does sees to it itself */
-    if (weir__copy_landed(flight, now)) count_query(flight, slot->copy.code, now - flight->sent_at);
+    if (weir__copy_landed(flight, now))
+        count_query(flight, slot->copy.code, slot->copy.error, now - flight->sent_at);
     weir__task *task = flight->task;
     bool more = false;
     if (flight->batch) task = weir__batch_answer(flight, &more);

@@ -256,7 +256,8 @@ int weir__session_ready(weir__slot *slot, weir_error *error) {
     return WEIR_OK;
 }
 
-static void judge_loan(weir__slot *slot, int64_t now) {
+/* A call of the pool's own is told that it was late as a statement is, and counts by what it is told. */
+static void judge_loan(weir__slot *slot, const weir_error *why, int64_t now) {
     weir_error late = WEIR_ERROR_INIT;
     late.code = WEIR_ECOMMANDTIMEOUT;
     bool asking = slot->call || slot->setup_until < slot->session_until;
@@ -264,10 +265,10 @@ static void judge_loan(weir__slot *slot, int64_t now) {
     for (weir__link *link = slot->flights.next; link != &slot->flights; link = link->next) {
         weir__task *task = weir__container(link, weir__flight, link)->task;
         if (!task || !task->permit.generation) continue;
-        if (weir__guard_blames(task->permit.started_ns, since, now))
-            weir__guard_end(slot->pool, &task->permit, &late, now);
-        else
+        if (!weir__guard_blames(task->permit.started_ns, since, now))
             weir__guard_cancel(slot->pool, &task->permit, now);
+        else if (why->code != WEIR_ECOMMANDTIMEOUT)
+            weir__guard_end(slot->pool, &task->permit, &late, now);
     }
 }
 
@@ -296,7 +297,7 @@ void weir__session_expired(weir__timer *timer) {
                    "pool %s: the session lasted longer than its timeout (%lld ms)", weir_pool_name(pool),
                    (long long)ms);
     if (slot->lasting) why.retryable = false;
-    judge_loan(slot, now);
+    judge_loan(slot, &why, now);
     weir__session_break_off(slot, &why, &pool->stats->queries_timed_out);
     weir_error_clear(&why);
 }

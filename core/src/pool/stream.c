@@ -40,8 +40,9 @@ struct weir__stream {
     bool over;          /* nothing of it is left on the connection */
     bool closed;        /* the holder has closed it */
     waiter *waiter;
-    weir__timer timer;  /* the batch's deadline */
-    weir_permit permit; /* of what flies */
+    weir__timer timer;    /* the batch's deadline */
+    weir_permit permit;   /* of what flies */
+    weir_failure failure; /* what the host is to say of `error`, once it has been given out */
 };
 
 static bool has_texts(const weir__stream *stream) { return stream->slot->pool->driver->cursor != NULL; }
@@ -55,6 +56,7 @@ static void forget(weir__stream *stream) {
     if (stream->flight) stream->flight->stream = NULL;
     if (slot->outside == stream) slot->outside = NULL;
     weir__guard_cancel(slot->pool, &stream->permit, weir__reactor_now(slot->pool->reactor));
+    weir__guard_judge(&stream->failure, stream->error, WEIR_VERDICT_NONE);
     weir__list_remove(&stream->link);
     weir_statement_unref(stream->cursor.open);
     weir_statement_unref(stream->cursor.fetch);
@@ -147,10 +149,13 @@ static void tell(weir__stream *stream) {
     if (code == WEIR_PENDING) return;
     stream->waiter = NULL;
     waiter->op.completion.result = batch;
-    if (code == WEIR_OK)
+    if (code == WEIR_OK) {
         weir__op_complete(&waiter->op, WEIR_OK);
-    else
-        weir__op_fail(&waiter->op, why);
+        return;
+    }
+    waiter->op.completion.failure = stream->failure;
+    stream->failure = (weir_failure){0};
+    weir__op_fail(&waiter->op, why);
 }
 
 /* ---- sending */
@@ -280,9 +285,22 @@ static void take_batch(weir__stream *stream, weir__request *request) {
     wind_up(stream);
 }
 
+/* The holder hears of it when what flies fails: nothing else has before, and the end matters to him. */
+static bool is_told(const weir__stream *stream) {
+    return !stream->error && (stream->sent != STEP_END || (is_wrapped(stream) && stream->complete));
+}
+
+static void record(weir__stream *stream, bool told, const weir_error *why, int64_t now) {
+    weir_pool *pool = stream->slot->pool;
+    if (told)
+        weir__guard_tell(pool, &stream->permit, why, &stream->failure, now);
+    else
+        weir__guard_end(pool, &stream->permit, why, now);
+}
+
 static void take_end(weir__stream *stream, weir__request *request) {
     stream->over = true;
-    if (request->code == WEIR_OK || !is_wrapped(stream) || !stream->complete) return;
+    if (request->code == WEIR_OK || !is_told(stream)) return;
     weir_error *error = request->error;
     request->error = NULL;
     fail(stream, error);
@@ -296,7 +314,7 @@ void weir__stream_answer(weir__flight *flight, int64_t now) {
     stream->flight = NULL;
     if (stream->sent != STEP_OPEN || request->code != WEIR_OK)
         stop_timer(stream); /* the first batch's goes on */
-    weir__guard_end(stream->slot->pool, &stream->permit, request->error, now);
+    record(stream, is_told(stream), request->error, now);
     if (stream->sent == STEP_OPEN)
         take_opened(stream, request);
     else if (stream->sent == STEP_FETCH)
@@ -312,16 +330,18 @@ void weir__stream_answer(weir__flight *flight, int64_t now) {
 static void expired(weir__timer *timer) {
     weir__stream *stream = weir__container(timer, weir__stream, timer);
     weir__slot *slot = stream->slot;
+    int64_t now = weir__reactor_now(slot->pool->reactor);
     if (stream->flight && stream->sent == STEP_END) { /* a COMMIT on its way is let finish */
         if (is_wrapped(stream) && stream->complete)
             fail_with(stream, WEIR_EOUTCOME, "the stream's COMMIT was sent and not answered in time");
     } else {
+        bool told = is_told(stream);
         cancel_flight(stream);
         fail_with(stream, WEIR_ECOMMANDTIMEOUT, "a batch of a stream did not come in time");
-        weir__guard_end(slot->pool, &stream->permit, stream->error, weir__reactor_now(slot->pool->reactor));
+        record(stream, told, stream->error, now);
     }
     tell(stream);
-    if (!slot->flying) weir__slot_resume(slot, weir__reactor_now(slot->pool->reactor));
+    if (!slot->flying) weir__slot_resume(slot, now);
 }
 
 /* ---- what the holder does */
@@ -443,7 +463,8 @@ static int wait_for_batch(weir__stream *stream, void *token, weir_op *op, weir_e
     new->stream = stream;
     stream->waiter = new;
     *op = new->op.completion.op;
-    start_timer(stream, weir__reactor_now(pool->reactor));
+    if (!stream->error) start_timer(stream, weir__reactor_now(pool->reactor));
+    tell(stream);
     return WEIR_PENDING;
 }
 
@@ -457,7 +478,9 @@ int weir__stream_next(weir__slot *slot, uint64_t number, void *token, weir_resul
     if (stream->waiter)
         return weir__fail(error, WEIR_EBUSY, "the stream's next batch is being waited for already");
     code = give(stream, out, &why);
-    if (code == WEIR_PENDING) return wait_for_batch(stream, token, op, error);
+    /* What the host is to judge goes out with a completion. */
+    if (code == WEIR_PENDING || (code != WEIR_OK && stream->failure.pool))
+        return wait_for_batch(stream, token, op, error);
     if (code == WEIR_OK) {
         if (!slot->flying) weir__slot_resume(slot, weir__reactor_now(slot->pool->reactor));
     } else if (error) {

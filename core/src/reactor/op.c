@@ -157,6 +157,7 @@ void weir__reactor_forget(weir_reactor *reactor, const void *owner) {
     for (size_t place = 0; place < reactor->block_count * WEIR__OP_BLOCK; place++) {
         weir__op *op = at_place(reactor, place);
         if (op->state != WEIR__OP_DONE || op->owner != owner) continue;
+        op->completion.failure.pool = NULL;
         if (!op->parked) {
             weir__op_take(op, NULL);
         } else if (op->completion.session.pool) { /* granted, but its waiter has not woken yet */

@@ -13,6 +13,7 @@ PARTS = {
     "spinning": point.spinning,
     "session": lending.session,
     "checkout": lending.checkout,
+    "site": lending.site,
     "rows": rows.measure,
     "bulk": bulk.measure,
     "sqlite": sqlite.measure,

@@ -1,4 +1,5 @@
-"""The pool in C, on a driver that takes no time, and its histograms: bench_core.c, bench_histogram.c."""
+"""The pool in C, on a driver that takes no time, and what it counts and watches with: bench_core.c, bench_breaker.c,
+bench_histogram.c, bench_metrics.c."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from harness import Bench, Figures, Row
 
 
 async def measure(bench: Bench) -> None:
-    """What the pool costs in C, on a driver that takes no time, and its histograms."""
-    for program in ("core", "histogram"):
+    """What the pool costs in C, on a driver that takes no time; its histograms, its breakers, a scrape."""
+    for program in ("core", "histogram", "breaker", "metrics"):
         rounds = [report(bench.paths[program]) for _ in range(bench.rounds)]
         for lines in zip(*rounds):
             name, _, unit, limit = lines[0]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import peers
@@ -58,3 +59,23 @@ async def checkout(bench: Bench) -> None:
             await bench.compare(
                 row, Closed(calls, 1, bench.seconds), Closed(their_connections, 1, bench.seconds)
             )
+
+
+def each(call: Callable[[], object], count: int) -> float:
+    """Nanoseconds."""
+    begun = time.perf_counter_ns()
+    for _ in range(count):
+        call()
+    return (time.perf_counter_ns() - begun) / count
+
+
+async def site(bench: Bench) -> None:
+    """What it costs to know who asks for a connection: connection() before it is entered, less transaction(), which
+    makes the same object and notes nobody."""
+    count, differences = int(200_000 * bench.seconds), []
+    with peers.ours_sync() as pool, pool.connection() as lent:
+        for _ in range(bench.rounds):
+            noting, without = each(pool.connection, count), each(lent.transaction, count)
+            differences.append({"value": noting - without})
+    bench.add(Row("site", "the call site of a checkout", measure="value", unit="ns", lower=True, asked=200,
+                  ours=differences))  # fmt: skip

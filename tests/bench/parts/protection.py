@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import pathlib
+import tempfile
 from typing import Any
 
 import peers
@@ -21,12 +24,27 @@ OFF: dict[str, Any] = {
     "monitoring": False,
     "slow_query_threshold": None,
 }
-ON: dict[str, Any] = {"idle_in_transaction_timeout": 60}
+ON: dict[str, Any] = {
+    "idle_in_transaction_timeout": 60,
+    "queue_target": 1,
+    "adaptive_size": True,
+    "pod_source": "database",
+    "connection_budget": 2 * peers.CONNECTIONS,
+    "pod_refresh": 1,
+}
 
 
 async def measure(bench: Bench) -> None:
-    """User and system CPU of a point query, breakers, leaks, health, monitor … all on, against all off."""
-    async with peers.ours(**ON) as on, peers.ours(**OFF) as off:
+    """User and system CPU of a point query, breakers, leaks, health, monitor, shared metrics, the pods' table, adaptive
+    size, CoDel … all on, against all off."""
+    with tempfile.TemporaryDirectory() as folder:
+        await measure_with(bench, str(pathlib.Path(folder, "metrics")))
+
+
+async def measure_with(bench: Bench, shared: str) -> None:
+    async with peers.ours(**ON, metrics_shared=shared) as on, peers.ours(**OFF) as off:
+        while on.snapshot()["idle"] < peers.CONNECTIONS:  # a pod begins with one
+            await asyncio.sleep(0.1)
         for name, calls, callers in (
             ("fetchval, 1 caller", caller, 1),
             ("fetchval, 64 callers", caller, 64),

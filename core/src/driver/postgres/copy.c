@@ -9,6 +9,7 @@
  *
  * COPY goes by the extended protocol, so that the server takes one command and no more.
  */
+#include <poll.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -18,7 +19,8 @@
 #include "driver/postgres/pg.h"
 
 #define CHUNK ((size_t)64 * 1024) /* so much of a COPY is read ahead */
-#define PIECE ((size_t)1 << 20)   /* no message to the server is larger */
+/* No message to the server is larger: with its head, what libpq sends at once and a writable socket takes */
+#define PIECE ((size_t)16 * 1024 - 5)
 /* So long a server's word that is no notice may take to come whole, while it is to take data. */
 #define DOUBT_FOR (200 * WEIR__MS)
 #define CANCEL_AFTER                                                                                         \
@@ -61,7 +63,13 @@ static void drop_chunk(weir__pgconn *c) {
     c->chunk = NULL;
 }
 
+static void drop_rest(weir__pgconn *c) {
+    weir__buffer_free(&c->rest);
+    c->rest_at = 0;
+}
+
 void weir__pg_simple_forget(weir__pgconn *c) {
+    drop_rest(c);
     c->simple = NULL;
     c->phase = WEIR__PG_RESULTS;
     c->doubt = false;
@@ -296,32 +304,65 @@ static bool break_off(weir__pgconn *c, const char *why) {
     if (c->phase != WEIR__PG_TAKES) return false;
     c->phase = WEIR__PG_RESULTS;
     c->doubt = false;
+    drop_rest(c);
     return PQputCopyEnd(c->pg, why) == 1;
 }
 
-static void put(weir__pgconn *c, const char *data, size_t length) {
-    for (size_t put = 0; put < length; put += PIECE) {
-        size_t piece = length - put < PIECE ? length - put : PIECE;
-        if (PQputCopyData(c->pg, data + put, (int)piece) == 1) continue;
-        if (PQstatus(c->pg) == CONNECTION_OK) {
-            fail_once(c->simple, WEIR_ENOMEM, "out of memory for what the socket does not take yet");
-            break_off(c, "out of memory");
+static void break_off_for_memory(weir__pgconn *c) {
+    fail_once(c->simple, WEIR_ENOMEM, "out of memory for what the socket does not take yet");
+    break_off(c, "out of memory");
+}
+
+static bool is_writable(const weir__pgconn *c) {
+    struct pollfd socket = {c->own_fd, POLLOUT, 0};
+    return poll(&socket, 1, 0) == 1;
+}
+
+/*
+ * Gives libpq what the socket takes, and counts it. What libpq cannot send it keeps, and then it reads by
+ * itself, so that the server does not wait, too; an error that comes just then nobody would hear of. So what
+ * the socket does not take waits here. False: no more is to be sent.
+ */
+static bool put(weir__pgconn *c, const char *data, size_t length, size_t *count) {
+    for (int blocked = 0; *count < length && !blocked && is_writable(c);) {
+        size_t piece = length - *count < PIECE ? length - *count : PIECE;
+        if (PQputCopyData(c->pg, data + *count, (int)piece) == 1) {
+            *count += piece;
+            blocked = PQflush(c->pg);
+        } else if (PQstatus(c->pg) == CONNECTION_OK) {
+            break_off_for_memory(c);
+            return false;
         } else {
-            weir__pg_send_failed(c);
+            blocked = -1;
         }
-        return;
+        if (blocked < 0) {
+            weir__pg_send_failed(c);
+            return false;
+        }
     }
+    return true;
+}
+
+bool weir__pg_simple_flush(weir__pgconn *c) {
+    if (!c->rest.length) return true;
+    if (!put(c, c->rest.data, c->rest.length, &c->rest_at)) return false;
+    if (c->rest_at < c->rest.length) return false;
+    drop_rest(c);
+    return true;
 }
 
 void weir__pg_copy_put(weir__conn *conn, const void *data, size_t length) {
     weir__pgconn *c = (weir__pgconn *)conn;
     char byte;
     if (c->phase != WEIR__PG_TAKES) return;
-    /* While sending, libpq may read by itself, and nobody would look at it. */
+    size_t taken = 0;
     if (recv(c->own_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) weir__pg_query_ready(c, WEIR__READ);
     if (c->state != WEIR__PG_READY || c->phase != WEIR__PG_TAKES) return;
     conn->copy = WEIR__COPY_BUSY;
-    put(c, data, length);
+    if (put(c, data, length, &taken) && taken < length) {
+        weir__buffer_append(&c->rest, (const char *)data + taken, length - taken);
+        if (c->rest.broken) break_off_for_memory(c);
+    }
     if (c->state == WEIR__PG_READY) weir__pg_pump(c);
 }
 

@@ -113,6 +113,7 @@ bool weir__pg_op_writes(const weir__pgop *op) {
     if (op->request && op->request->mode == WEIR__COPY_IN && !op->copied) return false;
     if (!op->request || !sent || op->start_tx == WEIR__TX_FAILED || op->request->readonly) return false;
     if (traits & WEIR__TRAIT_COMMITS) return true;
+    if (op->cancelled && op->next_set < op->sets) return false; /* what was sent of it is undone */
     if (op->start_tx != WEIR__TX_NONE || begins_transaction(op->request)) return false;
     return !(traits & WEIR__TRAIT_READS);
 }

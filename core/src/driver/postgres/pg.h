@@ -10,6 +10,7 @@
 
 #include <libpq-fe.h>
 
+#include "base/buffer.h"
 #include "driver/driver.h"
 #include "driver/postgres/cache.h"
 #include "driver/postgres/value.h"
@@ -180,8 +181,10 @@ typedef struct weir__pgconn {
     weir__pgop *simple; /* what runs there; NULL: nothing */
     weir__pgphase phase;
     weir__pgchunk *chunk; /* what has come of a COPY TO and was not taken; NULL: nothing */
-    bool doubt;           /* the server may have reported an error while it is to take data */
-    unsigned notices;     /* … so many notices it has sent */
+    weir__buffer rest;    /* what the socket has not taken of a COPY FROM, from rest_at on */
+    size_t rest_at;
+    bool doubt;       /* the server may have reported an error while it is to take data */
+    unsigned notices; /* … so many notices it has sent */
     /* ---- the session */
     weir__lru statements; /* the prepared ones */
     weir__link doomed;    /* those that the server still has, and we do not want any more */
@@ -313,6 +316,8 @@ void weir__pg_simple_take(weir__pgconn *c);
 bool weir__pg_simple_holds(const weir__pgconn *c);
 /* All that was to be sent is. */
 void weir__pg_simple_flushed(weir__pgconn *c);
+/* Sends what has waited for the socket. False: some of it still waits, or the connection has been lost. */
+bool weir__pg_simple_flush(weir__pgconn *c);
 void weir__pg_simple_cancel(weir__pgconn *c);
 void weir__pg_simple_tick(weir__pgconn *c);
 /* Nothing runs there any more. */

@@ -520,6 +520,8 @@ void weir__pg_pump(weir__pgconn *c) {
         weir__pg_send_failed(c);
         return;
     }
+    if (!blocked) blocked = !weir__pg_simple_flush(c);
+    if (c->state != WEIR__PG_READY) return;
     if (!weir__pg_watch(c, weir__pg_simple_holds(c) ? 0 : WEIR__READ | (blocked ? WEIR__WRITE : 0))) return;
     if (!blocked) weir__pg_simple_flushed(c);
 }
