@@ -369,13 +369,23 @@ START_TEST(the_floor_is_kept) {
 }
 END_TEST
 
+/* One that nobody has looked at for 100 ms is looked at first. */
 START_TEST(a_dead_idle_connection_is_not_lent) {
+    static const struct {
+        bool pre_ping;
+        int64_t silent_ns;
+        bool looked;
+    } rows[] = {{false, 200 * WEIR__MS, false},
+                {true, 99 * WEIR__MS, false},
+                {true, 100 * WEIR__MS, false},
+                {true, 100 * WEIR__MS + 1, true},
+                {true, 200 * WEIR__MS, true}};
     bounds(1, 2, 0);
-    options.pre_ping = _i;
+    options.pre_ping = rows[_i].pre_ping;
     rig_ready(&options);
     weir__fake_mute(weir__fake_conn_at(0));
-    rig.clock.now += 200 * WEIR__MS; /* nobody has dispatched: the news have not been read */
-    if (_i) {
+    rig.clock.now += rows[_i].silent_ns; /* nobody has dispatched: the news have not been read */
+    if (rows[_i].looked) {
         weir_session s;
         ck_assert_int_eq(outcome(queue(), &s), WEIR_OK);
         ck_assert_int_eq(run_sql(s, "select 1"), WEIR_OK);
@@ -707,7 +717,7 @@ int main(void) {
     tcase_add_loop_test(tc, backing_off, 0, 3);
     tcase_add_loop_test(tc, which_idle_connection_is_lent, 0, 2);
     tcase_add_loop_test(tc, idle_connections_are_closed, 0, 2);
-    tcase_add_loop_test(tc, a_dead_idle_connection_is_not_lent, 0, 2);
+    tcase_add_loop_test(tc, a_dead_idle_connection_is_not_lent, 0, 5);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }
