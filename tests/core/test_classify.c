@@ -46,6 +46,7 @@ START_TEST(those_that_share) {
          SHARES | READS}, /* a comment behind a word might hide a call */
         {"VALUES (1)", SHARES | READS | AGAIN},
         {"TABLE t", SHARES | READS | AGAIN},
+        {"SELECT u&'a\\0062c', u & b FROM u", SHARES | READS | AGAIN},
         {"SHOW work_mem", SHARES | READS | AGAIN},
         {"EXPLAIN DELETE FROM t", SHARES | READS | AGAIN},
         {"EXPLAIN ANALYZE DELETE FROM t", SHARES | READS},
@@ -80,6 +81,7 @@ START_TEST(those_that_run_alone) {
         {"rollback -- it\n prepared 'x'", 0},
         /* They leave something behind, or may. */
         {"SELECT set_config('a.b', 'c', false)", READS},
+        {"SELECT u&\"set\\005fconfig\"('a.b', 'c', false)", READS},
         {"SELECT pg_advisory_lock(1)", READS},
         {"SELECT setseed(0.5)", READS},
         {"SELECT nextval('s') INTO TEMP t", READS},

@@ -173,6 +173,23 @@ START_TEST(as_many_as_the_width_are_kept_busy) {
 }
 END_TEST
 
+START_TEST(slow_ones_are_beside_the_width) {
+    open_pool(4);
+    learn(READ);
+    learn("sleep 300 shared");
+    weir__width_pin(rig.pool, 2);
+    weir_op ops[6] = {ask("sleep 300 shared"), ask("sleep 300 shared")};
+    ask_many(READ, ops + 2, 4);
+    ck_assert_int_eq(rig.pool->share.slow, 2);
+    ck_assert_int_eq(place_of(ops[2])->flying, 2);
+    ck_assert_int_eq(place_of(ops[3])->flying, 2);
+    ck_assert_ptr_ne(place_of(ops[2]), place_of(ops[3]));
+    pass(400);
+    all_succeed(ops, 6);
+    ck_assert_int_eq(rig.pool->share.slow, 0);
+}
+END_TEST
+
 START_TEST(more_than_the_width_take_no_more) {
     weir_op ops[9];
     open_pool(4);
@@ -614,6 +631,7 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, the_wait_is_bounded);
     tcase_add_test(tcase, writes_stand_in_short_lines);
     tcase_add_test(tcase, as_many_as_the_width_are_kept_busy);
+    tcase_add_test(tcase, slow_ones_are_beside_the_width);
     tcase_add_test(tcase, more_than_the_width_take_no_more);
     tcase_add_test(tcase, a_slow_one_is_tried_behind_another);
     tcase_add_loop_test(tcase, a_slow_one_wants_a_connection_of_its_own, 0, 2);

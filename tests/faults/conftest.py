@@ -13,7 +13,7 @@ pytest.register_assert_rewrite("harness")
 _spec = importlib.util.spec_from_file_location("python_fixtures", PYTHON / "conftest.py")
 _fixtures = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_fixtures)
-for _name in ("server", "own_server", "database", "pg_url", "run", "warm", "nothing_left"):
+for _name in ("server", "own_server", "database", "pg_url", "sqlite_url", "run", "warm", "nothing_left"):
     globals()[_name] = getattr(_fixtures, _name)
 
 from harness import Observer, Through  # noqa: E402

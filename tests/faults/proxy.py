@@ -33,8 +33,8 @@ class Fault:
     """The connection ends when exactly so many bytes of that side's have been passed on."""
     how: str = "fin"
     """How it ends: "fin", "rst", or "vanish": from then on nothing arrives, and nobody is told."""
-    flip: tuple[int, int] | None = None
-    """(offset, mask): exclusive-or of that byte of the server's."""
+    flip: tuple[str, int, int] | None = None
+    """(side, offset, mask): exclusive-or of that byte of that side's."""
     delay: float = 0
     """Seconds that each piece of the server's is held."""
     silent: bool = False
@@ -235,7 +235,7 @@ class Link:
             if fault.delay:
                 await asyncio.sleep(fault.delay)
             await self.proxy.flowing.wait()
-            data = self.flipped(data)
+        data = self.flipped(side, data)
         if fault.cut and fault.cut[0] == side:
             room = fault.cut[1] - conversation.passed[side]
             await self.send(side, target, data[:room])
@@ -266,12 +266,12 @@ class Link:
             if conversation.fault.slice:
                 await asyncio.sleep(0)  # the reader's turn
 
-    def flipped(self, data):
-        fault = self.conversation.fault
-        at = fault.flip[0] - self.conversation.passed[SERVER] if fault.flip else -1
-        if not 0 <= at < len(data):
+    def flipped(self, side, data):
+        whose, offset, mask = self.conversation.fault.flip or (None, 0, 0)
+        at = offset - self.conversation.passed[side]
+        if side != whose or not 0 <= at < len(data):
             return data
-        return data[:at] + bytes([data[at] ^ fault.flip[1]]) + data[at + 1 :]
+        return data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :]
 
     def end(self):
         self.conversation.cut = True

@@ -1,13 +1,18 @@
-"""A server that has stopped and answers nobody: every call has its answer when its time is up."""
+"""
+Every call has its answer when its time is up: when the server has stopped and answers nobody, and when it talks without
+end.
+"""
 
 import asyncio
 import contextlib
 import pathlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import weirpool
 from harness import no_poison, quiet
+from proxy import Fault
 from support import LOOPS, PRELOAD, no_warnings, stopped
 
 pytestmark = pytest.mark.skipif(
@@ -100,9 +105,9 @@ async def pipeline(connection):
         await answers[-1]
 
 
-async def a_session(pool):
+async def a_session(pool, text="select 1"):
     async with pool.session(timeout=SOON) as session:
-        await session.fetchval(ECHO, 1)
+        await session.fetch(text)
 
 
 def held_up():
@@ -130,7 +135,8 @@ def none_is_late(lateness):
     assert wrong == {}  # seconds
 
 
-OPTIONS = {"circuit_breaker": False, "command_timeout": SOON, "connect_timeout": 20, "checkout_timeout": 20}
+NO_BREAKER = {"circuit_breaker": False}
+OPTIONS = {**NO_BREAKER, "command_timeout": SOON, "connect_timeout": 20, "checkout_timeout": 20}
 
 
 TABLES = "create table t (a bigint); create table u (a text)"
@@ -191,3 +197,133 @@ def test_on_a_blocking_pool(server, pg_url):
         none_is_late(lateness)
         for n in range(count):
             assert pool.fetchval(ECHO, n, timeout=20) == n
+
+
+def test_in_many_threads(server, pg_url):
+    """They wait side by side, and one of them looks for the answers of all."""
+    names = ["fetchval", "execute", "an unknown statement", "script"] * 3
+    lateness = {}
+
+    def call(number):
+        name = names[number]
+        with in_time((name, number), name in IN_DOUBT, lateness):
+            ON_POOL[name](pool)
+
+    with no_warnings(), weirpool.create_pool_sync(pg_url, min_size=12, max_size=12, **OPTIONS) as pool:
+        pool.execute_script(TABLES)
+        pool.fetchval(ECHO, 1)
+        pool.execute(INSERT, 1)
+        with ThreadPoolExecutor(len(names)) as threads:
+            with stopped(server):
+                done = [threads.submit(call, number) for number in range(len(names))]
+                for future in done:
+                    future.result()
+        none_is_late(lateness)
+        assert len(lateness) == len(names)
+        for n in range(24):
+            assert pool.fetchval(ECHO, n, timeout=20) == n
+
+
+ENDLESS = "select generate_series(1, 1000000000)"
+LONG_ROWS = "select repeat('x', 1000000) from generate_series(1, 1000000)"
+NOTICES = "do $$ begin loop raise notice 'x'; end loop; end $$"
+
+
+@pytest.mark.parametrize("loop", list(LOOPS))
+def test_a_server_that_talks_without_end(pg_url, loop):
+    lateness = {}
+
+    async def main():
+        options = OPTIONS | {"command_timeout": 20}
+        async with weirpool.create_pool(pg_url, min_size=13, max_size=13, **options) as pool:  # one for each
+            for rows in (ENDLESS, LONG_ROWS):
+                for name, call in {
+                    "fetch": lambda on, rows=rows: on.fetch(rows, timeout=SOON),
+                    "execute": lambda on, rows=rows: on.execute(rows, timeout=SOON),
+                    "wait_for": lambda on, rows=rows: asyncio.wait_for(on.fetch(rows), SOON),
+                    "session": lambda on, rows=rows: a_session(on, rows),
+                    "copy_out": lambda on, rows=rows: all_of(on.copy_out(f"copy ({rows}) to stdout", timeout=SOON)),
+                    "stream": lambda on, rows=rows: all_of(on.stream(rows, prefetch=1_000_000, timeout=SOON)),
+                }.items():
+                    with in_time((name, rows), False, lateness):
+                        await call(pool)
+            with in_time("notices", True, lateness):
+                await pool.execute(NOTICES, timeout=SOON)
+            none_is_late(lateness)
+            assert await pool.fetchval(ECHO, 7) == 7
+            await no_poison(pool)
+
+    with no_warnings():
+        LOOPS[loop](main)
+
+
+def test_a_server_that_mumbles(through):
+    """A byte now and then: there is always something to be read, and never an answer."""
+    lateness = {}
+
+    async def main():
+        proxy = through.proxy()
+        async with weirpool.create_pool(through.url(proxy), min_size=1, max_size=1, **OPTIONS) as pool:
+            await pool.fetchval(ECHO, 1)
+            (talk,) = proxy.conversations
+            talk.fault = Fault(slice=1)
+            with in_time("fetch", False, lateness):
+                await pool.fetch(ROWS)
+            talk.fault = Fault()
+            none_is_late(lateness)
+            assert await pool.fetchval(ECHO, 7, timeout=20) == 7
+
+    with no_warnings():
+        LOOPS["asyncio"](main)
+
+
+def test_a_server_that_is_silent_from_the_beginning(through):
+    """It accepts connections: whichever time is up first, that of the attempt or the caller's."""
+    lateness, patient = {}, {"min_size": 0, "max_size": 4, **NO_BREAKER}
+
+    async def main():
+        proxy = through.proxy()
+        proxy.otherwise = Fault(silent=True)
+        url = through.url(proxy)
+        async with weirpool.create_pool(url, connect_timeout=SOON, checkout_timeout=20, **patient) as pool:
+            with in_time("connect_timeout", False, lateness):
+                await pool.fetchval(ECHO, 1)
+        async with weirpool.create_pool(url, connect_timeout=20, checkout_timeout=SOON, **patient) as pool:
+            with in_time("checkout_timeout", False, lateness):
+                await pool.connection()
+        async with weirpool.create_pool(url, connect_timeout=20, checkout_timeout=20, **patient) as pool:
+            with in_time("timeout of a statement", False, lateness):
+                await pool.execute(INSERT, 1, timeout=SOON)
+            with in_time("checkout_timeout of a session", False, lateness):
+                await pool.session(checkout_timeout=SOON)
+            with in_time("timeout of run", False, lateness):
+                await pool.run(lambda session: session.fetchval(ECHO, 1), timeout=SOON)
+        none_is_late(lateness)
+
+    with no_warnings():
+        LOOPS["asyncio"](main)
+
+
+def test_sqlite(sqlite_url):
+    """What reckons, what gives rows without end, what waits for a lock."""
+    counting = "with recursive n(i) as (select 1 union all select i + 1 from n)"
+    lateness = {}
+
+    async def main():
+        async with weirpool.create_pool(sqlite_url, max_size=3, lock_timeout=20, **NO_BREAKER) as pool:
+            await pool.execute("create table t (a integer)")
+            for text in (f"{counting} select count(*) from n", f"{counting} select * from n"):
+                with in_time(text, False, lateness):
+                    await pool.fetch(text, timeout=SOON)
+                with in_time(f"{text}, at once", False, lateness):
+                    await asyncio.wait_for(pool.fetch(text), SOON)
+            async with pool.session() as session:
+                await session.execute(INSERT, 1)
+                with in_time("lock", True, lateness):
+                    await pool.execute(INSERT, 2, timeout=SOON)
+            none_is_late(lateness)
+            await quiet(pool)
+            assert await pool.fetchval("select count(*) from t") == 1
+
+    with no_warnings():
+        LOOPS["asyncio"](main)

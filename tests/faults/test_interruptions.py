@@ -308,6 +308,71 @@ def test_at_every_turn_of_the_loop(through, tables, observer, loop):
         LOOPS[loop](main)
 
 
+class Yields:
+    """Where the core gives control back to the loop, or is about to get it: around each call for its descriptor."""
+
+    def __init__(self, loop):
+        self.left, self.then = 0, None
+        add = loop.add_reader
+
+        def add_reader(fd, callback):
+            def called():
+                self.passed()
+                callback()
+                self.passed()
+
+            add(fd, called)
+
+        loop.add_reader = add_reader
+
+    def at(self, number, then):
+        """Has it called at that one from here on, from 0 on; even numbers are before the core's turn."""
+        self.left, self.then = number, then
+
+    def passed(self):
+        self.left -= 1
+        if self.left < 0 and self.then:
+            then, self.then = self.then, None
+            then()
+
+
+@pytest.mark.parametrize("kind", [work, *OTHERS])
+@pytest.mark.parametrize(("way", "every"), [("direct", 3), ("sliced", 23)])
+def test_wherever_the_core_yields(through, tables, observer, kind, way, every):
+    """Sliced: most messages come in several pieces, so that the core waits in the midst of them."""
+
+    async def interrupted(pool, yields, at):
+        task, hit = asyncio.ensure_future(kind(pool)), False
+
+        def cancel():
+            nonlocal hit
+            hit = task.cancel()
+
+        yields.at(at, cancel)
+        try:
+            await task
+            assert not hit, f"the cancellation at {at} was swallowed"
+        except asyncio.CancelledError:
+            assert task.cancelled()
+        return yields.then is None
+
+    async def main():
+        yields = Yields(asyncio.get_running_loop())
+        proxy = through.proxy()
+        proxy.otherwise = Fault(slice=48)
+        url = through.direct if way == "direct" else through.url(proxy)
+        async with weirpool.create_pool(url, min_size=SIZE, max_size=SIZE) as pool:
+            at = 0
+            while await interrupted(pool, yields, at):
+                await intact(pool, observer)
+                at += 1 if LONG else every
+            await intact(pool, observer)
+            assert at > 0
+
+    with no_warnings():
+        LOOPS["asyncio"](main)
+
+
 @pytest.mark.parametrize("way", ["direct", "slow"])
 def test_timeouts_at_every_wait(through, tables, observer, way):
     """As a cancellation that somebody turns into a TimeoutError."""

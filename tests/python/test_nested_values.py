@@ -198,6 +198,25 @@ def test_multiranges_round_trip(pools, name, data):
     assert binary.fetchval(f"select $1::{name}multirange[]", [tuple(value), None]) == [wanted, None]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("int4", []),
+        ("int8", [Range()]),
+        ("date", [Range(None, dt.date(2000, 1, 1)), Range(dt.date(2024, 2, 29), dt.date.max)]),
+        ("num", [Range(Decimal("-Infinity"), Decimal("NaN"), True, True)]),
+    ],
+)
+def test_ends_of_multiranges(pools, name, value):
+    text = pools[0].fetchval(f"select $1::{name}multirange::text", value)
+    assert str(pools[0].fetchval(f"select $1::{name}multirange", value)) == str(value)
+    box = [[tuple(value), None], [tuple(value), ()]]
+    got = pools[0].fetchval(f"select $1::{name}multirange[]", box)
+    assert str(got) == str([[value, None], [value, []]])
+    for pool in pools:
+        assert str(pool.fetchval(f"select $1::text::{name}multirange", text)) == str(value)
+
+
 BOUNDARIES = [
     ("int4range", Range()),
     ("int4range", Range(-(2**31), 2**31 - 1)),

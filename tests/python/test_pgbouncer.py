@@ -257,6 +257,58 @@ def test_every_answer_is_ones_own(run, server, proxied, database):
     run(main)
 
 
+def test_all_that_takes_several_messages(run, proxied):
+    """Streams, COPY, scripts, pipelines, whole transactions; others use the server connections meanwhile."""
+
+    async def numbers(on):
+        text = "select n from generate_series(1, $1::int) n"
+        return [row[0] async for row in on.stream(text, 250, prefetch=20)]
+
+    async def noise(other):
+        while True:
+            assert await asyncio.gather(*[other.fetchval("select $1::int", n) for n in range(8)]) == list(range(8))
+
+    async def add(session):
+        await session.execute("insert into t values ($1, 'run')", 9)
+        return await session.fetchval("select count(*) from t")
+
+    async def work(pool):
+        assert await numbers(pool) == list(range(1, 251))
+        async for row in pool.stream("select n from generate_series(1, 100000) n", prefetch=10):
+            if row[0] == 15:
+                break
+        async with pool.session() as session, session.pipeline():
+            session.execute("insert into t values ($1, 'pipeline')", 1)
+            count = session.fetchval("select count(*) from t")
+            assert await count == 1
+        async with pool.connection() as connection:
+            assert await numbers(connection) == list(range(1, 251))
+            async with connection.pipeline():
+                answers = [connection.fetchval("select $1::int", n) for n in range(20)]
+            assert [await answer for answer in answers] == list(range(20))
+        async with pool.session() as session:
+            assert await numbers(session) == list(range(1, 251))
+            assert await session.copy_in("copy t from stdin", b"2\tcopy\n3\tcopy\n") == 2
+        assert await pool.copy_records("t", [(4, "records"), (5, None)]) == 2
+        assert await pool.execute_script("select 1; insert into t values (6, 'script')") == "INSERT 0 1"
+        tag, rows = await pool.transaction([("insert into t values ($1, $2)", 7, "whole"), "select count(*) from t"])
+        assert (tag, rows[0][0]) == ("INSERT 0 1", 7)
+        assert await pool.run(add) == 8
+        rows = pool.copy_out("copy (select n from t order by n) to stdout")
+        assert b"".join([chunk async for chunk in rows]) == b"1\n2\n3\n4\n5\n6\n7\n9\n"
+
+    async def main():
+        async with pool_of(proxied) as pool, pool_of(proxied) as other:
+            noises = [asyncio.ensure_future(noise(other)) for _ in range(2)]
+            await work(pool)
+            for task in noises:
+                task.cancel()
+            for outcome in await asyncio.gather(*noises, return_exceptions=True):
+                assert isinstance(outcome, asyncio.CancelledError)
+
+    run(main)
+
+
 def test_readonly_reaches_nobody_else(run, proxied):
     """It is of the transaction, not of the server connection that the proxy has at hand; and it holds."""
 

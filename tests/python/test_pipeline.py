@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import weirpool
+from support import turns
 from weirpool import _core
 
 
@@ -274,6 +275,80 @@ def test_a_deadline_leaves_its_neighbours(pg_url, run):
             assert await asyncio.gather(*others) == list(range(20))
             with pytest.raises(weirpool.CommandTimeout):
                 await slow
+
+    run(body)
+
+
+def test_nobody_stands_behind_what_is_long(pg_url, run):
+    """COPY both ways, a stream, a script: others have the other connection, or wait until there is one."""
+    long = "generate_series(1, 1000000)"
+
+    async def body():
+        over = asyncio.Event()
+
+        async def rows():
+            yield b"1\n"
+            await over.wait()
+
+        async def stream(seen):
+            async for _ in pool.stream(f"SELECT * FROM {long}", prefetch=10):
+                seen.set()
+                await over.wait()
+                break
+
+        async def copy_out(seen):
+            async for _ in pool.copy_out(f"COPY (SELECT * FROM {long}) TO STDOUT"):
+                seen.set()
+                await over.wait()
+                break
+
+        async def copy_in(seen):
+            seen.set()
+            await pool.copy_in("COPY kept FROM STDIN", rows())
+
+        async def script(seen):
+            seen.set()
+            await pool.execute_script("SELECT 1; SELECT pg_advisory_xact_lock(7)")
+
+        async with (
+            weirpool.create_pool(pg_url, min_size=2, max_size=2, pipeline_max_wait=60) as pool,
+            weirpool.create_pool(pg_url, max_size=1) as other,
+        ):
+            await pool.execute("CREATE TABLE kept (n int)")
+            for kind in (stream, copy_out, copy_in, script):
+                await known(pool, ECHO)
+                over.clear()
+                async with other.session() as holder:
+                    await holder.execute("SELECT pg_advisory_xact_lock(7)")
+                    seen = [asyncio.Event(), asyncio.Event()]
+                    first = asyncio.ensure_future(kind(seen[0]))
+                    await seen[0].wait()
+                    answers = await asyncio.gather(*(pool.fetchval(ECHO, n, timeout=5) for n in range(40)))
+                    assert answers == list(range(40))
+                    second = asyncio.ensure_future(kind(seen[1]))
+                    await seen[1].wait()
+                    late = [asyncio.ensure_future(pool.fetchval(ECHO, n)) for n in range(40)]
+                    await turns(50)
+                    assert not any(task.done() for task in late) and pool.snapshot()["waiting"] == 40
+                over.set()
+                assert await asyncio.gather(*late) == list(range(40))
+                await asyncio.gather(first, second)
+
+    run(body)
+
+
+def test_reads_that_share_a_sync_have_one_now(pg_url, run):
+    """As README says of readonly; all others have their own."""
+
+    async def body():
+        async with weirpool.create_pool(pg_url, min_size=1, max_size=1, pipeline_max_wait=60) as pool:
+            for _ in range(20):
+                await asyncio.gather(*(pool.fetchval("SELECT now()", readonly=True) for _ in range(16)))
+                await pool.fetchval("SELECT now()")
+            for readonly in (True, False):
+                calls = (pool.fetchval("SELECT now()", readonly=readonly) for _ in range(40))
+                moments = len(set(await asyncio.gather(*calls)))
+                assert moments <= 12 if readonly else moments == 40  # four in groups of one, the rest of eight
 
     run(body)
 

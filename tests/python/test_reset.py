@@ -24,6 +24,12 @@ TENANT = "select coalesce(current_setting('app.tenant', true), '')"
 LEFT = {
     "set": (["set work_mem = '9MB'"], "show work_mem", "4MB"),
     "set_config": (["select set_config('work_mem', '9MB', false)"], "show work_mem", "4MB"),
+    "escaped": (["select U&\"set\\005fconfig\"('work_mem', '9MB', false)"], "show work_mem", "4MB"),
+    "pieces": (
+        ["select query_to_xml('select set_' || 'config(''work_mem'', ''9MB'', false)', true, true, '')"],
+        "show work_mem",
+        "4MB",
+    ),
     "set_config_local": (["select set_config('work_mem', '9MB', true)"], "show work_mem", "4MB"),
     "set_local": (["set local work_mem = '9MB'"], "show work_mem", "4MB"),
     "search_path": (["set search_path = other"], "select 't'::regclass::text", "t"),

@@ -8,17 +8,18 @@ static const char *check_counts(const weir_pool *pool) {
         if (counts[s] != pool->counts[s]) return "a state's count is not the number of slots in it";
     for (const weir__link *l = pool->idle.next; l != &pool->idle; l = l->next) idle++;
     if (idle != pool->counts[WEIR__IDLE]) return "the idle list is not the idle slots";
-    int shared = 0, claimed = 0, lane = 0;
+    int shared = 0, slow = 0, claimed = 0, lane = 0;
     for (const weir__link *l = pool->lane.next; l != &pool->lane; l = l->next) lane++;
     if (lane != pool->share.lane_count) return "the number in the lane is not its length";
     for (const weir__link *l = pool->waiters.next; l != &pool->waiters; l = l->next) waiting++;
     waiting += lane;
     for (size_t i = 0; i < pool->slot_count; i++) {
         shared += pool->slots[i]->shared;
+        slow += pool->slots[i]->shared && pool->slots[i]->slow;
         claimed += pool->slots[i]->claimed;
     }
-    if (shared != pool->share.count || claimed != pool->share.claimed)
-        return "the number of shared or claimed connections is wrong";
+    if (shared != pool->share.count || slow != pool->share.slow || claimed != pool->share.claimed)
+        return "the number of shared, slow or claimed connections is wrong";
     if (waiting != pool->waiting) return "the number of waiters is not the length of the queue";
     return NULL;
 }

@@ -230,11 +230,11 @@ weir__slot *weir__share_pick(weir_pool *pool, weir__profile *profile, int64_t se
     weir__share *share = &pool->share;
     bool brief = is_short(share, profile, sets, now);
     weir__slot *busy = brief ? least_loaded(pool, profile, readonly, DEPTH, now) : NULL;
-    if (busy && share->count >= share->width) return busy;
+    int kept = share->count - share->slow; /* busy with short ones */
+    if (busy && kept >= share->width) return busy;
     weir__slot *idle = weir__pool_take_idle(pool, now);
     if (idle) return idle;
-    share->wish =
-        share->wish || (share->count < share->width && weir__pool_total(pool) < weir__pool_size(pool));
+    share->wish = share->wish || (kept < share->width && weir__pool_total(pool) < weir__pool_size(pool));
     if (busy || brief || !profile->alone) return busy;
     /* What of its time is the way there and back is found out behind another one. */
     if (now - profile->tried_at < TRY_AGAIN || !is_trusted(profile, now)) return NULL;
@@ -247,6 +247,7 @@ void weir__share_begin(weir__slot *slot, bool readonly) {
     weir__share *share = &slot->pool->share;
     slot->shared = true;
     slot->readonly = readonly;
+    slot->slow = false;
     slot->load = 0;
     weir__list_push_back(&share->slots, &slot->shared_link);
     share->count++;
@@ -257,6 +258,7 @@ void weir__share_end(weir__slot *slot) {
     if (!slot->shared) return;
     slot->shared = false;
     share->count--;
+    share->slow -= slot->slow;
     share->claimed -= slot->claimed;
     slot->claimed = false;
     weir__list_remove(&slot->shared_link);
@@ -307,7 +309,11 @@ void weir__share_sent(weir__flight *flight, int64_t now) {
     int64_t sets = sets_of(flight);
     flight->expected = adds(profile) * sets;
     slot->load += flight->expected;
-    if (slot->flying == 1) slot->slow = !is_short(&slot->pool->share, profile, sets, now);
+    if (slot->flying == 1) {
+        bool slow = !is_short(&slot->pool->share, profile, sets, now);
+        slot->pool->share.slow += slow - slot->slow;
+        slot->slow = slow;
+    }
     if (slot->flying == 1) slot->head_at = now;
     if (slot->flying == 2)
         weir__reactor_start(slot->pool->reactor, &slot->overrun,

@@ -51,9 +51,10 @@ typedef struct weir__share {
     int64_t max_wait;  /* ns, the option pipeline_max_wait */
     weir__link slots;  /* RUNNING and shared */
     int count;         /* of them */
+    int slow;          /* … on which one runs that is slow, or not known */
     int claimed;       /* … that take no more statements, since somebody wants a connection for himself */
     int lane_count;    /* who waits in the lane */
-    int width;         /* so many connections are kept busy before they are filled deeper */
+    int width;         /* so many of the others are kept busy before they are filled deeper */
     weir__trial trial; /* … which is learnt by trying */
     bool wish;         /* one more connection would have been made busy, had there been one */
     weir__lru profiles;

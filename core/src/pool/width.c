@@ -2,7 +2,8 @@
  * How many connections shared statements keep busy. A few are best where the processor is the limit, many
  * where statements wait for something else; which it is shows in how long they take, from asking to answer.
  * So two widths are tried in turns, in short windows, lest a change of the load is taken for a merit of one
- * of them; the better one stays, and its neighbour is tried next.
+ * of them; the better one stays, and its neighbour is tried next. Connections on which a slow statement runs
+ * are beside that: others do not share them.
  *
  * How long they take is all the time that they spend in the pool while a width is tried, over those that are
  * answered meanwhile. The times of these alone would be partial: when a connection is added, those that are
@@ -22,8 +23,8 @@ enum {
 
 static void begin(weir_pool *pool, int base) {
     weir__trial *trial = &pool->share.trial;
-    /* Where statements are slow, a bound on their wait keeps more busy than base: more than that is tried. */
-    int from = trial->up && trial->busy > base ? trial->busy : base;
+    /* A bound on their wait may keep more busy than base, and what others leave of the pool less. */
+    int from = trial->busy && (trial->busy > base) == trial->up ? trial->busy : base;
     int step = trial->up ? (from + 1) / 2 : -((from + 2) / 3), other = from + step;
     if (other > pool->max_size) other = pool->max_size;
     if (other < 1) other = 1;
@@ -61,7 +62,7 @@ void weir__width_count(weir_pool *pool, int64_t alone) {
     weir__trial *trial = &pool->share.trial;
     trial->alone[trial->windows % 2] += alone;
     trial->counted[trial->windows % 2]++;
-    trial->counts += trial->windows % 2 ? 0 : pool->share.count;
+    trial->counts += trial->windows % 2 ? 0 : pool->share.count - pool->share.slow;
     trial->in_window++;
 }
 

@@ -113,8 +113,9 @@ typedef struct words {
 } words;
 
 static void look_at(word w, const char *end, words *seen) {
-    /* Functions that change the session; those of a transaction (…_xact_lock) have other prefixes. */
-    static const char *const changing[] = {"set_limit", "pg_temp", NULL};
+    /* Functions that change the session, or run a text that may; those of a transaction (…_xact_lock) have
+     * other prefixes. */
+    static const char *const changing[] = {"set_limit", "pg_temp", "ts_stat", "ts_rewrite", NULL};
     static const char *const prefixes[] = {
         "pg_advisory_lock", "pg_try_advisory_lock", "pg_temp_", "dblink", "pg_replication_origin_", NULL,
     };
@@ -145,7 +146,7 @@ static void look_at(word w, const char *end, words *seen) {
         return;
     case 't':
         seen->temporary = seen->temporary || is(w, "temp") || is(w, "temporary");
-        return;
+        break;
     case 'i':
         seen->into = seen->into || is(w, "into");
         return;
@@ -154,6 +155,13 @@ static void look_at(word w, const char *end, words *seen) {
         return;
     case 'h':
         seen->hold = seen->hold || is(w, "hold");
+        return;
+    case 'u': /* U&"…": a name in escapes, which may be any of those */
+        if (is(w, "u") && end - w.text > 2 && memcmp(w.text + 1, "&\"", 2) == 0)
+            seen->risky = seen->retypes = true;
+        return;
+    case 'q':
+        seen->risky = seen->risky || begins(w, "query_to_xml");
         return;
     case 'p':
     case 'd':

@@ -363,6 +363,15 @@ static int put_json(const weir__pgplace *at, const weir_value *value) {
     }
 }
 
+/* In binary form one byte, a zero where there is no character. */
+static int put_char(const weir__pgplace *at, const weir_value *value) {
+    if (value->type != WEIR_TYPE_TEXT) return weir__pg_refuse_kind(at, value, "text");
+    size_t length = value->as.bytes.length;
+    unsigned char byte = length ? (unsigned char)*value->as.bytes.data : 0;
+    if (length > 1 || (length && !byte)) return weir__pg_put_text(at, value);
+    return put_big_endian(at, byte, 1);
+}
+
 int weir__pg_put_value(const weir__pgplace *at, const weir_value *value) {
     if (value->type == WEIR_TYPE_NULL) return weir__pg_put(at, NULL, 0, 0);
     if (value->type == WEIR_TYPE_RAW) return put_raw(at, value);
@@ -397,10 +406,11 @@ int weir__pg_put_value(const weir__pgplace *at, const weir_value *value) {
     case WEIR__OID_VARCHAR:
     case WEIR__OID_BPCHAR:
     case WEIR__OID_NAME:
-    case WEIR__OID_CHAR:
     case WEIR__OID_UNKNOWN:
         if (value->type != WEIR_TYPE_TEXT) return weir__pg_refuse_kind(at, value, "text");
         return weir__pg_put_text(at, value);
+    case WEIR__OID_CHAR:
+        return put_char(at, value);
     case WEIR__OID_BYTEA:
         if (value->type != WEIR_TYPE_BYTES) return weir__pg_refuse_kind(at, value, "bytes");
         if (value->as.bytes.length > WEIR__PG_BYTES_MAX)

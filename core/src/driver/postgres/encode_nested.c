@@ -251,7 +251,6 @@ static bool is_texts(Oid oid, const weir__pgtype *type) {
     case WEIR__OID_VARCHAR:
     case WEIR__OID_BPCHAR:
     case WEIR__OID_NAME:
-    case WEIR__OID_CHAR:
     case WEIR__OID_JSON:
     case WEIR__OID_XML:
     case WEIR__OID_JSONB: /* behind its version */
