@@ -396,10 +396,20 @@ static void check_breakers(void) {
     sim.granted = granted;
 }
 
+/* The pool knows each connection of the driver's, and no other: one that is forgotten is the database's loss.
+ */
+static void check_connections(void) {
+    size_t held = 0;
+    for (size_t i = 0; i < rig.pool->slot_count; i++) held += rig.pool->slots[i]->conn != NULL;
+    if (held != weir__fake.live_count)
+        fault("the driver has %zu connections, and the pool %zu", weir__fake.live_count, held);
+}
+
 static void check(void) {
     if (failed() || !rig.pool) return;
     const char *why = rig_fault();
     if (why) fault("%s", why);
+    check_connections();
     check_line();
     check_numbers();
     check_transactions();

@@ -296,6 +296,51 @@ START_TEST(checks_given_pairs) {
 }
 END_TEST
 
+/* What users rely upon without naming it, by the number that they read: a table that is made of the options'
+ * own would agree with any. */
+static const struct {
+    const char *name;
+    int64_t expected; /* as above */
+} defaults[] = {
+    {"min_size", 5},
+    {"max_size", 20},
+    {"max_overflow", 0},
+    {"max_waiting", -1},
+    {"lifo", 1},
+    {"pre_ping", 1},
+    {"require", 0},
+    {"max_lifetime", 3600000},
+    {"idle_timeout", 300000},
+    {"connect_timeout", 10000},
+    {"checkout_timeout", 30000},
+    {"command_timeout", 30000},
+    {"lock_timeout", 5000},
+    {"idle_in_transaction_timeout", -1},
+    {"leak_threshold", 300000},
+    {"close_timeout", 10000},
+    {"retry_min", 100},
+    {"retry_max", 5000},
+    {"circuit_breaker", 1},
+    {"circuit_failure_threshold", 5},
+    {"circuit_probe_interval", 250},
+    {"health_check_interval", 60000},
+    {"health_check_timeout", 5000},
+    {"validate_after", 120000},
+    {"pipeline", 1},
+    {"pipeline_max_wait", 5},
+    {"readonly", 0},
+    {"statement_cache_size", 100},
+};
+
+START_TEST(initial_values) {
+    weir_options options;
+    weir_options_init(&options);
+    ck_assert_int_eq(field(&options, defaults[_i].name), defaults[_i].expected);
+    ck_assert_str_eq(options.reset, "auto");
+    ck_assert_str_eq(options.sqlite_begin, "immediate");
+}
+END_TEST
+
 START_TEST(shows_the_table) {
     weir_options options;
     weir_error error = WEIR_ERROR_INIT;
@@ -354,6 +399,7 @@ int main(void) {
     tcase_add_test(tests, refuses_null_arguments);
     tcase_add_loop_test(tests, checks_fields, 0, 11);
     tcase_add_test(tests, checks_given_pairs);
+    tcase_add_loop_test(tests, initial_values, 0, COUNT_OF(defaults));
     tcase_add_test(tests, shows_the_table);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

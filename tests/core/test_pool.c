@@ -369,13 +369,23 @@ START_TEST(the_floor_is_kept) {
 }
 END_TEST
 
+/* One that nobody has looked at for 100 ms is looked at first. */
 START_TEST(a_dead_idle_connection_is_not_lent) {
+    static const struct {
+        bool pre_ping;
+        int64_t silent_ns;
+        bool looked;
+    } rows[] = {{false, 200 * WEIR__MS, false},
+                {true, 99 * WEIR__MS, false},
+                {true, 100 * WEIR__MS, false},
+                {true, 100 * WEIR__MS + 1, true},
+                {true, 200 * WEIR__MS, true}};
     bounds(1, 2, 0);
-    options.pre_ping = _i;
+    options.pre_ping = rows[_i].pre_ping;
     rig_ready(&options);
     weir__fake_mute(weir__fake_conn_at(0));
-    rig.clock.now += 200 * WEIR__MS; /* nobody has dispatched: the news have not been read */
-    if (_i) {
+    rig.clock.now += rows[_i].silent_ns; /* nobody has dispatched: the news have not been read */
+    if (rows[_i].looked) {
         weir_session s;
         ck_assert_int_eq(outcome(queue(), &s), WEIR_OK);
         ck_assert_int_eq(run_sql(s, "select 1"), WEIR_OK);
@@ -631,11 +641,16 @@ START_TEST(a_failing_init_backs_off) {
     ck_assert(weir_reactor_next(rig.reactor, &c));
     ck_assert_int_eq(c.kind, WEIR_DONE_OPEN);
     ck_assert_int_eq(c.code, WEIR_OK);
-    ck_assert_int_eq(weir__fake.created, 1);
-    for (int i = 0; i < 5; i++) {
-        until_next_attempt();
-        if (i % 2)
-            weir__fake_kill(weir__fake_conn_at(0)); /* dying in its init is no better */
+    int64_t failed_at = rig.clock.now, pauses[] = {0, 0}; /* after an init that gave up, or died */
+    bool died = false;
+    for (int i = 1; i <= 5; i++) {
+        while (weir__fake.created == i) rig_hop(failed_at + 1000000 * WEIR__MS);
+        ck_assert_int_eq(weir__fake.created, i + 1);
+        pauses[died] += rig.clock.now - failed_at;
+        failed_at = rig.clock.now;
+        died = i % 2 == 0;
+        if (died)
+            weir__fake_kill(weir__fake_conn_at(0)); /* which is no better */
         else
             weir_session_discard(next_init());
         rig_advance(0);
@@ -644,6 +659,8 @@ START_TEST(a_failing_init_backs_off) {
         weir_reactor_dispatch(rig.reactor);
         while (weir_reactor_next(rig.reactor, &c)) ck_assert_int_eq(c.kind, WEIR_EVENT_INIT);
     }
+    ck_assert_int_gt(pauses[false], 500 * WEIR__MS); /* full jitter: each is half a second on average */
+    ck_assert_int_gt(pauses[true], 500 * WEIR__MS);
     weir_error error = WEIR_ERROR_INIT;
     if (!rig.pool->counts[WEIR__PREPARING]) ck_assert_int_eq(refused(&error), WEIR_ECONNECT);
     weir_error_clear(&error);
@@ -700,7 +717,7 @@ int main(void) {
     tcase_add_loop_test(tc, backing_off, 0, 3);
     tcase_add_loop_test(tc, which_idle_connection_is_lent, 0, 2);
     tcase_add_loop_test(tc, idle_connections_are_closed, 0, 2);
-    tcase_add_loop_test(tc, a_dead_idle_connection_is_not_lent, 0, 2);
+    tcase_add_loop_test(tc, a_dead_idle_connection_is_not_lent, 0, 5);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

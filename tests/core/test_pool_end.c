@@ -445,8 +445,9 @@ START_TEST(bad_arguments) {
     checkout.session_timeout_ms = -7;
     FAILS(WEIR_EINVAL, weir_pool_acquire(pool, &checkout, NULL, &session, &op, error));
     weir_checkout_init(&checkout);
-    checkout.size = 1;
-    FAILS(WEIR_EINVAL, weir_pool_acquire(pool, &checkout, NULL, &session, &op, error));
+    for (checkout.size = 0; checkout.size < 2;
+         checkout.size++) /* all zero, or of no version that there was */
+        FAILS(WEIR_EINVAL, weir_pool_acquire(pool, &checkout, NULL, &session, &op, error));
     weir_checkout_init(&checkout);
     checkout.transaction = true;
     checkout.begin.isolation = "snapshot";

@@ -1,7 +1,12 @@
 /* The PostgreSQL driver against a real server: parameters, names, connecting, and the ways in which it fails.
  */
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
+#include <pthread.h>
 #include <pwd.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -476,6 +481,61 @@ START_TEST(no_thread_for_the_name) {
 }
 END_TEST
 
+/* ---- a name server that takes its time */
+
+static struct {
+    atomic_bool slow, on_the_loop;
+    pthread_t loop;
+    sem_t begun, may_go;
+} lookup;
+
+static struct timespec in_seconds(int seconds) {
+    struct timespec at;
+    clock_gettime(CLOCK_REALTIME, &at);
+    at.tv_sec += seconds;
+    return at;
+}
+
+/* The driver's calls come here, libpq's do not. If it waits on the loop, nobody lets it go: it goes by
+ * itself. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **list) {
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (atomic_load(&lookup.slow)) {
+        atomic_store(&lookup.on_the_loop, pthread_equal(pthread_self(), lookup.loop));
+        sem_post(&lookup.begun);
+        struct timespec at = in_seconds(30);
+        sem_timedwait(&lookup.may_go, &at);
+    }
+    return real(name, service, hints, list);
+}
+
+START_TEST(a_slow_name_holds_up_nobody) {
+    peer named;
+    lone other;
+    lookup.loop = pthread_self();
+    ck_assert(sem_init(&lookup.begun, 0, 0) == 0 && sem_init(&lookup.may_go, 0, 0) == 0);
+    with_url("postgresql://weir@localhost:%d/weir", server->port);
+    pool opened = open_pool();
+    atomic_store(&lookup.slow, true);
+    ck_assert(start_peer(&opened, &named));
+    struct timespec at = in_seconds(60);
+    ck_assert_int_eq(sem_timedwait(&lookup.begun, &at), 0);
+    ck_assert(!atomic_load(&lookup.on_the_loop));
+    with_url("postgresql://weir@127.0.0.1:%d/weir", server->port);
+    open_lone(&other); /* the loop turns meanwhile */
+    EXPECT(&other.peer, "SELECT 1", "1");
+    ck_assert(!named.connected && !named.lost);
+    sem_post(&lookup.may_go);
+    WAIT_FOR(named.connected || named.lost);
+    ck_assert_msg(named.connected, "%s", named.why.message);
+    EXPECT(&named, "SELECT 2", "2");
+    close_lone(&other);
+    stop_peer(&named);
+    close_pool(&opened);
+}
+END_TEST
+
 START_TEST(lost_when_idle) {
     lone l;
     with_socket("");
@@ -594,6 +654,7 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, odd_servers);
     tcase_add_test(tcase, watching_fails);
     tcase_add_test(tcase, no_thread_for_the_name);
+    tcase_add_test(tcase, a_slow_name_holds_up_nobody);
     tcase_add_test(tcase, lost_when_idle);
     tcase_add_test(tcase, looks_dead_before_it_is_told);
     tcase_add_test(tcase, notices_stay_off_stderr);

@@ -380,6 +380,49 @@ START_TEST(a_session_whose_end_nobody_has_looked_at) {
 }
 END_TEST
 
+/* How it has ended: with the code, and is that retryable? */
+static bool may_repeat(weir_op op, int code) {
+    weir_completion c;
+    ck_assert_int_eq(weir_reactor_wait(rig.reactor, op, 0, &c), WEIR_OK);
+    ck_assert_int_eq(c.code, code);
+    bool retryable = c.error->retryable;
+    weir_completion_discard(&c);
+    return retryable;
+}
+
+/* What the loan has done stays when it ends so: a commit in its midst, a statement in autocommit. */
+START_TEST(what_a_session_has_kept_is_not_to_be_repeated) {
+    enum { ROLLED_BACK, COMMITTED, AUTOCOMMIT };
+    bool kept = _i != ROLLED_BACK;
+    rig_ready(&options);
+    weir_checkout checkout = in_transaction(NULL, false);
+    checkout.session_timeout_ms = 100;
+    checkout.transaction = _i != AUTOCOMMIT;
+    weir_op of_pool = submit_to_pool("insert", -1); /* on the same connection, and nobody's loan */
+    rig_advance(10);
+    ck_assert_int_eq(outcome(of_pool, NULL), WEIR_OK);
+    for (int lost = 0; lost <= 1; lost++) {
+        int code = lost ? WEIR_ELOST : WEIR_ESESSIONTIMEOUT;
+        weir_session s = lend_as(&checkout);
+        ck_assert_int_eq(run_sql(s, "insert"), WEIR_OK);
+        if (checkout.transaction) ck_assert_int_eq(end(s, kept, 1), WEIR_OK);
+        weir_op op = submit(s, "hang", -1), watch;
+        ck_assert_int_eq(weir_session_watch(s, NULL, &watch, NULL), WEIR_PENDING);
+        if (lost) ck_assert(weir__fake_kill(slot_of(s)->conn));
+        rig_advance(101);
+        ck_assert_int_eq(may_repeat(watch, code), !kept);
+        /* By itself the statement that was lost outside of a transaction has not been done. */
+        ck_assert_int_eq(may_repeat(op, code), !kept || (lost && _i == AUTOCOMMIT));
+        ck_assert_int_eq(try_execute(s), code);
+        ck_assert_int_eq(error.retryable, !kept);
+    }
+    weir_session s = lend_as(&checkout); /* the next loan has done nothing yet */
+    rig_advance(101);
+    ck_assert_int_eq(try_execute(s), WEIR_ESESSIONTIMEOUT);
+    ck_assert(error.retryable);
+}
+END_TEST
+
 START_TEST(a_stream_whose_session_is_over) {
     rig_ready(&options);
     weir_checkout checkout = in_transaction(NULL, false);
@@ -493,6 +536,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tc, tests[i]);
     tcase_add_loop_test(tc, the_bound_of_cleaning, 0, 2);
+    tcase_add_loop_test(tc, what_a_session_has_kept_is_not_to_be_repeated, 0, 3);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

@@ -501,16 +501,22 @@ START_TEST(a_lock_is_waited_for) {
 }
 END_TEST
 
-static void assert_lock_timeout(const char *url) {
-    peer first, second;
+/* The first writes, the second has not seen anything yet, and may wait for 150 ms. */
+static pool lock_out(const char *url, peer *first, peer *second) {
     with_url("%s", url);
     options.lock_timeout_ms = 150;
     pool opened = open_pool();
-    connect_peer(&opened, &first);
-    connect_peer(&opened, &second);
-    must(&first, "create table t (i)");
-    must(&first, "begin immediate");
-    must(&first, "insert into t values (1)");
+    connect_peer(&opened, first);
+    connect_peer(&opened, second);
+    must(first, "create table t (i)");
+    must(first, "begin immediate");
+    must(first, "insert into t values (1)");
+    return opened;
+}
+
+static void assert_lock_timeout(const char *url) {
+    peer first, second;
+    pool opened = lock_out(url, &first, &second);
     for (int i = 0; i < 3; i++) {
         int64_t begun = weir__now(&weir__monotonic);
         ck_assert_int_eq(run_parts(&second, "BEGIN IMMEDIATE", "insert into t values (2)", "COMMIT"),
@@ -531,6 +537,24 @@ static void assert_lock_timeout(const char *url) {
 START_TEST(a_lock_is_not_waited_for_longer_than_asked) {
     assert_lock_timeout("sqlite:///@/lock.db");
     assert_lock_timeout(":memory:");
+}
+END_TEST
+
+/* Its statement waits while it is prepared, too: in memory a writer keeps readers out of the schema. */
+START_TEST(the_next_lock_is_waited_for_like_the_first) {
+    peer first, second;
+    pool opened = lock_out(":memory:", &first, &second);
+    static const char *const texts[] = {"begin immediate", "insert into t values (2)", "select i from t"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        int64_t begun = weir__now(&weir__monotonic);
+        ck_assert_int_eq(run(&second, texts[i], ""), WEIR_ELOCKTIMEOUT);
+        ck_assert_msg(elapsed_ms(begun) >= 145, "\"%s\" has waited for %d ms", texts[i],
+                      (int)elapsed_ms(begun));
+    }
+    must(&first, "commit");
+    close_peer(&first);
+    close_peer(&second);
+    close_pool(&opened);
 }
 END_TEST
 
@@ -644,6 +668,7 @@ int main(void) {
     tcase_add_test(tests, errors_tell_where_in_characters);
     tcase_add_test(tests, a_lock_is_waited_for);
     tcase_add_test(tests, a_lock_is_not_waited_for_longer_than_asked);
+    tcase_add_test(tests, the_next_lock_is_waited_for_like_the_first);
     tcase_add_test(tests, a_snapshot_that_is_too_old_is_told_at_once);
     tcase_add_test(tests, writers_take_turns);
     tcase_add_test(tests, memory_belongs_to_its_pool);

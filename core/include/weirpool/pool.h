@@ -97,8 +97,8 @@ typedef struct weir_transaction {
     bool deferrable; /* PostgreSQL, with serializable and readonly */
 } weir_transaction;
 
-/* How to check out. Zero-initialised, with the two times set to WEIR_TIMEOUT_DEFAULT, it is a plain
- * connection. */
+/* How to check out. Made by weir_checkout_init, which makes it a plain connection; one without its size gives
+ * WEIR_EINVAL. */
 typedef struct weir_checkout {
     size_t size; /* sizeof(weir_checkout) */
     int64_t checkout_timeout_ms;

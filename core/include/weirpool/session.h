@@ -1,7 +1,8 @@
 /*
  * A lent connection. It may be entered, used and left in different threads, but by one at a time: a call
  * while another operation runs on it gives WEIR_EBUSY. After its return every call gives WEIR_ESTALE; after
- * the pool has ended it, the reason: WEIR_ELOST, WEIR_ESESSIONTIMEOUT, WEIR_ECLOSED.
+ * the pool has ended it, the reason: WEIR_ELOST, WEIR_ESESSIONTIMEOUT, WEIR_ECLOSED, which is not retryable
+ * once a COMMIT was sent, or a statement outside of a transaction: that stays.
  */
 #ifndef WEIRPOOL_SESSION_H
 #define WEIRPOOL_SESSION_H

@@ -186,6 +186,8 @@ struct weir__slot {
     int dead;    /* … and from here on they have ended for him; WEIR__NONE_DEAD: none */
     weir__copy copy;
     bool broken_off;             /* the transaction was ended by a statement of the holder's own */
+    bool lasting;                /* what may last has been sent: a COMMIT, or a statement in autocommit */
+    bool ended_lasting;          /* … in the loan of ended_code */
     weir__link streams;          /* the holder's */
     const weir__stream *outside; /* the one that runs in a transaction of its own; NULL: none */
     weir__timer session_timer;   /* the nearer of the next two, where there is such a limit */

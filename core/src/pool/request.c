@@ -70,6 +70,9 @@ bool weir__request_build(weir__flight *flight, weir__task *task) {
     request->hold = task->hold;
     request->chain = slot->pipelining && slot->depth;
     flight->ending = task->depth;
+    if (slot->loan && slot->setup_until == WEIR__NEVER) /* else it is not its holder's doing */
+        slot->lasting |=
+            weir__task_commits(task) || (request->statement && !slot->depth && !request->readonly);
     if (task->depth) {
         if (task->depth == 1) slot->broken_off = false;
         put_end(flight, task, level);
@@ -85,6 +88,7 @@ void weir__request_settle(weir__flight *flight) {
     const weir__request *request = &flight->request;
     unsigned begun = request->begun < request->before_count ? request->begun : request->before_count;
     if (!slot->loan) return; /* what is still open goes with the reset */
+    if (request->code == WEIR_ELOST && slot->transaction && slot->lasting) request->error->retryable = false;
     if (begun) slot->sent = flight->levels[begun - 1];
     if (begun < flight->owed) weir__levels_die(slot, flight->dying);
     if (flight->ending && request->code == WEIR_OK)

@@ -31,14 +31,17 @@ int weir__begin_text(weir_pool *pool, const weir_transaction *begin, const char 
     return *out ? WEIR_OK : error ? error->code : WEIR_ENOTSUP;
 }
 
-static int fail_ended(const weir_pool *pool, int code, weir_error *error) {
+/* lasting: something of the loan may stay in the database. */
+static int fail_ended(const weir_pool *pool, int code, bool lasting, weir_error *error) {
     if (code == WEIR_ESTALE)
         return weir__fail(
             error, code,
             "the session has been returned to pool %s, or was ended by it: check out another one",
             weir_pool_name(pool));
-    return weir__fail(error, code, "the session was ended by pool %s: %s", weir_pool_name(pool),
-                      weir_error_text(code));
+    weir__fail(error, code, "the session was ended by pool %s: %s", weir_pool_name(pool),
+               weir_error_text(code));
+    if (error && lasting) error->retryable = false;
+    return code;
 }
 
 int weir__session_find(weir_session session, weir__slot **out, weir_error *error) {
@@ -47,7 +50,7 @@ int weir__session_find(weir_session session, weir__slot **out, weir_error *error
     *out = slot;
     if (slot && session.loan && slot->loan == session.loan) return WEIR_OK;
     int code = slot && session.loan && slot->last_loan == session.loan ? slot->ended_code : WEIR_ESTALE;
-    return fail_ended(pool, code, error);
+    return fail_ended(pool, code, code != WEIR_ESTALE && slot->ended_lasting, error);
 }
 
 int weir__session_overdue(weir__slot *slot, int64_t now, weir_error *error) {
@@ -55,7 +58,8 @@ int weir__session_overdue(weir__slot *slot, int64_t now, weir_error *error) {
     weir__leak_look(slot, now);
     bool late = slot->session_until <= now || slot->setup_until <= now;
     if (slot->loan == loan && late) weir__session_expired(&slot->session_timer);
-    return slot->loan == loan ? WEIR_OK : fail_ended(slot->pool, slot->ended_code, error);
+    if (slot->loan == loan) return WEIR_OK;
+    return fail_ended(slot->pool, slot->ended_code, slot->ended_lasting, error);
 }
 
 /* No transaction of the holder's is open, or on its way. */
@@ -292,6 +296,7 @@ void weir__session_expired(weir__timer *timer) {
         weir__fail(&why, WEIR_ESESSIONTIMEOUT,
                    "pool %s: the session lasted longer than its timeout (%lld ms)", weir_pool_name(pool),
                    (long long)ms);
+    if (slot->lasting) why.retryable = false;
     judge_loan(slot, &why, now);
     weir__session_break_off(slot, &why, &pool->stats->queries_timed_out);
     weir_error_clear(&why);
@@ -318,7 +323,7 @@ void weir__session_tell(weir__slot *slot, int code) {
     if (code == WEIR_ESTALE) {
         weir__op_complete(&slot->watcher->op, WEIR_OK);
     } else {
-        fail_ended(slot->pool, code, &why);
+        fail_ended(slot->pool, code, slot->lasting, &why);
         weir__op_fail(&slot->watcher->op, &why);
     }
     slot->watcher = NULL;

@@ -94,6 +94,7 @@ static void connection_lost(weir__slot *slot) {
         if (slot->state == WEIR__PREPARING || (slot->state == WEIR__CHECKING && slot->trying) || unused) {
             weir__slot_connect_failed(slot, &why);
         } else {
+            if (slot->transaction && slot->lasting) why.retryable = false;
             weir__pool_begin_outage(pool);
             if (slot->state == WEIR__CHECKING)
                 weir__health_failed(slot, &why, weir__reactor_now(pool->reactor));

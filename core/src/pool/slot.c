@@ -144,12 +144,14 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
     if (code != WEIR_ESTALE) {
         slot->last_loan = slot->loan;
         slot->ended_code = code;
+        slot->ended_lasting = slot->lasting;
     }
     if (slot->entry.generation) weir__guard_cancel(pool, &slot->entry, now); /* no statement has taken it */
     weir__owner_add(pool, slot->owner, -1);
     slot->owner = 0;
     slot->loan = 0;
     slot->transaction = slot->broken_off = slot->pipelining = slot->halted = slot->call = false;
+    slot->lasting = false;
     slot->session_until = slot->setup_until = WEIR__NEVER;
     slot->depth = slot->sent = 0;
     slot->dead = WEIR__NONE_DEAD;

@@ -386,6 +386,7 @@ static int enter(weir__slot *slot, weir__stream *stream, weir_error *error) {
         slot->depth = 1;
     }
     slot->outside = stream;
+    slot->lasting |= slot->setup_until == WEIR__NEVER;
     return WEIR_OK;
 }
 

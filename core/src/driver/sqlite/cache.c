@@ -81,6 +81,8 @@ static int prepare(weir__sqlite_conn *conn, weir__sqlite_statement *statement, c
     unsigned flags = conn->cache.buckets ? SQLITE_PREPARE_PERSISTENT : 0;
     bool dirty = conn->dirty;
     conn->dirty = false;
+    /* One that has given up is asked again when a statement is run, but not while the schema is read. */
+    weir__sqlite.busy_handler(conn->db, weir__sqlite_busy, conn);
     int rc =
         weir__sqlite.prepare_v3(conn->db, sql, (int)statement->length + 1, flags, &statement->handle, tail);
     statement->dirty = conn->dirty;
