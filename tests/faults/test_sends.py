@@ -28,6 +28,7 @@ BLOCKED = "select pg_advisory_xact_lock_shared(7)"
 CROWD = 4
 DEPTH = 64  # statements on a connection
 NEWER = weirpool.libpq_version() >= 170000
+TOTAL_RETRANSMITTED = 100  # which is the network's doing, where an acknowledgement is late
 DATA_SEGMENTS_OUT = 156  # where tcp_info of linux/tcp.h has tcpi_data_segs_out, since Linux 4.6
 
 
@@ -41,7 +42,9 @@ def sends(url):
             with socket.socket(fileno=os.dup(int(fd))) as one:
                 if one.family == socket.AF_INET and one.getpeername()[1] == port:
                     info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-                    counts[fd] = struct.unpack_from("@I", info, DATA_SEGMENTS_OUT)[0]
+                    places = DATA_SEGMENTS_OUT, TOTAL_RETRANSMITTED
+                    sent, again = (struct.unpack_from("@I", info, place)[0] for place in places)
+                    counts[fd] = sent - again
         except OSError:
             continue  # it is no connection, or closed by now
     return counts

@@ -126,7 +126,7 @@ support.each("a pool", function(db)
 
     it("limits waiting for a connection", function()
         local pool = assert(db.open { max_size = 1, checkout_timeout = 0.05 })
-        local holder = assert(pool:connection())
+        local holder = assert(pool:connection { checkout_timeout = 30 })
         local other, err = pool:session()
         assert.is_nil(other)
         assert.equal("CheckoutTimeout", err.class)
@@ -139,6 +139,7 @@ support.each("a pool", function(db)
 
     it("limits a statement", function()
         local pool = assert(db.open { max_size = 1 })
+        assert.equal(1, pool:fetchval("select 1")) -- the connection is there now
         local value, err, state = pool:fetchval { db.slow, timeout = 0.1 }
         assert.is_nil(value)
         assert.equal("CommandTimeout", err.class)
