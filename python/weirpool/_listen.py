@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from . import _core
 from .errors import InterfaceError, SessionClosed
 
 
@@ -94,14 +94,6 @@ class _Listener:
         return f"<{type(self).__name__} of {self._pool!r} {state}>"
 
 
-def _end(timeout: float | None) -> float | None:
-    return time.monotonic() + timeout if isinstance(timeout, (int, float)) else None
-
-
-def _left(end: float | None) -> float | None:
-    return None if end is None else max(end - time.monotonic(), 0.001)
-
-
 class Listener(_Listener):
     """A connection that LISTENs, for asyncio; made by Pool.listen().
 
@@ -151,11 +143,9 @@ class Listener(_Listener):
         timeout: seconds; PoolTimeout, a TimeoutError, when none has come. What a cancelled get() would have
         given the next one gives. PoolClosed; SessionClosed after close().
         """
-        end = _end(timeout)
-        left = timeout
+        clock = _core._Retry(0, timeout)  # type: ignore[attr-defined]
         while (given := self._take()) is None:
-            await self._pool._listener_wait(self._number, left)
-            left = _left(end)
+            await self._pool._listener_wait(self._number, clock.left())
         return given
 
     def __aiter__(self) -> Listener:
@@ -204,11 +194,9 @@ class SyncListener(_Listener):
 
     def get(self, *, timeout: float | None = None) -> Notification | Gap:
         """As Listener.get(); one thread at a time."""
-        end = _end(timeout)
-        left = timeout
+        clock = _core._Retry(0, timeout)  # type: ignore[attr-defined]
         while (given := self._take()) is None:
-            self._pool._listener_wait(self._number, left)
-            left = _left(end)
+            self._pool._listener_wait(self._number, clock.left())
         return given
 
     def __iter__(self) -> SyncListener:

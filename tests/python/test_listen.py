@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import math
 import os
 import random
 import signal
@@ -390,9 +391,12 @@ def test_timeouts(pg_url, run):
                 await asyncio.wait_for(listener.get(), 0.01)
             await pool.execute("notify a, 'kept'")
             assert (await listener.get(timeout=DEADLINE)).payload == "kept"
-            for bad in (0, -1, "1", True):
+            await pool.execute("notify a, 'not taken by a call that is refused'")
+            await until_async(lambda: pool.snapshot()["notifications"] == 2)
+            for bad in (0, -1, "1", True, math.nan):
                 with pytest.raises(weirpool.ArgumentError):
                     await listener.get(timeout=bad)
+            assert (await listener.get(timeout=DEADLINE)).payload == "not taken by a call that is refused"
 
     with no_warnings():
         run(main)
