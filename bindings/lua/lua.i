@@ -111,6 +111,8 @@
 
 /* ---- integers keep their 64 bits */
 %typemap(in) int, enum SWIGTYPE "$1 = ($1_ltype)weir__lua_check_integer(L, $input, \"$1_name\", INT_MAX);"
+%typemap(in) int min_size, int max_size
+    "$1 = lua_isnil(L, $input) ? WEIR_SIZE_KEEP : (int)weir__lua_check_integer(L, $input, \"$1_name\", INT_MAX);"
 %typemap(in) unsigned, long, int64_t, uint64_t, size_t
     "$1 = ($1_ltype)weir__lua_check_integer(L, $input, \"$1_name\", INT64_MAX);"
 %typemap(out) int, unsigned, long, int64_t, uint64_t, size_t, enum SWIGTYPE

@@ -22,6 +22,10 @@ static int set_option(PoolObject *pool, PyObject *name, PyObject *object) {
 }
 
 int weir__py_bound(const char *name, PyObject *object, int *out) {
+    if (object == Py_None) {
+        *out = WEIR_SIZE_KEEP;
+        return 0;
+    }
     weir_options options;
     weir_options_init(&options);
     if (put_option(&options, name, object) < 0) return -1;

@@ -623,7 +623,7 @@ int weir__py_pool_types(PyObject *module);
 /* The core's pool of a Python Pool; NULL with an exception. Like those that follow, for the wrapper's
  * typemaps. */
 weir_pool *weir__py_pool_handle(PyObject *object);
-/* The value of the option min_size or max_size. -1 with an exception. */
+/* The value of the option min_size or max_size, WEIR_SIZE_KEEP for None. -1 with an exception. */
 int weir__py_bound(const char *name, PyObject *object, int *out);
 /* After a call of the core: takes what it has set going. */
 void weir__py_pool_after(PyObject *object);

@@ -378,13 +378,6 @@ end
 
 --- nil: as it is.
 function Pool:resize(min_size, max_size)
-    local now = core.pool_snapshot(self.handle)
-    if min_size == nil then
-        min_size = now.min_size
-    end
-    if max_size == nil then
-        max_size = now.max_size
-    end
     return core.pool_resize(self.handle, min_size, max_size)
 end
 

@@ -49,8 +49,6 @@ class _Managed:
         More connections are opened at once, surplus ones close as they come free. OptionError for what
         create_pool() would refuse.
         """
-        min_size = self.min_size if min_size is None else min_size
-        max_size = self.max_size if max_size is None else max_size
         _core.pool_resize(self, min_size, max_size)
 
     def expire(self):

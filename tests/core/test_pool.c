@@ -434,6 +434,11 @@ START_TEST(resizing) {
     ck_assert_int_eq(weir__fake.live_count, 2);
     ck_assert_int_eq(weir_pool_resize(rig.pool, 4, 4, NULL), WEIR_OK); /* a higher floor is filled at once */
     ck_assert_int_eq(in_state(WEIR__IDLE), 4);
+    ck_assert_int_eq(weir_pool_resize(rig.pool, WEIR_SIZE_KEEP, 6, NULL), WEIR_OK);
+    ck_assert_int_eq(weir_pool_resize(rig.pool, 3, WEIR_SIZE_KEEP, NULL), WEIR_OK);
+    ck_assert_int_eq(snapshot().min_size, 3);
+    ck_assert_int_eq(snapshot().max_size, 6);
+    ck_assert_int_eq(weir_pool_resize(rig.pool, WEIR_SIZE_KEEP, 2, NULL), WEIR_EOPTION); /* below the floor */
     holds();
 }
 END_TEST

@@ -85,6 +85,30 @@ def test_snapshots_while_eight_threads_work(url):
         in_threads(8, work)
 
 
+def test_a_bound_that_is_omitted_stays_as_another_thread_sets_it(url):
+    with weirpool.create_pool_sync(url, min_size=0, max_size=1) as pool:
+        stop = threading.Event()
+
+        def work(n):
+            if n == 0:
+                while not stop.is_set():
+                    pool.resize(min_size=0)
+                return
+            try:
+                for bound in range(2, 500):
+                    pool.resize(max_size=bound)
+                    assert pool.max_size == bound
+            finally:
+                stop.set()
+
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            in_threads(2, work)
+        finally:
+            sys.setswitchinterval(interval)
+
+
 def test_a_session_goes_from_thread_to_thread(url):
     with no_warnings(), weirpool.create_pool_sync(url, max_size=1) as pool:
         pool.execute("create table t (a integer)")

@@ -46,6 +46,8 @@ WEIR_API void weir_pool_free(weir_pool *pool);
 /* True once weir_pool_close or weir_pool_drain has been called. */
 WEIR_API bool weir_pool_closed(const weir_pool *pool);
 
+/* In the place of a bound: it stays as it is. */
+#define WEIR_SIZE_KEEP (-2147483647 - 1)
 /* New bounds while running: more are opened, surplus ones close as they come free. WEIR_EOPTION when min >
  * max, or max is above the pool's share of connection_budget. */
 WEIR_API int weir_pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *error);

@@ -67,6 +67,8 @@ void weir__pool_trim(weir_pool *pool) {
 }
 
 int weir__pool_resize(weir_pool *pool, int min_size, int max_size, weir_error *error) {
+    if (min_size == WEIR_SIZE_KEEP) min_size = pool->min_size;
+    if (max_size == WEIR_SIZE_KEEP) max_size = pool->max_size;
     weir_options wanted = pool->config->options;
     wanted.min_size = min_size;
     wanted.max_size = max_size;
