@@ -182,6 +182,7 @@ static int acquire_body(lua_State *L) {
     weir__lua_read_checkout(L, FIRST + 1, &checkout, checkout.transaction ? &checkout.begin : NULL);
     checkout.setup = lua_toboolean(L, FIRST + 2);
     checkout.call = lua_toboolean(L, FIRST + 3);
+    weir__lua_retry_cut(L, FIRST + 4, &checkout.checkout_timeout_ms);
     /* made before the asking: nothing may fail between the grant and the owning */
     weir_lua_session *session = weir__lua_push_session(L, HANDLE);
     int handle = lua_gettop(L);

@@ -31,6 +31,11 @@ int weir__lua_retry_left(lua_State *L) {
     return 1;
 }
 
+void weir__lua_retry_cut(lua_State *L, int index, int64_t *timeout_ms) {
+    if (!lua_isnoneornil(L, index))
+        *timeout_ms = weir_retry_cut(to_retry(L, index), *timeout_ms, weir_now_ns());
+}
+
 void weir__lua_read_error(lua_State *L, int index, weir_error *out) {
     lua_getfield(L, index, "code");
     lua_getfield(L, index, "retryable");

@@ -286,6 +286,8 @@ int weir__lua_metrics_render(lua_State *L); /* (pool or nil: all, options or nil
 /* ---- retry.c: for pool:run */
 /* What decisions depend on, out of an error object. */
 void weir__lua_read_error(lua_State *L, int index, weir_error *out);
+/* Of an attempt of the retry at that index, which may be nil. */
+void weir__lua_retry_cut(lua_State *L, int index, int64_t *timeout_ms);
 int weir__lua_retry_new(lua_State *L);   /* (retries, timeout), each may be nil */
 int weir__lua_retry_left(lua_State *L);  /* (retry): seconds, or nil */
 int weir__lua_retry_admit(lua_State *L); /* (retry, session): the session ends with the time */

@@ -56,9 +56,8 @@ static PyObject *retry_checkout(PyObject *self, PyObject *const *arguments, Py_s
         return NULL;
     }
     CheckoutObject *checkout = (CheckoutObject *)arguments[0];
-    int64_t left = weir_retry_left(&((RetryObject *)self)->retry, weir_now_ns());
     int64_t *wait = &checkout->how.checkout_timeout_ms;
-    if (left > 0 && (*wait < 0 || *wait > left)) *wait = left;
+    *wait = weir_retry_cut(&((RetryObject *)self)->retry, *wait, weir_now_ns());
     return weir__py_note_function(checkout, arguments[1]) < 0 ? NULL : Py_NewRef(arguments[0]);
 }
 

@@ -134,10 +134,10 @@ local function set_up(pool, session)
     return failure(second, third)
 end
 
---- call: it is for one call of the pool's own, whose time-out options.timeout is.
-local function check_out(pool, class, options, call)
+--- call: it is for one call of the pool's own, whose time-out options.timeout is. retry: whose attempt it is.
+local function check_out(pool, class, options, call, retry)
     local handle, err, state = core.pool_acquire(pool.handle, pool.host, class == Session, options,
-        pool.setup ~= nil, call)
+        pool.setup ~= nil, call, retry)
     if not handle then
         return failure(err, state)
     end
@@ -284,19 +284,9 @@ function Pool:session(options, fn)
     return conclude(session, pcall(fn, session))
 end
 
---- The options of pool:run as those of the next session: it may wait as long as there is time.
-local function session_options(options, retry)
-    local result, left = with(with(options, "retries"), "timeout"), core.retry_left(retry)
-    local given = result.checkout_timeout
-    if left and (not given or given == null or type(given) == "number" and given > left) then
-        result.checkout_timeout = left
-    end
-    return result
-end
-
---- A whole transaction.
+--- A whole transaction. options: its session's.
 local function attempt(pool, options, retry, fn)
-    local session, err, state = check_out(pool, Session, session_options(options, retry))
+    local session, err, state = check_out(pool, Session, options, false, retry)
     if not session then
         return failure(err, state)
     end
@@ -330,8 +320,9 @@ function Pool:run(options, fn)
     end
     options = options or {}
     local retry = core.retry_new(options.retries, options.timeout)
+    local own = with(with(options, "retries"), "timeout")
     while true do
-        local results = pack(pcall(attempt, self, options, retry, fn))
+        local results = pack(pcall(attempt, self, own, retry, fn))
         local pause = pause_after(retry, results[1], results[2], results[3])
         if not pause then
             if not results[1] then

@@ -161,6 +161,10 @@ START_TEST(the_timeout_is_over_everything) {
     ck_assert_int_eq(weir_retry_left(&retry, now + 600 * WEIR__MS + 1), 399);
     ck_assert_int_eq(weir_retry_left(&retry, end), 1); /* 0 would be no time-out */
     ck_assert_int_eq(weir_retry_left(&retry, end + WEIR__MS), 1);
+    ck_assert_int_eq(weir_retry_cut(&retry, 999, now), 999);
+    ck_assert_int_eq(weir_retry_cut(&retry, 1001, now), 1000);
+    ck_assert_int_eq(weir_retry_cut(&retry, -1, now), 1000);
+    ck_assert_int_eq(weir_retry_cut(&retry, WEIR_TIMEOUT_DEFAULT, end), 1);
     while (next(WEIR_ELOST, NULL) > 0) ck_assert_int_lt(now, end);
     ck_assert_int_lt(now, end);
     ck_assert_str_eq(retry.why, "the timeout leaves no time for another");
@@ -175,6 +179,8 @@ END_TEST
 START_TEST(no_timeout) {
     begin();
     ck_assert_int_eq(weir_retry_left(&retry, now), -1);
+    ck_assert_int_eq(weir_retry_cut(&retry, WEIR_TIMEOUT_DEFAULT, now), WEIR_TIMEOUT_DEFAULT);
+    ck_assert_int_eq(weir_retry_cut(NULL, 7, now), 7);
     ck_assert_int_eq(weir_retry_left(&retry, INT64_MAX - 1), -1);
     ck_assert_int_eq(weir_retry_left(NULL, now), -1);
     now = INT64_MAX / 2;

@@ -41,6 +41,9 @@ WEIR_API void weir_retry_init(weir_retry *retry);
 WEIR_API int weir_retry_begin(weir_retry *retry, int64_t now_ns, weir_error *error);
 /* Milliseconds that an attempt may take, as a time-out: at least 1; -1: no limit. */
 WEIR_API int64_t weir_retry_left(const weir_retry *retry, int64_t now_ns);
+/* An attempt's own time-out, cut to what is left; one that is negative (a default, or none) becomes what is
+   left. Without a limit of the retry's: as it is. */
+WEIR_API int64_t weir_retry_cut(const weir_retry *retry, int64_t timeout_ms, int64_t now_ns);
 /*
  * An attempt has failed with this error. The pause before the next one in milliseconds, at least 1; -1: there
  * is to be none. Repeated are transactions that were undone by a serialization failure (40001), a deadlock

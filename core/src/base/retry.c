@@ -52,6 +52,11 @@ int64_t weir_retry_left(const weir_retry *retry, int64_t now_ns) {
     return left < 1 ? 1 : left;
 }
 
+int64_t weir_retry_cut(const weir_retry *retry, int64_t timeout_ms, int64_t now_ns) {
+    int64_t left = weir_retry_left(retry, now_ns);
+    return left > 0 && (timeout_ms < 0 || timeout_ms > left) ? left : timeout_ms;
+}
+
 static const char not_repeated[] = "this error is not one to be repeated";
 
 /* By the code, since "retryable" alone also says so of what was too slow, or too much, the first time. */
