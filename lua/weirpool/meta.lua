@@ -23,7 +23,7 @@
 local weirpool = {}
 
 ---@class weirpool.Options
----@field url? string by default the variable DATABASE_URL: "postgresql://user@host/database", "sqlite:///relative.db", "sqlite:////absolute.db", "sqlite://:memory:"
+---@field url? string by default the variable DATABASE_URL: "postgresql://user@host/database", "sqlite:///relative.db", "sqlite:////absolute.db", "sqlite://"
 ---@field min_size? integer 5: connections that the pool keeps open
 ---@field max_size? integer 20: connections that it keeps at most
 ---@field max_overflow? integer 0: further ones under load

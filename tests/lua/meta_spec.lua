@@ -35,6 +35,15 @@ describe("meta.lua", function()
         end
     end)
 
+    it("gives URLs that are taken", function()
+        local forms = 0
+        for url in meta:match("%-%-%-@field url%? ([^\n]*)"):gmatch '"(.-)"' do
+            assert(assert(weirpool.open { url = url, min_size = 0 }):close())
+            forms = forms + 1
+        end
+        assert.equal(4, forms)
+    end)
+
     it("has all methods", function()
         local sessions, streams = require "weirpool.session", require "weirpool.stream"
         for names, class in pairs {
