@@ -434,12 +434,18 @@ static void pool_dealloc(PyObject *self) {
     "Each loop borrows a connection, and gives it back when it ends or is left. It is a transaction of its " \
     "own, which\ncommits at the end of the rows, and is rolled back when the loop is left before.\n\n"
 #define COMMON                                                                                               \
-    {"execute", FAST(pool_execute), FAST_FLAGS, WEIR__PY_DOC_EXECUTE(", readonly=False", READS)},            \
-        {"executemany", FAST(pool_executemany), FAST_FLAGS, WEIR__PY_DOC_EXECUTEMANY},                       \
-        {"fetch", FAST(pool_fetch), FAST_FLAGS, WEIR__PY_DOC_FETCH(", readonly=False", READS)},              \
-        {"fetchrow", FAST(pool_fetchrow), FAST_FLAGS, WEIR__PY_DOC_FETCHROW(", readonly=False", READS)},     \
-        {"fetchval", FAST(pool_fetchval), FAST_FLAGS, WEIR__PY_DOC_FETCHVAL(", readonly=False", READS)},     \
-        {"execute_script", FAST(pool_execute_script), FAST_FLAGS, WEIR__PY_DOC_SCRIPT},                      \
+    {"execute", FAST(pool_execute), FAST_FLAGS,                                                              \
+     WEIR__PY_DOC_EXECUTE(", readonly=False", WEIR__PY_DOC_POOL_TIME, READS)},                               \
+        {"executemany", FAST(pool_executemany), FAST_FLAGS,                                                  \
+         WEIR__PY_DOC_EXECUTEMANY(WEIR__PY_DOC_POOL_TIME)},                                                  \
+        {"fetch", FAST(pool_fetch), FAST_FLAGS,                                                              \
+         WEIR__PY_DOC_FETCH(", readonly=False", WEIR__PY_DOC_POOL_TIME, READS)},                             \
+        {"fetchrow", FAST(pool_fetchrow), FAST_FLAGS,                                                        \
+         WEIR__PY_DOC_FETCHROW(", readonly=False", WEIR__PY_DOC_POOL_TIME, READS)},                          \
+        {"fetchval", FAST(pool_fetchval), FAST_FLAGS,                                                        \
+         WEIR__PY_DOC_FETCHVAL(", readonly=False", WEIR__PY_DOC_POOL_TIME, READS)},                          \
+        {"execute_script", FAST(pool_execute_script), FAST_FLAGS,                                            \
+         WEIR__PY_DOC_SCRIPT(WEIR__PY_DOC_POOL_TIME)},                                                       \
         {"session", FAST(pool_session), FAST_FLAGS,                                                          \
          "session($self, /, *, isolation=None, readonly=False, deferrable=False, checkout_timeout=...,\n"    \
          "        timeout=..., reset=None)\n--\n\n"                                                          \

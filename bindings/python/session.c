@@ -300,14 +300,18 @@ static PyObject *sync_rollback(PyObject *self, PyObject *unused) {
 /* ---- the types ---- */
 
 #define STATEMENTS(form, loop)                                                                               \
-    {"execute", FAST(form##_execute), FAST_FLAGS, WEIR__PY_DOC_EXECUTE("", "")},                             \
-        {"executemany", FAST(form##_executemany), FAST_FLAGS, WEIR__PY_DOC_EXECUTEMANY},                     \
-        {"fetch", FAST(form##_fetch), FAST_FLAGS, WEIR__PY_DOC_FETCH("", "")},                               \
-        {"fetchrow", FAST(form##_fetchrow), FAST_FLAGS, WEIR__PY_DOC_FETCHROW("", "")},                      \
+    {"execute", FAST(form##_execute), FAST_FLAGS, WEIR__PY_DOC_EXECUTE("", WEIR__PY_DOC_OWN_TIME, "")},      \
+        {"executemany", FAST(form##_executemany), FAST_FLAGS,                                                \
+         WEIR__PY_DOC_EXECUTEMANY(WEIR__PY_DOC_OWN_TIME)},                                                   \
+        {"fetch", FAST(form##_fetch), FAST_FLAGS, WEIR__PY_DOC_FETCH("", WEIR__PY_DOC_OWN_TIME, "")},        \
+        {"fetchrow", FAST(form##_fetchrow), FAST_FLAGS,                                                      \
+         WEIR__PY_DOC_FETCHROW("", WEIR__PY_DOC_OWN_TIME, "")},                                              \
         {"_either", FAST(form##_either), FAST_FLAGS, NULL},                                                  \
-        {"fetchval", FAST(form##_fetchval), FAST_FLAGS, WEIR__PY_DOC_FETCHVAL("", "")},                      \
+        {"fetchval", FAST(form##_fetchval), FAST_FLAGS,                                                      \
+         WEIR__PY_DOC_FETCHVAL("", WEIR__PY_DOC_OWN_TIME, "")},                                              \
         {"stream", FAST(session_stream), FAST_FLAGS, WEIR__PY_DOC_STREAM(loop, OWN_TRANSACTION)},            \
-        {"execute_script", FAST(form##_execute_script), FAST_FLAGS, WEIR__PY_DOC_SCRIPT},                    \
+        {"execute_script", FAST(form##_execute_script), FAST_FLAGS,                                          \
+         WEIR__PY_DOC_SCRIPT(WEIR__PY_DOC_OWN_TIME)},                                                        \
         {"copy_in", FAST(weir__py_copy_in), FAST_FLAGS, WEIR__PY_DOC_COPY_IN},                               \
         {"copy_records", FAST(weir__py_copy_records), FAST_FLAGS, WEIR__PY_DOC_COPY_RECORDS},                \
         {"copy_out", FAST(weir__py_copy_out), FAST_FLAGS, WEIR__PY_DOC_COPY_OUT}, {                          \

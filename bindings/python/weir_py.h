@@ -412,11 +412,15 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
 /* ---- session.c ---- */
 
 /* The docstrings of the statement methods, which pools and connections have alike. */
+#define WEIR__PY_DOC_OWN_TIME                                                                                \
+    "timeout: seconds; None is without limit, omitted is the pool's command_timeout."
+#define WEIR__PY_DOC_POOL_TIME                                                                               \
+    "timeout: seconds over the wait for a connection and the run; None is without limit, omitted is the "    \
+    "pool's\ncheckout_timeout for the wait and its command_timeout for the run. CheckoutTimeout when it "    \
+    "passes during the wait."
 #define WEIR__PY_DOC_TIMEOUT                                                                                 \
-    "timeout: seconds; None is without limit, omitted is the pool's command_timeout. CommandTimeout when "   \
-    "it passes,\n"                                                                                           \
-    "OutcomeTimeout, which is also an OutcomeUnknown, for a write in autocommit that may be done "           \
-    "all the same.\n"                                                                                        \
+    "\nCommandTimeout when it passes during the run, OutcomeTimeout, which is also an OutcomeUnknown, for "  \
+    "a write in\nautocommit that may be done all the same.\n"                                                \
     "Parameters ($1, $2 ...): None, bool, int, float, Decimal, str, bytes, bytearray, memoryview, date, "    \
     "time, datetime,\n"                                                                                      \
     "timedelta, UUID, ipaddress' addresses, interfaces and networks, Range; lists for arrays, tuples and "   \
@@ -425,26 +429,28 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     "Json(value) writes\n"                                                                                   \
     "any value; lists of Range for multiranges; dicts of str for hstore. A str does for every type but "     \
     "bytea and numbers."
-#define WEIR__PY_DOC_EXECUTE(keywords, more)                                                                 \
+#define WEIR__PY_DOC_EXECUTE(keywords, time, more)                                                           \
     "execute($self, sql, /, *args" keywords ", timeout=...)\n--\n\n"                                         \
-    "Runs a statement and gives its command tag: \"INSERT 0 1\".\n\n" WEIR__PY_DOC_TIMEOUT more
-#define WEIR__PY_DOC_EXECUTEMANY                                                                             \
+    "Runs a statement and gives its command tag: \"INSERT 0 1\".\n\n" time WEIR__PY_DOC_TIMEOUT more
+#define WEIR__PY_DOC_EXECUTEMANY(time)                                                                       \
     "executemany($self, sql, sets, /, *, timeout=...)\n--\n\n"                                               \
     "Runs a statement once for each set of parameters, all in one transaction, and gives the number of "     \
     "rows that were\n"                                                                                       \
-    "inserted, updated or deleted over all sets. sets: an iterable of sequences.\n\n" WEIR__PY_DOC_TIMEOUT
-#define WEIR__PY_DOC_FETCH(keywords, more)                                                                   \
+    "inserted, updated or deleted over all sets. sets: an iterable of sequences.\n\n" time                   \
+        WEIR__PY_DOC_TIMEOUT
+#define WEIR__PY_DOC_FETCH(keywords, time, more)                                                             \
     "fetch($self, sql, /, *args" keywords ", timeout=...)\n--\n\n"                                           \
-    "Runs a statement and gives all its rows, a list of Record.\n\n" WEIR__PY_DOC_TIMEOUT more
-#define WEIR__PY_DOC_FETCHROW(keywords, more)                                                                \
+    "Runs a statement and gives all its rows, a list of Record.\n\n" time WEIR__PY_DOC_TIMEOUT more
+#define WEIR__PY_DOC_FETCHROW(keywords, time, more)                                                          \
     "fetchrow($self, sql, /, *args" keywords ", timeout=...)\n--\n\n"                                        \
-    "Runs a statement and gives its first row, or None when there is none.\n\n" WEIR__PY_DOC_TIMEOUT more
-#define WEIR__PY_DOC_FETCHVAL(keywords, more)                                                                \
+    "Runs a statement and gives its first row, or None when there is none.\n\n" time WEIR__PY_DOC_TIMEOUT    \
+        more
+#define WEIR__PY_DOC_FETCHVAL(keywords, time, more)                                                          \
     "fetchval($self, sql, /, *args, column=0" keywords ", timeout=...)\n--\n\n"                              \
     "Runs a statement and gives one value of its first row, or None when there is no "                       \
-    "row.\n\n" WEIR__PY_DOC_TIMEOUT more
+    "row.\n\n" time WEIR__PY_DOC_TIMEOUT more
 
-#define WEIR__PY_DOC_SCRIPT                                                                                  \
+#define WEIR__PY_DOC_SCRIPT(time)                                                                            \
     "execute_script($self, text, /, *, timeout=...)\n--\n\n"                                                 \
     "Runs all commands of a text, which takes no parameters, and gives the last one's command tag, or None " \
     "when there is\n"                                                                                        \
@@ -453,8 +459,7 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     "command is one by itself. The position of an error counts from the text's beginning.\n\n"               \
     "A script that ends a session's own transaction: the next statement begins another, and the session's "  \
     "commit raises\n"                                                                                        \
-    "TransactionError.\n"                                                                                    \
-    "timeout: seconds; None is without limit, omitted is the pool's command_timeout."
+    "TransactionError.\n" time
 #define WEIR__PY_DOC_COPY_IN                                                                                 \
     "copy_in($self, sql, source, /, *, timeout=...)\n--\n\n"                                                 \
     "Runs COPY ... FROM STDIN with the bytes of the source, in whatever format the command names, and "      \

@@ -37,6 +37,15 @@ def test_everything_public_has_a_docstring():
         assert getattr(errors, name).__doc__, name
 
 
+def test_docstrings_of_statements_say_what_their_time_is_over():
+    for cls in (weirpool.Pool, weirpool.SyncPool, weirpool.Connection, weirpool.SyncConnection):
+        for name in ("execute", "executemany", "execute_script", "fetch", "fetchrow", "fetchval"):
+            doc = getattr(cls, name).__doc__
+            assert "command_timeout" in doc, name
+            for word in ("checkout_timeout", "CheckoutTimeout"):
+                assert (word in doc) == cls.__name__.endswith("Pool"), f"{cls.__name__}.{name}"
+
+
 def test_names():
     assert set(weirpool.__all__) <= set(dir(weirpool))
     for cls in CLASSES:
@@ -451,7 +460,7 @@ def test_timeouts(pg_url, run):
                 with pytest.raises(weirpool.CheckoutTimeout):
                     async with pool.connection(checkout_timeout=0.02):
                         pass
-                with pytest.raises(weirpool.PoolTimeout):
+                with pytest.raises(weirpool.CheckoutTimeout):
                     await pool.fetch("select 1", timeout=0.02)
                 with pytest.raises(weirpool.CommandTimeout):
                     await held.fetch("select pg_sleep(60)", timeout=0.02)
