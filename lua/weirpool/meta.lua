@@ -219,7 +219,7 @@ function weirpool.sqlite_adopt(path) end
 ---@field message string
 ---@field code integer the core's number
 ---@field name string the core's name of it, "ESERVER"
----@field retryable boolean the same call may succeed when it is made again
+---@field retryable boolean nothing has been changed: the same call may safely be made again
 ---@field sqlstate? string "23505"
 ---@field severity? string
 ---@field detail? string

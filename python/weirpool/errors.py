@@ -27,7 +27,7 @@ class Error(Exception):
     sqlstate = None
     """Five characters, such as "23505"."""
     retryable = False
-    """The same call may succeed when it is made again."""
+    """Nothing has been changed: the same call may safely be made again."""
     severity = None
     detail = None
     hint = None
