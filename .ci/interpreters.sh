@@ -15,9 +15,7 @@ for python in $(candidates); do
   executable=${version#* } version=${version%% *}
   case " $found " in *" $version "*) continue ;; esac
   case " ${*:-$version} " in *" $version "*) ;; *) continue ;; esac
-  # headers are needed to build: a bare interpreter cannot
-  "$executable" -c 'import os, sys, sysconfig, venv, ensurepip
-sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' 2>/dev/null || continue
+  "$executable" "$(dirname "$0")/builds.py" 2>/dev/null || continue
   found="$found $version"
   echo "$executable"
 done

@@ -15,24 +15,14 @@ if [ "$what" = tests ]; then
   packages="$packages g++ cmake ninja-build pkg-config check postgresql postgresql-contrib pgbouncer
     lua5.4 liblua5.4-dev luajit2 libluajit2-5.1-dev lua-busted lua-check clang-14 clang-format-14 prometheus"
 fi
-if ! command -v python3 >/dev/null || ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
-  packages="$packages python3 python3-venv python3-dev"
-fi
+python3 .ci/builds.py 2>/dev/null || packages="$packages python3 python3-venv python3-dev"
 
 missing=
 for package in $packages; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done
-if [ -n "$missing" ]; then
-  command -v apt-get >/dev/null || { echo "setup.sh: install these packages first:$missing" >&2; exit 1; }
-  sudo=
-  [ "$(id -u)" = 0 ] || sudo="sudo -E"
-  echo "setup.sh: installing$missing"
-  export DEBIAN_FRONTEND=noninteractive
-  $sudo apt-get update -qq
-  # shellcheck disable=SC2086 # a list of words
-  $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
-fi
+# shellcheck disable=SC2086 # a list of words
+[ -z "$missing" ] || sh .ci/install.sh $missing
 
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
   { echo "setup.sh: Python 3.10 or newer is wanted, python3 is $(python3 -V)" >&2; exit 1; }

@@ -26,15 +26,9 @@ install_missing() {
   command -v perl >/dev/null || missing="$missing perl"
   command -v make >/dev/null || missing="$missing make"
   command -v cargo >/dev/null || missing="$missing cargo-web" # Debian 12's cargo is too old for the sources' manifests
-  python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3 python3-venv python3-dev"
-  [ -n "$missing" ] || return 0
-  sudo=
-  [ "$(id -u)" = 0 ] || sudo="sudo -E"
-  echo "wheel.sh: installing$missing"
-  export DEBIAN_FRONTEND=noninteractive
-  $sudo apt-get update -qq
+  python3 .ci/builds.py 2>/dev/null || missing="$missing python3 python3-venv python3-dev"
   # shellcheck disable=SC2086 # a list of words
-  $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+  [ -z "$missing" ] || sh .ci/install.sh $missing
 }
 
 tools() { # zig under the names of a compiler's tools, in one folder on PATH: no build's output names where it was
