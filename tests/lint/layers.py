@@ -2,8 +2,8 @@
 
 An #include goes to the same room or to a lower one, a library's header stays in the room that wraps the
 library, a public header needs nothing but public headers and libc, files and functions are short, the map in
-README.md (its lines between <!-- layers --> and <!-- /layers -->) names the folders that are there, and the top
-level has nothing but what belongs there, or what .gitignore names.
+README.md (its lines between <!-- layers --> and <!-- /layers -->) names the folders that are there, each below
+those that it may include, and the top level has nothing but what belongs there, or what .gitignore names.
 Exit status: 1 if there is any violation.
 """
 
@@ -204,6 +204,11 @@ def check_map(root):
         for path in root.glob(pattern)
         if path.is_dir() and not is_ignored(root, path.name)
     )
+    for room, below in ROOMS.items():
+        at = named.get(f"core/src/{room}", len(lines))
+        for other in ("core/include/weirpool", *(f"core/src/{other}" for other in sorted(below))):
+            if named.get(other, 0) > at:
+                yield f"README.md:{at}: core/src/{room} stands above {other}, which it may include"
     for folder in sorted(set(named) - there):
         yield f"README.md:{named[folder]}: {folder} is on the map but not in the tree"
     for folder in sorted(there - set(named)):

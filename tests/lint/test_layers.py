@@ -145,6 +145,19 @@ def test_lines_of_the_map_without_folder_are_refused(tree):
     ])  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("room", "below"),
+    [("core/src/base", "core/include/weirpool"), ("core/src/api", "core/src/monitor")],
+)
+def test_a_room_above_what_it_may_include_is_refused(tree, room, below):
+    readme = tree / "README.md"
+    lines = readme.read_text(encoding="utf-8").split("\n")
+    place = next(i for i, line in enumerate(lines) if line.startswith(f"{below}/ "))
+    moved = lines.pop(next(i for i, line in enumerate(lines) if line.startswith(f"{room}/ ")))
+    write(readme, "\n".join([*lines[:place], moved, *lines[place:]]))
+    assert f"README.md:{place + 1}: {room} stands above {below}, which it may include" in run(tree)[1]
+
+
 def test_the_top_level_is_closed(tree):
     for path in ("build/x", "dist/x", "weirpool.egg-info/x", "docs/x", "SECURITY.md", "weirpool-1.0-1.rockspec"):
         write(tree / path, "anything\n")
