@@ -132,6 +132,27 @@ support.each("a session", function(db)
         assert.equal(0, count())
     end)
 
+    if db.name == "postgresql" then
+        it("has the isolation that is asked for, and so has every transaction", function()
+            local levels = "select concat_ws(' ', current_setting('transaction_isolation'), "
+                .. "current_setting('transaction_deferrable'))"
+            local function level(session)
+                return session:fetchval(levels)
+            end
+            for _, wanted in ipairs { "read uncommitted", "repeatable read", "serializable" } do
+                local options = { isolation = wanted, deferrable = true }
+                local seen = { pool:session(options, level), pool:run(options, level) }
+                seen[3] = pool:connection(function(connection)
+                    return connection:transaction(options, level)
+                end)
+                seen[4] = assert(pool:transaction({ { levels .. " as level" } }, options))[1][1].level
+                wanted = wanted .. " on"
+                assert.same({ wanted, wanted, wanted, wanted }, seen)
+            end
+            assert.equal("read committed off", level(pool))
+        end)
+    end
+
     it("ends when its time is over", function()
         local session = assert(pool:session { timeout = 0.05 })
         local value, err = session:fetchval(db.slow)
