@@ -182,9 +182,11 @@ def test_a_signal_handler_that_returns(pg_url):
         assert seen == [1]
 
 
-def test_sqlite_read_then_write_without_busy(sqlite_url):
+@pytest.mark.parametrize("where", ["file", "memory"])
+def test_sqlite_read_then_write_without_busy(sqlite_url, where):
     """Eight sessions at a time read, then write, 1,000 times: no "database is locked", no lost update."""
-    with no_warnings(), weirpool.create_pool_sync(sqlite_url, max_size=8) as pool:
+    url = sqlite_url if where == "file" else "sqlite://"
+    with no_warnings(), weirpool.create_pool_sync(url, max_size=8) as pool:
         pool.execute("create table counter (n integer)")
         pool.execute("insert into counter values (0)")
 
