@@ -1,6 +1,7 @@
 """The exceptions: their tree, what they carry, that they pickle."""
 
 import copy
+import inspect
 import pickle
 
 import pytest
@@ -66,6 +67,9 @@ def test_fields_from_postgresql(pg_url):
         assert error.retry_after is None
         assert error.message == 'duplicate key value violates unique constraint "only_one"'
         assert str(error) == error.message + "\nDETAIL: Key (a)=(1) already exists."
+        twin = pickle.loads(pickle.dumps(error))
+        assert type(twin) is errors.UniqueViolation and twin.__dict__ == error.__dict__
+        assert (twin.severity, twin.schema, twin.table, twin.constraint) == ("ERROR", "public", "t", "only_one")
         with pytest.raises(errors.NotNullViolation) as caught:
             pool.execute("insert into t values (2, null)")
         assert caught.value.column == "b"
@@ -98,18 +102,15 @@ def test_fields_from_sqlite(sqlite_url):
 
 
 def test_pickles_and_copies():
-    error = errors.UniqueViolation(
-        "m", sqlstate="23505", retryable=True, detail="d", hint="h", position=4, column="c", retry_after=1.5
-    )
+    fields = inspect.signature(errors.Error).parameters.keys() - {"message"}
+    error = errors.UniqueViolation("m", **{name: f"its {name}" for name in fields})
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
         twin = pickle.loads(pickle.dumps(error, protocol))
-        assert (
-            type(twin) is errors.UniqueViolation
-            and twin.__dict__ == error.__dict__
-            and str(twin) == str(error)
-        )
+        assert type(twin) is errors.UniqueViolation and twin.__dict__ == error.__dict__
+        assert {name: getattr(twin, name) for name in fields} == {name: f"its {name}" for name in fields}
+        assert str(twin) == str(error)
         assert twin.args == error.args == ("m",)
-    assert copy.copy(error).detail == "d"
+    assert copy.copy(error).detail == "its detail"
     for name in errors.__all__:
         cls = getattr(errors, name)
         assert type(pickle.loads(pickle.dumps(cls("x")))) is cls
