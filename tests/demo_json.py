@@ -1,4 +1,5 @@
-"""examples/demo.py --json: what the program counted is what the pool says, name by name."""
+"""examples/demo.py --json: what the program counted is what the pool says, name by name. demo_json.py [COMMAND …]: by
+that command, which is given --json."""
 
 import json
 import subprocess
@@ -11,7 +12,8 @@ COUNTED = {
 }  # fmt: skip
 
 demo = Path(__file__).resolve().parents[1] / "examples" / "demo.py"
-said = json.loads(subprocess.run([sys.executable, demo, "--json"], check=True, stdout=subprocess.PIPE).stdout)
+command = sys.argv[1:] or [sys.executable, demo]
+said = json.loads(subprocess.run([*command, "--json"], check=True, stdout=subprocess.PIPE).stdout)
 program, pool = said["program"], said["pool"]
 assert set(program) == COUNTED, program
 for name, number in program.items():
