@@ -27,6 +27,7 @@ class Breaker(_core.Breaker):
 
     @property
     def state(self):
+        """The name of its state, by the clock: one whose time is over is no longer open."""
         return _core.breaker_state_now(self)
 
     def snapshot(self):

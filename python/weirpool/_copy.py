@@ -336,6 +336,8 @@ class _Copy:
     """A COPY to the client that has begun, or is about to. `checkout` lends the connection, which goes back at the end."""
 
     __slots__ = ("__weakref__", "_begun", "_checkout", "_connection", "_over", "_sql", "_timeout", "rows")
+    rows: int | None
+    """So many there were; None until the end."""
 
     def __init__(self, connection: object, sql: str, timeout: object, checkout: object) -> None:
         self._connection: Any = connection
@@ -343,7 +345,7 @@ class _Copy:
         self._sql = sql
         self._timeout = timeout
         self._begun = self._over = False
-        self.rows: int | None = None
+        self.rows = None
 
     def _took(self, chunk: bytes | int) -> bytes | None:
         """The chunk; None: that was the end."""

@@ -15,6 +15,7 @@ class Notification(NamedTuple):
     """What NOTIFY has sent."""
 
     channel: str
+    """The name that was listened on."""
     payload: str
     """"" when there was none."""
     pid: int
@@ -36,9 +37,13 @@ class Notice(NamedTuple):
     severity: str
     """NOTICE, WARNING, INFO, LOG or DEBUG."""
     sqlstate: str | None
+    """Five characters, such as "01000"."""
     message: str
+    """What it says."""
     detail: str | None
+    """A second line to the message."""
     hint: str | None
+    """What may help."""
     where: str | None
     """The context, such as the lines of functions."""
 

@@ -128,6 +128,7 @@ class Json(_Frozen):
 
     __slots__ = ("value",)
     value: object
+    """As it was given."""
 
     def __init__(self, value: object) -> None:
         object.__setattr__(self, "value", value)
@@ -157,6 +158,7 @@ class Codec(_Frozen):
     encoder: Callable[[NoReturn], str | bytes | None] | None
     python_type: type | None
     binary: bool
+    """The format is binary, not text."""
 
     @overload
     def __init__(

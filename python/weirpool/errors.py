@@ -29,14 +29,21 @@ class Error(Exception):
     retryable = False
     """Nothing has been changed: the same call may safely be made again."""
     severity = None
+    """ERROR, FATAL or PANIC: the server's."""
     detail = None
+    """The server's second line; of CircuitOpen, the last failure."""
     hint = None
+    """What may help."""
     position = None
     """Where in the statement's text, in characters from 1."""
     schema = None
+    """Of the table, or of the type, that it is about."""
     table = None
+    """The table that it is about."""
     column = None
+    """The column of that table."""
     constraint = None
+    """The constraint that was violated."""
     retry_after = None
     """The pool tries again by itself in so many seconds."""
     xid = None
