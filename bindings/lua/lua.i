@@ -22,7 +22,7 @@
 %ignore weir_options_set;
 %ignore weir_options_set_text;
 %ignore weir_options_check;
-%rename("$ignore", regextarget=1) "^weir_(statement|result)_";
+%rename("$ignore", regextarget=1) "^weir_(statement|result)_"; /* statement.c, rows.c: no value of Lua's is one */
 %ignore weir_completion_discard;
 %ignore weir_reactor_new;
 %ignore weir_reactor_free;
