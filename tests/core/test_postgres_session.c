@@ -183,6 +183,17 @@ static void expect_transaction(const char *begin, const char *sql) {
     ck_assert_int_eq(p->conn->tx, WEIR__TX_NONE);
 }
 
+/* In a transaction. */
+static void expect_script(const char *sql) {
+    static const char *const begin[] = {"BEGIN"};
+    weir_statement *statement = statement_of(sql);
+    weir__request wish = {
+        .statement = statement, .mode = WEIR__SCRIPT, .before = begin, .before_count = 1, .timeout_ms = 1000};
+    ck_assert_msg(run_request(p, &wish) == WEIR_OK, "%s", failure(p));
+    weir_statement_unref(statement);
+    ck_assert_msg(transact(p, NULL, NULL, "COMMIT", 1000) == WEIR_OK, "%s", failure(p));
+}
+
 START_TEST(commands_that_are_kept) {
     RUN(p, "CREATE TABLE t (n int)");
     RUN(p, "CREATE FUNCTION forget() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DEALLOCATE ALL'; "
@@ -216,8 +227,24 @@ START_TEST(commands_that_are_kept) {
     RUN(p, "DISCARD ALL");
     expect_transaction("BEGIN", "INSERT INTO t VALUES (1)");
     EXPECT(p, "SELECT count(*) FROM t", "12");
-    RUN(p, "DROP FUNCTION forget");
+    for (int i = 0; i < 2; i++) expect_transaction("BEGIN", "SELECT 1");
+    expect_script("INSERT INTO t VALUES (1); SELECT forget()");
+    EXPECT(p, "SELECT count(*) FROM t", "13");
+    /* What a trigger does no text tells: nothing is done then, and the next time it goes well. */
+    RUN(p, "CREATE FUNCTION forgets() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM forget(); RETURN "
+           "NEW; "
+           "END $$");
+    RUN(p, "CREATE TRIGGER forgets BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION forgets()");
+    for (int i = 0; i < 3; i++) expect_transaction("BEGIN", "SELECT 1");
+    ck_assert_int_eq(transact(p, "BEGIN", "INSERT INTO t VALUES (1)", NULL, 1000), WEIR_OK);
+    FAILS(p, transact(p, NULL, NULL, "COMMIT", 1000), WEIR_ESERVER, "does not exist");
+    ck_assert(p->request.error->retryable);
+    ck_assert(reset(p)); /* by ROLLBACK */
+    EXPECT(p, "SELECT count(*) FROM t", "13");
+    expect_transaction("BEGIN", "INSERT INTO t VALUES (1)");
+    EXPECT(p, "SELECT count(*) FROM t", "14");
     RUN(p, "DROP TABLE t");
+    RUN(p, "DROP FUNCTION forget, forgets");
 }
 END_TEST
 

@@ -89,7 +89,7 @@ static bool script_traits(weir__pgconn *c, const weir_statement *statement, unsi
     for (const char *at = text; at <= text + statement->sql_length; at += strlen(at) + 1)
         *out |= weir__pg_traits(at, strlen(at), functions);
     weir__free(text);
-    *out &= ~(unsigned)(WEIR__TRAIT_READS | WEIR__TRAIT_SIMPLE);
+    *out &= ~(unsigned)(WEIR__TRAIT_READS | WEIR__TRAIT_SIMPLE | WEIR__TRAIT_CHANGES);
     return true;
 }
 
@@ -359,7 +359,7 @@ bool weir__pg_simple_flush(weir__pgconn *c) {
     if (!put(c, c->rest.data, c->rest.length, &c->rest_at)) return false;
     if (c->rest_at < c->rest.length) return false;
     drop_rest(c);
-    return true;
+    return PQflush(c->pg) == 0;
 }
 
 void weir__pg_copy_put(weir__conn *conn, const void *data, size_t length) {

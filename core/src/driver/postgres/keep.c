@@ -65,6 +65,13 @@ void weir__pg_keep_answered(weir__pgop *op, bool prepared) {
     op->keeps[op->keeps_answered++]->state = prepared ? WEIR__KEEP_KNOWN : WEIR__KEEP_UNSENT;
 }
 
+bool weir__pg_keeps_name(const weir__pgconn *c, const char *message) {
+    for (const weir__pgform *form = c->forms; form < c->forms + WEIR__PG_FORMS; form++)
+        for (const keep *k = form->keeps; k < form->keeps + WEIR__KEEPS; k++)
+            if (k->state == WEIR__KEEP_KNOWN && strstr(message, k->name)) return true;
+    return false;
+}
+
 void weir__pg_keeps_forget(weir__pgconn *c) {
     c->form = NULL;
     for (weir__pgform *form = c->forms; form < c->forms + WEIR__PG_FORMS; form++)

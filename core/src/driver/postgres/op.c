@@ -229,7 +229,7 @@ static void settle_prepared(weir__pgconn *c, weir__pgop *op) {
 static void settle_stale(weir__pgconn *c, weir__pgop *op) {
     weir__shape_forget(&weir__pg_env(c)->shapes, op->shape);
     if (op->prepared && op->gone) {
-        weir__pg_statement_drop(c, op->prepared);
+        weir__pg_statements_forget(c); /* they went together */
     } else if (op->prepared) {
         weir__pg_statement_doom(c, op->prepared);
     }
@@ -248,6 +248,7 @@ static void requeue(weir__pgconn *c, weir__pgop *op) {
     *op = (weir__pgop){.link = op->link,
                        .request = op->request,
                        .retried = op->retried,
+                       .rebegun = op->rebegun,
                        .undo = op->undo,
                        .alone = op->alone,
                        .cancelled = op->cancelled,
@@ -265,9 +266,10 @@ static bool try_again(weir__pgconn *c, weir__pgop *op) {
     if (op->reshaped && !(op->shape->traits & WEIR__TRAIT_SIMPLE) &&
         !(began_here && !(op->shape->traits & WEIR__TRAIT_DIRTY)))
         return false;
-    if (op->retried || op->cancelled || op->start_tx != WEIR__TX_NONE) return false;
+    bool *tried = op->unbegun ? &op->rebegun : &op->retried;
+    if (*tried || op->cancelled || op->start_tx != WEIR__TX_NONE) return false;
     if (c->base.tx != WEIR__TX_NONE && (!began_here || c->step_count)) return false;
-    op->retried = true;
+    *tried = true;
     op->undo = began_here;
     requeue(c, op);
     return true;

@@ -107,6 +107,7 @@ struct weir__pgop {
     bool encoded;    /* the parameters of next_set are encoded already */
     bool cancelled;  /* nothing more is to be sent */
     bool retried;    /* this is the second try */
+    bool rebegun;    /* … since the server did not know its BEGIN */
     bool undo;       /* … which begins with a ROLLBACK */
     bool believed;   /* the types were found out by an earlier request; a table may have changed since */
     bool doubtful;   /* … which would explain why a value did not fit: ask again the next time */
@@ -354,6 +355,8 @@ bool weir__pg_send_command(weir__pgconn *c, weir__pgop *op, const char *text);
 bool weir__pg_send_xid(weir__pgconn *c, weir__pgop *op);
 /* The answer to a WEIR__STEP_KEEP. */
 void weir__pg_keep_answered(weir__pgop *op, bool prepared);
+/* Whether the server's message names one of them. */
+bool weir__pg_keeps_name(const weir__pgconn *c, const char *message);
 void weir__pg_keeps_forget(weir__pgconn *c);
 
 /* ---- result.c */

@@ -118,13 +118,17 @@ static void look_for_staleness(weir__pgop *op, weir__pgstep_kind kind, const PGr
     if (kind == WEIR__STEP_PARSE || kind == WEIR__STEP_EXECUTE) op->stale = misfit || changed || op->gone;
 }
 
-/* The name of one of our own commands is gone, and with it all names. */
+/* The name of one of our own commands is gone, and with it all names. Of a COMMIT it is certain that nothing
+ * stays: the whole transaction may be run again. */
 static void look_for_keeps(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, const PGresult *result) {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     bool ours = kind == WEIR__STEP_BEFORE || kind == WEIR__STEP_COMMAND;
-    if (!ours || !state || strcmp(state, "26000") != 0) return;
+    if (!ours || !state || strcmp(state, "26000") != 0 || !message || !weir__pg_keeps_name(c, message))
+        return;
     weir__pg_statements_forget(c);
     op->unbegun = kind == WEIR__STEP_BEFORE;
+    if (kind == WEIR__STEP_COMMAND) op->error.retryable = true;
 }
 
 /* Whether what the server was doing when it died may have been done. */
@@ -233,7 +237,6 @@ static void refuse_copy(weir__pgconn *c, weir__pgop *op) {
 static void take_step(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, PGresult *result, bool *kept) {
     ExecStatusType status = PQresultStatus(result);
     bool synced = status == PGRES_PIPELINE_SYNC;
-    if (kind == WEIR__STEP_KEEP) weir__pg_keep_answered(op, status == PGRES_COMMAND_OK);
     if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE) {
         take_error(c, op, kind, result);
         if (c->state != WEIR__PG_READY) return;
@@ -248,6 +251,7 @@ static void take_step(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, P
     } else if (!synced) {
         *kept = take_success(c, op, kind, result);
     }
+    if (kind == WEIR__STEP_KEEP) weir__pg_keep_answered(op, status == PGRES_COMMAND_OK);
     weir__pg_pop(c);
     bool trip_over = synced || op->grouped;
     if (trip_over && !op->steps && (op->describing || op->tail_sent)) trip_end(c, op);
