@@ -42,7 +42,6 @@
 %rename(pool_url) weir_pool_url;
 %rename(pool_database_system) weir_pool_database_system;
 %rename(_pin_width) weir__pool_pin_width;
-%rename(_spin) weir__pool_spin;
 %rename(pool_breaker_state) weir_pool_breaker_state;
 %rename(breaker_state_now) weir_breaker_state_now;
 %rename(breaker_name) weir_breaker_name;
@@ -87,21 +86,16 @@
     SWIG_fail;
   }
 }
-%typemap(out) int weir_pool_resize, int weir_pool_expire, int weir__pool_pin_width,
-  int weir__pool_spin
+%typemap(out) int weir_pool_resize, int weir_pool_expire, int weir__pool_pin_width
   "$result = Py_NewRef(Py_None);"
 
 /* For the benchmark alone, so in no public header. */
 %feature("docstring") weir__pool_pin_width "_pin_width(pool, width)\n--\n\nSo many connections are kept busy \
 from here on; 0: as many as is learnt."
-%feature("docstring") weir__pool_spin "_spin(pool, us)\n--\n\nA thread that waits alone looks for so many \
-microseconds before it sleeps."
 %{
 int weir__pool_pin_width(weir_pool *pool, int width, weir_error *error);
-int weir__pool_spin(weir_pool *pool, int us, weir_error *error);
 %}
 int weir__pool_pin_width(weir_pool *pool, int width, weir_error *error);
-int weir__pool_spin(weir_pool *pool, int us, weir_error *error);
 
 /* Tables: a row as a tuple, None past the end. */
 %typemap(out) bool "$result = NULL; if (!$1) $result = Py_NewRef(Py_None);"

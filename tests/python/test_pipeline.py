@@ -370,16 +370,3 @@ def test_who_holds_a_lock_is_answered(pg_url, run):
                 await pool.execute("DROP TABLE locked")
 
     run(body)
-
-
-def test_waiting_may_look_before_it_sleeps(pg_url):
-    """As the benchmark does it."""
-    with weirpool.create_pool_sync(pg_url, max_size=2) as pool:
-        for us in (50, 1000, 0):
-            _core._spin(pool, us)
-            assert [pool.fetchval(ECHO, n) for n in range(20)] == list(range(20))
-            with pytest.raises(weirpool.CommandTimeout):
-                pool.fetchval("SELECT pg_sleep(60)", timeout=0.05)
-        for us in (-1, 1001):
-            with pytest.raises(weirpool.ArgumentError, match=rf"us={us}: give 0 to 1000"):
-                _core._spin(pool, us)

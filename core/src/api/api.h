@@ -20,8 +20,5 @@ int weir__forked(weir_error *error); /* sets and gives WEIR_EFORKED */
 /* weir__width_pin, for measurements from outside: the benchmark's fixed sides. WEIR_EINVAL: a width below 0
    or above max_size. */
 int weir__pool_pin_width(weir_pool *pool, int width, weir_error *error);
-/* For measurements, too: who waits alone looks for so many microseconds before he sleeps; 0: none.
-   WEIR_EINVAL: below 0 or above 1000. */
-int weir__pool_spin(weir_pool *pool, int us, weir_error *error);
 
 #endif

@@ -162,15 +162,6 @@ int weir__pool_pin_width(weir_pool *pool, int width, weir_error *error) {
     return code;
 }
 
-int weir__pool_spin(weir_pool *pool, int us, weir_error *error) {
-    if (!pool) return no_pool(error);
-    if (us < 0 || us > 1000) return weir__fail(error, WEIR_EINVAL, "us=%d: give 0 to 1000", us);
-    if (!weir__enter(pool->reactor)) return weir__forked(error);
-    pool->reactor->spin_ns = us * INT64_C(1000);
-    weir__leave(pool->reactor);
-    return WEIR_OK;
-}
-
 int weir_pool_snapshot(weir_pool *pool, weir_snapshot *out, weir_error *error) {
     if (!pool || !out) return weir__fail(error, WEIR_EINVAL, "pool and out are needed");
     if (out->struct_size != sizeof *out)

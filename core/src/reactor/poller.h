@@ -48,8 +48,6 @@ bool weir__poller_collect(weir__poller *poller);
 /* Sleeps until the descriptor is readable or a nudge comes; for the leader alone. At most timeout_ms (-1: for
  * ever). No lock. -1: a signal came. */
 int weir__poller_sleep(const weir__poller *poller, int timeout_ms);
-/* Whether weir__poller_sleep would not sleep at all. No lock. */
-bool weir__poller_ready(const weir__poller *poller);
 
 /* weir__poller_sleep for anybody else: takes no nudge away, and ends when `bell` is readable (-1: none). */
 void weir__poller_pause(const weir__poller *poller, int bell, int timeout_ms);

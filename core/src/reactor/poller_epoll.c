@@ -121,24 +121,12 @@ bool weir__poller_collect(weir__poller *poller) {
     return n < WEIR__POLL_BATCH;
 }
 
-/* As poll() itself. */
-static int poll_both(const weir__poller *poller, int timeout_ms, bool *nudged) {
+int weir__poller_sleep(const weir__poller *poller, int timeout_ms) {
     struct pollfd fds[2] = {{.fd = poller->fd, .events = POLLIN}, {.fd = poller->nudge_fd, .events = POLLIN}};
     int ready = poll(fds, 2, timeout_ms);
-    *nudged = ready > 0 && fds[1].revents;
-    return ready;
-}
-
-int weir__poller_sleep(const weir__poller *poller, int timeout_ms) {
-    bool nudged;
-    if (poll_both(poller, timeout_ms, &nudged) < 0) return errno == EINTR ? -1 : 0;
-    if (nudged) consume(poller->nudge_fd);
+    if (ready < 0) return errno == EINTR ? -1 : 0;
+    if (ready > 0 && fds[1].revents) consume(poller->nudge_fd);
     return 0;
-}
-
-bool weir__poller_ready(const weir__poller *poller) {
-    bool nudged;
-    return poll_both(poller, 0, &nudged) > 0;
 }
 
 void weir__poller_pause(const weir__poller *poller, int bell, int timeout_ms) {

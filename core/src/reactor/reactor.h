@@ -108,7 +108,6 @@ struct weir_reactor {
 
     weir__parked *leader; /* the thread that sleeps in the poller */
     weir__link followers;
-    int64_t spin_ns; /* who waits alone looks for so long before he sleeps; 0 but in measurements */
     weir__keeper keeper;
 
     weir__link deferred, held, graves;

@@ -4,12 +4,10 @@
  * whose operation is complete hands over to the first follower. A semaphore, and not a condition variable,
  * since a signal handler ends it.
  *
- * Nobody looks for a while before he sleeps, unless a measurement asks for it (spin_ns). From 8 threads on
- * two cores that were busy anyway, 20 us of it, leader and followers alike, cost 36 % of the rate (31,200 to
- * 20,100 point queries a second) and 70 % more processor time (22 to 38 us a query), 50 us 56 % and 180 %.
- * From one thread it won nothing there and took 30 to 45 % more; what it wins on a machine whose cores have
- * gone to sleep, where waking takes most of a query's time, the benchmark's part `spinning` shows, with the
- * leader alone.
+ * Nobody looks for a while before he sleeps. Measured on two cores that client and server share: one thread
+ * that looked for 20 or 50 us, the leader alone, made 0.6 to 2.4 times as many point queries a second, as the
+ * cores happened to sleep, at twice the processor time (10 to 21 us a query, 24 to 27); eight threads 0.8 to
+ * 1.0 times as many, and where followers looked, too, a third less (31,200 to 20,100) at 70 % more.
  */
 #include <errno.h>
 #include <time.h>
@@ -45,15 +43,6 @@ static void promote(weir_reactor *reactor) {
     if (!reactor->leader && link) sem_post(&weir__container(link, weir__parked, link)->wake);
 }
 
-/* Without the lock. Whether there is something to do within that time. */
-static bool spin(const weir_reactor *reactor, int64_t ns) {
-    for (int64_t until = ns ? weir__reactor_now(reactor) + ns : 0; until;) {
-        if (weir__poller_ready(&reactor->poller)) return true;
-        if (weir__reactor_now(reactor) >= until) break;
-    }
-    return false;
-}
-
 /* The lock is held before and after. False: a signal came. */
 static bool lead(weir_reactor *reactor, weir__parked *self, int64_t deadline) {
     int timeout_ms = -1;
@@ -61,10 +50,8 @@ static bool lead(weir_reactor *reactor, weir__parked *self, int64_t deadline) {
         int64_t ms = (deadline - weir__reactor_now(reactor) + WEIR__MS - 1) / WEIR__MS;
         timeout_ms = ms < 0 ? 0 : ms > 3600000 ? 3600000 : (int)ms;
     }
-    int64_t spin_ns = weir__list_empty(&reactor->followers) ? reactor->spin_ns : 0;
     reactor->leader = self;
     weir__leave(reactor); /* also lets deferred work and graves happen */
-    if (spin(reactor, spin_ns)) timeout_ms = 0;
     int slept = weir__poller_sleep(&reactor->poller, timeout_ms);
     pthread_mutex_lock(&reactor->lock);
     reactor->leader = NULL;

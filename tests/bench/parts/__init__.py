@@ -10,7 +10,6 @@ PARTS = {
     "tokio": point.tokio,
     "pgbench": point.pgbench,
     "threads": point.threads,
-    "spinning": point.spinning,
     "session": lending.session,
     "checkout": lending.checkout,
     "site": lending.site,

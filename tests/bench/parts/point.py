@@ -16,7 +16,6 @@ import peers
 import weirpool
 from harness import Bench, Figures, Row, Side, absent, takes
 from loads import POINT, Closed, Threads
-from weirpool._core import _spin
 
 
 def caller(pool: Any) -> Any:
@@ -159,28 +158,3 @@ async def threads(bench: Bench) -> None:
             row = Row("threads", f"blocking fetchval, {callers} threads", "psycopg", asked=asked)
             await bench.compare(row, Threads(our_calls, callers, bench.seconds),
                                 Threads(their_calls, callers, bench.seconds))  # fmt: skip
-
-
-async def spinning(bench: Bench) -> None:
-    """The blocking pool's fetchval with a thread that looks for some microseconds before it sleeps, if it waits alone,
-    against one that sleeps at once."""
-    with peers.ours_sync() as pool:
-
-        def calls(keys: Iterator[int]) -> None:
-            fetchval = pool.fetchval
-            for key in keys:
-                fetchval(POINT, key)
-
-        def side(callers: int, us: int) -> Side:
-            run = Threads(calls, callers, bench.seconds)
-
-            async def after_setting() -> Figures:
-                _spin(pool, us)
-                return await run()
-
-            return after_setting
-
-        for callers in (1, 8):
-            for us in (20, 50):
-                row = Row("spinning", f"blocking fetchval, {callers} threads, {us} us", "0 us")
-                await bench.compare(row, side(callers, us), side(callers, 0))
