@@ -80,10 +80,7 @@ int weir__lua_misuse(lua_State *L, const char *format, ...) {
 int weir__lua_raise(lua_State *L) { return weir__lua_misuse(L, "%s", luaL_checkstring(L, 1)); }
 
 static void set_text(lua_State *L, const char *name, const char *text) {
-    if (text && *text) {
-        lua_pushstring(L, text);
-        lua_setfield(L, -2, name);
-    }
+    if (text && *text) weir__lua_set_text(L, name, text);
 }
 
 int weir__lua_push_failure(lua_State *L, const weir_error *error) {
