@@ -47,7 +47,7 @@ local own = { well = 0, DataError = 0, ConnectionLost = 0, CheckoutTimeout = 0, 
 
 local function count(err)
     local class = err:is "DataError" and "DataError" or err.class
-    if class == "CircuitOpen" or class == "ConnectError" then
+    if err:is "CircuitOpen" or err:is "ConnectError" then
         class = "refused"
     end
     own[class] = assert(own[class], err.message) + 1

@@ -254,7 +254,7 @@ class Demo:
             "for a lost connection": (own["ConnectionLost"], now.failed_with("ConnectionLost")),
             "checkouts that timed out": (own["CheckoutTimeout"], now("weir_checkouts_total", outcome="timed_out")),
             "that were refused": (
-                own["CircuitOpen"] + own["ConnectError"],
+                own["CircuitOpen"] + own["ConnectCircuitOpen"] + own["ConnectError"],
                 now("weir_checkouts_total", outcome="refused"),
             ),
         }

@@ -28,7 +28,7 @@ weir_lua_session *weir__lua_begin_session(lua_State *L) {
 int weir__lua_outcome(lua_State *L, weir_lua_call *call, int code) {
     if (code == WEIR_PENDING) return weir__lua_wait(L, call);
     /* A pool whose callers are refused would not find out that its server is back: nobody else drives it. */
-    if (code == WEIR_ECIRCUITOPEN) weir_reactor_dispatch(call->home->reactor);
+    if (WEIR_IS_CIRCUIT_OPEN(code)) weir_reactor_dispatch(call->home->reactor);
     call->op = 0;
     if (code != WEIR_OK && call->error.code == WEIR_OK) call->error.code = code;
     return code;

@@ -456,10 +456,10 @@ PyObject *weir__py_run(weir__py_call *call) {
         /* A COPY that is never kept waiting would not hear of its end: nobody else drives a blocking pool. */
         bool unheard = rc == WEIR_OK && call->kind == WEIR__PY_COPY_PUT;
         /* Nor would a pool whose callers are refused find out that its server is back. */
-        if (unheard || rc == WEIR_ECIRCUITOPEN) weir_reactor_dispatch(engine->reactor);
+        if (unheard || WEIR_IS_CIRCUIT_OPEN(rc)) weir_reactor_dispatch(engine->reactor);
         if (rc == WEIR_PENDING) waited = weir_reactor_wait(engine->reactor, op, SIGNALS_MS, &outcome);
     Py_END_ALLOW_THREADS
-    int at_init = rc == WEIR_ECIRCUITOPEN ? is_at_init(engine) : 1;
+    int at_init = WEIR_IS_CIRCUIT_OPEN(rc) ? is_at_init(engine) : 1;
     if (at_init < 0 || (!at_init && weir__py_events(engine) < 0)) goto out;
     if (rc > WEIR_OK) {
         outcome.code = rc;

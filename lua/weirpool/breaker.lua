@@ -228,7 +228,7 @@ for _, name in ipairs { "force_open", "force_close", "disable", "metrics_only", 
 end
 
 local function is_refusal(err)
-    return type(err) == "table" and getmetatable(err) == Error and err.class == "CircuitOpen"
+    return type(err) == "table" and getmetatable(err) == Error and err:is("CircuitOpen")
 end
 
 --- A function that calls fn(…), and, when a breaker of the pool's has refused that, fallback(err).

@@ -416,6 +416,7 @@ START_TEST(what_is_a_failure) {
         {WEIR_ENOMEM, NULL, "ignored"},
         {WEIR_EVALUE, NULL, "ignored"},
         {WEIR_ECIRCUITOPEN, NULL, "ignored"},
+        {WEIR_ECONNECTCIRCUITOPEN, "57P03", "ignored"},
         {WEIR_EROLLEDBACK, NULL, "success"},
         {0, "08006", "failure"},
         {0, "08P01", "failure"},

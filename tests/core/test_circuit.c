@@ -348,8 +348,10 @@ START_TEST(a_server_that_says_no) {
     weir_session session;
     weir_op op;
     int code = ask(&session, &op, &error);
-    ck_assert_int_eq(code, WEIR_ECIRCUITOPEN);
+    ck_assert_int_eq(code, WEIR_ECONNECTCIRCUITOPEN);
+    ck_assert_int_eq(error.code, code);
     ck_assert_str_eq(error.detail, "ConnectError: no");
+    ck_assert_str_eq(error.sqlstate, "28P01");
     weir_error_clear(&error);
     server_back();
     rig_advance(4100);

@@ -61,7 +61,7 @@ START_TEST(what_is_repeated) {
     }
     for (int code = 1; weir_error_name(code); code++) {
         bool repeated = code == WEIR_ELOST || code == WEIR_ECONNECT || code == WEIR_ECONNECTTIMEOUT ||
-                        code == WEIR_ECIRCUITOPEN;
+                        code == WEIR_ECIRCUITOPEN || code == WEIR_ECONNECTCIRCUITOPEN;
         begin();
         ck_assert_msg((next(code, NULL) > 0) == repeated, "%s", weir_error_name(code));
     }

@@ -400,7 +400,7 @@ describe("a pool", function()
     local function refusal()
         return support.eventually(function()
             local _, err = pool:fetchval { "select 1", timeout = 0.2 }
-            return err and err.class == "CircuitOpen" and err
+            return err and err:is("CircuitOpen") and err
         end)
     end
 

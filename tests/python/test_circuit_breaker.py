@@ -76,10 +76,11 @@ def test_what_counts():
     shutdown = errors._make(20, "bye", "57P01", *[None] * 11)
     for error in (violation, weirpool.LockTimeout("…"), shutdown, weirpool.ConnectionLost("…"), ValueError()):
         fail(breaker, error)
-    fail(breaker, weirpool.CircuitOpen("another's"))
+    for refusal in (weirpool.CircuitOpen("another's"), weirpool.ConnectCircuitOpen("a pool's")):
+        fail(breaker, refusal)
     for error in (asyncio.CancelledError(), KeyboardInterrupt(), SystemExit(), GeneratorExit()):
         fail(breaker, error)
-    assert counts(breaker) == {"succeeded": 2, "failed": 3, "ignored": 1, "cancelled": 4}
+    assert counts(breaker) == {"succeeded": 2, "failed": 3, "ignored": 2, "cancelled": 4}
     assert breaker.snapshot()["last_failure"] == "ValueError"
 
 

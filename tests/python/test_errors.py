@@ -22,6 +22,7 @@ def test_tree():
     assert issubclass(errors.OutOfMemory, MemoryError) and issubclass(errors.ArgumentError, ValueError)
     assert issubclass(errors.LockNotAvailable, errors.LockTimeout)
     assert errors.OutcomeTimeout.__bases__ == (errors.OutcomeUnknown, errors.CommandTimeout)
+    assert errors.ConnectCircuitOpen.__bases__ == (errors.CircuitOpen, errors.ConnectError)
 
 
 def test_every_row_of_the_table_has_its_class():

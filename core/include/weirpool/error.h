@@ -49,10 +49,17 @@ WEIR_BEGIN_DECLS
     X(EOUTCOMETIMEOUT, 29, OutcomeTimeout, OutcomeUnknown, false,                                            \
       "a write was not answered in time: whether it takes effect is unknown")                                \
     X(EOVERLOADED, 30, Overloaded, TooManyWaiting, true,                                                     \
-      "callers have waited for longer than queue_target for too long")
+      "callers have waited for longer than queue_target for too long")                                       \
+    X(ECONNECTCIRCUITOPEN, 31, ConnectCircuitOpen, CircuitOpen, true,                                        \
+      "the database cannot be connected to, and the circuit breaker is open")
 
 /* X(class, parent): a class that stands below a second one, too. */
-#define WEIR_ERRORS_ALSO(X) X(OutcomeTimeout, CommandTimeout)
+#define WEIR_ERRORS_ALSO(X)                                                                                  \
+    X(OutcomeTimeout, CommandTimeout)                                                                        \
+    X(ConnectCircuitOpen, ConnectError)
+
+/* A circuit breaker's refusal, of either code. */
+#define WEIR_IS_CIRCUIT_OPEN(code) ((code) == WEIR_ECIRCUITOPEN || (code) == WEIR_ECONNECTCIRCUITOPEN)
 
 /* Results of calls: 0 is success, negative is neither success nor failure, positive is an error of the table.
  */

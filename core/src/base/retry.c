@@ -63,7 +63,7 @@ static const char not_repeated[] = "this error is not one to be repeated";
 static bool is_repeated(const weir_error *error) {
     if (!error->retryable) return false;
     if (error->code == WEIR_ELOST || error->code == WEIR_ECONNECT || error->code == WEIR_ECONNECTTIMEOUT ||
-        error->code == WEIR_ECIRCUITOPEN)
+        WEIR_IS_CIRCUIT_OPEN(error->code))
         return true;
     return error->code == WEIR_ESERVER &&
            (strcmp(error->sqlstate, "40001") == 0 || strcmp(error->sqlstate, "40P01") == 0);

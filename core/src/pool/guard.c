@@ -15,6 +15,7 @@
  * server than what the pool works out from it.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "pool/pool.h"
@@ -89,14 +90,18 @@ static int64_t retry_after_ms(const weir_pool *pool, const weir__breaker *breake
 static int refuse(weir_pool *pool, weir__breaker *breaker, int64_t now, weir_error *error) {
     char message[500], detail[WEIR_BREAKER_FAILURE_SIZE];
     int code = weir__breaker_refusal(breaker, now, error);
+    if (pool->failures && !weir__pool_live(pool) && breaker->state != WEIR_BREAKER_FORCED_OPEN)
+        code = WEIR_ECONNECTCIRCUITOPEN;
     if (!error) return code;
     weir_error told = *error;
+    told.code = code;
     snprintf(message, sizeof message, "pool %s: %s", weir_pool_name(pool), error->message);
     told.message = message;
     told.retry_after_ms = retry_after_ms(pool, breaker, now);
     if (pool->failures) {
         weir__breaker_describe(&pool->last_error, detail, sizeof detail);
         told.detail = detail;
+        memcpy(told.sqlstate, pool->last_error.sqlstate, sizeof told.sqlstate);
     }
     return weir__error_copy(error, &told);
 }
@@ -108,7 +113,7 @@ static void count_refused(weir_pool *pool, weir__breaker *breaker, int64_t now) 
 
 void weir__guard_refused(weir_pool *pool, const weir_error *why) {
     weir__breaker *breaker = weir__breaker_shut(queries(pool)) ? queries(pool) : connects(pool);
-    if (why->code == WEIR_ECIRCUITOPEN) count_refused(pool, breaker, weir__reactor_now(pool->reactor));
+    if (WEIR_IS_CIRCUIT_OPEN(why->code)) count_refused(pool, breaker, weir__reactor_now(pool->reactor));
 }
 
 int weir__guard_shut(weir_pool *pool, weir_breaker_role role, int64_t now, weir_error *error) {

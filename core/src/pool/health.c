@@ -162,7 +162,7 @@ static void count_passed(weir_pool *pool, int64_t latency, int64_t now) {
 /* A caller's check that got no connection to ask on. */
 static bool asked_nobody(const weir_error *why) {
     return why->code == WEIR_ECHECKOUTTIMEOUT || why->code == WEIR_EQUEUEFULL ||
-           why->code == WEIR_EOVERLOADED || why->code == WEIR_ECIRCUITOPEN;
+           why->code == WEIR_EOVERLOADED || WEIR_IS_CIRCUIT_OPEN(why->code);
 }
 
 /* What it says of the server. */
