@@ -1,3 +1,3 @@
-/* The concept "session": a lent connection, with or without a transaction. In Lua what waits for nothing is called through
-   here (begin, inspect, ready, pipeline); in Python a session is a type of C's, which has all of it: see python.i. */
+/* The concept "session": a lent connection, with or without a transaction. What waits for nothing is called through here:
+   inspect, in Lua also begin, ready and pipeline, which in Python are steps of types of C's: see python.i. */
 %include "weirpool/session.h"

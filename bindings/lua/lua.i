@@ -22,7 +22,8 @@
 %ignore weir_options_set;
 %ignore weir_options_set_text;
 %ignore weir_options_check;
-%rename("$ignore", regextarget=1) "^weir_(statement|result)_"; /* statement.c, rows.c: no value of Lua's is one */
+%rename("$ignore", regextarget=1) "^weir_(statement_(new|add|place|no_sets|ref|unref)|result_)"; /* statement.c, rows.c */
+%rename(fingerprint) weir_statement_fingerprint;
 %ignore weir_completion_discard;
 %ignore weir_reactor_new;
 %ignore weir_reactor_free;
@@ -118,6 +119,18 @@
 %typemap(out) int, unsigned, long, int64_t, uint64_t, size_t, enum SWIGTYPE
     "weir__lua_push_integer(L, (int64_t)$1); SWIG_arg++;"
 %typemap(in, checkfn="lua_isstring") const char * "$1 = ($1_ltype)lua_tostring(L, $input);" /* no nil */
+
+/* ---- SQL, and what is written of it */
+%typemap(in) (const char *sql, size_t length) {
+    if (lua_type(L, $input) != LUA_TSTRING)
+        weir__lua_misuse(L, "$symname: a string of SQL is wanted, not a %s", luaL_typename(L, $input));
+    $1 = ($1_ltype)lua_tolstring(L, $input, &$2);
+}
+%typemap(in, numinputs=0) (char *out, size_t size) (char text[WEIR_FINGERPRINT_SIZE]) {
+    $1 = text;
+    $2 = sizeof text;
+}
+%typemap(out) size_t weir_statement_fingerprint "lua_pushlstring(L, arg3, $1); SWIG_arg++;"
 
 /* ---- handles: a pool stands for its reactor too */
 %typemap(in) weir_pool *, const weir_pool * "$1 = weir__lua_to_pool(L, $input)->pool;"

@@ -3,10 +3,9 @@
  * cold methods. What is hot (statements, awaitables, sessions, records) is hand-written C in the same module,
  * whose objects the typemaps below unwrap; so everything is left out but what is named.
  *
- * Of the concepts session and statement nothing is named. What runs a statement or ends a transaction may have
- * to wait: it is an awaitable, or lets go of the GIL. What gives a connection back takes the completions that
- * this has set going. And inspect, ready, watch and limit are getters and steps of types that are C already: by
- * way of a wrapper each would want its conversion here all the same, and a Python function around it.
+ * Of a session only inspect is named, which is its property `info`. What runs a statement or ends a transaction
+ * may have to wait: it is an awaitable, or lets go of the GIL. What gives a connection back takes the completions
+ * that this has set going. Ready, watch and limit are steps of types that are C already.
  */
 %header %{
 #include "weir_py.h"
@@ -33,6 +32,15 @@
 %rename(option_variable) weir_option_variable;
 %rename(metric_table) weir_metric_table;
 %rename(histogram_bound) weir_histogram_bound;
+%feature("docstring") weir_statement_fingerprint "fingerprint(sql, /)\n--\n\n\
+What a statement has in common with those that differ from it in their literals alone: ? for each literal and for a\n\
+list of them, one blank for white space and comments.\n\n\
+It holds no value, so that it may be shown, and be the key of statistics: pool.slow_queries() tells statements in\n\
+this form. At most its first 1023 bytes, of the first 64 KiB of the text."
+%rename(fingerprint) weir_statement_fingerprint;
+%feature("docstring") weir_session_inspect "session_inspect(session, /)\n--\n\nThe property `info` of a Session or \
+a Connection."
+%rename(session_inspect) weir_session_inspect;
 %rename(pool_resize) weir_pool_resize;
 %rename(pool_expire) weir_pool_expire;
 %rename(pool_snapshot) weir_pool_snapshot;
@@ -63,6 +71,32 @@
   if (!$1) SWIG_fail;
 }
 %typemap(argout) weir_pool *pool "weir__py_pool_after($input);"
+
+/* A lent connection. */
+%typemap(in) weir_session session {
+  if (weir__py_session_handle($input, &$1) < 0) SWIG_fail;
+}
+%typemap(out) int weir_session_inspect "$result = NULL;"
+%typemap(in, numinputs=0) weir_session_info *out (weir_session_info info) "$1 = &info;"
+%typemap(argout) weir_session_info *out {
+  if (result == WEIR_OK && !($result = weir__py_session_info($1))) SWIG_fail;
+}
+
+/* SQL, and what is written of it. */
+%typemap(in) (const char *sql, size_t length) {
+  Py_ssize_t bytes;
+  $1 = weir__py_sql_text($input, &bytes);
+  if (!$1) SWIG_fail;
+  $2 = (size_t)bytes;
+}
+%typemap(out) size_t weir_statement_fingerprint "$result = NULL; (void)$1;"
+%typemap(in, numinputs=0) (char *out, size_t size) (char text[WEIR_FINGERPRINT_SIZE]) {
+  $1 = text;
+  $2 = sizeof text;
+}
+%typemap(argout) (char *out, size_t size) {
+  if (!($result = PyUnicode_DecodeUTF8($1, (Py_ssize_t)result, "replace"))) SWIG_fail;
+}
 
 /* A Breaker: one that stands alone, or an open pool's. */
 %typemap(in) weir_breaker *breaker, const weir_breaker *breaker {

@@ -72,20 +72,25 @@ static int inspect(SessionObject *session, weir_session_info *info, weir_error *
     return WEIR_ESTALE;
 }
 
-static PyObject *session_info(PyObject *self, void *unused) {
-    (void)unused;
-    weir_session_info info;
-    weir_error error = WEIR_ERROR_INIT;
-    int rc = inspect((SessionObject *)self, &info, &error);
-    if (rc != WEIR_OK) {
-        error.code = rc;
-        weir__py_raise(&error);
-        return NULL;
+int weir__py_session_handle(PyObject *object, weir_session *out) {
+    if (!PyObject_TypeCheck(object, weir__py.connection) &&
+        !PyObject_TypeCheck(object, weir__py.sync_connection)) {
+        PyErr_Format(PyExc_TypeError, "a connection or session is wanted, not %s", Py_TYPE(object)->tp_name);
+        return -1;
     }
-    PyObject *backend = info.backend ? PyLong_FromLong(info.backend) : Py_NewRef(Py_None);
-    return Py_BuildValue("{sisNsNsNsNsd}", "depth", info.depth, "in_transaction",
-                         PyBool_FromLong(info.in_transaction), "failed", PyBool_FromLong(info.failed), "busy",
-                         PyBool_FromLong(info.busy), "backend", backend, "age", (double)info.age_ms / 1000.0);
+    SessionObject *session = (SessionObject *)object;
+    *out = session->handle;
+    if (session->pool->engine->pool) return 0;
+    weir__py_fail(WEIR_ESTALE, NULL);
+    return -1;
+}
+
+PyObject *weir__py_session_info(const weir_session_info *info) {
+    PyObject *backend = info->backend ? PyLong_FromLong(info->backend) : Py_NewRef(Py_None);
+    return Py_BuildValue("{sisNsNsNsNsd}", "depth", info->depth, "in_transaction",
+                         PyBool_FromLong(info->in_transaction), "failed", PyBool_FromLong(info->failed),
+                         "busy", PyBool_FromLong(info->busy), "backend", backend, "age",
+                         (double)info->age_ms / 1000.0);
 }
 
 static PyObject *session_closed(PyObject *self, void *unused) {
@@ -173,13 +178,6 @@ static PyMethodDef lent_methods[] = {
     {"_copy_abort", weir__py_copy_abort, METH_NOARGS, NULL},
     {0}};
 static PyGetSetDef lent_fields[] = {
-    {"info", session_info, NULL,
-     "The state of the loan, a dict: depth (transactions and savepoints open), in_transaction, failed (it "
-     "can only be\n"
-     "rolled back), busy, backend (the server's process id; None for SQLite), age (seconds since it was "
-     "lent).\n"
-     "SessionClosed after the return.",
-     NULL},
     {"closed", session_closed, NULL, "True once the connection has been returned or cut off.", NULL},
     {"pool", session_pool, NULL, "The pool that it belongs to.", NULL},
     {0}};
@@ -361,9 +359,26 @@ static PyTypeObject *add_type(PyObject *module, const char *name, PyTypeObject *
     return weir__py_type(module, &spec, base);
 }
 
+/* The property that is the wrapper's function. */
+static int add_info(PyObject *module, PyTypeObject *lent) {
+    static const char doc[] =
+        "The state of the loan, a dict: depth (transactions and savepoints open), in_transaction, failed (it "
+        "can only be\n"
+        "rolled back), busy, backend (the server's process id; None for SQLite), age (seconds since it was "
+        "lent).\n"
+        "SessionClosed after the return.";
+    PyObject *get = PyObject_GetAttrString(module, "session_inspect");
+    PyObject *info =
+        get ? PyObject_CallFunction((PyObject *)&PyProperty_Type, "OOOs", get, Py_None, Py_None, doc) : NULL;
+    int rc = info ? PyDict_SetItemString(lent->tp_dict, "info", info) : -1;
+    Py_XDECREF(info);
+    Py_XDECREF(get);
+    return rc;
+}
+
 int weir__py_session_types(PyObject *module) {
     PyTypeObject *lent = weir__py_type(module, &lent_spec, NULL);
-    if (!lent) return -1;
+    if (!lent || add_info(module, lent) < 0) return -1;
     weir__py.connection =
         add_type(module, "weirpool.Connection", lent, async_statements,
                  "A connection of an asynchronous pool, lent by Pool.connection(). In autocommit;\n"

@@ -236,19 +236,23 @@ static int add(weir_statement *statement, Py_ssize_t number, PyObject *object,
     return rc;
 }
 
-static weir_statement *begin_statement(PyObject *sql) {
+const char *weir__py_sql_text(PyObject *sql, Py_ssize_t *length) {
     if (!PyUnicode_Check(sql)) {
         weir__py_fail(WEIR_EINVAL, "the statement must be a str, not %s", Py_TYPE(sql)->tp_name);
         return NULL;
     }
-    Py_ssize_t length;
-    const char *data = PyUnicode_AsUTF8AndSize(sql, &length);
-    if (!data) {
-        if (!PyErr_ExceptionMatches(PyExc_UnicodeError)) return NULL;
+    const char *data = PyUnicode_AsUTF8AndSize(sql, length);
+    if (!data && PyErr_ExceptionMatches(PyExc_UnicodeError)) {
         PyErr_Clear();
         weir__py_fail(WEIR_EINVAL, "the statement has no UTF-8 form (a lone surrogate)");
-        return NULL;
     }
+    return data;
+}
+
+static weir_statement *begin_statement(PyObject *sql) {
+    Py_ssize_t length;
+    const char *data = weir__py_sql_text(sql, &length);
+    if (!data) return NULL;
     weir_error error = WEIR_ERROR_INIT;
     weir_statement *statement = weir_statement_new(data, (size_t)length, &error);
     if (!statement) weir__py_raise(&error);

@@ -136,6 +136,8 @@ int weir__py_option_value(const char *name, PyObject *object, weir_value *out);
 const char *weir__py_text(const char *what, PyObject *object);
 /* The dict of a snapshot. NULL with an exception. */
 PyObject *weir__py_snapshot(const weir_snapshot *snapshot);
+/* Likewise of a session's state. */
+PyObject *weir__py_session_info(const weir_session_info *info);
 /* Likewise of a breaker's. */
 PyObject *weir__py_breaker_snapshot(const weir_breaker_snapshot *snapshot);
 /* A row of the table of options as a tuple. NULL with an exception. */
@@ -628,6 +630,10 @@ int weir__py_pool_types(PyObject *module);
 /* The core's pool of a Python Pool; NULL with an exception. Like those that follow, for the wrapper's
  * typemaps. */
 weir_pool *weir__py_pool_handle(PyObject *object);
+/* The text of a statement, borrowed from the str. NULL with an exception. */
+const char *weir__py_sql_text(PyObject *sql, Py_ssize_t *length);
+/* The core's session of a connection. -1 with an exception. */
+int weir__py_session_handle(PyObject *object, weir_session *out);
 /* The value of the option min_size or max_size, WEIR_SIZE_KEEP for None. -1 with an exception. */
 int weir__py_bound(const char *name, PyObject *object, int *out);
 /* After a call of the core: takes what it has set going. */

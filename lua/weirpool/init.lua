@@ -21,6 +21,7 @@ local weirpool = {
     null = core.null(),
     open = Pool.open,
     breaker = Breaker.new,
+    fingerprint = core.fingerprint,
     log = log.set,
     sqlite_adopt = function(path)
         return core.sqlite_adopt(path) == 0

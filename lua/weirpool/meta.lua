@@ -149,6 +149,13 @@ function weirpool.breaker(options) end
 ---@return table[]
 function weirpool.breaker_options() end
 
+--- What a statement has in common with those that differ from it in their literals alone: ? for each literal and for a
+--- list of them, one blank for white space and comments. It holds no value; pool:slow_queries() tells statements in this
+--- form. At most its first 1023 bytes, of the first 64 KiB of the text.
+---@param sql string
+---@return string
+function weirpool.fingerprint(sql) end
+
 --- A parameter that is bytes, not text.
 ---@param text string
 ---@return weirpool.Bytes

@@ -28,6 +28,7 @@ from ._core import (
     Session,
     SyncConnection,
     SyncSession,
+    fingerprint,
     libpq_version,
     sqlite_version,
 )
@@ -178,6 +179,7 @@ __all__ = [
     "create_pool_sync",
     "drain_on_sigterm",
     "errors",
+    "fingerprint",
     "libpq_version",
     "metrics",
     "sqlite_version",

@@ -281,8 +281,8 @@ static const struct {
 };
 
 START_TEST(fingerprints) {
-    char out[WEIR_SLOW_TEXT_SIZE];
-    size_t length = weir__fingerprint(prints[_i].sql, strlen(prints[_i].sql), out, sizeof out);
+    char out[WEIR_FINGERPRINT_SIZE];
+    size_t length = weir_statement_fingerprint(prints[_i].sql, strlen(prints[_i].sql), out, sizeof out);
     ck_assert_str_eq(out, prints[_i].print);
     ck_assert_uint_eq(length, strlen(prints[_i].print));
 }
@@ -298,13 +298,18 @@ START_TEST(fingerprints_of_anything) {
         for (size_t i = 0; i < length; i++)
             sql[i] = letters[weir__random_below(&rng, (int64_t)sizeof letters - 1)];
         sql[length] = '\0';
-        ck_assert_uint_lt(weir__fingerprint(sql, length, out, size), size);
+        ck_assert_uint_lt(weir_statement_fingerprint(sql, length, out, size), size);
         free(out);
         free(sql);
     }
-    char out[8];
-    ck_assert_uint_eq(weir__fingerprint("a\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc", 9, out, sizeof out), 7);
-    ck_assert_uint_eq(weir__fingerprint("aa\xc3\xbc\xc3\xbc\xc3\xbc", 8, out, sizeof out), 6);
+    char out[8] = "kept";
+    ck_assert_uint_eq(weir_statement_fingerprint("select 1", 8, out, 0), 0);
+    ck_assert_uint_eq(weir_statement_fingerprint("select 1", 8, NULL, sizeof out), 0);
+    ck_assert_str_eq(out, "kept");
+    ck_assert_uint_eq(weir_statement_fingerprint(NULL, 8, out, sizeof out), 0);
+    ck_assert_str_eq(out, "");
+    ck_assert_uint_eq(weir_statement_fingerprint("a\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc", 9, out, sizeof out), 7);
+    ck_assert_uint_eq(weir_statement_fingerprint("aa\xc3\xbc\xc3\xbc\xc3\xbc", 8, out, sizeof out), 6);
 }
 END_TEST
 

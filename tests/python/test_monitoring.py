@@ -141,6 +141,7 @@ def test_slow_queries(pg_url, caplog):
         assert [query["total"] for query in slow] == sorted((query["total"] for query in slow), reverse=True)
         counts = {query["statement"]: query["count"] for query in slow}
         assert counts["select pg_sleep(?), ?, $1"] == 2
+        assert counts[weirpool.fingerprint("select pg_sleep(7) -- seconds\n, 'cumin', $1")] == 2
         assert counts["select pg_sleep(?)"] == 1 and slow[0]["max"] >= 0.2
         assert counts["select pg_sleep(?) from generate_series(?)"] in (1, 2)  # opening it may be slow, too
         assert counts["select pg_sleep(?); select ?"] == 1

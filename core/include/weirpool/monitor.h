@@ -78,14 +78,13 @@ WEIR_API bool weir_pool_next_alert(weir_pool *pool, uint64_t *after, weir_alert 
 /* The number of the last event; 0: none. No lock is taken: to be asked as often as one likes. */
 WEIR_API uint64_t weir_pool_last_alert(const weir_pool *pool);
 
-#define WEIR_SLOW_TEXT_SIZE 1024
 /* A statement that took longer than slow_query_threshold, answered or not; none of a batch whose statements
  * go together. */
 typedef struct weir_slow_statement {
-    char text[WEIR_SLOW_TEXT_SIZE]; /* its beginning, with ? for each literal, and no comments */
-    uint64_t count;                 /* times that it was too slow; since it has been kept */
-    double total, max, last;        /* seconds that it took these times */
-    int64_t last_ns;                /* when it did so last, monotonic */
+    char text[WEIR_FINGERPRINT_SIZE]; /* see weir_statement_fingerprint */
+    uint64_t count;                   /* times that it was too slow; since it has been kept */
+    double total, max, last;          /* seconds that it took these times */
+    int64_t last_ns;                  /* when it did so last, monotonic */
 } weir_slow_statement;
 
 /*

@@ -89,7 +89,7 @@ typedef struct weir__slow {
     uint64_t hash, count;
     int64_t total, max, last, last_at;
     size_t length;
-    char text[WEIR_SLOW_TEXT_SIZE];
+    char text[WEIR_FINGERPRINT_SIZE];
 } weir__slow;
 
 typedef struct weir__monitor {
@@ -149,8 +149,4 @@ int weir__history_read(weir__monitor *monitor, const char *metric, int64_t since
 void weir__slow_note(weir__monitor *monitor, const char *sql, size_t length, int64_t ns);
 int weir__slow_read(const weir__monitor *monitor, weir_slow_statement **out, size_t *count,
                     weir_error *error);
-/* The text with ? for literals, one blank for white space and comments: at most size - 1 bytes, whole
- * characters, and a NUL. Gives its length. */
-size_t weir__fingerprint(const char *sql, size_t length, char *out, size_t size);
-
 #endif

@@ -26,8 +26,8 @@ static weir__slow *find_room(weir__monitor *monitor) {
 }
 
 void weir__slow_note(weir__monitor *monitor, const char *sql, size_t bytes, int64_t ns) {
-    char text[WEIR_SLOW_TEXT_SIZE];
-    size_t length = weir__fingerprint(sql, bytes, text, sizeof text);
+    char text[WEIR_FINGERPRINT_SIZE];
+    size_t length = weir_statement_fingerprint(sql, bytes, text, sizeof text);
     uint64_t hash = weir__statement_hash(text, length);
     weir__slow *slow = find(monitor, hash, text, length);
     if (!slow) {

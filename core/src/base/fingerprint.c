@@ -1,9 +1,10 @@
 /* What statements have in common that differ in their literals alone. */
 #include <string.h>
 
+#include <weirpool/statement.h>
+
 #include "base/sql.h"
 #include "base/text.h"
-#include "monitor/monitor.h"
 
 #define READ_MOST ((size_t)1 << 16) /* of a text; what lies behind is cut off */
 
@@ -102,7 +103,9 @@ static const char *take_piece(writer *writer, const char *p, const char *end) {
     return p;
 }
 
-size_t weir__fingerprint(const char *sql, size_t length, char *out, size_t size) {
+size_t weir_statement_fingerprint(const char *sql, size_t length, char *out, size_t size) {
+    if (!out || !size) return 0;
+    if (!sql) length = 0;
     const char *p = sql, *end = sql + (length < READ_MOST ? length : READ_MOST);
     writer writer = {.out = out, .room = size - 1};
     while (p < end && writer.length < writer.room) {
