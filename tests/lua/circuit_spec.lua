@@ -396,11 +396,11 @@ describe("a pool", function()
         server "stop"
     end)
 
-    --- Calls until the breaker refuses; gives the refusal.
-    local function refusal()
+    --- Calls until the breaker refuses, with an error of that class; gives the refusal.
+    local function refusal(class)
         return support.eventually(function()
             local _, err = pool:fetchval { "select 1", timeout = 0.2 }
-            return err and err:is("CircuitOpen") and err
+            return err and err:is(class or "CircuitOpen") and err
         end)
     end
 
@@ -415,7 +415,8 @@ describe("a pool", function()
 
     it("refuses at once while its server is gone, and heals when it is back", function()
         server "kill"
-        local err = refusal()
+        local err = refusal "ConnectCircuitOpen"
+        assert.is_true(err:is "CircuitOpen" and err:is "ConnectError")
         assert.is_true(err.retryable and err.retry_after <= 0.25)
         assert.truthy(err.detail)
         local began = os.clock()
