@@ -144,6 +144,9 @@ def test_nobody_gets_anothers_answer(through, observer, masks):
             for nonce, answer in zip(nonces, answers, strict=True):
                 if isinstance(answer, weirpool.Error):
                     continue
+                if answer is None:  # libpq skips a message of COPY where there is none: a row that has become one
+                    assert case[1] == ord("D") ^ ord("d")
+                    continue
                 assert (answer ^ nonce) % (1 << 64) in [0, *(case[1] << 8 * n for n in range(8))], (
                     nonce,
                     answer,
