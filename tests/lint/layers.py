@@ -3,7 +3,8 @@
 An #include goes to the same room or to a lower one, a library's header stays in the room that wraps the
 library, a public header needs nothing but public headers and libc, files and functions are short, the map in
 README.md (its lines between <!-- layers --> and <!-- /layers -->) names the folders that are there, each below
-those that it may include, and the top level has nothing but what belongs there, or what .gitignore names.
+those that it may include, python/ and lua/ have nothing that queues, waits by a clock or draws lots, which is the
+core's, and the top level has nothing but what belongs there, or what .gitignore names.
 Exit status: 1 if there is any violation.
 """
 
@@ -40,6 +41,18 @@ GUARDED = {
     "sys/epoll.h": "reactor",
     "sys/timerfd.h": "reactor",
     "sys/eventfd.h": "reactor",
+}
+# What makes queues, timers, pauses, pools of threads and jitter, by the ending of the file's name.
+FRONT = {
+    ".py": re.compile(
+        r"\b(?:import|from) +(?:queue|heapq|sched|random|concurrent|time)\b"
+        r"|\b(?:deque|[A-Za-z]*Queue|Timer|call_later|call_at|Semaphore|Condition)\("
+        r"|\basyncio\.sleep\((?!0\))|\bloop\.time\("
+    ),
+    ".lua": re.compile(r"\bos\.(?:clock|time)\b|\bmath\.random|\bngx\.(?:timer|sleep|now)\b"),
+}
+FRONT_MAY = {
+    "python/weirpool/_drain.py": "import time",  # sleeps between two signals to a main thread that does not hear
 }
 # What a public header may have from libc: the headers of C11.
 LIBC = set(
@@ -240,11 +253,21 @@ def check_files(root):
             yield f"{name}:{number}: {wrong}"
 
 
+def check_fronts(root):
+    for path in sorted([*(root / "python").rglob("*.py"), *(root / "lua").rglob("*.lua")]):
+        name = path.relative_to(root).as_posix()
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+            found = FRONT[path.suffix].search(line.partition("#" if path.suffix == ".py" else "--")[0])
+            if found and found.group() != FRONT_MAY.get(name):
+                yield f"{name}:{number}: {found.group()}: queues, clocks and chance are the core's"
+
+
 def main():
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2]
     if not (root / "core/src").is_dir():
         sys.exit(f"{root}: no core/src there")
-    violations = [*check_rooms(root / "core/src"), *check_files(root), *check_map(root), *check_top(root)]
+    violations = [*check_rooms(root / "core/src"), *check_files(root), *check_map(root), *check_fronts(root)]
+    violations += check_top(root)
     for violation in violations:
         print(violation)
     sys.exit(1 if violations else 0)

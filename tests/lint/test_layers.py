@@ -98,6 +98,26 @@ def test_a_library_stays_in_its_room(tree, path, header, room, marks):
     assert refused(tree) == f"core/src/{path}:1: {header} is for {room} only"
 
 
+FRONTS = [
+    ("python/weirpool/planted.py", "import heapq", "import heapq"),
+    ("python/weirpool/planted.py", "from queue import SimpleQueue", "from queue"),
+    ("python/weirpool/planted.py", "waiting = collections.deque()", "deque("),
+    ("python/weirpool/planted.py", "loop.call_later(1, wake)", "call_later("),
+    ("python/weirpool/planted.py", "await asyncio.sleep(pause)", "asyncio.sleep("),
+    ("python/weirpool/planted.py", "import time", "import time"),
+    ("lua/weirpool/planted.lua", "local began = os.clock()", "os.clock"),
+    ("lua/weirpool/planted.lua", "local pause = math.random()", "math.random"),
+    ("lua/weirpool/planted.lua", "ngx.sleep(1)", "ngx.sleep"),
+]
+
+
+@pytest.mark.parametrize(("path", "line", "found"), FRONTS)
+def test_a_front_end_has_no_machinery(tree, path, line, found):
+    comment = "#" if path.endswith("py") else "--"
+    write(tree / path, f"{comment} {line}\n{line}\n")
+    assert refused(tree) == f"{path}:2: {found}: queues, clocks and chance are the core's"
+
+
 def test_downward_includes_pass(tree):
     write(tree / "core/src/pool/planted.c", '#include "base/list.h"\n#include "driver/driver.h"\n')
     write(tree / "core/src/api/planted.c", '#include "pool/pool.h"\n#include "driver/postgres/postgres.h"\n')

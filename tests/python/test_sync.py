@@ -27,11 +27,22 @@ def in_threads(count, function):
         return [future.result(120) for future in [executor.submit(body, n) for n in range(count)]]
 
 
-def check_sums(snapshot):
+@contextlib.contextmanager
+def switching_often():
+    """Threads take turns at every chance, as on a busy machine."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def check_sums(snapshot, most):
     assert snapshot["checkouts_started"] == snapshot["waiting"] + sum(
         snapshot["checkouts_" + outcome] for outcome in ("granted", "timed_out", "cancelled", "refused")
     )
-    assert 0 <= snapshot["idle"] <= snapshot["size"] <= snapshot["max_size"] + snapshot["max_overflow"]
+    assert 0 <= snapshot["idle"] <= snapshot["size"] <= most
 
 
 def test_eight_threads_on_one_pool(url):
@@ -57,12 +68,12 @@ def test_eight_threads_on_one_pool(url):
                     with contextlib.suppress(KeyError), pool.session() as session:
                         session.execute("insert into t values ($1)", -1)
                         raise KeyError
-                check_sums(pool.snapshot())
+                check_sums(pool.snapshot(), 3)
 
         in_threads(8, work)
         assert pool.fetchval("select count(*) from t where a < 0") == 0
         snapshot = pool.snapshot()
-        check_sums(snapshot)
+        check_sums(snapshot, 3)
         assert snapshot["active"] == snapshot["waiting"] == 0
 
 
@@ -72,9 +83,11 @@ def test_snapshots_while_eight_threads_work(url):
 
         def work(n):
             if n == 0:
-                for _ in range(500):
-                    check_sums(pool.snapshot())
-                stop.set()
+                try:
+                    for _ in range(500):
+                        check_sums(pool.snapshot(), 3)  # made smaller, it keeps what is lent
+                finally:
+                    stop.set()
                 return
             while not stop.is_set():
                 with contextlib.suppress(weirpool.TooManyWaiting, weirpool.CheckoutTimeout):
@@ -82,7 +95,8 @@ def test_snapshots_while_eight_threads_work(url):
                         pool.resize(max_size=1 + n % 3)
                         pool.resize(max_size=3)
 
-        in_threads(8, work)
+        with switching_often():
+            in_threads(8, work)
 
 
 def test_a_bound_that_is_omitted_stays_as_another_thread_sets_it(url):
@@ -101,12 +115,8 @@ def test_a_bound_that_is_omitted_stays_as_another_thread_sets_it(url):
             finally:
                 stop.set()
 
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-6)
-        try:
+        with switching_often():
             in_threads(2, work)
-        finally:
-            sys.setswitchinterval(interval)
 
 
 def test_a_session_goes_from_thread_to_thread(url):
