@@ -113,7 +113,7 @@ def counted(count: Count) -> dict[str, int]:
         "queries_timed_out": count["queries timed out"],
         "wait": granted,
         "use": granted,
-        "query": succeeded,
+        "query": count["queries"],
         "connect": CONNECTIONS,
     }
 

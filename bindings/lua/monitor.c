@@ -42,12 +42,7 @@ static void push_point(lua_State *L, const weir_history_point *point, weir_metri
         weir__lua_set_number(L, "value", point->value);
         return;
     }
-    weir__lua_set_integer(L, "count", (int64_t)point->count);
-    weir__lua_set_number(L, "sum", point->sum);
-    weir__lua_set_number(L, "p50", point->p50);
-    weir__lua_set_number(L, "p90", point->p90);
-    weir__lua_set_number(L, "p99", point->p99);
-    weir__lua_set_number(L, "p999", point->p999);
+    weir__lua_set_figures(L, point->count, point->sum, point->p50, point->p90, point->p99, point->p999);
 }
 
 static int alerts_body(lua_State *L) {

@@ -140,15 +140,21 @@ void weir__lua_set_text(lua_State *L, const char *name, const char *value) {
     lua_setfield(L, -2, name);
 }
 
+void weir__lua_set_figures(lua_State *L, uint64_t count, double sum, double p50, double p90, double p99,
+                           double p999) {
+    weir__lua_set_integer(L, "count", (int64_t)count);
+    weir__lua_set_number(L, "sum", sum);
+    weir__lua_set_number(L, "p50", p50);
+    weir__lua_set_number(L, "p90", p90);
+    weir__lua_set_number(L, "p99", p99);
+    weir__lua_set_number(L, "p999", p999);
+}
+
 static void set_latency(lua_State *L, const char *name, const weir_histogram *latency) {
     lua_createtable(L, 0, 8);
-    weir__lua_set_integer(L, "count", (int64_t)latency->count);
-    weir__lua_set_number(L, "sum", latency->sum);
+    weir__lua_set_figures(L, latency->count, latency->sum, latency->p50, latency->p90, latency->p99,
+                          latency->p999);
     weir__lua_set_number(L, "max", latency->max);
-    weir__lua_set_number(L, "p50", latency->p50);
-    weir__lua_set_number(L, "p90", latency->p90);
-    weir__lua_set_number(L, "p99", latency->p99);
-    weir__lua_set_number(L, "p999", latency->p999);
     lua_createtable(L, WEIR_HISTOGRAM_BUCKETS, 0);
     for (int n = 0; n < WEIR_HISTOGRAM_BUCKETS; n++) {
         weir__lua_push_integer(L, (int64_t)latency->buckets[n]);

@@ -157,6 +157,9 @@ void weir__lua_add_sets(lua_State *L, int index, const char *function, weir_stat
 int weir__lua_push_result(lua_State *L, weir_result *result, enum weir_lua_shape shape, int column);
 /* A field of the table on top. */
 void weir__lua_set_integer(lua_State *L, const char *name, int64_t value);
+/* A latency's, seconds. */
+void weir__lua_set_figures(lua_State *L, uint64_t count, double sum, double p50, double p90, double p99,
+                           double p999);
 void weir__lua_set_number(lua_State *L, const char *name, double value);
 /* … none when the value is NULL. */
 void weir__lua_set_text(lua_State *L, const char *name, const char *value);

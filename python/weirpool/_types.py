@@ -235,9 +235,9 @@ class Snapshot(TypedDict):
     queries_succeeded: int
     """Statements that succeeded."""
     queries_failed: int
-    """Statements that failed."""
+    """Statements that failed, or that the pool ended."""
     queries_timed_out: int
-    """Statements that took longer than their timeout."""
+    """Statements that took longer than their timeout, or their session's."""
     queries_cancelled: int
     """Statements whose caller went away."""
     notifications: int
@@ -261,7 +261,7 @@ class Snapshot(TypedDict):
     connect: Latency
     """From the start of an attempt to connect to its success."""
     query: Latency
-    """From the sending of a statement to its answer."""
+    """From the sending of a statement to its end, but of those whose caller went away."""
     query_failed: Latency
     """The same, of those statements alone that failed."""
     health_check: Latency

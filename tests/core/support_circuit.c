@@ -4,6 +4,12 @@
 
 #include "support_pool.h"
 
+weir_options circuit_start(void) {
+    rig_start(7);
+    weir__fake.run_min_ns = weir__fake.run_max_ns = WEIR__MS;
+    return rig_options();
+}
+
 void holds(void) { ck_assert_ptr_null(rig_fault()); }
 
 weir_breaker *connects(void) { return weir_pool_breaker(rig.pool, 0, WEIR_BREAKER_CONNECTS); }
@@ -43,6 +49,17 @@ int query(const char *sql) {
 
 void fail_queries(const char *sql, int count) {
     for (int i = 0; i < count; i++) ck_assert_int_ne(query(sql), WEIR_OK);
+}
+
+void lose_together(weir_options *options, weir_op ops[LOST_TOGETHER]) {
+    options->min_size = options->max_size = 1;
+    options->pipeline_max_wait_ms = 100;
+    rig_ready(options);
+    for (int i = 0; i < 4; i++) ck_assert_int_eq(query("echo shared"), WEIR_OK); /* known to be short */
+    for (int i = 0; i < LOST_TOGETHER; i++) ops[i] = submit_to_pool("echo shared", 1000);
+    ck_assert_int_eq(rig.pool->slots[0]->flying, LOST_TOGETHER);
+    weir__fake_kill(weir__fake_conn_at(0));
+    rig_advance(3);
 }
 
 void server_gone(bool hangs) {

@@ -1,20 +1,16 @@
 /* The pool's circuit breakers, on the fake driver and the fake clock. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "support_circuit.h"
 #include "support_pool.h"
+#include "support_suite.h"
 
 static weir_options options;
 
-static void set_up(void) {
-    rig_start(7);
-    options = rig_options();
-    weir__fake.run_min_ns = weir__fake.run_max_ns = WEIR__MS;
-}
+static void set_up(void) { options = circuit_start(); }
 static void tear_down(void) { rig_done(); }
 
 static void bounds(int min, int max) {
@@ -259,17 +255,10 @@ END_TEST
 
 /* Statements that share a connection are lost together: that is one failure. */
 START_TEST(one_lost_connection_is_one_failure) {
-    bounds(1, 1);
-    options.pipeline_max_wait_ms = 100;
-    rig_ready(&options);
-    for (int i = 0; i < 4; i++) ck_assert_int_eq(query("echo shared"), WEIR_OK);
-    weir_op ops[8];
-    for (int i = 0; i < 8; i++) ops[i] = submit_to_pool("echo shared", 1000);
-    ck_assert_int_eq(rig.pool->slots[0]->flying, 8);
-    weir__fake_kill(weir__fake_conn_at(0));
-    rig_advance(3);
+    weir_op ops[LOST_TOGETHER];
+    lose_together(&options, ops);
     int lost = 0;
-    for (int i = 0; i < 8; i++) lost += outcome(ops[i], NULL) == WEIR_ELOST;
+    for (int i = 0; i < LOST_TOGETHER; i++) lost += outcome(ops[i], NULL) == WEIR_ELOST;
     ck_assert_int_gt(lost, 5);
     ck_assert_int_eq(query_state(), WEIR_BREAKER_CLOSED);
     weir_breaker_snapshot now = numbers(queries());
@@ -577,16 +566,11 @@ int main(void) {
                                   a_failing_init_opens_nothing};
     Suite *suite = suite_create("circuit");
     TCase *tc = tcase_create("circuit");
-    tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tc, tests[i]);
     tcase_add_loop_test(tc, what_is_broken_off_opens_nothing, 0, 4);
     tcase_add_loop_test(tc, nobody_drives, 0, 2);
     tcase_add_loop_test(tc, without_memory, 0, 2);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,19 +1,17 @@
 /* A pool's circuit breaker, and the predicates of its host (option circuit_hook), on the fake driver. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "support_circuit.h"
 #include "support_pool.h"
+#include "support_suite.h"
 
 static weir_options options;
 
 static void set_up(void) {
-    rig_start(7);
-    options = rig_options();
+    options = circuit_start();
     options.circuit_hook = true;
-    weir__fake.run_min_ns = weir__fake.run_max_ns = WEIR__MS;
 }
 static void tear_down(void) { rig_done(); }
 
@@ -250,17 +248,10 @@ END_TEST
 
 /* Statements that share a connection are lost together: that is one failure, and one verdict. */
 START_TEST(lost_together) {
-    options.min_size = options.max_size = 1;
-    options.pipeline_max_wait_ms = 100;
-    rig_ready(&options);
-    for (int i = 0; i < 4; i++) ck_assert_int_eq(query("echo shared"), WEIR_OK);
-    weir_op ops[8];
-    for (int i = 0; i < 8; i++) ops[i] = submit_to_pool("echo shared", 1000);
-    ck_assert_int_eq(rig.pool->slots[0]->flying, 8);
-    weir__fake_kill(weir__fake_conn_at(0));
-    rig_advance(3);
+    weir_op ops[LOST_TOGETHER];
+    lose_together(&options, ops);
     int failures = 0;
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < LOST_TOGETHER; i++) {
         weir_completion done = taken(ops[i]);
         failures += done.failure.pool != NULL;
         weir_completion_judge(&done, WEIR_VERDICT_IGNORE);
@@ -325,7 +316,6 @@ int main(void) {
         of_its_own_asking};
     Suite *suite = suite_create("circuit_host");
     TCase *tc = tcase_create("circuit_host");
-    tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tc, tests[i]);
     tcase_add_loop_test(tc, nobody_asks, 0, 2);
@@ -333,9 +323,5 @@ int main(void) {
     tcase_add_loop_test(tc, a_sessions_own_time, 0, 2);
     tcase_add_loop_test(tc, without_memory, 0, 2);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

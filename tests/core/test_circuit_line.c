@@ -1,20 +1,18 @@
 /* The pool's circuit breakers and those who stand in line, on the fake driver and the fake clock. */
 #include <check.h>
-#include <stdlib.h>
 
 #include "support_circuit.h"
 #include "support_pool.h"
+#include "support_suite.h"
 
 static weir_options options;
 
 static void set_up(void) {
-    rig_start(7);
-    options = rig_options();
+    options = circuit_start();
     options.min_size = options.max_size = 1;
     options.circuit.failure_threshold = 1;
     options.circuit.recovery_timeout_ms = 5000;
     options.circuit.recovery_jitter = 0;
-    weir__fake.run_min_ns = weir__fake.run_max_ns = WEIR__MS;
 }
 static void tear_down(void) { rig_done(); }
 
@@ -155,7 +153,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("circuit_line");
     TCase *tc = tcase_create("circuit_line");
-    tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, patience_ends_with_the_refusals);
     tcase_add_test(tc, patience_is_no_longer_than_the_wait);
@@ -165,9 +162,5 @@ int main(void) {
     tcase_add_test(tc, a_probe_may_go_over_the_size);
     tcase_add_loop_test(tc, impatience_may_be_ignored, 0, 2);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

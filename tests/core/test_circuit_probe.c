@@ -1,20 +1,16 @@
 /* The pool's own probe, and how it lets calls in again, on the fake driver and the fake clock. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "support_circuit.h"
 #include "support_pool.h"
+#include "support_suite.h"
 
 static weir_options options;
 
-static void set_up(void) {
-    rig_start(7);
-    options = rig_options();
-    weir__fake.run_min_ns = weir__fake.run_max_ns = WEIR__MS;
-}
+static void set_up(void) { options = circuit_start(); }
 static void tear_down(void) { rig_done(); }
 
 static void bounds(int min, int max) {
@@ -401,7 +397,6 @@ int main(void) {
                                   a_probe_gives_way_in_its_init};
     Suite *suite = suite_create("circuit_probe");
     TCase *tc = tcase_create("circuit_probe");
-    tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tc, tests[i]);
     tcase_add_loop_test(tc, probes_keep_their_beat, 0, 2);
@@ -409,9 +404,5 @@ int main(void) {
     tcase_add_loop_test(tc, a_full_pool_finds_a_place, 0, 2);
     tcase_add_loop_test(tc, an_idle_loan_keeps_nobody_out, 0, 2);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -101,6 +101,10 @@ static void start(void) { start_pool(false); }
 static void start_judged(void) { start_pool(true); }
 
 static void stop(void) {
+    ck_assert(weir__enter(reactor));
+    const char *why = weir__pool_check(pool);
+    weir__leave(reactor);
+    ck_assert_msg(!why, "%s", why);
     weir_pool_free(pool);
     weir_reactor_free(reactor);
 }
@@ -169,6 +173,32 @@ START_TEST(it_tells_that_nobody_wants_the_copy) {
     op = watch();
     ck_assert_int_eq(weir_session_release(session), WEIR_OK);
     ck_assert_int_eq(finish(op), WEIR_ESTALE);
+}
+END_TEST
+
+START_TEST(it_counts_by_its_end) {
+    weir_snapshot before = {.struct_size = sizeof before}, now = before;
+    weir_pool_snapshot(pool, &before, NULL);
+    begin(-1);
+    ck_assert_int_eq(end(), WEIR_OK);
+    begin(20); /* late between two steps … */
+    ck_assert_int_eq(finish(watch()), WEIR_ECOMMANDTIMEOUT);
+    ck_assert_int_eq(put("1\n"), WEIR_ECOMMANDTIMEOUT);
+    begin(20); /* … and within one */
+    while (put("1\n") == WEIR_OK) {
+    }
+    begin(-1);
+    ck_assert_int_eq(weir_session_copy_abort(session, NULL), WEIR_OK);
+    begin(-1);
+    ck_assert_int_eq(weir_session_release(session), WEIR_OK);
+    weir_pool_snapshot(pool, &now, NULL);
+    ck_assert_uint_eq(now.queries_started - before.queries_started, 5);
+    ck_assert_uint_eq(now.queries_succeeded - before.queries_succeeded, 1);
+    ck_assert_uint_eq(now.queries_timed_out - before.queries_timed_out, 2);
+    ck_assert_uint_eq(now.queries_cancelled - before.queries_cancelled, 2);
+    ck_assert_uint_eq(now.query.count - before.query.count, 3);
+    ck_assert_uint_eq(now.query_failed.count, 2);
+    ck_assert_double_ge(now.query_failed.sum, 0.03);
 }
 END_TEST
 
@@ -325,6 +355,7 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, it_tells_what_the_server_says);
     tcase_add_loop_test(tcase, it_tells_of_a_deadline_behind_the_servers_end, 0, 2);
     tcase_add_test(tcase, it_tells_that_nobody_wants_the_copy);
+    tcase_add_test(tcase, it_counts_by_its_end);
     tcase_add_test(tcase, it_does_not_outlive_its_session);
     tcase_add_test(tcase, it_may_be_left);
     tcase_add_test(tcase, it_is_one_call);

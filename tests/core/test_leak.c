@@ -132,6 +132,8 @@ START_TEST(a_leak_is_taken_back) {
     weir_op op = runs ? submit(s, "sleep 100000", -1) : 0;
     rig_advance(1010);
     ck_assert_uint_eq(snapshot().leaks_reclaimed, 1);
+    ck_assert_uint_eq(snapshot().queries_failed, runs); /* his own doing it was not */
+    ck_assert_double_eq_tol(snapshot().query_failed.sum, runs, 0.02);
     if (runs) ck_assert_int_eq(outcome(op, NULL), WEIR_ERECLAIMED);
     FAILS(WEIR_ERECLAIMED, weir_session_limit(s, 5, error));
     weir_error error = WEIR_ERROR_INIT;

@@ -78,9 +78,12 @@ START_TEST(numbers) {
     ck_assert_uint_eq(now.use.count, 3);
     ck_assert_uint_eq(now.connect.count, 3);
     ck_assert_double_gt(now.connect.p50, 0.028);
-    ck_assert_uint_eq(now.query.count, 2);
+    ck_assert_uint_eq(now.query.count, 3);
     ck_assert_double_gt(now.query.max, 0.0199);
     ck_assert_double_lt(now.query.max, 0.03);
+    ck_assert_uint_eq(now.query_failed.count, 2);
+    ck_assert_double_gt(now.query_failed.max, 0.0099);
+    ck_assert_double_lt(now.query_failed.max, 0.013);
 }
 END_TEST
 

@@ -460,6 +460,69 @@ START_TEST(lost_in_a_session) {
 }
 END_TEST
 
+/* So many, as the error, are in the durations of what has failed, and all have taken that long. */
+static void measured(int code, uint64_t count, double seconds) {
+    const weir__failed *failed = &rig.pool->stats->failures[code - 1];
+    uint64_t found = 0;
+    for (size_t n = 0; n < WEIR_HISTOGRAM_BUCKETS; n++) found += failed->buckets[n];
+    ck_assert_uint_eq(found, count);
+    ck_assert_double_eq_tol((double)failed->sum / 1e9, seconds, 0.003);
+}
+
+START_TEST(what_is_not_answered_is_measured_too) {
+    weir_op close = 0;
+    weir__fake.cancel_min_ns = weir__fake.cancel_max_ns = 100 * WEIR__MS;
+    weir_session s = ready();
+    weir_op op = submit(s, "hang", 20);
+    rig_advance(22);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ECOMMANDTIMEOUT);
+    measured(WEIR_ECOMMANDTIMEOUT, 1, 0.02);
+    rig_advance(500); /* until the cancellation is over */
+    op = submit(s, "hang write", 30);
+    rig_advance(32);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_EOUTCOMETIMEOUT);
+    measured(WEIR_EOUTCOMETIMEOUT, 1, 0.03);
+    rig_advance(500);
+    op = submit(s, "hang", -1);
+    weir_session_limit(s, 40, NULL);
+    rig_advance(42);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ESESSIONTIMEOUT);
+    measured(WEIR_ESESSIONTIMEOUT, 1, 0.04);
+    ck_assert_uint_eq(snapshot().queries_timed_out, 3);
+    rig_advance(500);
+    s = lend();
+    op = submit(s, "hang", -1); /* that its caller has gone says nothing of the server */
+    rig_advance(50);
+    ck_assert_int_eq(weir_reactor_cancel(rig.reactor, op), WEIR_OK);
+    rig_advance(500);
+    op = submit(s, "hang", -1);
+    rig_advance(50);
+    weir_session_release(s);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ECANCELLED);
+    ck_assert_uint_eq(snapshot().queries_cancelled, 2);
+    rig_advance(500);
+    s = lend();
+    op = submit(s, "hang", -1);
+    rig_advance(60);
+    ck_assert(weir__fake_kill(slot_of(s)->conn));
+    rig_advance(1);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ELOST);
+    measured(WEIR_ELOST, 1, 0.06);
+    weir_session_release(s);
+    rig_advance(500);
+    op = submit(lend(), "hang", -1);
+    rig_advance(70);
+    ck_assert_int_eq(weir_pool_close(rig.pool, 0, NULL, &close, NULL), WEIR_PENDING);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ECLOSED);
+    measured(WEIR_ECLOSED, 1, 0.07);
+    weir_snapshot now = snapshot();
+    ck_assert_uint_eq(now.queries_failed, 2);
+    ck_assert_uint_eq(now.query.count, 5);
+    ck_assert_uint_eq(now.query_failed.count, 5);
+    ck_assert_double_eq_tol(now.query_failed.sum, 0.22, 0.01);
+}
+END_TEST
+
 START_TEST(lost_between_statements) {
     weir_session s = ready();
     ck_assert(weir__fake_kill(slot_of(s)->conn));
@@ -528,6 +591,7 @@ int main(void) {
                                   a_session_whose_end_nobody_has_looked_at,
                                   a_stream_whose_session_is_over,
                                   lost_in_a_session,
+                                  what_is_not_answered_is_measured_too,
                                   lost_between_statements,
                                   calls_without_memory};
     Suite *suite = suite_create("session");

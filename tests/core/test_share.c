@@ -525,6 +525,25 @@ START_TEST(readers_move_on_and_writers_stay) {
 }
 END_TEST
 
+START_TEST(one_that_has_moved_on_and_finds_no_place_is_measured) {
+    weir__fake.cancel_min_ns = weir__fake.cancel_max_ns = 10 * MAX_WAIT * WEIR__MS;
+    options.command_timeout_ms = MAX_WAIT + 500;
+    open_pool(1);
+    learn(READ);
+    next_hangs();
+    weir_op late = ask(READ), read = ask(READ);
+    pass(MAX_WAIT + 100);
+    ck_assert_int_eq(rig.pool->waiting, 1);
+    pass(500);
+    ck_assert_int_eq(outcome(late, NULL), WEIR_ECOMMANDTIMEOUT);
+    ck_assert_int_eq(outcome(read, NULL), WEIR_ECOMMANDTIMEOUT);
+    weir_snapshot now = snapshot();
+    ck_assert_uint_eq(now.queries_timed_out, 2);
+    ck_assert_uint_eq(now.query_failed.count, 2);
+    ck_assert_double_eq_tol(now.query_failed.sum, 2 * 1.5, 0.01);
+}
+END_TEST
+
 START_TEST(one_that_nobody_wants_is_cancelled_when_only_readers_stand_behind) {
     open_pool(2);
     learn(READ);
@@ -648,6 +667,7 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, a_session_claims_a_connection);
     tcase_add_test(tcase, the_least_busy_one_is_claimed);
     tcase_add_test(tcase, readers_move_on_and_writers_stay);
+    tcase_add_test(tcase, one_that_has_moved_on_and_finds_no_place_is_measured);
     tcase_add_test(tcase, one_that_nobody_wants_is_cancelled_when_only_readers_stand_behind);
     tcase_add_test(tcase, readers_behind_a_second_late_one_move_on_too);
     tcase_add_test(tcase, moving_has_a_bound);

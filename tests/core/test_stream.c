@@ -542,6 +542,8 @@ START_TEST(deadlines) {
         if (i) weir_stream_close(s);
         ck_assert_int_eq(number(session, "SELECT 7"), 7); /* its transaction was rolled back */
     }
+    ck_assert_uint_ge(pool->stats->queries_timed_out, 1);
+    ck_assert_uint_eq(pool->stats->queries_failed, 0); /* whenever the server has heard of it */
     weir_session_release(session);
     session = lend(true);
     weir_stream s;
@@ -579,6 +581,8 @@ START_TEST(cancelled_waits) {
     ck_assert_int_eq(finish(op, NULL), WEIR_ESTALE);
     session = lend(false); /* the same connection, or another when that takes long to be drained */
     ck_assert_int_eq(number(session, "SELECT 7"), 7);
+    ck_assert_uint_ge(pool->stats->queries_cancelled, 1);
+    ck_assert_uint_eq(pool->stats->queries_failed, 0);
     stop();
 }
 END_TEST

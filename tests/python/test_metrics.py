@@ -129,9 +129,31 @@ def test_failures_are_told_apart(url, format):
         for sample in read(text, format)[0]["db_client_operation_duration_seconds"].samples
         if sample.name.endswith("_count")
     }
-    slow = dict.fromkeys(("CommandTimeout", "ConnectionLost", "OutcomeUnknown"), 0)  # there from the beginning
+    lasting = ("CommandTimeout", "SessionTimeout", "OutcomeTimeout", "ConnectionLost", "OutcomeUnknown")
+    slow = dict.fromkeys(lasting, 0)  # there from the beginning
     assert counts == {None: now["queries_succeeded"], "IntegrityError": 2, "ProgrammingError": 2} | slow
     assert sum(counts.values()) == now["query"]["count"]
+
+
+def test_statements_that_were_not_answered_are_in_the_durations(url):
+    """Counters and histogram tell the same: who has not waited until its end leaves a statement slow."""
+    slow = "with recursive t(n) as (select 1 union all select n + 1 from t) select count(*) from t"
+    with weirpool.create_pool_sync(url, min_size=0, max_size=1, name="late") as pool:
+        pool.fetchval("select 1")
+        with pytest.raises(weirpool.CommandTimeout):
+            pool.fetch(slow, timeout=0.06, readonly=True)
+        with pytest.raises(weirpool.SessionTimeout):
+            with pool.session(timeout=0.11) as session:
+                session.fetch(slow)
+        got, now = Reader(pool, "openmetrics"), pool.snapshot()
+    name, labels = "db_client_operation_duration_seconds", {"db_system_name": pool_system(url)}
+    for error, bound in ("CommandTimeout", 0.05), ("SessionTimeout", 0.1):
+        buckets, count, total = got.histogram(name, error_type=error, **labels)
+        assert count == 1 and total > bound
+        assert not any(n for end, n in buckets.items() if end <= bound)
+    assert now["query_failed"]["count"] == got("weir_queries_total", outcome="timed_out") == 2
+    assert now["query"]["count"] == 3 and now["query"]["max"] > 0.1
+    assert got("db_average_query_time") > 0.05
 
 
 def test_recycled_connections_are_told_from_others(url):

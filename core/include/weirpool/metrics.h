@@ -23,7 +23,10 @@ WEIR_BEGIN_DECLS
  *
  * Of statements that failed, the durations are labelled with error_type, the class of their error: those of
  * WEIR_ERRORS; for a server's SQLSTATE its family's ("IntegrityError"), or SerializationFailure,
- * DeadlockDetected or QueryCanceled; a class that has not been met has no series.
+ * DeadlockDetected or QueryCanceled; a class that has not been met has no series. Those that ended without an
+ * answer are among them, up to their end: at a deadline, with their session or connection, by close. Only a
+ * statement whose caller did not want it any more (a cancelled task, a session given back) is in no duration,
+ * and is counted as weir_queries_total{outcome="cancelled"} alone.
  *
  * The gauges db_average_… and db_…_rate are over the last minute, or over the time since the metrics were
  * rendered last where that is longer; for the first time over the pool's life.

@@ -28,6 +28,9 @@ WEIR_API double weir_histogram_bound(size_t n);
 /*
  * X(name, text): gauges, then counters. checkouts_started = granted + timed_out + cancelled + refused +
  * waiting holds in every snapshot. A statement that runs on the pool itself is a checkout too.
+ * queries_started = succeeded + failed + timed_out + cancelled + those that run; the latency query has all
+ * that have ended but those cancelled, which say nothing of the server, and query_failed those failed and
+ * timed out.
  */
 #define WEIR_GAUGES(X)                                                                                       \
     X(size, "connections open, in use and idle")                                                             \
@@ -74,8 +77,8 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(connections_recycled, "connections closed because of their age, or of a call of expire()")             \
     X(queries_started, "statements sent")                                                                    \
     X(queries_succeeded, "statements that succeeded")                                                        \
-    X(queries_failed, "statements that failed")                                                              \
-    X(queries_timed_out, "statements that took longer than their timeout")                                   \
+    X(queries_failed, "statements that failed, or that the pool ended")                                      \
+    X(queries_timed_out, "statements that took longer than their timeout, or their session's")               \
     X(queries_cancelled, "statements whose caller went away")                                                \
     X(notifications, "notifications that have come for listeners")                                           \
     X(notifications_dropped, "notifications of these that found the listener's queue full")                  \
@@ -89,7 +92,7 @@ WEIR_API double weir_histogram_bound(size_t n);
     X(wait, "from the request for a connection to its grant")                                                \
     X(use, "from the grant of a connection to its return")                                                   \
     X(connect, "from the start of an attempt to connect to its success")                                     \
-    X(query, "from the sending of a statement to its answer")                                                \
+    X(query, "from the sending of a statement to its end, but of those whose caller went away")              \
     X(query_failed, "the same, of those statements alone that failed")                                       \
     X(health_check, "from the begin of a health check to its passing")
 

@@ -81,11 +81,11 @@ static bool add_sharer(gathering *to, weir_pool *pool) {
     return true;
 }
 
-/* Whether a pool of that name is in that file. */
-static bool has_sharer(const gathering *of, const char *name, const weir__shared *file) {
-    for (size_t n = 0; n < of->sharer_count; n++)
+/* Whether one of the first so many has that file, and that name; NULL: any. */
+static bool has_sharer(const gathering *of, size_t count, const char *name, const weir__shared *file) {
+    for (size_t n = 0; n < count; n++)
         if (weir__shared_same(of->sharers[n]->shared, file) &&
-            strcmp(weir_pool_name(of->sharers[n]), name) == 0)
+            (!name || strcmp(weir_pool_name(of->sharers[n]), name) == 0))
             return true;
     return false;
 }
@@ -136,7 +136,7 @@ static int gather(gathering *to, weir_pool *pool, bool open, weir_error *error) 
     if (!read_pool(pool, open, next)) return WEIR_EFORKED;
     size_t n = find(to, next->name);
     /* Then it is counted among the other places of its file, which have no exemplars. */
-    if (has_sharer(to, next->name, pool->shared)) {
+    if (has_sharer(to, to->sharer_count, next->name, pool->shared)) {
         for (int failed = 0; failed < 2; failed++)
             weir__exemplars_add(&to->figures[n].exemplars[failed], &next->exemplars[failed]);
         return WEIR_OK;
@@ -152,14 +152,14 @@ static int gather(gathering *to, weir_pool *pool, bool open, weir_error *error) 
 
 typedef struct visit {
     gathering *to;
-    const weir__shared *file;
+    weir__shared *file;
 } visit;
 
 /* What other processes have: all names but those that a pool of that file has here. */
 static void add_other(void *arg, const weir__shared_sum *sum) {
     gathering *to = ((visit *)arg)->to;
     size_t n = find(to, sum->name);
-    if (has_sharer(to, sum->name, ((visit *)arg)->file)) return;
+    if (has_sharer(to, to->sharer_count, sum->name, ((visit *)arg)->file)) return;
     if (n < to->count) {
         add_sum(&to->figures[n], sum);
         return;
@@ -192,11 +192,8 @@ static void free_gathering(gathering *of) {
 static int gather_others(gathering *to, weir_error *error) {
     for (size_t n = 0; n < to->sharer_count; n++) {
         visit visit = {to, to->sharers[n]->shared};
-        bool seen = false;
-        for (size_t earlier = 0; earlier < n; earlier++)
-            seen = seen || weir__shared_same(to->sharers[earlier]->shared, visit.file);
-        if (!seen && !weir__shared_visit(to->sharers[n]->shared, NULL, add_other, &visit))
-            return locked(error);
+        bool seen = has_sharer(to, n, NULL, visit.file);
+        if (!seen && !weir__shared_visit(visit.file, NULL, add_other, &visit)) return locked(error);
     }
     return WEIR_OK;
 }

@@ -70,8 +70,10 @@ static const family families[] = {
     {WEIR__NAMES_STANDARD, HISTOGRAM, "db_client_connection_use_time_seconds", "seconds",
      "time from the grant of a connection to its return", false, ONE(NOW(use))},
     {WEIR__NAMES_STANDARD, HISTOGRAM, "db_client_operation_duration_seconds", "seconds",
-     "time from the sending of a statement to its answer; error_type: the class of its error", true,
-     ONE(FIELD(query_succeeded))},
+     "time from the sending of a statement to its answer, or the end of its time; error_type: the class of "
+     "its "
+     "error",
+     true, ONE(FIELD(query_succeeded))},
     {WEIR__NAMES_STANDARD, GAUGE, "weir_overflow_connections", NULL, "connections above max_size", false,
      ONE(NOW(overflow))},
     {WEIR__NAMES_STANDARD, GAUGE, "weir_pods", NULL, "processes that share the database; 0: unknown", false,
@@ -282,7 +284,11 @@ static void put_histogram(writer *w, const family *family, const char *labels, s
 /* There from the beginning: what ends slow statements, for an alert that looks how much these have increased,
  * which of a series that begins with its first one Prometheus does not tell. */
 static bool is_lasting(unsigned kind) {
-    return kind == WEIR_ECOMMANDTIMEOUT - 1 || kind == WEIR_ELOST - 1 || kind == WEIR_EOUTCOME - 1;
+    static const int codes[] = {WEIR_ECOMMANDTIMEOUT, WEIR_ESESSIONTIMEOUT, WEIR_EOUTCOMETIMEOUT, WEIR_ELOST,
+                                WEIR_EOUTCOME};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if ((unsigned)codes[i] - 1 == kind) return true;
+    return false;
 }
 
 /* Those of statements: all that have succeeded, and what there is of each kind of failure. */

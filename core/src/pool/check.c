@@ -95,8 +95,39 @@ static const char *check_guard(const weir_pool *pool) {
     return NULL;
 }
 
+/* Statements that have been sent, and not counted by their end. */
+static uint64_t queries_running(const weir_pool *pool) {
+    uint64_t count = 0;
+    for (const weir__link *l = pool->lane.next; l != &pool->lane; l = l->next)
+        count += weir__container(l, weir__task, op.link)->moved;
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        const weir__slot *slot = pool->slots[i];
+        for (const weir__link *l = slot->flights.next; l != &slot->flights; l = l->next) {
+            const weir__flight *flight = weir__container(l, weir__flight, link);
+            bool wanted = flight->task || flight->stream || flight == slot->copy.flight;
+            count += flight->request.statement && wanted;
+        }
+    }
+    return count;
+}
+
+static const char *check_queries(const weir_pool *pool) {
+    const weir__cells *stats = pool->stats;
+    uint64_t failed = stats->queries_failed + stats->queries_timed_out, of_kinds = 0;
+    uint64_t told = stats->queries_succeeded + failed;
+    for (unsigned kind = 0; kind < WEIR__FAILURES; kind++)
+        for (size_t n = 0; n < WEIR_HISTOGRAM_BUCKETS; n++) of_kinds += stats->failures[kind].buckets[n];
+    if (stats->query.count != told) return "a statement that has ended is not in the durations";
+    if (stats->query_failed.count != failed || of_kinds != failed)
+        return "a statement that has failed is not in the durations of those";
+    if (!pool->shared && stats->queries_started != told + stats->queries_cancelled + queries_running(pool))
+        return "a statement is not accounted for";
+    return NULL;
+}
+
 const char *weir__pool_check(const weir_pool *pool) {
     const char *why = check_counts(pool);
+    if (!why) why = check_queries(pool);
     for (size_t i = 0; !why && i < pool->slot_count; i++) why = check_slot(pool->slots[i]);
     if (why) return why;
     uint64_t ended = pool->stats->checkouts_granted + pool->stats->checkouts_timed_out +

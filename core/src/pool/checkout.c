@@ -445,7 +445,7 @@ void weir__pool_refuse_waiters(weir_pool *pool, const weir_error *error) {
         weir__task_leave_line(task);
         pool->stats->checkouts_refused++;
         weir__guard_refused(pool, error);
-        pool->stats->queries_failed += task->moved;
-        weir__task_fail(task, error, false);
+        weir__query_in_line_ended(task, error, weir__reactor_now(pool->reactor));
+        weir__task_fail(task, error);
     }
 }

@@ -50,7 +50,7 @@ static void refuse(weir__task *task, int64_t now) {
     pool->stats->checkouts_refused++;
     pool->stats->checkouts_shed++;
     weir__task_leave_line(task);
-    weir__task_fail(task, &why, false);
+    weir__task_fail(task, &why);
     weir_error_clear(&why);
 }
 

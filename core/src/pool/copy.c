@@ -121,15 +121,17 @@ void weir__copy_expired(weir__timer *timer) {
     weir_error error = WEIR_ERROR_INIT;
     say_late(slot, &error);
     tell(slot, error.code, &error);
-    slot->pool->stats->queries_timed_out += flight != NULL; /* else the server was in time */
     if (flight && flight->task) {
         judge(slot, &error);
         bool doubtful = weir__flight_doubtful(flight);
-        weir__task_give_up(weir__flight_abandon(flight, false), &error, doubtful);
+        weir__task_give_up(weir__flight_abandon(flight, false), flight, &error, doubtful);
         weir_error_clear(&error);
         return;
     }
-    if (flight) break_off(slot);
+    if (flight) { /* else the server was in time */
+        weir__query_ended(flight, error.code, &error, weir__reactor_now(slot->pool->reactor));
+        break_off(slot);
+    }
     weir_result_free(slot->copy.result);
     slot->copy.result = NULL;
     slot->copy.over = true;
@@ -144,7 +146,7 @@ int weir__copy_abort(weir__slot *slot, weir_error *error) {
     if (copy->over) {
         weir__copy_forget(slot, WEIR_ECANCELLED);
     } else if (copy->flight) {
-        slot->pool->stats->queries_cancelled++;
+        weir__query_ended(copy->flight, WEIR_ECANCELLED, NULL, weir__reactor_now(slot->pool->reactor));
         break_off(slot);
     }
     return WEIR_OK;

@@ -92,7 +92,7 @@ static void take_back(weir__slot *slot, int64_t now) {
                "pool %s: the connection was held for longer than leak_threshold (%lld ms) and was taken back",
                weir_pool_name(pool), (long long)((now - slot->lent_at) / WEIR__MS));
     if (action == WEIR__LEAK_CANCEL)
-        weir__session_break_off(slot, &why, &pool->stats->queries_cancelled);
+        weir__session_break_off(slot, &why);
     else
         weir__slot_close(slot, WEIR_ERECLAIMED, &why);
     pool->replacing += action == WEIR__LEAK_REPLACE;
@@ -130,7 +130,7 @@ static int64_t look_at_transaction(weir__slot *slot, int64_t now) {
         (long long)((now - slot->quiet_since) / WEIR__MS), slot->last_text);
     weir__fail(&why, WEIR_EIDLE, "%s", weir_error_text(WEIR_EIDLE));
     pool->stats->transactions_idle++;
-    weir__session_break_off(slot, &why, &pool->stats->queries_cancelled);
+    weir__session_break_off(slot, &why);
     weir_error_clear(&why);
     return WEIR__NEVER;
 }

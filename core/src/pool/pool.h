@@ -241,6 +241,7 @@ struct weir__task {
     /* share.c */
     bool readonly, hold;
     bool moved;         /* it was taken off a connection where it waited behind another one for too long */
+    int64_t sent_at;    /* … to which it was sent then */
     weir_permit permit; /* of the breaker for statements; used up: none */
     weir__profile *profile; /* counted; NULL: it runs on a connection of its own */
 };
@@ -546,11 +547,12 @@ void weir__request_settle(weir__flight *flight);
 int weir__nothing_to_end(weir__slot *slot, bool commit, weir_error *error);
 
 /* ---- run.c ---- */
-/* Fails the task with a copy of *why, or, when it was sent and is a COMMIT, with WEIR_EOUTCOME. */
-void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent);
-/* … of a task that was sent, and that the pool itself ends: with WEIR_EOUTCOME, or WEIR_EOUTCOMETIMEOUT since
- * its time is up, when it is in doubt whether it takes effect. */
-void weir__task_give_up(weir__task *task, const weir_error *why, bool doubtful);
+/* Fails the task with a copy of *why. */
+void weir__task_fail(weir__task *task, const weir_error *why);
+/* … of a task that was sent, by that flight, and that the pool itself ends: with WEIR_EOUTCOME, or
+ * WEIR_EOUTCOMETIMEOUT since its time is up, when it is a COMMIT, or in doubt whether it takes effect. Counts
+ * its statement. */
+void weir__task_give_up(weir__task *task, const weir__flight *flight, const weir_error *why, bool doubtful);
 /* Whether it may be done all the same, without a COMMIT, though nobody waits for its answer any more. */
 bool weir__flight_doubtful(const weir__flight *flight);
 bool weir__task_commits(const weir__task *task);
@@ -578,6 +580,11 @@ static inline void weir__query_echo(const weir_pool *pool, const weir_statement 
 /* A statement has been answered: counts it; one that the server's own guard ended becomes
    what it is, a time-out. */
 void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now);
+/* A statement, if it is one, has ended: answered or not, it is counted. `code` says why, WEIR_ECANCELLED that
+ * its caller did not want it any more; `told` is what he is told, NULL: no more than that. */
+void weir__query_ended(const weir__flight *flight, int code, const weir_error *told, int64_t now);
+/* … one that was moved off its connection, and waits for another one. */
+void weir__query_in_line_ended(const weir__task *task, const weir_error *why, int64_t now);
 /* The request has ended: answers the task; the flight is gone then. */
 void weir__flight_answer(weir__flight *flight, int64_t now);
 /* The task's deadline. */
@@ -621,8 +628,8 @@ bool weir__slot_reset_failed(const weir__slot *slot, const weir__request *reset)
 /* ---- session.c ---- */
 /* "main (app.py:12)" of the holder. Gives `text`. */
 const char *weir__site(const weir__slot *slot, char *text, size_t size);
-/* Ends the loan with *why, whose statements go to *counter; the connection goes on. */
-void weir__session_break_off(weir__slot *slot, const weir_error *why, uint64_t *counter);
+/* Ends the loan with *why; the connection goes on. */
+void weir__session_break_off(weir__slot *slot, const weir_error *why);
 /* May the holder run something now? Takes a permit of the breaker where one is wanted; fails when his loan is
  * overdue. */
 int weir__session_admit(weir__slot *slot, weir_permit *permit, int64_t now, weir_error *error);
@@ -637,9 +644,8 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
 int weir__session_pipeline(weir__slot *slot, bool on, weir_error *error);
 /* An operation runs, or waits to run. A request that only drains is not in the way. */
 bool weir__session_busy(const weir__slot *slot);
-/* Answers with *why all who wait for what runs, or is to run, on the slot; *counter is of their statements.
- */
-void weir__slot_fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *counter);
+/* Answers with *why all who wait for what runs, or is to run, on the slot, and counts its statements. */
+void weir__slot_fail_tasks(weir__slot *slot, const weir_error *why);
 void weir__session_return(weir__slot *slot, bool discard);
 /* weir_session_limit; anything but a positive time takes the limit away. */
 void weir__session_limit(weir__slot *slot, int64_t timeout_ms);

@@ -60,36 +60,94 @@ void weir__task_drop(weir__task *task) {
     weir__op_drop(&task->op);
 }
 
-void weir__task_fail(weir__task *task, const weir_error *why, bool was_sent) {
-    weir_error unknown = WEIR_ERROR_INIT;
-    if (was_sent && weir__task_commits(task)) {
-        weir__fail(&unknown, WEIR_EOUTCOME, "COMMIT was sent and not answered: %s",
-                   why->message ? why->message : weir_error_text(why->code));
-        unknown.xid = task->slot->conn ? task->slot->conn->xid : 0;
-        why = &unknown;
+/* It has been on its way for so long, answered or not. */
+static void look_at_time(const weir__flight *flight, int64_t ran) {
+    const weir_pool *pool = flight->slot->pool;
+    const weir_statement *statement = flight->request.statement;
+    if (ran < pool->slow_ns || flight->together) return;
+    size_t length = statement->sql_length;
+    const char *sql = flight->stream ? weir__stream_text(flight->stream, &length) : statement->sql;
+    weir__extensions_slow(pool, sql, length, ran);
+}
+
+/* The trace that a text's comment has; kind: of the failure, when it has failed. */
+static void keep_trace(const weir__flight *flight, bool failed, unsigned kind, int64_t ran, int64_t now) {
+    weir__exposed *exposed = &flight->slot->pool->exposed;
+    const weir_statement *statement = flight->request.statement;
+    weir__exemplar_take(&exposed->exemplars[failed], kind, statement->sql, statement->sql_length, ran,
+                        (now + exposed->wall_ns) / WEIR__MS);
+}
+
+static bool is_late(int code) {
+    return code == WEIR_ECOMMANDTIMEOUT || code == WEIR_ESESSIONTIMEOUT || code == WEIR_ECHECKOUTTIMEOUT;
+}
+
+static unsigned failure_of(int code, const weir_error *told) {
+    return weir__failure_of(told ? told->code : code, told ? told->sqlstate : NULL);
+}
+
+/* Each statement counts once, and is in the durations unless its caller has gone: those he has cut himself
+ * say nothing of the server. */
+static void count_query(weir__cells *stats, int code, const weir_error *told, int64_t ran) {
+    if (code == WEIR_ECANCELLED) {
+        stats->queries_cancelled++;
+        return;
     }
+    weir__histogram_record(&stats->query, ran);
+    if (code == WEIR_OK) {
+        stats->queries_succeeded++;
+        return;
+    }
+    weir__histogram_record(&stats->query_failed, ran);
+    weir__failure_record(stats->failures, failure_of(code, told), ran);
+    if (is_late(code))
+        stats->queries_timed_out++;
+    else
+        stats->queries_failed++;
+}
+
+void weir__query_ended(const weir__flight *flight, int code, const weir_error *told, int64_t now) {
+    const weir_statement *statement = flight->request.statement;
+    int64_t ran = now - flight->sent_at;
+    if (!statement) return;
+    count_query(flight->slot->pool->stats, code, told, ran);
+    look_at_time(flight, ran);
+    if (code == WEIR_ECANCELLED || !weir__ends_with_comment(statement->sql, statement->sql_length)) return;
+    keep_trace(flight, code != WEIR_OK, code != WEIR_OK ? failure_of(code, told) : 0, ran, now);
+}
+
+void weir__query_in_line_ended(const weir__task *task, const weir_error *why, int64_t now) {
+    if (task->moved) count_query(task->pool->stats, why->code, why, now - task->sent_at);
+}
+
+void weir__task_fail(weir__task *task, const weir_error *why) {
     int64_t now = weir__reactor_now(task->pool->reactor);
     release(task, why, now);
     if (task->op.completion.kind == WEIR_DONE_HEALTH)
         answer_health(task, why, task->started_at, now);
     else
         weir__op_fail(&task->op, why);
-    weir_error_clear(&unknown);
 }
 
-void weir__task_give_up(weir__task *task, const weir_error *why, bool doubtful) {
+void weir__task_give_up(weir__task *task, const weir__flight *flight, const weir_error *why, bool doubtful) {
     weir_error unknown = WEIR_ERROR_INIT;
-    bool late = why->code == WEIR_ECOMMANDTIMEOUT || why->code == WEIR_ESESSIONTIMEOUT;
+    int64_t now = weir__reactor_now(task->pool->reactor);
+    int code = why->code;
+    bool late = code == WEIR_ECOMMANDTIMEOUT || code == WEIR_ESESSIONTIMEOUT;
+    const char *text = why->message ? why->message : weir_error_text(code);
     /* What we or its caller break off says nothing of the server, be its outcome known or not. */
-    if (!late && why->code != WEIR_ELOST)
-        weir__guard_cancel(task->pool, &task->permit, weir__reactor_now(task->pool->reactor));
-    if (doubtful && !task->batch && !weir__task_commits(task)) { /* a transaction goes by its COMMIT alone */
+    if (!late && code != WEIR_ELOST) weir__guard_cancel(task->pool, &task->permit, now);
+    if (weir__task_commits(task)) {
+        weir__fail(&unknown, WEIR_EOUTCOME, "COMMIT was sent and not answered: %s", text);
+        unknown.xid = task->slot->conn ? task->slot->conn->xid : 0;
+        why = &unknown;
+    } else if (doubtful && !task->batch) { /* a transaction goes by its COMMIT alone */
         weir__fail(&unknown, late ? WEIR_EOUTCOMETIMEOUT : WEIR_EOUTCOME,
-                   "%s: whether it takes effect is unknown",
-                   why->message ? why->message : weir_error_text(why->code));
+                   "%s: whether it takes effect is unknown", text);
         why = &unknown;
     }
-    weir__task_fail(task, why, true);
+    weir__query_ended(flight, code, why, now);
+    weir__task_fail(task, why);
     weir_error_clear(&unknown);
 }
 
@@ -117,8 +175,8 @@ static void fail_for_memory(weir__slot *slot, weir__task *task) {
         pool->stats->returned++;
         weir__histogram_record(&pool->stats->use, 0);
     }
-    pool->stats->queries_failed += task->moved;
-    weir__task_fail(task, &why, false);
+    weir__query_in_line_ended(task, &why, weir__reactor_now(pool->reactor));
+    weir__task_fail(task, &why);
     weir_error_clear(&why);
 }
 
@@ -195,7 +253,7 @@ void weir__task_skip(weir__task *task) {
     weir_error why = WEIR_ERROR_INIT;
     weir__guard_cancel(task->pool, &task->permit, weir__reactor_now(task->pool->reactor));
     weir__fail_chain(&why);
-    weir__task_fail(task, &why, false);
+    weir__task_fail(task, &why);
     weir_error_clear(&why);
 }
 
@@ -218,54 +276,10 @@ static void name_timeout(weir__request *request, int64_t run_ms, int64_t ran) {
     request->error->retryable = false;
 }
 
-/* It has been on its way for so long, answered or not. */
-static void look_at_time(const weir__flight *flight, int64_t ran) {
-    const weir_pool *pool = flight->slot->pool;
-    const weir_statement *statement = flight->request.statement;
-    if (ran < pool->slow_ns || !statement || flight->together) return;
-    size_t length = statement->sql_length;
-    const char *sql = flight->stream ? weir__stream_text(flight->stream, &length) : statement->sql;
-    weir__extensions_slow(pool, sql, length, ran);
-}
-
-static unsigned failure_of(int code, const weir_error *error) {
-    return weir__failure_of(code, error ? error->sqlstate : NULL);
-}
-
-static void count_query(const weir__flight *flight, int code, const weir_error *error, int64_t ran) {
-    weir_pool *pool = flight->slot->pool;
-    weir__histogram_record(&pool->stats->query, ran);
-    look_at_time(flight, ran);
-    if (code == WEIR_OK) {
-        pool->stats->queries_succeeded++;
-        return;
-    }
-    weir__histogram_record(&pool->stats->query_failed, ran);
-    weir__failure_record(pool->stats->failures, failure_of(code, error), ran);
-    if (code == WEIR_ECOMMANDTIMEOUT)
-        pool->stats->queries_timed_out++;
-    else
-        pool->stats->queries_failed++;
-}
-
-/* The trace that a text's comment has. */
-static void keep_trace(const weir__flight *flight, int64_t ran, int64_t now) {
-    weir__exposed *exposed = &flight->slot->pool->exposed;
-    const weir__request *request = &flight->request;
-    bool failed = request->code != WEIR_OK;
-    unsigned kind = failed ? failure_of(request->code, request->error) : 0;
-    weir__exemplar_take(&exposed->exemplars[failed], kind, request->statement->sql,
-                        request->statement->sql_length, ran, (now + exposed->wall_ns) / WEIR__MS);
-}
-
 void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now) {
     weir__request *request = &flight->request;
-    const weir_statement *statement = request->statement;
-    int64_t ran = now - flight->sent_at;
-    name_timeout(request, run_ms, ran);
-    if (!statement) return;
-    count_query(flight, request->code, request->error, ran);
-    if (weir__ends_with_comment(statement->sql, statement->sql_length)) keep_trace(flight, ran, now);
+    name_timeout(request, run_ms, now - flight->sent_at);
+    weir__query_ended(flight, request->code, request->error, now);
 }
 
 void weir__flight_answer(weir__flight *flight, int64_t now) {
@@ -276,8 +290,7 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
     if (request->error && strcmp(request->error->sqlstate, "25006") == 0) weir__health_refused(flight, now);
     if (request->chain && request->code != WEIR_OK && slot->pipelining)
         slot->halted = !pool->driver->pipelines; /* one that does sees to it itself */
-    if (weir__copy_landed(flight, now))
-        count_query(flight, slot->copy.code, slot->copy.error, now - flight->sent_at);
+    if (weir__copy_landed(flight, now)) weir__query_ended(flight, slot->copy.code, slot->copy.error, now);
     weir__task *task = flight->task;
     bool more = false;
     if (flight->batch) task = weir__batch_answer(flight, &more);
@@ -314,7 +327,6 @@ weir__task *weir__flight_abandon(weir__flight *flight, bool finish) {
     int64_t now = weir__reactor_now(pool->reactor);
     weir__task *task = weir__flight_detach(flight, now);
     if (slot->copy.flight == flight) weir__copy_forget(slot, WEIR_ECANCELLED);
-    look_at_time(flight, now - flight->sent_at);
     if (slot->live)
         return task; /* somebody else's statement could be hit: the answer is dropped when it comes */
     if (slot->state == WEIR__RUNNING) {
@@ -344,7 +356,7 @@ void weir__slot_cancel(weir__slot *slot) {
 static void fail_unsent(weir__task *task, int code, const char *what, int64_t ms) {
     weir_error error = WEIR_ERROR_INIT;
     weir__fail(&error, code, "pool %s: %s (%lld ms)", weir_pool_name(task->pool), what, (long long)ms);
-    weir__task_fail(task, &error, false);
+    weir__task_fail(task, &error);
     weir_error_clear(&error);
 }
 
@@ -354,10 +366,9 @@ static void give_up(weir__task *task, int64_t ms) {
     if (task->pool->adapt.usual) weir__adapt_count(flight, false, weir__reactor_now(task->pool->reactor));
     /* A COMMIT that is on its way alone is let finish. */
     weir__flight_abandon(flight, !task->batch && weir__task_commits(task));
-    if (weir__task_is_query(task)) task->pool->stats->queries_timed_out++;
     weir__fail(&error, WEIR_ECOMMANDTIMEOUT, "pool %s: there was no answer in time (%lld ms)",
                weir_pool_name(task->pool), (long long)ms);
-    weir__task_give_up(task, &error, weir__flight_doubtful(flight));
+    weir__task_give_up(task, flight, &error, weir__flight_doubtful(flight));
     weir_error_clear(&error);
 }
 
@@ -380,15 +391,14 @@ static void expire_in_line(weir__task *task, int64_t now, int64_t ms) {
     if (refused) {
         pool->stats->checkouts_refused++; /* he had waited for a probe alone */
         weir__guard_refused(pool, &why);
-        pool->stats->queries_failed += task->moved;
     } else {
         weir__fail(&why, task->moved ? WEIR_ECOMMANDTIMEOUT : WEIR_ECHECKOUTTIMEOUT, "pool %s: %s (%lld ms)",
                    weir_pool_name(pool), weir__leak_why(task, text, sizeof text), (long long)ms);
         pool->stats->checkouts_timed_out++;
-        pool->stats->queries_timed_out += task->moved;
         weir__guard_waited(pool, &why, now);
     }
-    weir__task_fail(task, &why, false);
+    weir__query_in_line_ended(task, &why, now);
+    weir__task_fail(task, &why);
     weir_error_clear(&why);
 }
 
@@ -420,9 +430,9 @@ void weir__task_cancelled(weir__op *op) {
         weir__list_remove(&task->op.link);
         if (task->depth) weir__levels_die(slot, task->depth);
     } else {
-        bool query = weir__task_is_query(task);
-        weir__flight_abandon(task->flight, !query); /* a COMMIT on its way is let finish */
-        if (query) task->pool->stats->queries_cancelled++;
+        weir__flight *flight = task->flight;
+        weir__flight_abandon(flight, !flight->request.statement); /* a COMMIT on its way is let finish */
+        weir__query_ended(flight, WEIR_ECANCELLED, NULL, weir__reactor_now(task->pool->reactor));
     }
     weir__task_drop(task);
 }

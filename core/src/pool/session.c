@@ -218,10 +218,10 @@ int weir__session_end(weir__slot *slot, bool commit, int depth, void *token, wei
 
 void weir__session_return(weir__slot *slot, bool discard) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
-    if (weir__session_busy(slot)) {
+    if (slot->flying || weir__session_busy(slot)) {
         weir_error why = WEIR_ERROR_INIT;
         weir__fail(&why, WEIR_ECANCELLED, "the session was given back while the operation ran");
-        weir__slot_fail_tasks(slot, &why, &slot->pool->stats->queries_cancelled);
+        weir__slot_fail_tasks(slot, &why);
         weir_error_clear(&why);
     }
     slot->discard |= discard;
@@ -272,10 +272,10 @@ static void judge_loan(weir__slot *slot, const weir_error *why, int64_t now) {
     }
 }
 
-void weir__session_break_off(weir__slot *slot, const weir_error *why, uint64_t *counter) {
+void weir__session_break_off(weir__slot *slot, const weir_error *why) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
     slot->discard |= slot->setup_until != WEIR__NEVER; /* nobody knows how far its setup has come */
-    weir__slot_fail_tasks(slot, why, counter);
+    weir__slot_fail_tasks(slot, why);
     weir__slot_end_loan(slot, why->code, now);
     weir__slot_release(slot, now);
 }
@@ -298,7 +298,7 @@ void weir__session_expired(weir__timer *timer) {
                    (long long)ms);
     if (slot->lasting) why.retryable = false;
     judge_loan(slot, &why, now);
-    weir__session_break_off(slot, &why, &pool->stats->queries_timed_out);
+    weir__session_break_off(slot, &why);
     weir_error_clear(&why);
 }
 

@@ -157,24 +157,34 @@ void weir__slot_end_loan(weir__slot *slot, int code, int64_t now) {
     slot->dead = WEIR__NONE_DEAD;
 }
 
-void weir__slot_fail_tasks(weir__slot *slot, const weir_error *why, uint64_t *counter) {
+/* What runs for a stream, or for a COPY between two of its steps, has no task. */
+static void count_without_task(const weir__slot *slot, const weir_error *why, int64_t now) {
+    const weir__link *const lists[] = {&slot->landed, &slot->flights};
+    for (int i = 0; i < 2; i++)
+        for (const weir__link *link = lists[i]->next; link != lists[i]; link = link->next) {
+            const weir__flight *flight = weir__container(link, weir__flight, link);
+            if (!flight->task && (flight->stream || flight == slot->copy.flight))
+                weir__query_ended(flight, why->code, why, now);
+        }
+}
+
+void weir__slot_fail_tasks(weir__slot *slot, const weir_error *why) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
     bool ended =
         why && why->code != WEIR_ELOST; /* by the pool: of a loss the driver tells what is in doubt */
+    if (why) count_without_task(slot, why, now);
     for (weir__flight *flight; (flight = weir__slot_live(slot));) {
         bool doubtful = ended && weir__flight_doubtful(flight);
-        weir__task *task = weir__flight_detach(flight, now);
-        if (weir__task_is_query(task)) ++*counter;
-        weir__task_give_up(task, why, doubtful);
+        weir__task_give_up(weir__flight_detach(flight, now), flight, why, doubtful);
     }
     for (weir__link *link; (link = weir__list_pop_front(&slot->queue));)
-        weir__task_fail(weir__container(link, weir__task, op.link), why, false);
+        weir__task_fail(weir__container(link, weir__task, op.link), why);
 }
 
 void weir__slot_close(weir__slot *slot, int code, const weir_error *why) {
     weir_pool *pool = slot->pool;
     if (slot->state == WEIR__CLOSING || slot->state == WEIR__EMPTY) return;
-    weir__slot_fail_tasks(slot, why, &pool->stats->queries_failed);
+    weir__slot_fail_tasks(slot, why);
     int64_t now = weir__reactor_now(pool->reactor);
     if (slot->state == WEIR__PREPARING) weir__reactor_drop_event(pool->reactor, weir__slot_session(slot));
     weir__slot_end_use(slot, now);

@@ -306,10 +306,21 @@ static void take_end(weir__stream *stream, weir__request *request) {
     fail(stream, error);
 }
 
+/* Who has closed it, or has been told of its failure, knows no other end. */
+static void count(weir__flight *flight, int64_t now) {
+    const weir__stream *stream = flight->stream;
+    if (flight->request.code != WEIR_OK && stream->closed)
+        weir__query_ended(flight, WEIR_ECANCELLED, NULL, now);
+    else if (flight->request.code != WEIR_OK && stream->error)
+        weir__query_ended(flight, stream->error->code, stream->error, now);
+    else
+        weir__query_answered(flight, stream->run_ms, now);
+}
+
 void weir__stream_answer(weir__flight *flight, int64_t now) {
     weir__stream *stream = flight->stream;
     weir__request *request = &flight->request;
-    weir__query_answered(flight, stream->run_ms, now);
+    count(flight, now);
     flight->stream = NULL;
     stream->flight = NULL;
     if (stream->sent != STEP_OPEN || request->code != WEIR_OK)
@@ -562,7 +573,6 @@ void weir__streams_end(weir__slot *slot, int code) {
     weir_error why = WEIR_ERROR_INIT;
     for (weir__link *link; (link = weir__list_front(&slot->streams));) {
         weir__stream *stream = weir__container(link, weir__stream, link);
-        if (stream->flight && stream->flight->request.statement) pool->stats->queries_cancelled++;
         if (stream->waiter) {
             weir__fail(&why, code, "the session was ended by pool %s: %s", weir_pool_name(pool),
                        weir_error_text(code));

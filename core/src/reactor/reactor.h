@@ -20,7 +20,7 @@
 #include "reactor/wheel.h"
 
 enum {
-    WEIR__OP_BYTES = 472, /* what an operation of the layer above may take, weir__op included */
+    WEIR__OP_BYTES = 480, /* what an operation of the layer above may take, weir__op included */
     WEIR__OP_BLOCK = 64,  /* operations allocated at a time */
     WEIR__LOG_LINES = 256,
 };
