@@ -17,6 +17,11 @@ static PyObject *from_numeric(const weir_value *value) {
     return number;
 }
 
+/* CPython's conversion of a long has a short way for what fits into one of its digits. */
+static PyObject *make_int(int64_t value) {
+    return sizeof(long) == sizeof value ? PyLong_FromLong((long)value) : PyLong_FromLongLong(value);
+}
+
 PyObject *weir__py_from_value(weir__py_reader *reader, const weir_value *value) {
     switch (value->type) {
     case WEIR_TYPE_NULL:
@@ -24,7 +29,7 @@ PyObject *weir__py_from_value(weir__py_reader *reader, const weir_value *value) 
     case WEIR_TYPE_BOOL:
         return PyBool_FromLong(value->as.boolean);
     case WEIR_TYPE_INT:
-        return PyLong_FromLongLong(value->as.integer);
+        return make_int(value->as.integer);
     case WEIR_TYPE_FLOAT:
         return PyFloat_FromDouble(value->as.real);
     case WEIR_TYPE_NUMERIC:
@@ -59,7 +64,8 @@ PyObject *weir__py_from_value(weir__py_reader *reader, const weir_value *value) 
 PyObject *weir__py_cell(weir_result *result, size_t row, size_t column, const weir__py_codecs *codecs) {
     weir_value value;
     int rc = weir_result_value(result, row, column, &value);
-    if (rc == WEIR_OK && value.type == WEIR_TYPE_INT) return PyLong_FromLongLong(value.as.integer);
+    if (rc == WEIR_OK && value.type == WEIR_TYPE_INT) return make_int(value.as.integer);
+    if (rc == WEIR_OK && value.type == WEIR_TYPE_BOOL) return PyBool_FromLong(value.as.boolean);
     weir__py_reader reader = {.codecs = codecs};
     PyObject *cell = rc == WEIR_OK ? weir__py_from_value(&reader, &value) : NULL;
     if (cell || reader.foreign) return cell;

@@ -10,6 +10,8 @@
 typedef enum shape {
     SHAPE_OTHER,
     SHAPE_BOOL,
+    SHAPE_CHAR, /* "char" */
+    SHAPE_INT2,
     SHAPE_INT4,
     SHAPE_OID,
     SHAPE_INT8,
@@ -81,6 +83,10 @@ static shape shape_of(const weir__pgtypes *types, Oid type, int format) {
     switch (type) {
     case WEIR__OID_BOOL:
         return SHAPE_BOOL;
+    case WEIR__OID_CHAR:
+        return SHAPE_CHAR;
+    case WEIR__OID_INT2:
+        return SHAPE_INT2;
     case WEIR__OID_INT4:
         return SHAPE_INT4;
     case WEIR__OID_OID:
@@ -105,6 +111,14 @@ static bool read_shape(shape form, const char *data, int length, weir_value *out
     case SHAPE_BOOL:
         if (length != 1) return false;
         *out = (weir_value){.type = WEIR_TYPE_BOOL, .as.boolean = data[0] != 0};
+        return true;
+    case SHAPE_CHAR:
+        if (length != 1 || data[0] == '\0' || data[0] & 0x80) return false;
+        *out = (weir_value){.type = WEIR_TYPE_TEXT, .as.bytes = {data, 1}};
+        return true;
+    case SHAPE_INT2:
+        if (length != 2) return false;
+        *out = (weir_value){.type = WEIR_TYPE_INT, .as.integer = (int16_t)weir__pg_big_endian(data, 2)};
         return true;
     case SHAPE_INT4:
         if (length != 4) return false;
