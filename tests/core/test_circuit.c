@@ -341,6 +341,10 @@ START_TEST(a_server_that_says_no) {
     ck_assert_int_eq(error.code, code);
     ck_assert_str_eq(error.detail, "ConnectError: no");
     ck_assert_str_eq(error.sqlstate, "28P01");
+    weir_breaker_force_open(queries()); /* by whoever does it, and for his reasons */
+    ck_assert_int_eq(ask(&session, &op, &error), WEIR_ECIRCUITOPEN);
+    ck_assert_str_eq(error.sqlstate, "");
+    weir_breaker_force_close(queries());
     weir_error_clear(&error);
     server_back();
     rig_advance(4100);

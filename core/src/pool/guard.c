@@ -103,8 +103,9 @@ static int refuse(weir_pool *pool, weir__breaker *breaker, int64_t now, weir_err
     if (pool->failures) {
         weir__breaker_describe(&pool->last_error, detail, sizeof detail);
         told.detail = detail;
-        memcpy(told.sqlstate, pool->last_error.sqlstate, sizeof told.sqlstate);
     }
+    if (code == WEIR_ECONNECTCIRCUITOPEN)
+        memcpy(told.sqlstate, pool->last_error.sqlstate, sizeof told.sqlstate);
     return weir__error_copy(error, &told);
 }
 
