@@ -214,8 +214,8 @@ START_TEST(refusals_are_counted_once) {
     for (int i = 0; i < 3; i++) ops[i] = submit_to_pool("select 1", 5000);
     ck_assert_int_eq(query("select 1"), WEIR_ECHECKOUTTIMEOUT);
     ck_assert_int_eq(connect_state(), WEIR_BREAKER_OPEN);
-    for (int i = 0; i < 3; i++) ck_assert_int_eq(outcome(ops[i], NULL), WEIR_ECIRCUITOPEN);
-    ck_assert_int_eq(ask_only(), WEIR_ECIRCUITOPEN);
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(outcome(ops[i], NULL), WEIR_ECONNECTCIRCUITOPEN);
+    ck_assert_int_eq(ask_only(), WEIR_ECONNECTCIRCUITOPEN);
     rig_advance(2000);
     ck_assert_uint_eq(snapshot().circuit_refused, 4);
     ck_assert_uint_eq(numbers(connects()).calls_refused, 4);
@@ -246,7 +246,7 @@ START_TEST(waiting_in_vain_counts) {
     weir_error error = WEIR_ERROR_INIT;
     weir_session session;
     weir_op op;
-    ck_assert_int_eq(ask(&session, &op, &error), WEIR_ECIRCUITOPEN);
+    ck_assert_int_eq(ask(&session, &op, &error), WEIR_ECONNECTCIRCUITOPEN);
     ck_assert_ptr_nonnull(strstr(error.message, "the circuit breaker connect is open"));
     ck_assert_ptr_nonnull(strstr(error.detail, "CheckoutTimeout"));
     weir_error_clear(&error);
@@ -341,6 +341,10 @@ START_TEST(a_server_that_says_no) {
     ck_assert_int_eq(error.code, code);
     ck_assert_str_eq(error.detail, "ConnectError: no");
     ck_assert_str_eq(error.sqlstate, "28P01");
+    weir_breaker_force_open(queries()); /* by whoever does it, and for his reasons */
+    ck_assert_int_eq(ask(&session, &op, &error), WEIR_ECIRCUITOPEN);
+    ck_assert_str_eq(error.sqlstate, "");
+    weir_breaker_force_close(queries());
     weir_error_clear(&error);
     server_back();
     rig_advance(4100);

@@ -268,6 +268,8 @@ static const struct {
     {"where id in (1, 2,3 , 4)", "where id in (?)"},
     {"values ('a', 1), ('b', 2)", "values (?), (?)"},
     {"select E'it\\'s' , e'\\\\', 'back\\'", "select ?"},
+    {"select E'a'\n 'b\\'c' -- d\n 'e\\'f', g", "select ?, g"},
+    {"select E'a\\'b' from t", "select ? from t"},
     {"select $$a 'b'$$, $x$ $$ $x$, $12", "select ?, $12"},
     {"select /* 42 /* 'x' */ */ 1 -- 5\n from t", "select ? from t"},
     {"select \"Mixed 1 'q'\", t.\"a\"\"b\"", "select \"Mixed 1 'q'\", t.\"a\"\"b\""},

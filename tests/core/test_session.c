@@ -439,6 +439,35 @@ START_TEST(a_stream_whose_session_is_over) {
 }
 END_TEST
 
+/* _i: its holder leaves it open, closes it, gives the session back, or does both; or closes it before it is
+ * late. */
+START_TEST(a_late_stream_is_a_late_statement) {
+    weir__fake.cancel_min_ns = weir__fake.cancel_max_ns = 100 * WEIR__MS;
+    weir_session s = ready();
+    weir_statement *statement = weir_statement_new("hang", 4, NULL);
+    weir_stream stream;
+    weir_result *batch;
+    weir_op op;
+    weir_run run;
+    weir_run_init(&run);
+    run.timeout_ms = 50;
+    bool late = _i < 4;
+    ck_assert_int_eq(weir_session_stream(s, statement, 2, &run, &stream, &error), WEIR_OK);
+    weir_statement_unref(statement);
+    rig_advance(late ? 51 : 40);
+    if (late) ck_assert_int_eq(weir_stream_next(stream, NULL, &batch, &op, &error), WEIR_ECOMMANDTIMEOUT);
+    if (_i & 1 || !late) weir_stream_close(stream);
+    if (_i & 2) weir_session_release(s);
+    rig_advance(1000);
+    weir_snapshot now = snapshot();
+    ck_assert_uint_eq(now.queries_timed_out, late);
+    ck_assert_uint_eq(now.queries_cancelled, !late);
+    ck_assert_uint_eq(now.queries_failed, 0);
+    ck_assert_uint_eq(now.query_failed.count, late);
+    ck_assert(!late || now.query_failed.max > 0.049);
+}
+END_TEST
+
 START_TEST(lost_in_a_session) {
     weir_session s = ready();
     begin(s);
@@ -600,6 +629,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tc, tests[i]);
     tcase_add_loop_test(tc, the_bound_of_cleaning, 0, 2);
+    tcase_add_loop_test(tc, a_late_stream_is_a_late_statement, 0, 5);
     tcase_add_loop_test(tc, what_a_session_has_kept_is_not_to_be_repeated, 0, 3);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

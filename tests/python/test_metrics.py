@@ -129,8 +129,9 @@ def test_failures_are_told_apart(url, format):
         for sample in read(text, format)[0]["db_client_operation_duration_seconds"].samples
         if sample.name.endswith("_count")
     }
-    lasting = ("CommandTimeout", "SessionTimeout", "OutcomeTimeout", "ConnectionLost", "OutcomeUnknown")
-    slow = dict.fromkeys(lasting, 0)  # there from the beginning
+    lasting = ("CommandTimeout", "SessionTimeout", "OutcomeTimeout")
+    ended = ("ConnectionLost", "OutcomeUnknown", "SessionReclaimed")
+    slow = dict.fromkeys(lasting + ended, 0)  # there from the beginning
     assert counts == {None: now["queries_succeeded"], "IntegrityError": 2, "ProgrammingError": 2} | slow
     assert sum(counts.values()) == now["query"]["count"]
 

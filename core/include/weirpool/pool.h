@@ -150,7 +150,8 @@ WEIR_API void weir_run_init(weir_run *run);
 /*
  * Asks for a connection. WEIR_OK: *session is there at once. WEIR_PENDING: it comes with the completion.
  * Errors: WEIR_EQUEUEFULL, WEIR_ECLOSED, WEIR_ECONNECT (no live connection, and the next attempt is not yet
- * due: retry_after_ms), WEIR_ECIRCUITOPEN (a breaker is open; detail is the last failure); and, with the
+ * due: retry_after_ms), WEIR_ECIRCUITOPEN, or WEIR_ECONNECTCIRCUITOPEN where connecting fails
+ * (WEIR_IS_CIRCUIT_OPEN: a breaker is open; detail is the last failure); and, with the
  * completion, WEIR_EOVERLOADED (option queue_target). Who is refused and
  * has a reactor that nobody drives calls weir_reactor_dispatch, so that what is due is done.
  */

@@ -36,6 +36,8 @@ static void put_literal(writer *writer) {
     writer->blank = false;
 }
 
+static bool is_blank(char c) { return strchr(" \t\n\r\f\v", c); } /* a NUL, too */
+
 /* Behind the closing quote, which is doubled where it is meant. */
 static const char *skip_quoted(const char *p, const char *end, bool backslashes) {
     char quote = *p++;
@@ -48,6 +50,22 @@ static const char *skip_quoted(const char *p, const char *end, bool backslashes)
             return p + 1;
     }
     return end;
+}
+
+/* Behind E'…', and what continues it behind a blank: E'a'
+ * 'b\'c' is one text, with backslashes in all of it. */
+static const char *skip_escaped(const char *p, const char *end) {
+    for (;;) {
+        p = skip_quoted(p, end, true);
+        const char *next = p, *before;
+        do {
+            before = next;
+            next = weir__sql_skip_comment(next, end);
+            while (next < end && is_blank(*next)) next++;
+        } while (next != before);
+        if (next == p || next == end || *next != '\'') return p;
+        p = next;
+    }
 }
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -90,7 +108,7 @@ static const char *take_piece(writer *writer, const char *p, const char *end) {
             return p;
         }
         put_literal(writer);
-        return skip_quoted(p, end, *begin == 'e' || *begin == 'E');
+        return *begin == 'e' || *begin == 'E' ? skip_escaped(p, end) : skip_quoted(p, end, false);
     }
     if (*p == '$' && (p = skip_dollars(p, end)) != begin) {
         put_literal(writer);
@@ -110,7 +128,7 @@ size_t weir_statement_fingerprint(const char *sql, size_t length, char *out, siz
     writer writer = {.out = out, .room = size - 1};
     while (p < end && writer.length < writer.room) {
         const char *next = weir__sql_skip_comment(p, end);
-        if (next == p && strchr(" \t\n\r\f\v", *p)) next++; /* a NUL, too */
+        if (next == p && is_blank(*p)) next++;
         if (next != p) {
             writer.blank = !ends_with(&writer, "(");
             p = next;

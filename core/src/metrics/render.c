@@ -71,8 +71,7 @@ static const family families[] = {
      "time from the grant of a connection to its return", false, ONE(NOW(use))},
     {WEIR__NAMES_STANDARD, HISTOGRAM, "db_client_operation_duration_seconds", "seconds",
      "time from the sending of a statement to its answer, or the end of its time; error_type: the class of "
-     "its "
-     "error",
+     "its error",
      true, ONE(FIELD(query_succeeded))},
     {WEIR__NAMES_STANDARD, GAUGE, "weir_overflow_connections", NULL, "connections above max_size", false,
      ONE(NOW(overflow))},
@@ -284,8 +283,8 @@ static void put_histogram(writer *w, const family *family, const char *labels, s
 /* There from the beginning: what ends slow statements, for an alert that looks how much these have increased,
  * which of a series that begins with its first one Prometheus does not tell. */
 static bool is_lasting(unsigned kind) {
-    static const int codes[] = {WEIR_ECOMMANDTIMEOUT, WEIR_ESESSIONTIMEOUT, WEIR_EOUTCOMETIMEOUT, WEIR_ELOST,
-                                WEIR_EOUTCOME};
+    static const int codes[] = {WEIR_ECOMMANDTIMEOUT, WEIR_ESESSIONTIMEOUT, WEIR_EOUTCOMETIMEOUT,
+                                WEIR_ELOST,           WEIR_ERECLAIMED,      WEIR_EOUTCOME};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if ((unsigned)codes[i] - 1 == kind) return true;
     return false;

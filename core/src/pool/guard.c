@@ -90,7 +90,9 @@ static int64_t retry_after_ms(const weir_pool *pool, const weir__breaker *breake
 static int refuse(weir_pool *pool, weir__breaker *breaker, int64_t now, weir_error *error) {
     char message[500], detail[WEIR_BREAKER_FAILURE_SIZE];
     int code = weir__breaker_refusal(breaker, now, error);
-    if (pool->failures && !weir__pool_live(pool) && breaker->state != WEIR_BREAKER_FORCED_OPEN)
+    /* Callers' waits in vain open that of connecting, too, before any attempt has ended. */
+    bool connecting = pool->failures || breaker == connects(pool);
+    if (connecting && !weir__pool_live(pool) && breaker->state != WEIR_BREAKER_FORCED_OPEN)
         code = WEIR_ECONNECTCIRCUITOPEN;
     if (!error) return code;
     weir_error told = *error;
@@ -101,8 +103,9 @@ static int refuse(weir_pool *pool, weir__breaker *breaker, int64_t now, weir_err
     if (pool->failures) {
         weir__breaker_describe(&pool->last_error, detail, sizeof detail);
         told.detail = detail;
-        memcpy(told.sqlstate, pool->last_error.sqlstate, sizeof told.sqlstate);
     }
+    if (code == WEIR_ECONNECTCIRCUITOPEN)
+        memcpy(told.sqlstate, pool->last_error.sqlstate, sizeof told.sqlstate);
     return weir__error_copy(error, &told);
 }
 

@@ -693,6 +693,9 @@ int weir__stream_close(weir__slot *slot, uint64_t number);
 void weir__slot_resume(weir__slot *slot, int64_t now);
 /* What the holder has given. Borrowed. */
 const char *weir__stream_text(const weir__stream *stream, size_t *length);
+/* A stream's request ends without an answer that its holder could hear: when he has been told of a failure,
+ * or has closed the stream, he knows no other end, and it is counted as that. False: neither. */
+bool weir__stream_counts(const weir__flight *flight, int64_t now);
 /* A stream's request has ended; its flight is freed next. */
 void weir__stream_answer(weir__flight *flight, int64_t now);
 /* The holder's transaction of that depth ends: streams go with it, or, when a savepoint is released, stay. */

@@ -163,7 +163,8 @@ static void count_without_task(const weir__slot *slot, const weir_error *why, in
     for (int i = 0; i < 2; i++)
         for (const weir__link *link = lists[i]->next; link != lists[i]; link = link->next) {
             const weir__flight *flight = weir__container(link, weir__flight, link);
-            if (!flight->task && (flight->stream || flight == slot->copy.flight))
+            if (flight->task || (!flight->stream && flight != slot->copy.flight)) continue;
+            if (!flight->stream || !weir__stream_counts(flight, now))
                 weir__query_ended(flight, why->code, why, now);
         }
 }

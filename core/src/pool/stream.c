@@ -39,6 +39,7 @@ struct weir__stream {
     bool ending;        /* nothing more is fetched */
     bool over;          /* nothing of it is left on the connection */
     bool closed;        /* the holder has closed it */
+    bool left;          /* … before he heard of an error */
     waiter *waiter;
     weir__timer timer;    /* the batch's deadline */
     weir_permit permit;   /* of what flies */
@@ -306,21 +307,20 @@ static void take_end(weir__stream *stream, weir__request *request) {
     fail(stream, error);
 }
 
-/* Who has closed it, or has been told of its failure, knows no other end. */
-static void count(weir__flight *flight, int64_t now) {
+bool weir__stream_counts(const weir__flight *flight, int64_t now) {
     const weir__stream *stream = flight->stream;
-    if (flight->request.code != WEIR_OK && stream->closed)
+    if (stream->left)
         weir__query_ended(flight, WEIR_ECANCELLED, NULL, now);
-    else if (flight->request.code != WEIR_OK && stream->error)
+    else if (stream->error)
         weir__query_ended(flight, stream->error->code, stream->error, now);
-    else
-        weir__query_answered(flight, stream->run_ms, now);
+    return stream->left || stream->error;
 }
 
 void weir__stream_answer(weir__flight *flight, int64_t now) {
     weir__stream *stream = flight->stream;
     weir__request *request = &flight->request;
-    count(flight, now);
+    if (request->code == WEIR_OK || !weir__stream_counts(flight, now))
+        weir__query_answered(flight, stream->run_ms, now);
     flight->stream = NULL;
     stream->flight = NULL;
     if (stream->sent != STEP_OPEN || request->code != WEIR_OK)
@@ -504,6 +504,7 @@ int weir__stream_close(weir__slot *slot, uint64_t number) {
     weir__stream *stream = find(slot, number);
     if (!stream) return WEIR_ESTALE;
     stream->closed = true;
+    stream->left = !stream->error;
     if (!stream->depth) cancel_flight(stream); /* no transaction of the holder's breaks with it */
     if (!stream->complete) wind_up(stream);
     if (stream->waiter) {
