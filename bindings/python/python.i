@@ -35,8 +35,9 @@
 %feature("docstring") weir_statement_fingerprint "fingerprint(sql, /)\n--\n\n\
 What a statement has in common with those that differ from it in their literals alone: ? for each literal and for a\n\
 list of them, one blank for white space and comments.\n\n\
-It holds no value, so that it may be shown, and be the key of statistics: pool.slow_queries() tells statements in\n\
-this form. At most its first 1023 bytes, of the first 64 KiB of the text."
+So it may be shown, and be the key of statistics: pool.slow_queries() tells statements in this form. Names, true,\n\
+false and NULL stay, and what a server with settings or a syntax of its own takes for a literal: \"…\" of SQLite,\n\
+backslashes without standard_conforming_strings. At most its first 1023 bytes, of the first 64 KiB of the text."
 %rename(fingerprint) weir_statement_fingerprint;
 %feature("docstring") weir_session_inspect "session_inspect(session, /)\n--\n\nThe property `info` of a Session or \
 a Connection."

@@ -150,8 +150,9 @@ function weirpool.breaker(options) end
 function weirpool.breaker_options() end
 
 --- What a statement has in common with those that differ from it in their literals alone: ? for each literal and for a
---- list of them, one blank for white space and comments. It holds no value; pool:slow_queries() tells statements in this
---- form. At most its first 1023 bytes, of the first 64 KiB of the text.
+--- list of them, one blank for white space and comments. So it may be shown, and be the key of
+--- statistics: pool:slow_queries() tells statements in this form. Names, true, false and NULL stay, and what a server with
+--- settings or a syntax of its own takes for a literal: "…" of SQLite, backslashes without standard_conforming_strings. At most its first 1023 bytes, of the first 64 KiB of the text.
 ---@param sql string
 ---@return string
 function weirpool.fingerprint(sql) end

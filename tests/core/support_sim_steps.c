@@ -99,9 +99,9 @@ static void session_execute(sim_holder *h) {
     if (busy && code == WEIR_PENDING) sim_fault("two operations on one session");
     sim_submitted(a, code, op, "session execute");
     if (code == WEIR_PENDING && h->transaction && !h->depth) h->depth = 1;
-    if (code == WEIR_ECIRCUITOPEN && !may_be_refused(h))
+    if (WEIR_IS_CIRCUIT_OPEN(code) && !may_be_refused(h))
         sim_fault("a statement in a transaction was refused");
-    if (code != WEIR_PENDING && code != WEIR_ECIRCUITOPEN && !(busy && code == WEIR_EBUSY))
+    if (code != WEIR_PENDING && !WEIR_IS_CIRCUIT_OPEN(code) && !(busy && code == WEIR_EBUSY))
         sim_has_ended(h, code, "execute");
 }
 

@@ -508,6 +508,7 @@ START_TEST(readers_move_on_and_writers_stay) {
     ck_assert_ptr_eq(place_of(reads[0]), place);
     pass(100);
     all_succeed(reads, 2);
+    ck_assert_double_gt(snapshot().query.max, (MAX_WAIT - 50) / 1e3); /* since they were sent first */
     ck_assert_int_eq(weir__fake.cancelled, 0);
     ck_assert_ptr_eq(place_of(write), place);
     another = ask(WRITE); /* where one is late nobody gets in line */

@@ -8,6 +8,7 @@ core's, and the top level has nothing but what belongs there, or what .gitignore
 Exit status: 1 if there is any violation.
 """
 
+import ast
 import re
 import sys
 from fnmatch import fnmatch
@@ -42,17 +43,13 @@ GUARDED = {
     "sys/timerfd.h": "reactor",
     "sys/eventfd.h": "reactor",
 }
-# What makes queues, timers, pauses, pools of threads and jitter, by the ending of the file's name.
-FRONT = {
-    ".py": re.compile(
-        r"\b(?:import|from) +(?:queue|heapq|sched|random|concurrent|time)\b"
-        r"|\b(?:deque|[A-Za-z]*Queue|Timer|call_later|call_at|Semaphore|Condition)\("
-        r"|\basyncio\.sleep\((?!0\))|\bloop\.time\("
-    ),
-    ".lua": re.compile(r"\bos\.(?:clock|time)\b|\bmath\.random|\bngx\.(?:timer|sleep|now)\b"),
-}
+# What makes queues, timers, pauses, pools of threads and jitter: modules of Python's, names that are called, and what
+# Lua has of it.
+FRONT_MODULES = {"queue", "heapq", "sched", "random", "concurrent", "time"}
+FRONT_CALLS = {"deque", "Timer", "call_later", "call_at", "Semaphore", "Condition", "sleep", "wait_for", "monotonic"}
+FRONT_LUA = re.compile(r"\bos\.(?:clock|time)\b|\bmath\.random|\bngx\.(?:timer|sleep|now)\b")
 FRONT_MAY = {
-    "python/weirpool/_drain.py": "import time",  # sleeps between two signals to a main thread that does not hear
+    "python/weirpool/_drain.py": ("import time", "sleep()"),  # between two signals to a main thread that does not hear
 }
 # What a public header may have from libc: the headers of C11.
 LIBC = set(
@@ -253,13 +250,36 @@ def check_files(root):
             yield f"{name}:{number}: {wrong}"
 
 
+def python_machinery(text):
+    for node in ast.walk(ast.parse(text)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module, *(name.name for name in node.names)]
+        elif isinstance(node, ast.Call):
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            yields = called == "sleep" and [getattr(one, "value", None) for one in node.args] == [0]
+            if (called in FRONT_CALLS and not yields) or called.endswith("Queue"):
+                yield node.lineno, f"{called}()"
+        for name in names:
+            if name.partition(".")[0] in FRONT_MODULES or name in FRONT_CALLS:
+                yield node.lineno, f"import {name}"
+
+
+def lua_machinery(text):
+    for number, line in enumerate(text.split("\n"), 1):
+        if found := FRONT_LUA.search(line.partition("--")[0]):
+            yield number, found.group()
+
+
 def check_fronts(root):
     for path in sorted([*(root / "python").rglob("*.py"), *(root / "lua").rglob("*.lua")]):
         name = path.relative_to(root).as_posix()
-        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-            found = FRONT[path.suffix].search(line.partition("#" if path.suffix == ".py" else "--")[0])
-            if found and found.group() != FRONT_MAY.get(name):
-                yield f"{name}:{number}: {found.group()}: queues, clocks and chance are the core's"
+        find = python_machinery if path.suffix == ".py" else lua_machinery
+        for number, found in find(path.read_text(encoding="utf-8")):
+            if found not in FRONT_MAY.get(name, ()):
+                yield f"{name}:{number}: {found}: queues, clocks and chance are the core's"
 
 
 def main():

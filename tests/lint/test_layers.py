@@ -99,12 +99,15 @@ def test_a_library_stays_in_its_room(tree, path, header, room, marks):
 
 
 FRONTS = [
-    ("python/weirpool/planted.py", "import heapq", "import heapq"),
-    ("python/weirpool/planted.py", "from queue import SimpleQueue", "from queue"),
-    ("python/weirpool/planted.py", "waiting = collections.deque()", "deque("),
-    ("python/weirpool/planted.py", "loop.call_later(1, wake)", "call_later("),
-    ("python/weirpool/planted.py", "await asyncio.sleep(pause)", "asyncio.sleep("),
-    ("python/weirpool/planted.py", "import time", "import time"),
+    ("python/weirpool/planted.py", "import os, random", "import random"),
+    ("python/weirpool/planted.py", "from queue import Full", "import queue"),
+    ("python/weirpool/planted.py", "from threading import Condition as Bell", "import Condition"),
+    ("python/weirpool/planted.py", "sign = '#'; import heapq", "import heapq"),
+    ("python/weirpool/planted.py", "waiting = collections.deque()", "deque()"),
+    ("python/weirpool/planted.py", "waiting = asyncio.PriorityQueue()", "PriorityQueue()"),
+    ("python/weirpool/planted.py", "loop.call_later(1, wake)", "call_later()"),
+    ("python/weirpool/planted.py", "asyncio.sleep(pause)", "sleep()"),
+    ("python/weirpool/planted.py", "asyncio.wait_for(answer, 3)", "wait_for()"),
     ("lua/weirpool/planted.lua", "local began = os.clock()", "os.clock"),
     ("lua/weirpool/planted.lua", "local pause = math.random()", "math.random"),
     ("lua/weirpool/planted.lua", "ngx.sleep(1)", "ngx.sleep"),

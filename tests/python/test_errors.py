@@ -22,6 +22,7 @@ def test_tree():
     assert issubclass(errors.OutOfMemory, MemoryError) and issubclass(errors.ArgumentError, ValueError)
     assert issubclass(errors.LockNotAvailable, errors.LockTimeout)
     assert errors.OutcomeTimeout.__bases__ == (errors.OutcomeUnknown, errors.CommandTimeout)
+    assert errors.ConnectTimeout.__bases__ == (errors.PoolTimeout, errors.ConnectError)
     assert errors.ConnectCircuitOpen.__bases__ == (errors.CircuitOpen, errors.ConnectError)
 
 

@@ -55,6 +55,7 @@ WEIR_BEGIN_DECLS
 
 /* X(class, parent): a class that stands below a second one, too. */
 #define WEIR_ERRORS_ALSO(X)                                                                                  \
+    X(ConnectTimeout, ConnectError)                                                                          \
     X(OutcomeTimeout, CommandTimeout)                                                                        \
     X(ConnectCircuitOpen, ConnectError)
 

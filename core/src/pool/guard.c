@@ -104,8 +104,10 @@ static int refuse(weir_pool *pool, weir__breaker *breaker, int64_t now, weir_err
         weir__breaker_describe(&pool->last_error, detail, sizeof detail);
         told.detail = detail;
     }
-    if (code == WEIR_ECONNECTCIRCUITOPEN)
+    if (code == WEIR_ECONNECTCIRCUITOPEN && pool->failures) {
         memcpy(told.sqlstate, pool->last_error.sqlstate, sizeof told.sqlstate);
+        told.retryable = pool->last_error.retryable;
+    }
     return weir__error_copy(error, &told);
 }
 

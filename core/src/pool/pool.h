@@ -241,7 +241,7 @@ struct weir__task {
     /* share.c */
     bool readonly, hold;
     bool moved;         /* it was taken off a connection where it waited behind another one for too long */
-    int64_t sent_at;    /* … to which it was sent then */
+    int64_t sent_at;    /* … to which it was sent first */
     weir_permit permit; /* of the breaker for statements; used up: none */
     weir__profile *profile; /* counted; NULL: it runs on a connection of its own */
 };
@@ -430,9 +430,9 @@ static inline bool weir__guard_quiet(const weir_pool *pool) {
 bool weir__guard_open(weir_pool *pool, uint64_t seed); /* false: out of memory */
 void weir__guard_close(weir_pool *pool);
 /*
- * WEIR_OK: a call may be made now. WEIR_ECIRCUITOPEN: it is refused, and counted so. WEIR_PENDING: it would
- * be, but since nobody drives the reactor the pool could not look after its server: get in line, for as long
- * as weir__guard_patience says.
+ * WEIR_OK: a call may be made now. A code of WEIR_IS_CIRCUIT_OPEN: it is refused, and counted so.
+ * WEIR_PENDING: it would be, but since nobody drives the reactor the pool could not look after its server:
+ * get in line, for as long as weir__guard_patience says.
  */
 int weir__guard_ask(weir_pool *pool, int64_t now, weir_error *error);
 int64_t weir__guard_patience(weir_pool *pool, int64_t now, int64_t deadline);
@@ -445,7 +445,7 @@ static inline bool weir__guard_serves(weir_pool *pool, int64_t now) {
 }
 /* The permit for one that may be made, as it is granted. */
 void weir__guard_grant(weir_pool *pool, weir_permit *permit, int64_t now);
-/* The permit for what a session runs; `begins`: outside of a transaction. WEIR_ECIRCUITOPEN. */
+/* The permit for what a session runs; `begins`: outside of a transaction. WEIR_IS_CIRCUIT_OPEN. */
 int weir__guard_enter(weir__slot *slot, bool begins, weir_permit *permit, int64_t now, weir_error *error);
 /* The call has ended, with an error or, NULL, without; uses the permit up. */
 void weir__guard_end(weir_pool *pool, weir_permit *permit, const weir_error *why, int64_t now);
@@ -464,7 +464,8 @@ bool weir__guard_attempt(weir_pool *pool, weir_permit *permit, int64_t now);
 void weir__guard_attempted(weir__slot *slot, weir_outcome outcome, const weir_error *why, int64_t now);
 /* A caller's time has passed while an attempt to connect was under way. */
 void weir__guard_waited(weir_pool *pool, const weir_error *why, int64_t now);
-/* WEIR_ECIRCUITOPEN, with *error set, while that breaker lets nobody in. To ask counts nothing. */
+/* A code of WEIR_IS_CIRCUIT_OPEN, with *error set, while that breaker lets nobody in. To ask counts nothing.
+ */
 int weir__guard_shut(weir_pool *pool, weir_breaker_role role, int64_t now, weir_error *error);
 /* Somebody is refused with that error: counts it, if a breaker is why. */
 void weir__guard_refused(weir_pool *pool, const weir_error *why);

@@ -70,6 +70,11 @@ static void look_at_time(const weir__flight *flight, int64_t ran) {
     weir__extensions_slow(pool, sql, length, ran);
 }
 
+/* When its statement was sent first: it may have been moved since. */
+static int64_t begin_of(const weir__flight *flight, const weir__task *task) {
+    return task && task->moved ? task->sent_at : flight->sent_at;
+}
+
 /* The trace that a text's comment has; kind: of the failure, when it has failed. */
 static void keep_trace(const weir__flight *flight, bool failed, unsigned kind, int64_t ran, int64_t now) {
     weir__exposed *exposed = &flight->slot->pool->exposed;
@@ -106,9 +111,11 @@ static void count_query(weir__cells *stats, int code, const weir_error *told, in
         stats->queries_failed++;
 }
 
-void weir__query_ended(const weir__flight *flight, int code, const weir_error *told, int64_t now) {
+/* … that of this task, which may have left its flight by now. */
+static void end_query(const weir__flight *flight, int code, const weir_error *told, const weir__task *task,
+                      int64_t now) {
     const weir_statement *statement = flight->request.statement;
-    int64_t ran = now - flight->sent_at;
+    int64_t ran = now - begin_of(flight, task);
     if (!statement) return;
     count_query(flight->slot->pool->stats, code, told, ran);
     look_at_time(flight, ran);
@@ -116,8 +123,16 @@ void weir__query_ended(const weir__flight *flight, int code, const weir_error *t
     keep_trace(flight, code != WEIR_OK, code != WEIR_OK ? failure_of(code, told) : 0, ran, now);
 }
 
+void weir__query_ended(const weir__flight *flight, int code, const weir_error *told, int64_t now) {
+    end_query(flight, code, told, flight->task, now);
+}
+
 void weir__query_in_line_ended(const weir__task *task, const weir_error *why, int64_t now) {
-    if (task->moved) count_query(task->pool->stats, why->code, why, now - task->sent_at);
+    if (!task->moved) return;
+    int64_t ran = now - task->sent_at;
+    count_query(task->pool->stats, why->code, why, ran);
+    if (ran >= task->pool->slow_ns)
+        weir__extensions_slow(task->pool, task->statement->sql, task->statement->sql_length, ran);
 }
 
 void weir__task_fail(weir__task *task, const weir_error *why) {
@@ -146,7 +161,7 @@ void weir__task_give_up(weir__task *task, const weir__flight *flight, const weir
                    "%s: whether it takes effect is unknown", text);
         why = &unknown;
     }
-    weir__query_ended(flight, code, why, now);
+    end_query(flight, code, why, task, now);
     weir__task_fail(task, why);
     weir_error_clear(&unknown);
 }
@@ -276,10 +291,14 @@ static void name_timeout(weir__request *request, int64_t run_ms, int64_t ran) {
     request->error->retryable = false;
 }
 
-void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now) {
+static void query_answered(weir__flight *flight, const weir__task *task, int64_t run_ms, int64_t now) {
     weir__request *request = &flight->request;
     name_timeout(request, run_ms, now - flight->sent_at);
-    weir__query_ended(flight, request->code, request->error, now);
+    end_query(flight, request->code, request->error, task, now);
+}
+
+void weir__query_answered(weir__flight *flight, int64_t run_ms, int64_t now) {
+    query_answered(flight, NULL, run_ms, now);
 }
 
 void weir__flight_answer(weir__flight *flight, int64_t now) {
@@ -302,7 +321,7 @@ void weir__flight_answer(weir__flight *flight, int64_t now) {
     }
     if (task) {
         if (pool->adapt.usual && request->code == WEIR_OK) weir__adapt_count(flight, true, now);
-        weir__query_answered(flight, task->run_ms, now);
+        query_answered(flight, task, task->run_ms, now);
         weir__streams_broken(slot, request);
         task->op.completion.result = request->result;
         task->op.completion.error = request->error;

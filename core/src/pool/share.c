@@ -411,7 +411,7 @@ static void move_on(weir__slot *slot, int64_t now) {
         previous = link->prev;
         if (!is_movable(flight)) continue;
         weir__task *task = weir__flight_detach(flight, now);
-        task->sent_at = flight->sent_at;
+        if (!task->moved) task->sent_at = flight->sent_at;
         task->statement = weir_statement_ref(flight->request.statement);
         weir__task_move_on(task);
     }
