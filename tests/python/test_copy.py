@@ -491,6 +491,7 @@ def test_a_source_or_target_that_keeps_the_copy_waiting(pg_url, server, loop):
         ):
             source.entered = source.left = 0
             for timeout in (0.1, 1, 10):  # on a busy machine the first may pass before the COPY has begun
+                await until_async(lambda: not (s := pool.snapshot())["cleaning"] + s["connecting"])
                 with pytest.raises(weirpool.CommandTimeout):
                     await soon(call(timeout))
                 if source.entered:
