@@ -65,7 +65,6 @@ PyObject *weir__py_cell(weir_result *result, size_t row, size_t column, const we
     weir_value value;
     int rc = weir_result_value(result, row, column, &value);
     if (rc == WEIR_OK && value.type == WEIR_TYPE_INT) return make_int(value.as.integer);
-    if (rc == WEIR_OK && value.type == WEIR_TYPE_BOOL) return PyBool_FromLong(value.as.boolean);
     weir__py_reader reader = {.codecs = codecs};
     PyObject *cell = rc == WEIR_OK ? weir__py_from_value(&reader, &value) : NULL;
     if (cell || reader.foreign) return cell;
