@@ -302,3 +302,27 @@ def test_late_and_lost_cancellations(through, observer, cancels):
 
     with no_warnings():
         LOOPS["asyncio"](main)
+
+
+def test_a_late_cancellation_with_a_question_of_the_pools_own(through):
+    """What the pool asks behind a write, the transaction's number, lets nobody in before the cancellation is over."""
+
+    async def main():
+        proxy = through.proxy()
+        async with weirpool.create_pool(through.url(proxy), min_size=1, max_size=1) as pool:
+            await pool.execute("create table t (a bigint)")
+            async with pool.session() as session:
+                await session.fetchval("select pg_sleep($1)", 0.0)  # is known from here on
+                proxy.cancel_delay = 0.3
+                async with session.pipeline():
+                    written = session.execute("insert into t select 1 from pg_sleep(0.05)")
+                    await asyncio.sleep(0.02)  # it is sent by itself, and answered by itself
+                    late = session.fetchval("select pg_sleep($1)", 0.3, timeout=0.2)
+                    await written
+                    with pytest.raises(weirpool.CommandTimeout):
+                        await late
+                assert await session.fetchval("select 1 from pg_sleep(0.4)", timeout=4) == 1
+            assert proxy.cancels_seen == 1
+
+    with no_warnings():
+        LOOPS["asyncio"](main)

@@ -215,3 +215,21 @@ def test_the_loss_of_the_connection(pg_url, run):
             assert await pool.fetchval("select 4") == 4
 
     run(body)
+
+
+def test_a_large_executemany_behind_the_first_write(pg_url, run):
+    """Without names for statements: nothing of the pool's own gets between its parts."""
+
+    async def body():
+        async with weirpool.create_pool(pg_url, max_size=1, statement_cache_size=0) as pool:
+            await pool.execute("create table kept (n integer, t text)")
+            async with pool.session() as session:
+                await session.fetchval("select 1")
+                async with session.pipeline():
+                    session.execute("insert into kept select 0, '' from pg_sleep(0.2)")
+                    await asyncio.sleep(0.01)  # it is sent by itself, and answered while the socket is full
+                    session.executemany("insert into kept values ($1, $2)", [(n, "x" * 10000) for n in range(1500)])
+            assert await pool.fetchval("select count(*) from kept") == 1501
+            await pool.execute("drop table kept")
+
+    run(body)

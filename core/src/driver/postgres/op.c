@@ -289,9 +289,9 @@ void weir__pg_op_again(weir__pgconn *c, weir__pgop *op) {
 /* ---- the end */
 
 /* Whether the transaction has a number from now on that it is worth to know. */
-static bool has_written(const weir__pgconn *c, const weir__pgop *op) {
+static bool has_written(const weir__pgop *op) {
     const char *tag = op->result ? op->result->tag : "";
-    if (c->xid_asked || c->base.tx != WEIR__TX_OPEN || op->error.code != WEIR_OK || !*tag) return false;
+    if (!op->request || op->error.code != WEIR_OK || !*tag) return false;
     bool cursor = strncmp(tag, "FETCH", 5) == 0 || strcmp(tag, "DECLARE CURSOR") == 0;
     return strncmp(tag, "SELECT", 6) != 0 && strcmp(tag, "SHOW") != 0 && !cursor;
 }
@@ -300,12 +300,13 @@ void weir__pg_ask_xid(weir__pgconn *c) {
     weir__pgop *op = c->base.env->config->options.commit_xid && weir__pg_reserve(c) ? op_new(c) : NULL;
     c->xid_asked = true;
     if (!op) return; /* it stays unknown */
+    c->ahead_tx = c->base.tx; /* nothing is on its way */
     *op = (weir__pgop){.begun = true,
                        .tail_sent = true,
                        .start_tx = c->ahead_tx,
                        .end_tx = c->ahead_tx,
                        .error = WEIR_ERROR_INIT};
-    weir__list_insert_before(c->next ? &c->next->link : &c->ops, &op->link);
+    weir__list_push_back(&c->ops, &op->link);
     if (!weir__pg_send_xid(c, op) || !weir__pg_send_sync(c, op)) weir__pg_send_failed(c);
 }
 
@@ -313,13 +314,13 @@ void weir__pg_op_end(weir__pgconn *c, weir__pgop *op) {
     if (op->begun) {
         read_transaction(c, op);
         settle_session(c, op);
+        c->has_written = c->base.tx == WEIR__TX_OPEN && (c->has_written || has_written(op));
         if (c->base.tx == WEIR__TX_NONE) {
             c->base.xid = 0;
             c->xid_asked = false;
         }
     }
     if (op->request && op->request->chain && op->error.code != WEIR_OK) c->broken = true;
-    bool asks = op->begun && op->request && has_written(c, op);
     settle_prepared(c, op);
     if (op->stale || op->doubtful) settle_stale(c, op);
     if ((op->stale || op->unbegun) && try_again(c, op)) return;
@@ -328,8 +329,9 @@ void weir__pg_op_end(weir__pgconn *c, weir__pgop *op) {
         if (c->next == op) c->next = NULL;
     } else {
         weir__pg_op_tell(c, op);
-        /* Behind a COMMIT that is on its way nothing would be told. */
-        if (asks && !c->cancelling && c->ahead_tx == WEIR__TX_OPEN) weir__pg_ask_xid(c);
+        /* Not before: the last of the host's requests must be the last of all, since it is the one that waits
+           for its cancellation; and what one sends in parts is not to be disturbed. */
+        if (c->has_written && !c->xid_asked && weir__list_empty(&c->ops)) weir__pg_ask_xid(c);
     }
 }
 

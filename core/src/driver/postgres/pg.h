@@ -172,6 +172,7 @@ typedef struct weir__pgconn {
     weir__pgstep *steps; /* a ring: what was sent and not answered */
     size_t step_first, step_count, step_capacity;
     bool broken; /* a request of the chain has failed: those behind it are not to be run */
+    bool has_written; /* the open transaction, as far as answers have told */
     bool xid_asked;
     bool ahead_writes; /* … and more than reads are among what was sent of its transaction */
     unsigned grouped;  /* requests since the last Sync */
@@ -282,7 +283,7 @@ void weir__pg_op_end(weir__pgconn *c, weir__pgop *op);
 void weir__pg_op_again(weir__pgconn *c, weir__pgop *op);
 /* Tells `done` with what op holds, which is gone then. */
 void weir__pg_op_tell(weir__pgconn *c, weir__pgop *op);
-/* Asks for the number of the open transaction, without waiting for it. */
+/* Asks for the number of the open transaction, without waiting for it; nothing else is on its way. */
 void weir__pg_ask_xid(weir__pgconn *c);
 /* Would the statement stay done without the host's COMMIT, and was it sent? */
 bool weir__pg_op_writes(const weir__pgop *op);
