@@ -322,6 +322,33 @@ START_TEST(large_parameters) {
 }
 END_TEST
 
+/* A statement that is too long for a name, and of which something must be asked before it is run. */
+START_TEST(long_texts_of_own_types) {
+    char *sql = malloc(30000);
+    ck_assert_ptr_nonnull(sql);
+    RUN(p, "CREATE TYPE mood AS ENUM ('{1}', 'well')");
+    RUN(p, "CREATE TABLE felt (who text, how mood)");
+    snprintf(sql, 30000, "INSERT INTO felt VALUES ($1, $2) /*%*s*/", 20000, "");
+    weir_value who = text_value("{7}"), how = text_value("{1}");
+    ck_assert_msg(run_values(p, sql, &who, &how) == WEIR_OK, "%s", failure(p));
+    ck_assert_str_eq(weir_result_tag(p->request.result), "INSERT 0 1");
+    EXPECT(p, "SELECT count(*)::int FROM felt WHERE who = '{7}' AND how = '{1}'", "1");
+    /* Likewise where its transaction is made read only first. */
+    snprintf(sql, 30000, "SELECT $1::text /*%*s*/", 20000, "");
+    RUN(p, "BEGIN");
+    weir_statement *statement = statement_of(sql);
+    weir_statement_add(statement, &who);
+    weir__request wish = {.statement = statement, .timeout_ms = -1, .readonly = true};
+    ck_assert_msg(run_request(p, &wish) == WEIR_OK, "%s", failure(p));
+    ck_assert_str_eq(first_text(p), "{7}");
+    weir_statement_unref(statement);
+    RUN(p, "ROLLBACK");
+    RUN(p, "DROP TABLE felt");
+    RUN(p, "DROP TYPE mood");
+    free(sql);
+}
+END_TEST
+
 /* ---- errors */
 
 START_TEST(errors_carry_all_fields) {
@@ -741,6 +768,7 @@ static Suite *make_suite(void) {
     tcase_add_test(queries, results_tell_their_columns);
     tcase_add_test(queries, large_results);
     tcase_add_test(queries, large_parameters);
+    tcase_add_test(queries, long_texts_of_own_types);
     tcase_add_test(queries, errors_carry_all_fields);
     tcase_add_test(queries, lock_timeout_has_its_own_code);
     tcase_add_test(queries, copy_is_refused);

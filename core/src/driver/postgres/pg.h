@@ -126,6 +126,7 @@ struct weir__pgop {
     weir__prepared
         *prepared;       /* counted; in the connection's cache when it was sent. NULL: not prepared there */
     bool parses, parsed; /* it is this request that prepares it; … and it has */
+    bool displaced;      /* … where it has no name, something else has taken its place */
     struct weir__pgkeep *keeps[WEIR__KEEPS]; /* those that it has the server prepare, in order … */
     unsigned char keeps_sent, keeps_answered;
     int64_t guard_sent;  /* what the SET statement_timeout on its way says */

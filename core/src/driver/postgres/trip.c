@@ -112,6 +112,7 @@ static int send_types(weir__pgconn *c, weir__pgop *op, weir__buffer *wanted, wei
     }
     if (!PQsendQueryParams(c->pg, WEIR__PGTYPES_QUERY, 2, NULL, values, NULL, NULL, 0)) return -1;
     weir__pg_push(c, op, WEIR__STEP_TYPES);
+    op->displaced = true;
     op->describing = true;
     return weir__pg_send_sync(c, op) ? 1 : -1;
 }
@@ -205,6 +206,16 @@ bool weir__pg_unnamed(const weir__pgconn *c, const weir__request *request) {
 
 static bool unnamed(const weir__pgconn *c, const weir__pgop *op) { return weir__pg_unnamed(c, op->request); }
 
+/* By the name that it has, or "" for want of one. */
+static bool send_prepare(weir__pgconn *c, weir__pgop *op) {
+    const weir__shape *shape = op->shape;
+    if (!PQsendPrepare(c->pg, op->prepared->name, op->request->statement->sql,
+                       shape->typed ? (int)shape->parameters : 0, shape->typed ? shape->types : NULL))
+        return false;
+    weir__pg_push(c, op, WEIR__STEP_PARSE);
+    return true;
+}
+
 static bool send_parse(weir__pgconn *c, weir__pgop *op) {
     const weir_statement *statement = op->request->statement;
     if (!op->sets) return true;
@@ -215,12 +226,8 @@ static bool send_parse(weir__pgconn *c, weir__pgop *op) {
         return true;
     }
     if (!op->parses) return true;
-    bool typed = op->shape->typed;
-    if (!PQsendPrepare(c->pg, op->prepared->name, statement->sql, typed ? (int)op->shape->parameters : 0,
-                       typed ? op->shape->types : NULL))
-        return false;
-    weir__pg_push(c, op, WEIR__STEP_PARSE);
-    if (typed) return true;
+    if (!send_prepare(c, op)) return false;
+    if (op->shape->typed) return true;
     op->describing = true;
     if (!PQsendDescribePrepared(c->pg, op->prepared->name)) return false;
     weir__pg_push(c, op, WEIR__STEP_DESCRIBE);
@@ -237,7 +244,15 @@ static bool begin_reading(weir__pgconn *c, weir__pgop *op) {
     bool doubtful = c->calling || (op->behind && weir__pg_env(c)->undone);
     bool foreign = op->start_tx == WEIR__TX_OPEN; /* a BEGIN of the holder's, with READ WRITE perhaps */
     if (!begins || (c->readonly && !doubtful && !foreign)) return true;
+    op->displaced = op->parsed;
     return weir__pg_send(c, op, "SET transaction_read_only = on", WEIR__STEP_READONLY);
+}
+
+/* One without a name that was described in an earlier trip, if the server has parsed something else since. */
+static bool parse_again(weir__pgconn *c, weir__pgop *op) {
+    if (!op->displaced || *op->prepared->name) return true;
+    op->displaced = false;
+    return send_prepare(c, op);
 }
 
 /* Encodes the next set, unless that was done already. False: op->error tells. */
@@ -472,7 +487,7 @@ static bool send_tail(weir__pgconn *c, weir__pgop *op, bool failed_here) {
 static int send_rest(weir__pgconn *c, weir__pgop *op) {
     if (op->request->mode) return weir__pg_simple_start(c, op);
     bool failed_before = op->error.code != WEIR_OK;
-    if (!failed_before && !begin_reading(c, op)) return -1;
+    if (!failed_before && !(begin_reading(c, op) && parse_again(c, op))) return -1;
     int all = send_sets(c, op);
     if (all <= 0) return all;
     bool failed_here = !failed_before && op->error.code != WEIR_OK;
