@@ -260,6 +260,48 @@ START_TEST(a_cancel_at_any_time) {
 }
 END_TEST
 
+static void fetch(uint64_t cursor, size_t rows) {
+    static const char sql[] = "select i from t order by rowid";
+    forget(&a);
+    a.request.statement = weir_statement_new(sql, sizeof sql - 1, NULL);
+    a.request.cursor = cursor;
+    a.request.rows = rows;
+    begin_request(&a);
+}
+
+/* To SQLite a cursor is a statement that runs, and an interruption lasts until none does. */
+START_TEST(a_cancel_is_over_while_a_cursor_is_open) {
+    must(&a, "create table t (i)");
+    must(&a, "insert into t values (1), (2), (3), (4), (5)");
+    must(&a, "begin");
+    fetch(1, 2);
+    ck_assert_int_eq(end_request(&a), WEIR_OK);
+    start(&a, ENDLESS, "");
+    driver->cancel(a.conn);
+    ck_assert_int_eq(end_request(&a), WEIR_ESERVER);
+    ck_assert_str_eq(state(&a), "57014");
+    ck_assert_int_eq(number(&a, "select 1"), 1);
+    for (int i = 0; i < 200; i++) { /* also one that comes when its statement is over */
+        int64_t until = weir__now(&weir__monotonic) + i % 40 * 1000;
+        start(&a, "select 1", "");
+        while (weir__now(&weir__monotonic) < until) continue;
+        driver->cancel(a.conn);
+        end_request(&a);
+        must(&a, "insert into t values (6)");
+    }
+    fetch(1, 2);
+    driver->cancel(a.conn);
+    if (end_request(&a) == WEIR_OK) { /* it was too late */
+        fetch(1, 1);
+        ck_assert_int_eq(end_request(&a), WEIR_OK);
+    }
+    fetch(2, 2);
+    ck_assert_int_eq(end_request(&a), WEIR_OK);
+    ck_assert_uint_eq(weir_result_rows(a.request.result), 2);
+    must(&a, "rollback");
+}
+END_TEST
+
 START_TEST(a_cancelled_transaction_is_failed) {
     must(&a, "create table t (i)");
     ck_assert_int_eq(run_parts(&a, "BEGIN IMMEDIATE", "insert into t values (1)", NULL), WEIR_OK);
@@ -687,6 +729,7 @@ int main(void) {
     tcase_add_checked_fixture(living, open_db, close_db);
     tcase_add_test(living, a_cancel_hits_its_own_statement_only);
     tcase_add_test(living, a_cancel_at_any_time);
+    tcase_add_test(living, a_cancel_is_over_while_a_cursor_is_open);
     tcase_add_test(living, a_cancelled_transaction_is_failed);
     tcase_add_test(living, a_cancel_ends_the_wait_for_a_lock);
     tcase_add_test(living, a_reset_ends_the_transaction);

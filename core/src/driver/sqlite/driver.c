@@ -237,12 +237,16 @@ static bool doubtful(weir__conn *base, const weir__request *request) {
     return !reads && base->tx == WEIR__TX_NONE && !begins_transaction(request);
 }
 
+/* A cursor is open, or is being opened: to SQLite it is a statement that runs, and while one does it goes on
+ * interrupting whatever is begun. */
+static bool has_cursor(const weir__sqlite_conn *conn) { return conn->reading || conn->job.cursor; }
+
 /* Makes the worker look up from what it does. */
 static void interrupt(weir__sqlite_conn *conn, bool quit) {
     atomic_store_explicit(&conn->interrupted, true, memory_order_release);
     pthread_mutex_lock(&conn->lock);
     conn->quit = conn->quit || quit;
-    if (conn->db) weir__sqlite.interrupt(conn->db);
+    if (conn->db && (quit || !has_cursor(conn))) weir__sqlite.interrupt(conn->db);
     pthread_cond_signal(&conn->change);
     pthread_mutex_unlock(&conn->lock);
 }

@@ -23,7 +23,7 @@
  * Cancelling: `interrupted` is looked at before every step, by the progress handler and by the busy handler,
  * and cleared by the host when it hands over the next job: so it hits this request and never the next.
  * sqlite3_interrupt comes with it, for operations that run long between two looks; SQLite forgets a late one
- * when its next statement starts.
+ * when its next statement starts, unless a cursor is open: then it is left out.
  */
 #ifndef WEIR_DRIVER_SQLITE_SQLITE_H
 #define WEIR_DRIVER_SQLITE_SQLITE_H
