@@ -345,6 +345,30 @@ START_TEST(the_first_attempt_fails) {
 END_TEST
 
 /* A server that takes a connection and drops it at once is not to be called again without a pause. */
+/* Beneath the pool's ceiling there is none: nothing is confirmed, and nothing has failed. */
+START_TEST(who_waits_for_a_place_is_not_confirmed) {
+    weir_listener listener;
+    weir_session held[2];
+    rig_ready(&options);
+    ck_assert(weir__enter(rig.reactor));
+    weir__pool_ceiling(rig.pool, 2);
+    weir__leave(rig.reactor);
+    weir_op ops[2] = {queue(), queue()};
+    rig_advance(1);
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(outcome(ops[i], &held[i]), WEIR_OK);
+    LISTEN(listener, "a");
+    weir_op op = confirm(listener);
+    rig_advance(200);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_PENDING);
+    ck_assert_int_eq(confirmed(listener), WEIR_PENDING);
+    weir_session_release(held[0]);
+    rig_advance(200);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_OK);
+    ck_assert_str_eq(transcript(), "LISTEN \"a\"\n");
+    weir_session_release(held[1]);
+}
+END_TEST
+
 START_TEST(connections_that_do_not_last) {
     options.retry_min_ms = 100;
     options.retry_max_ms = 1000;
@@ -712,6 +736,7 @@ int main(void) {
     tcase_add_test(tc, who_waits_hears_of_the_gap);
     tcase_add_test(tc, the_database_is_down);
     tcase_add_test(tc, the_first_attempt_fails);
+    tcase_add_test(tc, who_waits_for_a_place_is_not_confirmed);
     tcase_add_test(tc, connections_that_do_not_last);
     tcase_add_test(tc, a_silent_server_is_asked);
     tcase_add_test(tc, without_limits);

@@ -81,7 +81,7 @@ int weir__channels_confirm(weir__listener *listener, void *token, weir_op *op, w
     if (listener->confirmed_up_to == listener->wished) return WEIR_OK;
     int64_t left = listener->retry_at - weir__reactor_now(pool->reactor);
     bool down = listener->state == WEIR__LISTENER_DOWN || listener->state == WEIR__LISTENER_CLOSING;
-    if (down && left > 0) {
+    if (down && left > 0 && listener->failures) { /* else it waits for a place */
         weir__error_copy(error, &listener->last_error);
         if (error) error->retry_after_ms = (left + WEIR__MS - 1) / WEIR__MS;
         return listener->last_error.code;
