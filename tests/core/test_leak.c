@@ -104,6 +104,10 @@ START_TEST(loans_of_different_ages) {
     ck_assert_uint_eq(count, 1);
     ck_assert_str_eq(holders[0].file, "app.py");
     ck_assert_int_ge(holders[0].age_ms, 600);
+    for (int i = 0; i < 3; i++) {
+        list((const int64_t[]){5000, INT64_C(10000000000000), INT64_MAX}[i]); /* nobody has for so long */
+        ck_assert_uint_eq(count, 0);
+    }
     rig_advance(401);
     ck_assert_uint_eq(snapshot().leaks, 1);
     ck_assert(logged(

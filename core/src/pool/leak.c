@@ -202,7 +202,7 @@ const char *weir__leak_why(const weir__task *task, char *text, size_t size) {
 /* ---- the list ---- */
 
 static bool listed(const weir__slot *slot, int64_t min_age_ms, int64_t now) {
-    return slot->state == WEIR__LENT && now - slot->lent_at >= min_age_ms * WEIR__MS;
+    return slot->state == WEIR__LENT && weir__deadline(slot->lent_at, min_age_ms) <= now;
 }
 
 static size_t text_bytes(const weir__slot *slot) {
