@@ -423,6 +423,37 @@ START_TEST(what_a_session_has_kept_is_not_to_be_repeated) {
 }
 END_TEST
 
+/* _i: a transaction has been committed before. Who waits for a batch, and who stands in line behind a
+ * cancellation that has no end, is told so, too. */
+START_TEST(nor_what_waits_when_it_ends) {
+    weir__fake.cancel_ignored_permille = 1000;
+    rig_ready(&options);
+    weir_checkout checkout = in_transaction(NULL, false);
+    weir_session s = lend_as(&checkout);
+    ck_assert_int_eq(run_sql(s, "insert"), WEIR_OK);
+    ck_assert_int_eq(end(s, _i, 1), WEIR_OK);
+    weir_op op = submit(s, "hang", 10);
+    rig_advance(12);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_ECOMMANDTIMEOUT);
+    op = submit(s, "select", -1);
+    rig_advance(5100);
+    ck_assert_int_eq(may_repeat(op, WEIR_ELOST), !_i);
+
+    checkout.session_timeout_ms = 100;
+    s = lend_as(&checkout);
+    ck_assert_int_eq(run_sql(s, "insert"), WEIR_OK);
+    ck_assert_int_eq(end(s, _i, 1), WEIR_OK);
+    weir_statement *statement = weir_statement_new("hang", 4, NULL);
+    weir_stream stream;
+    weir_result *batch;
+    ck_assert_int_eq(weir_session_stream(s, statement, 2, NULL, &stream, &error), WEIR_OK);
+    weir_statement_unref(statement);
+    ck_assert_int_eq(weir_stream_next(stream, NULL, &batch, &op, &error), WEIR_PENDING);
+    rig_advance(101);
+    ck_assert_int_eq(may_repeat(op, WEIR_ESESSIONTIMEOUT), !_i);
+}
+END_TEST
+
 START_TEST(a_stream_whose_session_is_over) {
     rig_ready(&options);
     weir_checkout checkout = in_transaction(NULL, false);
@@ -631,6 +662,7 @@ int main(void) {
     tcase_add_loop_test(tc, the_bound_of_cleaning, 0, 2);
     tcase_add_loop_test(tc, a_late_stream_is_a_late_statement, 0, 5);
     tcase_add_loop_test(tc, what_a_session_has_kept_is_not_to_be_repeated, 0, 3);
+    tcase_add_loop_test(tc, nor_what_waits_when_it_ends, 0, 2);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

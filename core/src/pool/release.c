@@ -113,6 +113,7 @@ void weir__slot_bound_fired(weir__timer *timer) {
     weir_error why = WEIR_ERROR_INIT;
     weir__fail(&why, WEIR_ELOST, "pool %s: the server did not end a cancelled statement, or a reset, in time",
                weir_pool_name(slot->pool));
+    if (slot->transaction && slot->lasting) why.retryable = false; /* for those who stand in line for it */
     weir__logf(&slot->pool->reactor->log, WEIR_LOG_WARNING, "%s",
                why.message ? why.message : "out of memory");
     weir__slot_close(slot, WEIR_ELOST, &why);

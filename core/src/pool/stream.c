@@ -577,6 +577,7 @@ void weir__streams_end(weir__slot *slot, int code) {
         if (stream->waiter) {
             weir__fail(&why, code, "the session was ended by pool %s: %s", weir_pool_name(pool),
                        weir_error_text(code));
+            if (slot->lasting) why.retryable = false;
             weir__op_fail(&stream->waiter->op, &why);
         }
         forget(stream);
