@@ -323,6 +323,46 @@ def test_what_failed_in_part_is_not_retryable(pg_url):
     on_pool(main, pg_url)
 
 
+LEAVING = [(False, "commit"), (False, "rollback"), (True, "commit"), (True, "rollback")]
+
+
+@pytest.mark.parametrize("failed, end", LEAVING)
+def test_a_script_that_leaves_its_transaction(pg_url, failed, end):
+    """What stands behind its end is done by itself, whatever the transaction has come to before."""
+
+    async def leaving(on):
+        await on.execute("begin")
+        if failed:
+            with pytest.raises(weirpool.ProgrammingError):
+                await on.execute("selec 1")
+        await on.execute_script(f"{end}; insert into t select 1 from pg_sleep(60)", timeout=SOON)
+
+    async def main(pool):
+        await is_in_doubt(connection(pool, leaving), pool)
+
+    on_pool(main, pg_url)
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback", "/* ; */ end", "release a"])
+def test_a_script_that_leaves_its_transaction_on_sqlite(tmp_path, end):
+    endless = "with recursive r(n) as (select 1 union all select n + 1 from r) select count(*) from r"
+
+    async def script(on, text):
+        await on.execute("savepoint a" if "release" in end else "begin")
+        await on.execute_script(f"{text}; insert into t values (1); {endless}", timeout=SOON)
+
+    async def main():
+        async with weirpool.create_pool(f"sqlite:///{tmp_path}/left.db", circuit_breaker=False) as pool:
+            await pool.execute("create table t (a text)")
+            await is_out(weirpool.CommandTimeout, connection(pool, lambda on: script(on, "select 'a; commit'")))
+            assert await pool.fetchval("select count(*) from t") == 0
+            await is_in_doubt(connection(pool, lambda on: script(on, f"select 'a;'; {end}")))
+            assert await pool.fetchval("select count(*) from t") == 1
+
+    with no_warnings():
+        asyncio.run(main())
+
+
 def test_a_script_that_failed_in_part_on_sqlite(tmp_path):
     other = sqlite3.connect(tmp_path / "other.db", isolation_level=None)
     other.execute("create table t (a int)")

@@ -86,8 +86,11 @@ static bool script_traits(weir__pgconn *c, const weir_statement *statement, unsi
     char *text = weir__strndup(statement->sql, statement->sql_length);
     if (!text) return false;
     weir__pg_split(text);
-    for (const char *at = text; at <= text + statement->sql_length; at += strlen(at) + 1)
-        *out |= weir__pg_traits(at, strlen(at), functions);
+    for (const char *at = text; at <= text + statement->sql_length; at += strlen(at) + 1) {
+        unsigned traits = weir__pg_traits(at, strlen(at), functions);
+        bool rollback = (traits & (WEIR__TRAIT_UNGUARDS | WEIR__TRAIT_DIRTY)) == WEIR__TRAIT_UNGUARDS;
+        *out |= traits | (rollback ? WEIR__TRAIT_COMMITS : 0); /* what follows may be in no transaction */
+    }
     weir__free(text);
     *out &= ~(unsigned)(WEIR__TRAIT_READS | WEIR__TRAIT_SIMPLE | WEIR__TRAIT_CHANGES);
     return true;

@@ -111,7 +111,9 @@ bool weir__pg_op_writes(const weir__pgop *op) {
     unsigned traits = op->shape ? op->shape->traits : 0;
     bool sent = op->next_set || (op->request && op->request->mode && op->tail_sent);
     if (op->request && op->request->mode == WEIR__COPY_IN && !op->copied) return false;
-    if (!op->request || !sent || op->start_tx == WEIR__TX_FAILED || op->request->readonly) return false;
+    if (!op->request || !sent || op->request->readonly) return false;
+    bool script = op->request->mode == WEIR__SCRIPT; /* it may leave a transaction that has failed */
+    if (op->start_tx == WEIR__TX_FAILED && !script) return false;
     if (traits & WEIR__TRAIT_COMMITS) return true;
     if (op->cancelled && op->next_set < op->sets) return false; /* what was sent of it is undone */
     if (op->start_tx != WEIR__TX_NONE || begins_transaction(op->request)) return false;

@@ -229,6 +229,7 @@ static bool begins_transaction(const weir__request *request) {
 static bool doubtful(weir__conn *base, const weir__request *request) {
     weir__sqlite_shape shape;
     if (request != base->request || !request->statement || request->readonly || request->cursor) return false;
+    if (request->mode == WEIR__SCRIPT && weir__sqlite_leaves(request->statement->sql)) return true;
     if (request->mode == WEIR__SCRIPT) return base->tx == WEIR__TX_NONE && !begins_transaction(request);
     weir__sqlite_look(request->statement->sql, &shape);
     if (shape.verb != WEIR__SQLITE_OTHER)

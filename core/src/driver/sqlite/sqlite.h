@@ -75,6 +75,8 @@ typedef struct weir__sqlite_shape {
 /* What comes behind blanks and comments, and semicolons if wanted. The text ends with a NUL. */
 const char *weir__sqlite_skip(const char *text, bool semicolons);
 void weir__sqlite_look(const char *sql, weir__sqlite_shape *out);
+/* Whether a statement of the script may end the transaction in which it begins. */
+bool weir__sqlite_leaves(const char *script);
 /* The driver's `classify`. */
 unsigned weir__sqlite_classify(const weir__env *env, const weir_statement *statement);
 

@@ -121,6 +121,17 @@ void weir__sqlite_look(const char *sql, weir__sqlite_shape *out) {
     }
 }
 
+bool weir__sqlite_leaves(const char *script) {
+    weir__sqlite_shape shape;
+    while (*(script = weir__sqlite_skip(script, true))) {
+        weir__sqlite_look(script, &shape);
+        if (shape.verb != WEIR__SQLITE_OTHER && shape.verb != WEIR__SQLITE_ROLLBACK_TO) return true;
+        for (; *script && *script != ';'; script = weir__sqlite_skip(script, false))
+            script = strchr("'\"`[", *script) ? skip_quoted(script) : script + 1;
+    }
+    return false;
+}
+
 unsigned weir__sqlite_classify(const weir__env *env, const weir_statement *statement) {
     static const char *const verbs[] = {"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", NULL};
     char verb[WORD];
