@@ -283,15 +283,21 @@ START_TEST(lost_while_writing) {
 }
 END_TEST
 
-/* The row is there, and the answer does not come: no standby confirms it. */
+/* The row is there, and the answer does not come: no standby confirms it. _i: a whole transaction, whose
+ * number is told. */
 START_TEST(lost_while_replicating) {
+    static const char *const begin[] = {"BEGIN"};
     RUN(p, "CREATE TABLE t (n int)");
     RUN(p, "SET synchronous_commit = on"); /* the tests' server has it off */
     free(pg_server_query("ALTER SYSTEM SET synchronous_standby_names = 'nobody'"));
     free(pg_server_query("SELECT pg_reload_conf()"));
     int64_t deadline = weir__now(&weir__monotonic) + PATIENCE;
     weir_statement *statement = statement_of("INSERT INTO t VALUES (1)");
-    weir__request wish = {.statement = statement, .timeout_ms = -1};
+    weir__request wish = {.statement = statement,
+                          .before = begin,
+                          .before_count = (unsigned)_i,
+                          .command = _i ? "COMMIT" : NULL,
+                          .timeout_ms = -1};
     char sql[160];
     snprintf(sql, sizeof sql,
              "SELECT count(*) FROM pg_stat_activity WHERE pid = %d AND wait_event = 'SyncRep'",
@@ -308,6 +314,9 @@ START_TEST(lost_while_replicating) {
     ck_assert(!p->request.error->retryable);
     ck_assert_str_eq(p->request.error->sqlstate, "57P01");
     ck_assert_int_eq(pg_server_number("SELECT count(*) FROM t"), rows + 1);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM t WHERE xmin::text = '%llu'",
+             (unsigned long long)p->request.error->xid);
+    ck_assert_int_eq(pg_server_number(sql), _i);
     weir_statement_unref(statement);
     free(pg_server_query("ALTER SYSTEM RESET synchronous_standby_names"));
     free(pg_server_query("SELECT pg_reload_conf()"));
@@ -328,7 +337,7 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, an_error_comes_while_the_socket_is_full);
     tcase_add_test(tcase, lost_around_commit);
     tcase_add_test(tcase, lost_while_writing);
-    tcase_add_test(tcase, lost_while_replicating);
+    tcase_add_loop_test(tcase, lost_while_replicating, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -82,7 +82,7 @@ static bool take_success(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind
         weir__pg_reset_taken(c, op);
         break;
     case WEIR__STEP_XID:
-        if (PQntuples(result) == 1 && c->base.tx == WEIR__TX_OPEN)
+        if (PQntuples(result) == 1 && (c->base.tx == WEIR__TX_OPEN || op->commit_sent))
             c->base.xid = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
         break;
     case WEIR__STEP_BEFORE:
