@@ -118,6 +118,25 @@ START_TEST(cancelled_while_it_is_sent) {
 }
 END_TEST
 
+/* _i: by the tag it might write, and does not. */
+START_TEST(a_number_is_asked_for_behind_the_first_write) {
+    static const char *const before[] = {"SET LOCAL lock_timeout = 1000", "LOCK TABLE t IN SHARE MODE"};
+    const weir__pgconn *c = (const weir__pgconn *)p->conn;
+    RUN(p, "CREATE TABLE t (n int)");
+    RUN(p, "BEGIN");
+    RUN(p, before[_i]);
+    ck_assert_int_eq(c->xid_asked, _i);
+    WAIT_FOR(!c->xid_asked);
+    RUN(p, "INSERT INTO t VALUES (1)");
+    WAIT_FOR(c->base.xid);
+    char xid[32];
+    snprintf(xid, sizeof xid, "%llu", (unsigned long long)c->base.xid);
+    EXPECT(p, "SELECT pg_current_xact_id_if_assigned()::text", xid);
+    RUN(p, "ROLLBACK");
+    RUN(p, "DROP TABLE t");
+}
+END_TEST
+
 /* ---- losing the connection */
 
 START_TEST(terminated_in_a_query) {
@@ -332,6 +351,7 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, cancels_hit_nobody_else);
     tcase_add_test(tcase, many_cancels_at_once);
     tcase_add_test(tcase, cancelled_while_it_is_sent);
+    tcase_add_loop_test(tcase, a_number_is_asked_for_behind_the_first_write, 0, 2);
     tcase_add_test(tcase, terminated_in_a_query);
     tcase_add_test(tcase, a_copy_ends_the_connection);
     tcase_add_test(tcase, an_error_comes_while_the_socket_is_full);

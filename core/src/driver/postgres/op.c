@@ -290,12 +290,14 @@ void weir__pg_op_again(weir__pgconn *c, weir__pgop *op) {
 
 /* ---- the end */
 
-/* Whether the transaction has a number from now on that it is worth to know. */
+/* Whether the transaction has a number from now on that it is worth to know, as far as the tag tells. */
 static bool has_written(const weir__pgop *op) {
+    static const char *const others[] = {"SELECT", "FETCH", "SHOW", "SET", "BEGIN", "EXPLAIN", "DECLARE"};
     const char *tag = op->result ? op->result->tag : "";
-    if (!op->request || op->error.code != WEIR_OK || !*tag) return false;
-    bool cursor = strncmp(tag, "FETCH", 5) == 0 || strcmp(tag, "DECLARE CURSOR") == 0;
-    return strncmp(tag, "SELECT", 6) != 0 && strcmp(tag, "SHOW") != 0 && !cursor;
+    bool other = !op->request || op->error.code != WEIR_OK || !*tag;
+    for (size_t i = 0; i < sizeof others / sizeof *others && !other; i++)
+        other = strncmp(tag, others[i], strlen(others[i])) == 0;
+    return !other;
 }
 
 void weir__pg_ask_xid(weir__pgconn *c) {

@@ -50,6 +50,13 @@ static void look_at_columns(weir__pgconn *c, weir__pgop *op, const PGresult *res
                "for before that: the next call will work");
 }
 
+static void take_xid(weir__pgconn *c, const weir__pgop *op, const PGresult *result) {
+    if (PQntuples(result) != 1 || (c->base.tx != WEIR__TX_OPEN && !op->commit_sent)) return;
+    c->base.xid = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+    /* It has none yet: what was taken for a write was none. */
+    if (!c->base.xid) c->xid_asked = c->has_written = false;
+}
+
 /* True: the result has found a new owner. */
 static bool take_success(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, PGresult *result) {
     switch (kind) {
@@ -82,8 +89,7 @@ static bool take_success(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind
         weir__pg_reset_taken(c, op);
         break;
     case WEIR__STEP_XID:
-        if (PQntuples(result) == 1 && (c->base.tx == WEIR__TX_OPEN || op->commit_sent))
-            c->base.xid = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+        take_xid(c, op, result);
         break;
     case WEIR__STEP_BEFORE:
         op->request->begun++;
