@@ -118,6 +118,28 @@ START_TEST(cancelled_while_it_is_sent) {
 }
 END_TEST
 
+/* What the driver asks by itself, the number of a transaction, is nothing to be cancelled. */
+START_TEST(cancelled_before_it_is_sent) {
+    weir_statement *script = statement_of("SELECT 1; SELECT 2"), *insert = statement_of("INSERT INTO unsent VALUES (1)");
+    weir__request wish = {.statement = insert, .timeout_ms = -1};
+    RUN(p, "CREATE TABLE unsent (n int)");
+    RUN(p, "BEGIN");
+    ck_assert_int_eq(run_request(p, &wish), WEIR_OK);
+    ck_assert(!weir__list_empty(&((weir__pgconn *)p->conn)->ops)); /* the question */
+    wish = (weir__request){.statement = script, .mode = WEIR__SCRIPT, .timeout_ms = -1};
+    start_request(p, &wish); /* waits for its answer */
+    ck_assert(p->busy);
+    driver->cancel(p->conn);
+    ck_assert(!p->busy);
+    ck_assert_int_eq(p->request.code, WEIR_ECANCELLED);
+    for (int i = 0; i < 10; i++) EXPECT(p, "SELECT 'unharmed' FROM pg_sleep(0.01)", "unharmed");
+    RUN(p, "ROLLBACK");
+    RUN(p, "DROP TABLE unsent");
+    weir_statement_unref(script);
+    weir_statement_unref(insert);
+}
+END_TEST
+
 /* _i: by the tag it might write, and does not. */
 START_TEST(a_number_is_asked_for_behind_the_first_write) {
     static const char *const before[] = {"SET LOCAL lock_timeout = 1000", "LOCK TABLE t IN SHARE MODE"};
@@ -351,6 +373,7 @@ static Suite *make_suite(void) {
     tcase_add_test(tcase, cancels_hit_nobody_else);
     tcase_add_test(tcase, many_cancels_at_once);
     tcase_add_test(tcase, cancelled_while_it_is_sent);
+    tcase_add_test(tcase, cancelled_before_it_is_sent);
     tcase_add_loop_test(tcase, a_number_is_asked_for_behind_the_first_write, 0, 2);
     tcase_add_test(tcase, terminated_in_a_query);
     tcase_add_test(tcase, a_copy_ends_the_connection);

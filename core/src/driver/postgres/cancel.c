@@ -253,6 +253,13 @@ static void end_unsent(weir__pgconn *c) {
     }
 }
 
+/* What is on its way may be the driver's own, which goes on. */
+static bool has_request(const weir__pgconn *c) {
+    for (const weir__link *link = c->ops.next; link != &c->ops; link = link->next)
+        if (weir__container(link, weir__pgop, link)->request) return true;
+    return false;
+}
+
 void weir__pg_cancel(weir__conn *conn) {
     weir__pgconn *c = (weir__pgconn *)conn;
     if (weir__list_empty(&c->ops) || c->state != WEIR__PG_READY) return;
@@ -260,7 +267,10 @@ void weir__pg_cancel(weir__conn *conn) {
     for (weir__link *link = c->ops.next; link != &c->ops; link = link->next)
         weir__container(link, weir__pgop, link)->cancelled = true;
     end_unsent(c);
-    if (weir__list_empty(&c->ops)) return;
+    if (!has_request(c)) {
+        c->cancelling = false;
+        return;
+    }
     if (c->simple)
         weir__pg_simple_cancel(c);
     else
