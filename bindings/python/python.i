@@ -33,8 +33,9 @@
 %rename(metric_table) weir_metric_table;
 %rename(histogram_bound) weir_histogram_bound;
 %feature("docstring") weir_statement_fingerprint "fingerprint(sql, /)\n--\n\n\
-What a statement has in common with those that differ from it in their literals alone: ? for each literal and for a\n\
-list of them, one blank for white space and comments.\n\n\
+What a statement has in common with those that differ from it in their literals and parameters alone: ? for each of\n\
+them, one blank for white space and comments, and one item for those of a list that are then alike: in ($1, $2) is\n\
+in (?), and values (1, 'a'), (2, 'b') is values (?).\n\n\
 So it may be shown, and be the key of statistics: pool.slow_queries() tells statements in this form. Names, true,\n\
 false and NULL stay, and what a server with settings or a syntax of its own takes for a literal: \"…\" of SQLite,\n\
 backslashes without standard_conforming_strings. At most its first 1023 bytes, of the first 64 KiB of the text."

@@ -149,10 +149,12 @@ function weirpool.breaker(options) end
 ---@return table[]
 function weirpool.breaker_options() end
 
---- What a statement has in common with those that differ from it in their literals alone: ? for each literal and for a
---- list of them, one blank for white space and comments. So it may be shown, and be the key of
---- statistics: pool:slow_queries() tells statements in this form. Names, true, false and NULL stay, and what a server with
---- settings or a syntax of its own takes for a literal: "…" of SQLite, backslashes without standard_conforming_strings. At most its first 1023 bytes, of the first 64 KiB of the text.
+--- What a statement has in common with those that differ from it in their literals and parameters alone: ? for each of
+--- them, one blank for white space and comments, and one item for those of a list that are then alike: in ($1, $2) is
+--- in (?), and values (1, 'a'), (2, 'b') is values (?). So it may be shown, and be the key of statistics:
+--- pool:slow_queries() tells statements in this form. Names, true, false and NULL stay, and what a server with
+--- settings or a syntax of its own takes for a literal: "…" of SQLite, backslashes without
+--- standard_conforming_strings. At most its first 1023 bytes, of the first 64 KiB of the text.
 ---@param sql string
 ---@return string
 function weirpool.fingerprint(sql) end

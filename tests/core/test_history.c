@@ -263,14 +263,25 @@ static const struct {
 } prints[] = {
     {"select * from t where id = 12 and name = 'O''Hara'", "select * from t where id = ? and name = ?"},
     {"  select\n\t1 ;  ", "select ? ;"},
-    {"select a1, t2.b3 from t2 where x = $1", "select a1, t2.b3 from t2 where x = $1"},
+    {"select a1, t2.b3 from t2 where x = $1", "select a1, t2.b3 from t2 where x = ?"},
     {"select 1.5e-3 + .5 - 0xFF", "select ? + ? - ?"},
     {"where id in (1, 2,3 , 4)", "where id in (?)"},
-    {"values ('a', 1), ('b', 2)", "values (?), (?)"},
+    {"values ('a', 1), ('b', 2),('c', 3)", "values (?)"},
+    {"insert into t values($1, now(), $2),($3, now(), $4) returning id",
+     "insert into t values (?, now(), ?) returning id"},
+    {"VALUES ($1::varchar, $2::\"int\"), ($3::varchar, $4::\"int\")", "VALUES (?::varchar, ?::\"int\")"},
+    {"where a in ($1::int, $2::int ,$3::int) and b = any(array[$4,$5]) and c < $16",
+     "where a in (?::int) and b = any(array[?]) and c < ?"},
+    {"where id in (-1, - 2, +3, 4) or x = -5 or y - 6 > z -7",
+     "where id in (?, - ?, ?) or x = ? or y - ? > z -?"},
+    {"where (a, b) in ((1, 2), (3, -4)) limit $1, 5", "where (a, b) in ((?)) limit ?"},
+    {"select a + 1, 1 + b, f(1, 2), f(3), c, c", "select a + ?, ? + b, f(?), c, c"},
+    {"select f(1),(2), lower('a'), lower('b')", "select f(?),(?), lower(?)"},
+    {"select 1), 2), (3], (4], [[[[[[[[[[[[[[[[[1, 2", "select ?), (?], [[[[[[[[[[[[[[[[[?, ?"},
     {"select E'it\\'s' , e'\\\\', 'back\\'", "select ?"},
     {"select E'a'\n 'b\\'c' -- d\n 'e\\'f', g", "select ?, g"},
     {"select E'a\\'b' from t", "select ? from t"},
-    {"select $$a 'b'$$, $x$ $$ $x$, $12", "select ?, $12"},
+    {"select $$a 'b'$$, $x$ $$ $x$, $12, b", "select ?, b"},
     {"select /* 42 /* 'x' */ */ 1 -- 5\n from t", "select ? from t"},
     {"select \"Mixed 1 'q'\", t.\"a\"\"b\"", "select \"Mixed 1 'q'\", t.\"a\"\"b\""},
     {"select b'01', X'ff', n'x', ab'x'", "select ?, ab?"},
@@ -292,7 +303,7 @@ END_TEST
 
 /* Any bytes, any length: nothing is read or written beyond its end (the sanitizer looks). */
 START_TEST(fingerprints_of_anything) {
-    static const char letters[] = "'\"$/*-.,()? \n1eExX_a\\\xc3\xbc";
+    static const char letters[] = "'\"$/*-.,,,()()[]? \n11eExX_a\\\xc3\xbc";
     weir__rng rng = {3};
     for (int round = 0; round < 20000; round++) {
         size_t length = (size_t)weir__random_below(&rng, 40), size = (size_t)weir__random_below(&rng, 30) + 1;

@@ -2,6 +2,9 @@
 #include <check.h>
 #include <string.h>
 
+#include <weirpool/monitor.h>
+
+#include "support_monitor.h"
 #include "support_pool.h"
 #include "support_suite.h"
 
@@ -529,7 +532,10 @@ END_TEST
 START_TEST(one_that_has_moved_on_and_finds_no_place_is_measured) {
     weir__fake.cancel_min_ns = weir__fake.cancel_max_ns = 10 * MAX_WAIT * WEIR__MS;
     options.command_timeout_ms = MAX_WAIT + 500;
-    open_pool(1);
+    options.slow_query_threshold_ms = MAX_WAIT + 400;
+    options.min_size = options.max_size = 1;
+    rig_watched(&options);
+    weir__width_pin(rig.pool, 1);
     learn(READ);
     next_hangs();
     weir_op late = ask(READ), read = ask(READ);
@@ -542,6 +548,12 @@ START_TEST(one_that_has_moved_on_and_finds_no_place_is_measured) {
     ck_assert_uint_eq(now.queries_timed_out, 2);
     ck_assert_uint_eq(now.query_failed.count, 2);
     ck_assert_double_eq_tol(now.query_failed.sum, 2 * 1.5, 0.01);
+    weir_slow_statement *slow;
+    size_t count;
+    ck_assert_int_eq(weir_pool_slow_statements(rig.pool, &slow, &count, NULL), WEIR_OK);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_uint_eq(slow->count, 2);
+    weir_slow_statements_free(slow);
 }
 END_TEST
 

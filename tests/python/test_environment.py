@@ -86,8 +86,8 @@ def options_blocking(*arguments, **options):
 def test_each_of_the_seed_is_supported():
     assert {pair.partition("=")[0] for pair in SEED.split()} == SUPPORTED.keys()
     names = ["url", *(row[0] for row in _options.rows(_core.option_table))]
-    readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
-    assert {name for name in SUPPORTED if f"`{name}`" in readme} == SUPPORTED.keys()
+    guide = (pathlib.Path(__file__).parents[2] / "docs/guide.md").read_text()
+    assert {name for name in SUPPORTED if f"`{name}`" in guide} == SUPPORTED.keys()
     assert {name for option in names for name in _options.variables(option)} == SUPPORTED.keys()
 
 

@@ -140,7 +140,7 @@ def test_slow_queries(pg_url, caplog):
         slow = pool.slow_queries()
         assert [query["total"] for query in slow] == sorted((query["total"] for query in slow), reverse=True)
         counts = {query["statement"]: query["count"] for query in slow}
-        assert counts["select pg_sleep(?), ?, $1"] == 2
+        assert counts["select pg_sleep(?), ?"] == 2
         assert counts[weirpool.fingerprint("select pg_sleep(7) -- seconds\n, 'cumin', $1")] == 2
         assert counts["select pg_sleep(?)"] == 1 and slow[0]["max"] >= 0.2
         assert counts["select pg_sleep(?) from generate_series(?)"] in (1, 2)  # opening it may be slow, too
@@ -152,7 +152,7 @@ def test_slow_queries(pg_url, caplog):
     assert any(line.endswith("select pg_sleep(0.03),  'sesame', $1") for line in lines)  # echo keeps literals
     assert any(line.endswith(": select 42 + $1") for line in lines)
     slow_lines = [line for line in lines if ": a slow statement: " in line]
-    assert sum(line.endswith(" s: select pg_sleep(?), ?, $1") for line in slow_lines) == 2
+    assert sum(line.endswith(" s: select pg_sleep(?), ?") for line in slow_lines) == 2
     assert "tahini" not in caplog.text and "7654321" not in caplog.text
 
 

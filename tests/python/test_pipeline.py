@@ -341,7 +341,7 @@ def test_nobody_stands_behind_what_is_long(pg_url, run):
 
 
 def test_reads_that_share_a_sync_have_one_now(pg_url, run):
-    """As README says of readonly; all others have their own."""
+    """As the guide says of readonly; all others have their own."""
 
     async def body():
         async with weirpool.create_pool(pg_url, min_size=1, max_size=1, pipeline_max_wait=60) as pool:

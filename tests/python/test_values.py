@@ -142,7 +142,7 @@ def test_round_trip(pools, name, data):
 
 @given(value=st.dictionaries(PLAIN["text"], st.none() | PLAIN["text"]))
 def test_hstore_round_trips(pools, value):
-    """With the types unknown it is text, as README says."""
+    """With the types unknown it is text, as the guide says."""
     for sql in ("select $1::hstore", "select $1::hstore, point '(1,2)'"):
         assert pools[0].fetchval(sql, value) == value
     text = pools[0].fetchval("select $1::hstore::text", value)
@@ -383,7 +383,7 @@ BUILT_IN = {name: TEXTS[name] for name in TEXTS if name not in (*OWN_TYPES, "amo
 @settings(max_examples=15)
 @given(data=st.data())
 def test_arrays_of_own_types_round_trip(pools, name, data):
-    """With the types unknown they are text, as README says."""
+    """With the types unknown they are text, as the guide says."""
     value = data.draw(boxes(name))
     text = pools[0].fetchval(f"select $1::{name}[]::text", value)
     assert pools[0].fetchval(f"select $1::{name}[]", value) == value

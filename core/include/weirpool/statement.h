@@ -43,12 +43,14 @@ WEIR_API void weir_statement_unref(weir_statement *statement);
 
 #define WEIR_FINGERPRINT_SIZE 1024 /* of those that a pool keeps, with the NUL */
 /*
- * Writes what SQL has in common with the like of it that differs in its literals alone: ? for each literal
- * and for a list of them, one blank for white space and comments. So it may be shown, and be the key of
- * statistics. Names, true, false and NULL stay, and what a server with settings or a syntax of its own takes
- * for a literal: "…" of SQLite, backslashes without standard_conforming_strings. weir_pool_slow_statements
- * tells statements in this form. At most size - 1 bytes of whole characters, and a NUL; gives their number.
- * Of a text only the first 64 KiB are read. NULL or a size of 0: nothing is read, or written. Any thread.
+ * Writes what SQL has in common with the like of it that differs in its literals and parameters alone: ? for
+ * each of them, one blank for white space and comments, and one item for those of a list that are then alike,
+ * so that in ($1, $2) is in (?), and values (1, 'a'), (2, 'b') is values (?). So it may be shown, and be the
+ * key of statistics. Names, true, false and NULL stay, and what a server with settings or a syntax of its own
+ * takes for a literal: "…" of SQLite, backslashes without standard_conforming_strings.
+ * weir_pool_slow_statements tells statements in this form. At most size - 1 bytes of whole characters, and a
+ * NUL; gives their number. Of a text only the first 64 KiB are read. NULL or a size of 0: nothing is read, or
+ * written. Any thread.
  */
 WEIR_API size_t weir_statement_fingerprint(const char *sql, size_t length, char *out, size_t size);
 
