@@ -120,7 +120,8 @@ END_TEST
 
 /* What the driver asks by itself, the number of a transaction, is nothing to be cancelled. */
 START_TEST(cancelled_before_it_is_sent) {
-    weir_statement *script = statement_of("SELECT 1; SELECT 2"), *insert = statement_of("INSERT INTO unsent VALUES (1)");
+    weir_statement *script = statement_of("SELECT 1; SELECT 2"),
+                   *insert = statement_of("INSERT INTO unsent VALUES (1)");
     weir__request wish = {.statement = insert, .timeout_ms = -1};
     RUN(p, "CREATE TABLE unsent (n int)");
     RUN(p, "BEGIN");

@@ -303,7 +303,7 @@ static bool has_written(const weir__pgop *op) {
 void weir__pg_ask_xid(weir__pgconn *c) {
     weir__pgop *op = c->base.env->config->options.commit_xid && weir__pg_reserve(c) ? op_new(c) : NULL;
     c->xid_asked = true;
-    if (!op) return; /* it stays unknown */
+    if (!op) return;          /* it stays unknown */
     c->ahead_tx = c->base.tx; /* nothing is on its way */
     *op = (weir__pgop){.begun = true,
                        .tail_sent = true,

@@ -172,7 +172,7 @@ typedef struct weir__pgconn {
     bool own_used;
     weir__pgstep *steps; /* a ring: what was sent and not answered */
     size_t step_first, step_count, step_capacity;
-    bool broken; /* a request of the chain has failed: those behind it are not to be run */
+    bool broken;      /* a request of the chain has failed: those behind it are not to be run */
     bool has_written; /* the open transaction, as far as answers have told */
     bool xid_asked;
     bool ahead_writes; /* … and more than reads are among what was sent of its transaction */
