@@ -1,5 +1,6 @@
 /* The pool's numbers and its end: closing, freeing, forks; bad arguments and failing allocations. */
 #include <check.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -363,12 +364,29 @@ START_TEST(freeing_in_full_flight) {
 }
 END_TEST
 
+static bool is_readable(void) {
+    struct pollfd fd = {.fd = weir_reactor_fd(rig.reactor), .events = POLLIN};
+    return poll(&fd, 1, 0) == 1;
+}
+
 START_TEST(two_pools_share_a_reactor) {
     rig_ready(&options);
     weir_pool *first = rig.pool;
     rig_ready(&options);
     weir_session s = lend();
+    /* What the second has for its host it still has, and its host hears of it. */
+    weir_statement *statement = weir_statement_new("select 1", 8, NULL);
+    weir_completion done;
+    weir_op op;
+    int token;
+    ck_assert_int_eq(weir_session_execute(s, statement, FOR_MS(-1), &token, &op, NULL), WEIR_PENDING);
+    ck_assert(is_readable());
     weir_pool_free(first);
+    ck_assert(is_readable());
+    ck_assert(weir_reactor_next(rig.reactor, &done));
+    ck_assert_ptr_eq(done.token, &token);
+    weir_completion_discard(&done);
+    weir_statement_unref(statement);
     ck_assert_int_eq(run_sql(s, "select 1"), WEIR_OK);
 }
 END_TEST

@@ -176,6 +176,8 @@ void weir__pool_free(weir_pool *pool) {
     weir__list_remove(&pool->publish.link);
     weir__extensions_end(pool);
     weir__pool_unkeep(pool);
+    /* The work above may have taken away the wake-up for what other pools have for their host. */
+    if (!weir__list_empty(&reactor->done)) reactor->signal = true;
     weir__leave(reactor);
     if (gone)
         destroy(pool); /* else a driver's thread still uses it: better leaked than freed under its feet */
