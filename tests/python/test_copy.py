@@ -161,11 +161,41 @@ def test_what_the_server_refuses(pg_url):
         with pytest.raises(errors.DivisionByZero):
             async for _ in connection.copy_out("copy (select 10 / (5 - n) from generate_series(1, 9) n) to stdout"):
                 pass
-        with pytest.raises(errors.SyntaxError):
-            await connection.copy_in("copy t from stdin; drop table t", b"")
+        for text in "copy t from stdin; drop table t", "; drop table t; copy t from stdin;":
+            with pytest.raises(errors.SyntaxError, match="multiple commands"):
+                await connection.copy_in(text, b"")
+        with pytest.raises(errors.SyntaxError, match="multiple commands"):
+            await connection.copy_out("copy t to stdout; drop table t", io.BytesIO())
+        assert await connection.copy_in("copy t from stdin (delimiter ';', format csv);\n", b"3;x") == 1
         await usable(connection, backend)
 
     go(main, pg_url)
+
+
+def test_refused_before_it_has_read_anything(pg_url):
+    """The server says so when it has asked for the data, which is on its way, or in doubt."""
+    notices = []
+
+    async def main():
+        async with weirpool.create_pool(pg_url, max_size=1, on_notice=notices.append) as pool:
+            await pool.execute_script(
+                "create table t (a int); create view v as select a + 1 as a from t;"
+                "create function no() returns trigger language plpgsql as"
+                " $$ begin raise exception 'never'; end $$;"
+                "create trigger no before insert on t for each statement execute function no()"
+            )
+            backend = await pool.fetchval("select pg_backend_pid()")
+            for source in b"1\n" * 1000, b"":
+                for n in range(50):
+                    with pytest.raises(errors.WrongObjectType, match="cannot copy to view"):
+                        await pool.copy_in("copy v from stdin", source)
+                    assert await pool.fetchrow("select $1::int, pg_backend_pid()", n) == (n, backend)
+                    with pytest.raises(errors.RaiseException, match="never"):
+                        await pool.copy_in("copy t from stdin", source)
+                    assert await pool.fetchrow("select $1::int, pg_backend_pid()", n) == (n, backend)
+
+    LOOPS["asyncio"](main)
+    assert notices == []
 
 
 def test_the_server_refuses_a_source_without_end(pg_url):

@@ -1,13 +1,16 @@
 /*
- * What libpq does not do in a pipeline: scripts, by the simple protocol, and COPY. Such a request has the
+ * What libpq does not do in a pipeline: scripts and COPY, by the simple protocol. Such a request has the
  * connection to itself:
  *
- *     [SET statement_timeout …] [before] Sync    in pipeline mode, a trip of its own
+ *     [SET statement_timeout …] [before] [Parse] Sync    in pipeline mode, a trip of its own
  *     PQexitPipelineMode
- *     the script, or the COPY                    here c->simple is set, and one step waits, so that nothing
- * else PQenterPipelineMode                        is sent
+ *     the script, or the COPY       here c->simple is set, and one step waits, so that nothing else is sent
+ *     PQenterPipelineMode
  *
- * COPY goes by the extended protocol, so that the server takes one command and no more.
+ * By the extended protocol a COPY FROM has two Syncs, behind Execute and behind CopyDone. Who fails before it
+ * has read the first (a view, a trigger for the statement, a cancellation) answers both, who fails later one,
+ * and nothing says which. So a COPY goes by the simple one, and where its text might be more than one command
+ * the server is asked by a Parse, which takes no more than one.
  */
 #include <poll.h>
 #include <string.h>
@@ -138,13 +141,23 @@ int weir__pg_simple_prepare(weir__pgconn *c, weir__pgop *op) {
 
 /* ---- the beginning and the end */
 
-int weir__pg_simple_start(weir__pgconn *c, weir__pgop *op) {
+/* Without a semicolon before its end a text is one command. */
+static bool may_be_several(const weir_statement *statement) {
+    size_t length = statement->sql_length;
+    while (length && strchr(" \t\r\n\f\v", statement->sql[length - 1])) length--;
+    return length && memchr(statement->sql, ';', length - 1);
+}
+
+bool weir__pg_simple_check(weir__pgconn *c, weir__pgop *op) {
     const weir__request *request = op->request;
-    const char *text = request->statement->sql;
-    if (!PQexitPipelineMode(c->pg)) return -1;
-    bool script = request->mode == WEIR__SCRIPT;
-    if (!(script ? PQsendQuery(c->pg, text) : PQsendQueryParams(c->pg, text, 0, NULL, NULL, NULL, NULL, 0)))
-        return -1;
+    if (request->mode == WEIR__SCRIPT || !may_be_several(request->statement)) return true;
+    if (!PQsendPrepare(c->pg, "", request->statement->sql, 0, NULL)) return false;
+    weir__pg_push(c, op, WEIR__STEP_PARSE);
+    return true;
+}
+
+int weir__pg_simple_start(weir__pgconn *c, weir__pgop *op) {
+    if (!PQexitPipelineMode(c->pg) || !PQsendQuery(c->pg, op->request->statement->sql)) return -1;
     weir__pg_push(c, op, WEIR__STEP_SIMPLE);
     c->simple = op;
     c->phase = WEIR__PG_RESULTS;
@@ -311,7 +324,13 @@ static bool break_off(weir__pgconn *c, const char *why) {
 
 static void break_off_for_memory(weir__pgconn *c) {
     fail_once(c->simple, WEIR_ENOMEM, "out of memory for what the socket does not take yet");
-    break_off(c, "out of memory");
+    if (break_off(c, "out of memory")) c->base.env->host->arm(&c->base, weir__now(c->base.env->clock));
+}
+
+/* When the data has ended: libpq may have read an error before, and nothing need come any more. */
+static void go_on(weir__pgconn *c) {
+    if (c->phase == WEIR__PG_RESULTS) weir__pg_simple_take(c);
+    if (c->state == WEIR__PG_READY) weir__pg_pump(c);
 }
 
 static bool is_writable(const weir__pgconn *c) {
@@ -385,7 +404,7 @@ void weir__pg_copy_end(weir__conn *conn) {
     conn->copy = WEIR__COPY_BUSY;
     c->simple->copied = true;
     if (PQputCopyEnd(c->pg, NULL) == 1)
-        weir__pg_pump(c);
+        go_on(c);
     else
         weir__pg_send_failed(c);
 }
@@ -403,17 +422,16 @@ weir_result *weir__pg_copy_take(weir__conn *conn) {
 
 void weir__pg_simple_cancel(weir__pgconn *c) {
     drop_chunk(c);
-    if (break_off(c, "it was broken off by the client")) {
+    bool told = break_off(c, "it was broken off by the client");
+    weir__pg_simple_take(c); /* it may be over */
+    if (!c->simple || c->state != WEIR__PG_READY) return;
+    if (told)
         c->base.env->host->arm(&c->base, weir__now(c->base.env->clock) + CANCEL_AFTER);
-        return;
-    }
-    if (c->phase == WEIR__PG_RESULTS || c->phase == WEIR__PG_GIVES)
-        weir__pg_simple_take(c); /* it may be over */
-    if (c->simple) weir__pg_cancel_send(c);
+    else
+        weir__pg_cancel_send(c);
 }
 
 void weir__pg_simple_tick(weir__pgconn *c) {
-    if (!c->doubt || !break_off(c, "the server has said something that is no notice")) return;
-    weir__pg_simple_take(c);
-    if (c->state == WEIR__PG_READY) weir__pg_pump(c);
+    if (c->doubt) break_off(c, "the server has said something that is no notice");
+    go_on(c);
 }

@@ -309,6 +309,8 @@ void weir__pg_pop(weir__pgconn *c);
 /* ---- copy.c: scripts and COPY */
 /* Judges the text, before anything is sent: WEIR_OK, or op->error. */
 int weir__pg_simple_prepare(weir__pgconn *c, weir__pgop *op);
+/* Asks the server, ahead, whether the text of a COPY is one command. False: the connection is unusable. */
+bool weir__pg_simple_check(weir__pgconn *c, weir__pgop *op);
 /* Leaves the pipeline, in which nothing is on its way, and sends. -1: the connection is unusable. */
 int weir__pg_simple_start(weir__pgconn *c, weir__pgop *op);
 /* Takes what has come. */

@@ -385,6 +385,7 @@ void weir__pg_fail_chain(weir__pgop *op) {
 
 /* What goes ahead of a script or COPY is a trip of its own. */
 static int send_simple_head(weir__pgconn *c, weir__pgop *op) {
+    if (!weir__pg_simple_check(c, op)) return -1;
     note_traits(c, op);
     if (!op->steps) return 1;
     op->describing = true;
