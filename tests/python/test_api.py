@@ -2,12 +2,16 @@
 
 import ast
 import asyncio
+import contextlib
 import enum
 import functools
 import inspect
 import itertools
 import math
 import re
+import sqlite3
+import subprocess
+import sys
 import textwrap
 from decimal import Decimal
 
@@ -72,10 +76,25 @@ def test_names():
     assert weirpool.sqlite_version().startswith("3.")
 
 
-def test_sqlite_is_the_one_that_python_has():
-    import sqlite3
+INTRUDER = """
+import sqlite3, sys
+sqlite3.connect(sys.argv[1], timeout=0).execute("insert into t values (2)")
+"""
 
+
+def test_sqlite_is_the_one_that_python_has(tmp_path):
+    """Where a process has two copies, closing a database in one drops the other's locks, as POSIX has it."""
+    path = tmp_path / "locked.db"
     assert weirpool.sqlite_version() == sqlite3.sqlite_version
+    with weirpool.create_pool_sync(f"sqlite:///{path}") as pool:
+        pool.execute("create table t (a integer)")
+        with pool.session() as session:
+            session.execute("insert into t values (1)")
+            with contextlib.closing(sqlite3.connect(path)) as own:
+                assert own.execute("select count(*) from t").fetchone() == (0,)
+            intruder = subprocess.run([sys.executable, "-c", INTRUDER, path], capture_output=True, text=True)
+            assert "database is locked" in intruder.stderr
+        assert pool.fetchval("select group_concat(a) from t") == "1"
 
 
 def test_signature_is_the_table_of_options():
@@ -352,6 +371,11 @@ def test_isolation(pg_url, run):
                 with pytest.raises(errors.ReadOnlySqlTransaction):
                     await session.execute("create table t ()")
                 await session.rollback()
+            both = "select current_setting('transaction_isolation'), current_setting('transaction_deferrable')"
+            async with pool.connection() as connection:
+                async with connection.transaction(isolation="serializable", deferrable=True):
+                    assert await connection.fetchrow(both) == ("serializable", "on")
+                assert await connection.fetchrow(both) == ("read committed", "off")
             with pytest.raises(weirpool.ArgumentError, match="isolation"):
                 async with pool.session(isolation="chaos"):
                     pass
@@ -539,6 +563,24 @@ def test_a_context_manager_serves_once(url, run):
             await pool
 
     run(main)
+
+
+def calls(function):
+    seen = []
+    sys.setprofile(lambda frame, event, argument: seen.append(event))
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return len(seen)
+
+
+def test_rows_come_in_one_call(url):
+    text = "with recursive n (i) as (select 1 union all select i + 1 from n where i < $1) select i, 'x' from n"
+    with weirpool.create_pool_sync(url) as pool:
+        pool.fetch(text, 1)
+        assert calls(lambda: pool.fetch(text, 5000)) == calls(lambda: pool.fetch(text, 1)) < 10
+        assert calls(lambda: [row.keys() for row in pool.fetch(text, 5000)]) >= 5000  # it does count
 
 
 def test_many_rows(url, run):

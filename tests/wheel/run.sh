@@ -72,7 +72,7 @@ for wheel; do
   PATH=$temporary/empty "$environment/bin/python" -m pip install -q --disable-pip-version-check --no-index "$wheel"
   check_binary "$(cd / && "$environment/bin/python" -c 'import weirpool._core as c; print(c.__file__)')"
   cp tests/wheel/check.py "$temporary"
-  sh tests/readme.sh python cat >"$temporary/readme.py"
+  sh tests/page.sh README.md python cat >"$temporary/readme.py"
   for program in readme.py "check.py $url $temporary/server-ca.crt $temporary/other-ca.crt"; do
     # shellcheck disable=SC2086 # a program and its arguments
     (cd "$temporary" && env PATH="$temporary/empty" "$environment/bin/python" $program)

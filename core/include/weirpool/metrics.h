@@ -33,8 +33,8 @@ WEIR_BEGIN_DECLS
  *
  * *text is the caller's, weir_metrics_free, with a NUL behind its *length bytes. WEIR_EINVAL names what is no
  * format, or no names; WEIR_ENOMEM; WEIR_EFORKED, of pools that are given: one was opened before a fork;
- * WEIR_ELOCKTIMEOUT: a process that shares its metrics has had the file locked for half a second. Any thread;
- * each pool's numbers are read at one instant.
+ * WEIR_ELOCKTIMEOUT: a process that shares its metrics has had the file locked for a tenth of a second. Any
+ * thread; each pool's numbers are read at one instant.
  */
 WEIR_API int weir_metrics_render(weir_pool *const *pools, size_t count, const char *format, const char *names,
                                  char **text, size_t *length, weir_error *error);

@@ -15,7 +15,7 @@
 #include "metrics/render.h"
 
 #define MAGIC "weirpool"
-enum { FORMAT = 1, PAGE = 4096, LOCK_TRIES = 500, STABLE_TRIES = 100 };
+enum { FORMAT = 1, PAGE = 4096, LOCK_TRIES = 100, STABLE_TRIES = 100 };
 
 /* What the file begins with. A process that finds another header leaves the file alone. */
 typedef struct header {
