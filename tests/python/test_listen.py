@@ -319,6 +319,8 @@ def test_a_cancelled_get_loses_nothing(pg_url, run):
                 await turns(chance.randrange(12))
                 if chance.random() < 0.5:
                     await notifying
+                if chance.random() < 0.2:
+                    await asyncio.wait([waiting])
                 waiting.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     seen.append(int((await waiting).payload))
