@@ -58,6 +58,13 @@ def test_everything_public_has_a_docstring():
         assert getattr(errors, name).__doc__, name
 
 
+def test_functions_show_how_they_are_called():
+    functions = {name: getattr(weirpool, name) for name in weirpool.__all__}
+    shown = {name: str(inspect.signature(thing)) for name, thing in functions.items() if inspect.isroutine(thing)}
+    assert shown["fingerprint"] == "(sql, /)" and shown["libpq_version"] == shown["sqlite_version"] == "()"
+    assert weirpool.fingerprint.__doc__.startswith("What a statement has")
+
+
 def test_docstrings_of_statements_say_what_their_time_is_over():
     for cls in (weirpool.Pool, weirpool.SyncPool, weirpool.Connection, weirpool.SyncConnection):
         for name in ("execute", "executemany", "execute_script", "fetch", "fetchrow", "fetchval"):
