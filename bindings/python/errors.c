@@ -62,6 +62,23 @@ PyObject *weir__py_fail(int code, const char *format, ...) {
     return NULL;
 }
 
+void weir__py_bar_stop(const char *whose) {
+    PyObject *type, *value, *traceback, *stop, *none;
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration) && !PyErr_ExceptionMatches(PyExc_StopAsyncIteration))
+        return;
+    PyErr_Fetch(&type, &stop, &traceback);
+    PyErr_NormalizeException(&type, &stop, &traceback);
+    if (traceback) PyException_SetTraceback(stop, traceback);
+    PyErr_Format(PyExc_RuntimeError, "%s raised %s", whose, ((PyTypeObject *)type)->tp_name);
+    Py_DECREF(type);
+    Py_XDECREF(traceback);
+    PyErr_Fetch(&type, &value, &none);
+    PyErr_NormalizeException(&type, &value, &none);
+    PyException_SetContext(value, Py_NewRef(stop));
+    PyException_SetCause(value, stop);
+    PyErr_Restore(type, value, none);
+}
+
 int weir__py_is_error(PyObject *exception) {
     static PyObject *class;
     PyObject *base = weir__py_lazy(&class, "weirpool.errors", "Error");

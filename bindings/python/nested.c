@@ -82,6 +82,7 @@ static PyObject *from_raw(weir__py_reader *reader, const weir_value *value) {
     } else if (binary) {
         made = PyObject_CallOneArg(decoder, data);
         reader->foreign = !made;
+        if (!made) weir__py_bar_stop("a codec's decoder");
     }
     Py_XDECREF(binary);
     Py_XDECREF(decoder);

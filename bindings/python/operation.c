@@ -140,7 +140,10 @@ static PyObject *start_hook(PyObject *hook, PyObject *session) {
     static PyObject *ensure_future;
     PyObject *start = weir__py_lazy(&ensure_future, "asyncio", "ensure_future");
     PyObject *given = start ? PyObject_CallOneArg(hook, session) : NULL, *task = NULL;
-    if (!given) return NULL;
+    if (!given) {
+        weir__py_bar_stop("the setup hook");
+        return NULL;
+    }
     PyAsyncMethods *async = Py_TYPE(given)->tp_as_async;
     if (async && async->am_await)
         task = PyObject_CallOneArg(start, given);
@@ -194,7 +197,10 @@ static PySendResult continue_setup(OperationObject *operation, PyObject **out) {
     weir_error error = WEIR_ERROR_INIT;
     if (operation->op) {
         PyObject *result = PyObject_CallMethod(operation->setup, "result", NULL);
-        if (!result) return give_up(operation);
+        if (!result) {
+            weir__py_bar_stop("the setup hook");
+            return give_up(operation);
+        }
         Py_DECREF(result);
     }
     int rc = engine->pool ? weir_session_ready(operation->prepared->handle, &error) : WEIR_ECLOSED;

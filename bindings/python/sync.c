@@ -7,7 +7,9 @@ static PyObject *prepare(SessionObject *session) {
     if (!setup) return (PyObject *)session;
     weir_error error = WEIR_ERROR_INIT;
     PyObject *answer = PyObject_CallOneArg(setup, (PyObject *)session);
-    if (answer) {
+    if (!answer) {
+        weir__py_bar_stop("the setup hook");
+    } else {
         Py_DECREF(answer);
         int rc = session->pool->engine->pool ? weir_session_ready(session->handle, &error) : WEIR_ECLOSED;
         if (rc == WEIR_OK) return (PyObject *)session;

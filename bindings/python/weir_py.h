@@ -79,6 +79,9 @@ void weir__py_raise(weir_error *error);
 /* Raises the exception of a code, with a text of our own or, format being NULL, the code's. Always NULL. */
 PyObject *weir__py_fail(int code, const char *format, ...);
 
+/* Where code of the user's has raised what ends an iteration: a stream would end with it, and a coroutine
+   take it for its answer. It becomes a RuntimeError, as out of a generator; any other exception stays. */
+void weir__py_bar_stop(const char *whose);
 /* Whether it is one of the package's own; -1 with another exception. */
 int weir__py_is_error(PyObject *exception);
 /*

@@ -219,6 +219,46 @@ def test_setup_that_fails(pg_url, run):
         run(main)
 
 
+@pytest.mark.parametrize("ends", [StopIteration, StopAsyncIteration])
+def test_setup_that_raises_the_end_of_an_iteration(pg_url, run, ends):
+    """It is no stream's end, and no session that is None."""
+
+    def at_once(connection):
+        raise ends
+
+    async def later(connection):
+        raise ends
+
+    async def read(rows):
+        return [row async for row in rows]
+
+    async def enter(checkout):
+        async with checkout:
+            raise AssertionError
+
+    async def main():
+        for setup in (at_once, later):
+            async with weirpool.create_pool(pg_url, max_size=1, setup=setup) as pool:
+                for use in (
+                    lambda: pool.fetch("select 1"),  # noqa: B023
+                    lambda: enter(pool.session()),  # noqa: B023
+                    lambda: read(pool.stream("select 1")),  # noqa: B023
+                    lambda: read(pool.copy_out("copy (select 1) to stdout")),  # noqa: B023
+                ):
+                    with pytest.raises(RuntimeError, match=f"raised {ends.__name__}"):
+                        await use()
+
+    run(main)
+    with weirpool.create_pool_sync(pg_url, max_size=1, setup=at_once) as pool:
+        for use in (
+            lambda: pool.fetch("select 1"),
+            lambda: list(pool.stream("select 1")),
+            lambda: list(pool.copy_out("copy (select 1) to stdout")),
+        ):
+            with pytest.raises(RuntimeError, match=f"the setup hook raised {ends.__name__}"):
+                use()
+
+
 def test_setup_that_is_cancelled(url, run):
     async def main():
         inside = asyncio.Event()
