@@ -1,6 +1,7 @@
 /* The core's errors as exceptions. The classes are made by weirpool.errors, from the core's own table. */
 #include "weir_py.h"
 
+#include <pythread.h>
 #include <stdarg.h>
 
 static PyObject *make_exception; /* weirpool.errors._make */
@@ -60,6 +61,44 @@ PyObject *weir__py_fail(int code, const char *format, ...) {
     weir__py_raise(&error);
     Py_XDECREF(message);
     return NULL;
+}
+
+static bool in_main_thread(void) {
+    static PyObject *function;
+    PyObject *get = weir__py_lazy(&function, "threading", "main_thread");
+    PyObject *thread = get ? PyObject_CallNoArgs(get) : NULL;
+    PyObject *number = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
+    bool is = number && PyLong_AsUnsignedLong(number) == PyThread_get_thread_ident();
+    PyErr_Clear();
+    Py_XDECREF(thread);
+    Py_XDECREF(number);
+    return is;
+}
+
+static int raise_now(void *exception) {
+    PyErr_SetObject((PyObject *)Py_TYPE((PyObject *)exception), exception);
+    Py_DECREF((PyObject *)exception);
+    return -1;
+}
+
+bool weir__py_hand_on(void) {
+    PyObject *type, *value, *traceback;
+    if (!PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) && !PyErr_ExceptionMatches(PyExc_SystemExit))
+        return false;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (!in_main_thread() || Py_AddPendingCall(raise_now, value) < 0) {
+        PyErr_Restore(type, value, traceback);
+        return false;
+    }
+    if (traceback) PyException_SetTraceback(value, traceback);
+    Py_DECREF(type);
+    Py_XDECREF(traceback);
+    return true;
+}
+
+void weir__py_forget(void) {
+    if (PyErr_Occurred() && !weir__py_hand_on()) PyErr_Clear();
 }
 
 void weir__py_bar_stop(const char *whose) {

@@ -19,7 +19,7 @@
 static void resolve(PyObject *future) {
     if (!future) return;
     PyObject *answer = PyObject_CallMethodOneArg(future, weir__py.set_result, Py_None);
-    if (!answer) PyErr_Clear(); /* cancelled: the task is on its way here to throw */
+    if (!answer) weir__py_forget(); /* cancelled: the task is on its way here to throw */
     Py_XDECREF(answer);
 }
 

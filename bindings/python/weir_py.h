@@ -79,6 +79,12 @@ void weir__py_raise(weir_error *error);
 /* Raises the exception of a code, with a text of our own or, format being NULL, the code's. Always NULL. */
 PyObject *weir__py_fail(int code, const char *format, ...);
 
+/* What a signal's handler has raised (Ctrl-C, sys.exit()) is the program's, whatever code the signal has come
+   into: the exception that is set, when it is KeyboardInterrupt or SystemExit, is raised in the main thread
+   once this call has ended. False: it is another one, which stays. */
+bool weir__py_hand_on(void);
+/* Clears the exception that is set, if any; but what is the program's is handed on. */
+void weir__py_forget(void);
 /* Where code of the user's has raised what ends an iteration: a stream would end with it, and a coroutine
    take it for its answer. It becomes a RuntimeError, as out of a generator; any other exception stays. */
 void weir__py_bar_stop(const char *whose);
