@@ -376,18 +376,18 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
 static weir_statement *parse_item(PyObject *item, const weir__py_codecs *codecs) {
     if (PyUnicode_Check(item)) return weir__py_statement(item, NULL, 0, codecs);
     bool pair = PyTuple_Check(item) || PyList_Check(item);
-    Py_ssize_t size = pair ? PySequence_Fast_GET_SIZE(item) : 0;
-    if (size < 1) {
+    PyObject *kept = pair ? PySequence_Tuple(item) : NULL; /* a parameter's conversion may change a list */
+    if (pair && !kept) return NULL;
+    if (!kept || !PyTuple_GET_SIZE(kept)) {
         weir__py_fail(WEIR_EINVAL,
                       "each statement must be a str, or a tuple of a str and its parameters, not %s",
                       pair ? "an empty one" : Py_TYPE(item)->tp_name);
+        Py_XDECREF(kept);
         return NULL;
     }
-    PyObject *kept = PySequence_Tuple(item); /* a parameter's conversion may change a list */
-    PyObject *const *items = kept ? &PyTuple_GET_ITEM(kept, 0) : NULL;
-    weir_statement *statement =
-        kept ? weir__py_statement(items[0], items + 1, PyTuple_GET_SIZE(kept) - 1, codecs) : NULL;
-    Py_XDECREF(kept);
+    PyObject *const *items = &PyTuple_GET_ITEM(kept, 0);
+    weir_statement *statement = weir__py_statement(items[0], items + 1, PyTuple_GET_SIZE(kept) - 1, codecs);
+    Py_DECREF(kept);
     return statement;
 }
 

@@ -134,9 +134,15 @@ def test_what_fails_at_commit(pg_url, run):
     run(body)
 
 
+class Hollow(list):
+    def __iter__(self):
+        return iter(())
+
+
 def test_bad_arguments(on_pool):
     async def test(pool, insert):
         for bad, text in (
+            ([Hollow(["select 1"])], "an empty one"),
             ("select 1", "a list of statements, not a str"),
             ([1], "not int"),
             ([()], "an empty one"),
