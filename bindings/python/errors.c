@@ -140,6 +140,18 @@ static PyObject *get_text(PyObject *object, const char *name, const char **out) 
     return NULL;
 }
 
+/* Its class stands for one that has no UTF-8 form. */
+static PyObject *get_message(PyObject *exception, weir_error *out) {
+    PyObject *value = PyObject_GetAttrString(exception, "message");
+    bool text = value && PyUnicode_Check(value);
+    out->message = text ? PyUnicode_AsUTF8(value) : NULL;
+    if (value && !out->message) {
+        PyErr_Clear();
+        out->message = Py_TYPE(exception)->tp_name;
+    }
+    return value;
+}
+
 /* One that was raised by hand, without, has that of its class. */
 static int read_sqlstate(PyObject *exception, weir_error *out) {
     const char *text;
@@ -170,5 +182,5 @@ int weir__py_read_error(PyObject *exception, weir_error *out, PyObject **message
     if (PyErr_Occurred()) return -1;
     if (seconds >= 0 && seconds < 1e9) out->retry_after_ms = (int64_t)(seconds * 1000.0);
     if (read_sqlstate(exception, out) < 0) return -1;
-    return !message || (*message = get_text(exception, "message", &out->message)) ? 0 : -1;
+    return !message || (*message = get_message(exception, out)) ? 0 : -1;
 }
