@@ -276,6 +276,9 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
 /* Likewise, from those of pool.transaction(). */
 int weir__py_parse_transaction(weir__py_call *call, PoolObject *pool, PyObject *const *arguments,
                                Py_ssize_t count, PyObject *kwnames);
+/* The statements that transaction() is given, a list of tuples of a text and its parameters. NULL with an
+ * exception. */
+PyObject *weir__py_statements(PyObject *const *arguments, Py_ssize_t count);
 /* True or False; NULL (not given) is false. -1 with an exception. */
 int weir__py_flag(const char *name, PyObject *object, bool *out);
 /* "fetch" */

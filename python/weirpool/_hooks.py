@@ -10,7 +10,7 @@ from ._listen import Notice
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from . import Connection, SyncConnection
     from ._types import Alert
@@ -98,19 +98,25 @@ def run_init(init: Callable[[SyncConnection], object], connection: SyncConnectio
         connection.release()
 
 
+# What of a call says how a transaction is to begin.
+_BEGIN = {
+    "transaction": ("isolation", "readonly", "deferrable"),
+    **dict.fromkeys(("execute", "fetch", "fetchrow", "fetchval"), ("readonly",)),
+}
+
+
 def _split(method: str, kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """How a transaction is to begin, if there is to be one, and the rest."""
-    names = ("isolation", "readonly", "deferrable") if method == "transaction" else ("readonly",)
+    names = _BEGIN.get(method, ())
     begin = {name: value for name, value in kwargs.items() if name in names and value is not False}
     return begin, {name: value for name, value in kwargs.items() if name not in names}
 
 
-def _statement(item: Any) -> Any:
-    return (item,) if isinstance(item, str) else item
-
-
-async def through(checkout: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A call of the pool's that runs on the connection which is borrowed for it, setup included."""
+async def through(checkout: Any, method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """
+    A call of the pool's that runs on the connection which is borrowed for it, setup included. args: of a transaction its
+    statements.
+    """
     begin, rest = _split(method, kwargs)
     async with checkout as connection:
         if method != "transaction" and not begin:
@@ -118,10 +124,10 @@ async def through(checkout: Any, method: str, args: tuple[Any, ...], kwargs: dic
         async with connection.transaction(**begin):
             if method != "transaction":
                 return await getattr(connection, method)(*args, **rest)
-            return [await connection._either(*_statement(item), **rest) for item in args[0]]
+            return [await connection._either(*statement, **rest) for statement in args]
 
 
-def through_sync(checkout: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def through_sync(checkout: Any, method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     begin, rest = _split(method, kwargs)
     with checkout as connection:
         if method != "transaction" and not begin:
@@ -129,4 +135,4 @@ def through_sync(checkout: Any, method: str, args: tuple[Any, ...], kwargs: dict
         with connection.transaction(**begin):
             if method != "transaction":
                 return getattr(connection, method)(*args, **rest)
-            return [connection._either(*_statement(item), **rest) for item in args[0]]
+            return [connection._either(*statement, **rest) for statement in args]

@@ -194,6 +194,10 @@ def test_setup_and_readonly(pg_url, run):
         assert pool.fetchval("select 1, 2", column=1, readonly=True) == 2
         with pytest.raises(weirpool.errors.ReadOnlySqlTransaction):
             pool.fetchval(write, readonly=True)
+        with pytest.raises(TypeError, match="executemany.*'readonly'"):
+            pool.executemany("select $1::int", [(1,)], readonly=False)
+        with pytest.raises(TypeError, match="execute_script.*'readonly'"):
+            pool.execute_script("select 1", readonly=True)
 
 
 def test_setup_that_fails(pg_url, run):
