@@ -191,9 +191,10 @@ local function through_setup(pool, method, sql, ...)
 end
 
 local function statement(method, shape)
+    local way = shape < EXECUTEMANY and through_setup or through -- the others have no readonly
     return function(self, ...)
         if self.setup then
-            return through_setup(self, method, ...)
+            return way(self, method, ...)
         end
         return pool_execute(self.handle, self.host, shape, ...)
     end
@@ -236,6 +237,10 @@ local function each_in_turn(connection, statements, timeout)
     local answers = {}
     for i, item in ipairs(statements) do
         local list = type(item) == "table" and item or { item }
+        if type(list[1]) ~= "string" then
+            local text = "transaction: statement %d is no text, nor a list of a text and its parameters"
+            core.misuse(text:format(i))
+        end
         local given, err, state = core.session_execute(connection.handle, connection.host, EITHER,
             { list[1], timeout = timeout }, unpack(list, 2, list.n or #list))
         if given == nil then
@@ -251,6 +256,8 @@ end
 function Pool:transaction(statements, options)
     if not self.setup then
         return core.pool_transaction(self.handle, self.host, statements, options)
+    elseif type(statements) ~= "table" then
+        core.misuse("transaction: a list of statements is wanted, not a " .. type(statements))
     end
     local timeout = timeout_of(options)
     return borrowed(self, timeout, function(connection)
