@@ -272,9 +272,11 @@ local function conclude(session, ok, ...)
     if not ok or failed(...) or session.returned then
         return give_back(session, ok, ...)
     end
-    local done, err, state = sessions.commit(session)
+    local ended, done, err, state = pcall(sessions.commit, session) -- Ctrl-C may end the wait
     session:close()
-    if not done then
+    if not ended then
+        error(done, 0)
+    elseif not done then
         return failure(err, state)
     end
     return ...
