@@ -467,6 +467,11 @@ function Pool:history(metric, options)
     elseif options then
         since, step = options.since == nil and since or options.since or nil, options.step or nil
     end
+    for name in pairs(options or {}) do
+        if name ~= "since" and name ~= "step" then
+            core.misuse("history: unknown option " .. tostring(name) .. ": it takes since and step")
+        end
+    end
     core.reactor_dispatch(self.handle)
     return core.pool_history(self.handle, self.host, metric, since, step)
 end
