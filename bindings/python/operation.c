@@ -293,12 +293,23 @@ static PySendResult first_send(OperationObject *operation, PyObject *argument, P
     return PYGEN_NEXT;
 }
 
+static PySendResult refuse_another(void) {
+    PyErr_SetString(PyExc_RuntimeError, "this operation is being awaited already");
+    return PYGEN_ERROR;
+}
+
+bool weir__py_awaited(OperationObject *operation) {
+    if (operation->state != WEIR__PY_SETUP) return operation->state == WEIR__PY_PENDING;
+    if (!operation->future) return true; /* the hook is just being called */
+    PyObject *done = PyObject_CallMethod(operation->future, "done", NULL);
+    if (!done) PyErr_Clear();
+    Py_XDECREF(done);
+    return done == Py_False;
+}
+
 /* Of a pipeline's: it runs already, and is awaited only now. */
 static PySendResult join(OperationObject *operation, PyObject **out) {
-    if (operation->future) {
-        PyErr_SetString(PyExc_RuntimeError, "this operation is being awaited already");
-        return PYGEN_ERROR;
-    }
+    if (operation->future) return refuse_another();
     if (make_future(operation) < 0) return give_up(operation);
     *out = Py_NewRef(operation->future);
     return PYGEN_NEXT;
@@ -315,7 +326,7 @@ static PySendResult operation_send(PyObject *self, PyObject *argument, PyObject 
     case WEIR__PY_DONE:
         return take_and_return(operation, out);
     case WEIR__PY_SETUP:
-        return continue_setup(operation, out);
+        return weir__py_awaited(operation) ? refuse_another() : continue_setup(operation, out);
     case WEIR__PY_FINISHED:
         break;
     }

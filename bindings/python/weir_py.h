@@ -371,6 +371,8 @@ PyObject *weir__py_operation(weir__py_call *call);
 PyObject *weir__py_operation_started(weir__py_call *call);
 /* The core has answered: called by drain, which has taken it off the list. */
 void weir__py_answered(OperationObject *operation, weir_completion *completion);
+/* Whether somebody waits for it: it has no answer yet, and of a checkout the setup hook has not ended. */
+bool weir__py_awaited(OperationObject *operation);
 /* Nobody wants the answer any more. */
 void weir__py_abandon(OperationObject *operation);
 int weir__py_operation_traverse(PyObject *self, visitproc visit, void *arg);
