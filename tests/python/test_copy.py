@@ -366,6 +366,31 @@ def test_breaking_out(pg_url, loop):
     go(main, pg_url, loop=loop)
 
 
+def test_closing_before_it_begins(pg_url, run):
+    """Nothing is left: neither a connection nor a warning."""
+
+    async def main():
+        async with weirpool.create_pool(pg_url, min_size=1, max_size=1) as pool:
+            for _ in range(2):
+                pool.copy_out(ENDLESS).close()
+                pool.copy_out(ENDLESS)
+                with pytest.raises(TypeError, match="a path or an open file"):
+                    pool.copy_out(ENDLESS, to=5)
+            holder = await pool.connection()
+            chunks = pool.copy_out(ENDLESS)
+            first = asyncio.ensure_future(anext(chunks, None))
+            while not pool.snapshot()["waiting"]:
+                await asyncio.sleep(0)
+            chunks.close()
+            holder.release()
+            assert await first is None
+            assert await pool.fetchval("select 1", timeout=30) == 1
+            assert [chunk async for chunk in chunks] == []
+
+    with no_warnings():
+        run(main)
+
+
 def resident():
     return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
