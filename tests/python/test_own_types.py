@@ -1,8 +1,10 @@
 """Types that a database has of its own, and codecs: through a pool, in binary form."""
 
 import asyncio
+import copy
 import datetime as dt
 import json
+import pickle
 from decimal import Decimal
 
 import pytest
@@ -295,5 +297,8 @@ def test_what_is_no_codec():
         with pytest.raises(weirpool.OptionError, match=text):
             weirpool.create_pool_sync("sqlite://", codecs=bad)
     assert repr(Codec(format="binary")) == "<Codec binary>"
+    codec = Codec(bytes.hex, bytes.fromhex, str, "binary")
+    for twin in (copy.copy(codec), copy.deepcopy(codec), pickle.loads(pickle.dumps(codec))):
+        assert [getattr(twin, name) for name in Codec.__slots__] == [getattr(codec, name) for name in Codec.__slots__]
     with pytest.raises(AttributeError, match="a Codec does not change"):
         Codec().decoder = str
