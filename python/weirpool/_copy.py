@@ -84,8 +84,14 @@ async def _gathered_async(pieces: Any) -> AsyncIterator[Any]:
         yield block
 
 
+def _read(block: Any) -> Any:
+    if block is None:  # not the end: what came so far would be kept as all of it
+        raise BlockingIOError("the file has nothing to read as yet: copy_in() wants one that waits")
+    return block
+
+
 def _blocks_of_file(file: Any) -> Iterator[Any]:
-    while block := file.read(BLOCK):
+    while block := _read(file.read(BLOCK)):
         yield block
 
 
@@ -93,7 +99,7 @@ async def _blocks_of_file_async(file: Any) -> AsyncIterator[Any]:
     """The file is read in the loop's executor, unless reading it is to be awaited."""
     loop = asyncio.get_running_loop()
     awaited = inspect.iscoroutinefunction(file.read)
-    while block := await (file.read(BLOCK) if awaited else loop.run_in_executor(None, file.read, BLOCK)):
+    while block := _read(await (file.read(BLOCK) if awaited else loop.run_in_executor(None, file.read, BLOCK))):
         yield block
 
 
