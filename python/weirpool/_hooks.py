@@ -20,6 +20,15 @@ logger = logging.getLogger("weirpool")
 _tasks: set[asyncio.Task[None]] = set()
 
 
+def _refuse_awaitable(what: str, given: object) -> None:
+    """Where a hook is called, and nobody would await what it gives: it has not run."""
+    if not inspect.isawaitable(given):
+        return
+    if inspect.iscoroutine(given):
+        given.close()
+    raise TypeError(f"{what} must be a plain function; it gave something to be awaited")
+
+
 def log(level: int, line: str) -> None:
     logger.log(level, line)
 
@@ -27,7 +36,7 @@ def log(level: int, line: str) -> None:
 def notice(hook: Callable[[Notice], object], fields: tuple[Any, ...]) -> None:
     """What the server said on a connection of the pool."""
     try:
-        hook(Notice(*fields))
+        _refuse_awaitable("on_notice", hook(Notice(*fields)))
     except Exception:
         logger.exception("the hook on_notice has failed")
 
@@ -39,17 +48,15 @@ def alert(
     for hook in list(hooks):
         try:
             answer = hook(event.copy())
-            if inspect.isawaitable(answer):
+            if loop is None:
+                _refuse_awaitable("a callback of a blocking pool", answer)
+            elif inspect.isawaitable(answer):
                 _start_alert(answer, loop)
         except Exception:
             logger.exception("a callback for alerts has failed")
 
 
-def _start_alert(answer: Awaitable[object], loop: asyncio.AbstractEventLoop | None) -> None:
-    if loop is None:
-        if inspect.iscoroutine(answer):
-            answer.close()
-        raise TypeError("a callback of a blocking pool gave something to be awaited")
+def _start_alert(answer: Awaitable[object], loop: asyncio.AbstractEventLoop) -> None:
     task = loop.create_task(_await_alert(answer))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
@@ -87,7 +94,7 @@ async def _init(init: Callable[[Connection], Awaitable[object]], connection: Con
 def run_init(init: Callable[[SyncConnection], object], connection: SyncConnection) -> None:
     """A new connection of a blocking pool."""
     try:
-        init(connection)
+        _refuse_awaitable("the init hook of a blocking pool", init(connection))
     except Exception:
         connection.discard()
         logger.exception("the init hook has failed; its connection is closed")

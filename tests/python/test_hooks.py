@@ -485,6 +485,27 @@ def test_setup_must_be_awaitable(url, run):
     run(main)
 
 
+def test_blocking_hooks_are_plain_functions(pg_url, caplog):
+    """What a coroutine function gives nobody would await: no connection is lent as if it had run."""
+
+    async def hook(_):
+        raise AssertionError
+
+    with no_warnings():
+        with weirpool.create_pool_sync(pg_url, max_size=1, setup=hook) as pool:
+            for use in (lambda: pool.fetchval("select 1"), pool.session().__enter__):
+                with pytest.raises(TypeError, match="setup hook of a blocking pool must be a plain function"):
+                    use()
+        with weirpool.create_pool_sync(pg_url, min_size=0, max_size=1, init=hook) as pool:
+            with pytest.raises(weirpool.ConnectError, match="init"):
+                pool.fetchval("select 1")
+        with weirpool.create_pool_sync(pg_url, max_size=1, on_notice=hook) as pool:
+            assert pool.execute("do 'begin raise notice $$x$$; end'") == "DO"
+    for what in ("the init hook of a blocking pool", "on_notice"):
+        assert f"{what} must be a plain function" in caplog.text
+    caplog.clear()  # its tracebacks hold the pool
+
+
 def test_blocking_hooks(url):
     seen = []
 
