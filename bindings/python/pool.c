@@ -262,6 +262,13 @@ static PyObject *pool_end(PyObject *self, weir__py_kind kind, PyObject *const *a
     return pool->sync ? weir__py_run(&call) : weir__py_operation(&call);
 }
 
+/* Of a drain() that is to come: it is too late then to say that it cannot be. */
+static PyObject *pool_check_grace(PyObject *self, PyObject *grace) {
+    int64_t ms;
+    (void)self;
+    return weir__py_milliseconds("grace", grace, true, &ms) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 static PyObject *pool_check_health(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
                                    PyObject *kwnames) {
     weir__py_call call = {.kind = WEIR__PY_CHECK};
@@ -487,8 +494,8 @@ static void pool_dealloc(PyObject *self) {
         {"_listener_wait", weir__py_listener_wait, METH_VARARGS, NULL},                                      \
         {"_listener_take", weir__py_listener_take, METH_O, NULL},                                            \
         {"_listener_close", weir__py_listener_close, METH_O, NULL}, {"_borrow", pool_borrow, METH_O, NULL},  \
-        {"_sleep", pool_sleep, METH_O, NULL}, {"_holders", weir__py_holders, METH_O, NULL},                  \
-        {"_health", weir__py_health, METH_NOARGS, NULL},                                                     \
+        {"_sleep", pool_sleep, METH_O, NULL}, {"_check_grace", pool_check_grace, METH_O, NULL},              \
+        {"_holders", weir__py_holders, METH_O, NULL}, {"_health", weir__py_health, METH_NOARGS, NULL},       \
         {"_health_history", (PyCFunction)(void (*)(void))weir__py_health_history,                            \
          METH_VARARGS | METH_KEYWORDS, NULL},                                                                \
         {"check_health", FAST(pool_check_health), FAST_FLAGS,                                                \
