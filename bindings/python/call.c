@@ -372,31 +372,55 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
     return 0;
 }
 
-/* "…" or ("…", parameter, …) */
+/* "…" or ("…", parameter, …) as a tuple. NULL with an exception. */
+static PyObject *parts_of(PyObject *item) {
+    if (PyUnicode_Check(item)) return PyTuple_Pack(1, item);
+    bool pair = PyTuple_Check(item) || PyList_Check(item);
+    PyObject *kept = pair ? PySequence_Tuple(item) : NULL; /* a parameter's conversion may change a list */
+    if (pair && !kept) return NULL;
+    if (kept && PyTuple_GET_SIZE(kept)) return kept;
+    weir__py_fail(WEIR_EINVAL, "each statement must be a str, or a tuple of a str and its parameters, not %s",
+                  pair ? "an empty one" : Py_TYPE(item)->tp_name);
+    Py_XDECREF(kept);
+    return NULL;
+}
+
 static weir_statement *parse_item(PyObject *item, const weir__py_codecs *codecs) {
     if (PyUnicode_Check(item)) return weir__py_statement(item, NULL, 0, codecs);
-    bool pair = PyTuple_Check(item) || PyList_Check(item);
-    Py_ssize_t size = pair ? PySequence_Fast_GET_SIZE(item) : 0;
-    if (size < 1) {
-        weir__py_fail(WEIR_EINVAL,
-                      "each statement must be a str, or a tuple of a str and its parameters, not %s",
-                      pair ? "an empty one" : Py_TYPE(item)->tp_name);
-        return NULL;
-    }
-    PyObject *kept = PySequence_Tuple(item); /* a parameter's conversion may change a list */
-    PyObject *const *items = kept ? &PyTuple_GET_ITEM(kept, 0) : NULL;
-    weir_statement *statement =
-        kept ? weir__py_statement(items[0], items + 1, PyTuple_GET_SIZE(kept) - 1, codecs) : NULL;
-    Py_XDECREF(kept);
+    PyObject *parts = parts_of(item);
+    if (!parts) return NULL;
+    PyObject *const *items = &PyTuple_GET_ITEM(parts, 0);
+    weir_statement *statement = weir__py_statement(items[0], items + 1, PyTuple_GET_SIZE(parts) - 1, codecs);
+    Py_DECREF(parts);
     return statement;
 }
 
-static weir_batch *parse_batch(PyObject *statements, const weir__py_codecs *codecs) {
-    if (PyUnicode_Check(statements)) {
-        weir__py_fail(WEIR_EINVAL, "transaction() takes a list of statements, not a str");
+/* What transaction() is given, as a tuple. NULL with an exception. */
+static PyObject *items_of(PyObject *const *arguments, Py_ssize_t count) {
+    if (count != 1) {
+        PyErr_SetString(PyExc_TypeError, "transaction() takes one positional argument, the statements");
         return NULL;
     }
-    PyObject *items = PySequence_Tuple(statements);
+    if (!PyUnicode_Check(arguments[0])) return PySequence_Tuple(arguments[0]);
+    return weir__py_fail(WEIR_EINVAL, "transaction() takes a list of statements, not a str");
+}
+
+PyObject *weir__py_statements(PyObject *const *arguments, Py_ssize_t count) {
+    PyObject *items = items_of(arguments, count);
+    PyObject *list = items ? PyList_New(PyTuple_GET_SIZE(items)) : NULL;
+    for (Py_ssize_t i = 0; list && i < PyTuple_GET_SIZE(items); i++) {
+        PyObject *parts = parts_of(PyTuple_GET_ITEM(items, i));
+        if (parts)
+            PyList_SET_ITEM(list, i, parts);
+        else
+            Py_CLEAR(list);
+    }
+    Py_XDECREF(items);
+    return list;
+}
+
+static weir_batch *parse_batch(PyObject *const *arguments, Py_ssize_t count, const weir__py_codecs *codecs) {
+    PyObject *items = items_of(arguments, count);
     weir_batch *batch = items ? weir_batch_new() : NULL;
     if (items && !batch) PyErr_NoMemory();
     for (Py_ssize_t i = 0; batch && i < PyTuple_GET_SIZE(items); i++) {
@@ -418,13 +442,9 @@ int weir__py_parse_transaction(weir__py_call *call, PoolObject *pool, PyObject *
     PyObject *values[4] = {NULL};
     *call = (weir__py_call){.kind = WEIR__PY_TRANSACTION};
     if (weir__py_keywords("transaction", arguments + count, kwnames, names, values, 4) < 0) return -1;
-    if (count != 1) {
-        PyErr_SetString(PyExc_TypeError, "transaction() takes one positional argument, the statements");
-        return -1;
-    }
     if (weir__py_milliseconds("timeout", values[3], false, &call->timeout_ms) < 0 ||
         weir__py_begin(values, &call->begin, &call->isolation) < 0 ||
-        !(call->batch = parse_batch(arguments[0], &pool->codecs))) {
+        !(call->batch = parse_batch(arguments, count, &pool->codecs))) {
         weir__py_call_clear(call);
         return -1;
     }

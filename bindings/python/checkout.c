@@ -83,6 +83,7 @@ static Py_ssize_t folder(const char **path) {
     static PyObject *hook;
     PyObject *function = weir__py_lazy(&hook, "weirpool._hooks", "through");
     PyCodeObject *code = function ? (PyCodeObject *)PyFunction_GetCode(function) : NULL;
+    Py_XINCREF((PyObject *)code); /* for good: the path is its */
     *path = code ? PyUnicode_AsUTF8(code->co_filename) : NULL;
     const char *end = *path ? strrchr(*path, '/') : NULL;
     if (!*path) PyErr_Clear();
@@ -90,7 +91,7 @@ static Py_ssize_t folder(const char **path) {
 }
 
 static bool is_ours(PyFrameObject *frame) {
-    static const char *path; /* the function's, which stays */
+    static const char *path;
     static Py_ssize_t length;
     if (!path) length = folder(&path);
     if (!path || length < 0) return false;

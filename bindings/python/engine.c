@@ -53,7 +53,7 @@ static void flush_soon(EngineObject *engine) {
     PyObject *handle =
         function ? PyObject_CallMethodOneArg(engine->loop, weir__py.call_soon, function) : NULL;
     engine->flushing = handle != NULL;
-    if (!handle) PyErr_Clear(); /* then everything is sent at once */
+    if (!handle) weir__py_forget(); /* then everything is sent at once */
     Py_XDECREF(handle);
     Py_XDECREF(function);
 }
@@ -109,11 +109,11 @@ uint64_t weir__py_new_owner(EngineObject *engine, uint64_t *inside) {
 
 /* ---- completions and log lines ---- */
 
-/* Calls a function of weirpool._hooks; what it raises is shown, not raised. */
+/* Calls a function of weirpool._hooks; what it raises is shown, not raised, unless it is the program's. */
 static void call_hook(PyObject **slot, const char *name, PyObject *arguments) {
     PyObject *function = arguments ? weir__py_lazy(slot, "weirpool._hooks", name) : NULL;
     PyObject *answer = function ? PyObject_CallObject(function, arguments) : NULL;
-    if (!answer) PyErr_WriteUnraisable(function);
+    if (!answer && !weir__py_hand_on()) PyErr_WriteUnraisable(function);
     Py_XDECREF(answer);
     Py_XDECREF(arguments);
 }
@@ -314,7 +314,7 @@ int weir__py_engine_open(EngineObject *engine, PyObject *loop) {
 static bool loop_is_closed(EngineObject *engine) {
     PyObject *answer = PyObject_CallMethodNoArgs(engine->loop, weir__py.is_closed);
     bool closed = answer != Py_False;
-    if (!answer) PyErr_Clear();
+    if (!answer) weir__py_forget();
     Py_XDECREF(answer);
     return closed;
 }

@@ -1,6 +1,7 @@
 /* The core's errors as exceptions. The classes are made by weirpool.errors, from the core's own table. */
 #include "weir_py.h"
 
+#include <pythread.h>
 #include <stdarg.h>
 
 static PyObject *make_exception; /* weirpool.errors._make */
@@ -62,6 +63,61 @@ PyObject *weir__py_fail(int code, const char *format, ...) {
     return NULL;
 }
 
+static bool in_main_thread(void) {
+    static PyObject *function;
+    PyObject *get = weir__py_lazy(&function, "threading", "main_thread");
+    PyObject *thread = get ? PyObject_CallNoArgs(get) : NULL;
+    PyObject *number = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
+    bool is = number && PyLong_AsUnsignedLong(number) == PyThread_get_thread_ident();
+    PyErr_Clear();
+    Py_XDECREF(thread);
+    Py_XDECREF(number);
+    return is;
+}
+
+static int raise_now(void *exception) {
+    PyErr_SetObject((PyObject *)Py_TYPE((PyObject *)exception), exception);
+    Py_DECREF((PyObject *)exception);
+    return -1;
+}
+
+bool weir__py_hand_on(void) {
+    PyObject *type, *value, *traceback;
+    if (!PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) && !PyErr_ExceptionMatches(PyExc_SystemExit))
+        return false;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (!in_main_thread() || Py_AddPendingCall(raise_now, value) < 0) {
+        PyErr_Restore(type, value, traceback);
+        return false;
+    }
+    if (traceback) PyException_SetTraceback(value, traceback);
+    Py_DECREF(type);
+    Py_XDECREF(traceback);
+    return true;
+}
+
+void weir__py_forget(void) {
+    if (PyErr_Occurred() && !weir__py_hand_on()) PyErr_Clear();
+}
+
+void weir__py_bar_stop(const char *whose) {
+    PyObject *type, *value, *traceback, *stop, *none;
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration) && !PyErr_ExceptionMatches(PyExc_StopAsyncIteration))
+        return;
+    PyErr_Fetch(&type, &stop, &traceback);
+    PyErr_NormalizeException(&type, &stop, &traceback);
+    if (traceback) PyException_SetTraceback(stop, traceback);
+    PyErr_Format(PyExc_RuntimeError, "%s raised %s", whose, ((PyTypeObject *)type)->tp_name);
+    Py_DECREF(type);
+    Py_XDECREF(traceback);
+    PyErr_Fetch(&type, &value, &none);
+    PyErr_NormalizeException(&type, &value, &none);
+    PyException_SetContext(value, Py_NewRef(stop));
+    PyException_SetCause(value, stop);
+    PyErr_Restore(type, value, none);
+}
+
 int weir__py_is_error(PyObject *exception) {
     static PyObject *class;
     PyObject *base = weir__py_lazy(&class, "weirpool.errors", "Error");
@@ -82,6 +138,18 @@ static PyObject *get_text(PyObject *object, const char *name, const char **out) 
     if (!value || value == Py_None || (*out = weir__py_text(name, value))) return value;
     Py_DECREF(value);
     return NULL;
+}
+
+/* Its class stands for one that has no UTF-8 form. */
+static PyObject *get_message(PyObject *exception, weir_error *out) {
+    PyObject *value = PyObject_GetAttrString(exception, "message");
+    bool text = value && PyUnicode_Check(value);
+    out->message = text ? PyUnicode_AsUTF8(value) : NULL;
+    if (value && !out->message) {
+        PyErr_Clear();
+        out->message = Py_TYPE(exception)->tp_name;
+    }
+    return value;
 }
 
 /* One that was raised by hand, without, has that of its class. */
@@ -114,5 +182,5 @@ int weir__py_read_error(PyObject *exception, weir_error *out, PyObject **message
     if (PyErr_Occurred()) return -1;
     if (seconds >= 0 && seconds < 1e9) out->retry_after_ms = (int64_t)(seconds * 1000.0);
     if (read_sqlstate(exception, out) < 0) return -1;
-    return !message || (*message = get_text(exception, "message", &out->message)) ? 0 : -1;
+    return !message || (*message = get_message(exception, out)) ? 0 : -1;
 }

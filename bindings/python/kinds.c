@@ -136,9 +136,13 @@ static int utc_offset(PyObject *object, PyObject *zone, int64_t *east) {
     if (zone == PyDateTime_TimeZone_UTC) return 1;
     PyObject *offset = PyObject_CallMethod(object, "utcoffset", NULL);
     if (!offset) return -1;
-    int known =
-        offset != Py_None; /* datetime itself sees to it that it is a timedelta else, of less than a day */
-    if (known)
+    int known = offset != Py_None; /* datetime itself sees to it that it is less than a day */
+    if (known && !PyDelta_Check(offset)) {
+        PyErr_Format(PyExc_ValueError, "has a utcoffset() that gives no timedelta, but %s",
+                     Py_TYPE(offset)->tp_name);
+        known = -1;
+    }
+    if (known > 0)
         *east = (PyDateTime_DELTA_GET_DAYS(offset) * INT64_C(86400) + PyDateTime_DELTA_GET_SECONDS(offset)) *
                     SECOND_US +
                 PyDateTime_DELTA_GET_MICROSECONDS(offset);

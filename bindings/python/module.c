@@ -11,6 +11,16 @@ static void count_fork(void) { forks++; }
 
 unsigned weir__py_forks(void) { return forks; }
 
+/* The slots that are filled: with the attributes of the package that was loaded first, which are not those of
+ * one that is loaded after it (sys.modules was cleared). */
+#define LAZY_MOST 64
+static PyObject **lazy[LAZY_MOST];
+static int lazy_count;
+
+static void forget_lazy(void) {
+    for (; lazy_count; lazy_count--) Py_CLEAR(*lazy[lazy_count - 1]);
+}
+
 PyObject *weir__py_lazy(PyObject **slot, const char *module, const char *name) {
     if (*slot) return *slot;
     PyObject *imported = PyImport_ImportModule(module);
@@ -21,6 +31,7 @@ PyObject *weir__py_lazy(PyObject **slot, const char *module, const char *name) {
         Py_DECREF(found);
         return *slot;
     }
+    if (found && lazy_count < LAZY_MOST) lazy[lazy_count++] = slot;
     return *slot = found;
 }
 
@@ -67,6 +78,7 @@ int weir__py_add_types(PyObject *module) {
         return -1;
     }
     watching = true;
+    forget_lazy();
     if (make_names() < 0 || weir__py_kinds() < 0) return -1;
     if (weir__py_record_types(module) < 0 || weir__py_engine_types(module) < 0) return -1;
     if (weir__py_operation_types(module) < 0 || weir__py_checkout_types(module) < 0) return -1;

@@ -82,6 +82,7 @@ static PyObject *from_raw(weir__py_reader *reader, const weir_value *value) {
     } else if (binary) {
         made = PyObject_CallOneArg(decoder, data);
         reader->foreign = !made;
+        if (!made) weir__py_bar_stop("a codec's decoder");
     }
     Py_XDECREF(binary);
     Py_XDECREF(decoder);
@@ -165,14 +166,16 @@ static int to_map(weir__py_writer *writer, PyObject *dict, weir_value *out) {
     weir_value *items = list ? take(writer, count * sizeof *items) : NULL;
     PyObject *key, *value;
     if (!items) return -1;
-    for (Py_ssize_t place = 0; PyDict_Next(dict, &place, &key, &value); i += 2) {
+    /* the collector, whom the list of what is held may have called, runs finalizers, which may change the
+     * dict */
+    for (Py_ssize_t place = 0; i < count && PyDict_Next(dict, &place, &key, &value); i += 2) {
         if (weir__py_hold(writer, Py_NewRef(key)) < 0 || weir__py_hold(writer, Py_NewRef(value)) < 0)
             return -1;
         if (give_text(writer, WEIR_TYPE_TEXT, key, &items[i]) < 0) return -1;
         items[i + 1] = (weir_value){.type = WEIR_TYPE_NULL};
         if (value != Py_None && give_text(writer, WEIR_TYPE_TEXT, value, &items[i + 1]) < 0) return -1;
     }
-    *list = (weir_list){.count = count, .items = items};
+    *list = (weir_list){.count = i, .items = items};
     *out = (weir_value){.type = WEIR_TYPE_MAP, .as.list = list};
     return 1;
 }

@@ -19,7 +19,7 @@
 static void resolve(PyObject *future) {
     if (!future) return;
     PyObject *answer = PyObject_CallMethodOneArg(future, weir__py.set_result, Py_None);
-    if (!answer) PyErr_Clear(); /* cancelled: the task is on its way here to throw */
+    if (!answer) weir__py_forget(); /* cancelled: the task is on its way here to throw */
     Py_XDECREF(answer);
 }
 
@@ -140,7 +140,10 @@ static PyObject *start_hook(PyObject *hook, PyObject *session) {
     static PyObject *ensure_future;
     PyObject *start = weir__py_lazy(&ensure_future, "asyncio", "ensure_future");
     PyObject *given = start ? PyObject_CallOneArg(hook, session) : NULL, *task = NULL;
-    if (!given) return NULL;
+    if (!given) {
+        weir__py_bar_stop("the setup hook");
+        return NULL;
+    }
     PyAsyncMethods *async = Py_TYPE(given)->tp_as_async;
     if (async && async->am_await)
         task = PyObject_CallOneArg(start, given);
@@ -194,7 +197,10 @@ static PySendResult continue_setup(OperationObject *operation, PyObject **out) {
     weir_error error = WEIR_ERROR_INIT;
     if (operation->op) {
         PyObject *result = PyObject_CallMethod(operation->setup, "result", NULL);
-        if (!result) return give_up(operation);
+        if (!result) {
+            weir__py_bar_stop("the setup hook");
+            return give_up(operation);
+        }
         Py_DECREF(result);
     }
     int rc = engine->pool ? weir_session_ready(operation->prepared->handle, &error) : WEIR_ECLOSED;
@@ -287,12 +293,23 @@ static PySendResult first_send(OperationObject *operation, PyObject *argument, P
     return PYGEN_NEXT;
 }
 
+static PySendResult refuse_another(void) {
+    PyErr_SetString(PyExc_RuntimeError, "this operation is being awaited already");
+    return PYGEN_ERROR;
+}
+
+bool weir__py_awaited(OperationObject *operation) {
+    if (operation->state != WEIR__PY_SETUP) return operation->state == WEIR__PY_PENDING;
+    if (!operation->future) return true; /* the hook is just being called */
+    PyObject *done = PyObject_CallMethod(operation->future, "done", NULL);
+    if (!done) PyErr_Clear();
+    Py_XDECREF(done);
+    return done == Py_False;
+}
+
 /* Of a pipeline's: it runs already, and is awaited only now. */
 static PySendResult join(OperationObject *operation, PyObject **out) {
-    if (operation->future) {
-        PyErr_SetString(PyExc_RuntimeError, "this operation is being awaited already");
-        return PYGEN_ERROR;
-    }
+    if (operation->future) return refuse_another();
     if (make_future(operation) < 0) return give_up(operation);
     *out = Py_NewRef(operation->future);
     return PYGEN_NEXT;
@@ -309,7 +326,7 @@ static PySendResult operation_send(PyObject *self, PyObject *argument, PyObject 
     case WEIR__PY_DONE:
         return take_and_return(operation, out);
     case WEIR__PY_SETUP:
-        return continue_setup(operation, out);
+        return weir__py_awaited(operation) ? refuse_another() : continue_setup(operation, out);
     case WEIR__PY_FINISHED:
         break;
     }

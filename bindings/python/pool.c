@@ -130,21 +130,18 @@ static PyObject *keyword(PyObject *name, PyObject *const *values, PyObject *kwna
 }
 
 /* With a setup hook: weirpool._hooks runs the method on a connection that was checked out. The checkout is
- * made here, since what is awaited later does not know who has called. */
-static PyObject *through_connection(PoolObject *pool, weir__py_kind kind, PyObject *const *arguments,
-                                    Py_ssize_t count, PyObject *kwnames) {
+ * made here, since what is awaited later does not know who has called. Takes over `positional`; NULL with an
+ * exception. */
+static PyObject *through_connection(PoolObject *pool, weir__py_kind kind, PyObject *positional,
+                                    PyObject *const *values, PyObject *kwnames) {
     static PyObject *through, *through_sync;
+    if (!positional) return NULL;
     PyObject *function = pool->sync ? weir__py_lazy(&through_sync, "weirpool._hooks", "through_sync")
                                     : weir__py_lazy(&through, "weirpool._hooks", "through");
-    PyObject *positional = function ? PyTuple_New(count) : NULL;
-    PyObject *keywords = positional ? PyDict_New() : NULL;
-    for (Py_ssize_t i = 0; keywords && i < count; i++)
-        PyTuple_SET_ITEM(positional, i, Py_NewRef(arguments[i]));
+    PyObject *keywords = function ? PyDict_New() : NULL;
     for (Py_ssize_t i = 0; keywords && kwnames && i < PyTuple_GET_SIZE(kwnames); i++)
-        if (PyDict_SetItem(keywords, PyTuple_GET_ITEM(kwnames, i), arguments[count + i]) < 0)
-            Py_CLEAR(keywords);
-    PyObject *checkout =
-        keywords ? weir__py_borrow(pool, keyword(weir__py.timeout, arguments + count, kwnames)) : NULL;
+        if (PyDict_SetItem(keywords, PyTuple_GET_ITEM(kwnames, i), values[i]) < 0) Py_CLEAR(keywords);
+    PyObject *checkout = keywords ? weir__py_borrow(pool, keyword(weir__py.timeout, values, kwnames)) : NULL;
     PyObject *answer = checkout ? PyObject_CallFunction(function, "OsOO", checkout, weir__py_kind_name(kind),
                                                         positional, keywords)
                                 : NULL;
@@ -154,10 +151,17 @@ static PyObject *through_connection(PoolObject *pool, weir__py_kind kind, PyObje
     return answer;
 }
 
+static PyObject *tuple_of(PyObject *const *items, Py_ssize_t count) {
+    PyObject *tuple = PyTuple_New(count);
+    for (Py_ssize_t i = 0; tuple && i < count; i++) PyTuple_SET_ITEM(tuple, i, Py_NewRef(items[i]));
+    return tuple;
+}
+
 static PyObject *run_statement(PyObject *self, weir__py_kind kind, PyObject *const *arguments,
                                Py_ssize_t count, PyObject *kwnames) {
     PoolObject *pool = (PoolObject *)self;
-    if (pool->setup) return through_connection(pool, kind, arguments, count, kwnames);
+    if (pool->setup)
+        return through_connection(pool, kind, tuple_of(arguments, count), arguments + count, kwnames);
     weir__py_call call = {.kind = kind};
     if (weir__py_parse(&call, pool, NULL, arguments, count, kwnames) < 0) return NULL;
     return pool->sync ? weir__py_run(&call) : weir__py_operation(&call);
@@ -180,7 +184,9 @@ static PyObject *pool_transaction(PyObject *self, PyObject *const *arguments, Py
                                   PyObject *kwnames) {
     PoolObject *pool = (PoolObject *)self;
     weir__py_call call;
-    if (pool->setup) return through_connection(pool, WEIR__PY_TRANSACTION, arguments, count, kwnames);
+    if (pool->setup)
+        return through_connection(pool, WEIR__PY_TRANSACTION, weir__py_statements(arguments, count),
+                                  arguments + count, kwnames);
     if (weir__py_parse_transaction(&call, pool, arguments, count, kwnames) < 0) return NULL;
     return pool->sync ? weir__py_run(&call) : weir__py_operation(&call);
 }
@@ -254,6 +260,13 @@ static PyObject *pool_end(PyObject *self, weir__py_kind kind, PyObject *const *a
     }
     call.pool = (PoolObject *)Py_NewRef(self);
     return pool->sync ? weir__py_run(&call) : weir__py_operation(&call);
+}
+
+/* Of a drain() that is to come: it is too late then to say that it cannot be. */
+static PyObject *pool_check_grace(PyObject *self, PyObject *grace) {
+    int64_t ms;
+    (void)self;
+    return weir__py_milliseconds("grace", grace, true, &ms) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *pool_check_health(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
@@ -481,8 +494,8 @@ static void pool_dealloc(PyObject *self) {
         {"_listener_wait", weir__py_listener_wait, METH_VARARGS, NULL},                                      \
         {"_listener_take", weir__py_listener_take, METH_O, NULL},                                            \
         {"_listener_close", weir__py_listener_close, METH_O, NULL}, {"_borrow", pool_borrow, METH_O, NULL},  \
-        {"_sleep", pool_sleep, METH_O, NULL}, {"_holders", weir__py_holders, METH_O, NULL},                  \
-        {"_health", weir__py_health, METH_NOARGS, NULL},                                                     \
+        {"_sleep", pool_sleep, METH_O, NULL}, {"_check_grace", pool_check_grace, METH_O, NULL},              \
+        {"_holders", weir__py_holders, METH_O, NULL}, {"_health", weir__py_health, METH_NOARGS, NULL},       \
         {"_health_history", (PyCFunction)(void (*)(void))weir__py_health_history,                            \
          METH_VARARGS | METH_KEYWORDS, NULL},                                                                \
         {"check_health", FAST(pool_check_health), FAST_FLAGS,                                                \

@@ -11,6 +11,9 @@
 #include "weir_py.h"
 %}
 %init %{
+  /* Docstrings of several lines begin with an empty one here, where Python does not look for the signature. */
+  for (PyMethodDef *method = SwigMethods; method->ml_name; method++)
+    if (method->ml_doc && *method->ml_doc == '\n') method->ml_doc++;
   if (weir__py_add_types(m) < 0) return -1; /* SWIG 4.4 and later: this is the Py_mod_exec function */
 %}
 
@@ -126,7 +129,7 @@ a Connection."
   "$result = Py_NewRef(Py_None);"
 
 /* For the benchmark alone, so in no public header. */
-%feature("docstring") weir__pool_pin_width "_pin_width(pool, width)\n--\n\nSo many connections are kept busy \
+%feature("docstring") weir__pool_pin_width "_pin_width(pool, width, /)\n--\n\nSo many connections are kept busy \
 from here on; 0: as many as is learnt."
 %{
 int weir__pool_pin_width(weir_pool *pool, int width, weir_error *error);

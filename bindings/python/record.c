@@ -430,6 +430,8 @@ static PyMethodDef functions[] = {
     {"_make_record", make_record, METH_VARARGS, "What a pickled Record is made from."}, {0}};
 
 int weir__py_record_types(PyObject *module) {
+    for (int i = 0; i < COLUMNS_KEPT; i++)
+        Py_CLEAR(kept[i]); /* of a module that was loaded before this one */
     if (!(weir__py.columns = weir__py_type(module, &columns_spec, NULL))) return -1;
     if (!(weir__py.record = weir__py_type(module, &record_spec, NULL))) return -1;
     return PyModule_AddFunctions(module, functions);

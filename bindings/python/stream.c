@@ -222,7 +222,7 @@ static PySendResult async_send(PyObject *self, PyObject *argument, PyObject **ou
     IteratorObject *it = (IteratorObject *)self;
     *out = it->inner ? NULL : next_row(it);
     if (*out) return PYGEN_RETURN;
-    if (it->inner && ((OperationObject *)it->inner)->state == WEIR__PY_PENDING) {
+    if (it->inner && weir__py_awaited((OperationObject *)it->inner)) {
         PyErr_SetString(PyExc_RuntimeError, "the next row of this stream is being awaited already");
         return PYGEN_ERROR;
     }

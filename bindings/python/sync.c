@@ -1,14 +1,27 @@
 /* The blocking forms of the context managers: `with pool.session()`, `with connection.transaction()`. */
 #include "weir_py.h"
 
+/* A coroutine that nobody would await: the hook has not run. -1 with an exception. */
+static int refuse_awaitable(PyObject *given) {
+    PyAsyncMethods *async = Py_TYPE(given)->tp_as_async;
+    if (!async || !async->am_await) return 0;
+    PyObject *answer = PyCoro_CheckExact(given) ? PyObject_CallMethod(given, "close", NULL) : NULL;
+    Py_XDECREF(answer);
+    PyErr_Format(PyExc_TypeError, "the setup hook of a blocking pool must be a plain function; it gave %s",
+                 Py_TYPE(given)->tp_name);
+    return -1;
+}
+
 /* The session, after the pool's setup hook; without it the connection is closed. */
 static PyObject *prepare(SessionObject *session) {
     PyObject *setup = session->pool->setup;
     if (!setup) return (PyObject *)session;
     weir_error error = WEIR_ERROR_INIT;
     PyObject *answer = PyObject_CallOneArg(setup, (PyObject *)session);
-    if (answer) {
-        Py_DECREF(answer);
+    if (!answer) weir__py_bar_stop("the setup hook");
+    int plain = answer ? refuse_awaitable(answer) : -1;
+    Py_XDECREF(answer);
+    if (plain == 0) {
         int rc = session->pool->engine->pool ? weir_session_ready(session->handle, &error) : WEIR_ECLOSED;
         if (rc == WEIR_OK) return (PyObject *)session;
         error.code = rc;

@@ -125,9 +125,10 @@ static int to_text(Py_ssize_t number, weir_type type, PyObject *object, weir_val
     return 0;
 }
 
-/* An int of more than 64 bits, or a Decimal: its text. */
+/* An int of more than 64 bits, or a Decimal: its text, not what a subclass shows to people. */
 static int to_number(weir__py_writer *writer, PyObject *object, weir_value *out) {
-    PyObject *text = PyLong_Check(object) ? PyLong_Type.tp_repr(object) : PyObject_Str(object);
+    bool whole = PyLong_Check(object);
+    PyObject *text = whole ? PyLong_Type.tp_repr(object) : ((PyTypeObject *)decimal_type())->tp_str(object);
     if (!text) return refuse(writer->number, "is a number of too many digits");
     if (weir__py_hold(writer, text) < 0) return -1;
     return to_text(writer->number, WEIR_TYPE_NUMERIC, text, out);

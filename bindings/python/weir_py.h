@@ -79,6 +79,15 @@ void weir__py_raise(weir_error *error);
 /* Raises the exception of a code, with a text of our own or, format being NULL, the code's. Always NULL. */
 PyObject *weir__py_fail(int code, const char *format, ...);
 
+/* What a signal's handler has raised (Ctrl-C, sys.exit()) is the program's, whatever code the signal has come
+   into: the exception that is set, when it is KeyboardInterrupt or SystemExit, is raised in the main thread
+   once this call has ended. False: it is another one, which stays. */
+bool weir__py_hand_on(void);
+/* Clears the exception that is set, if any; but what is the program's is handed on. */
+void weir__py_forget(void);
+/* Where code of the user's has raised what ends an iteration: a stream would end with it, and a coroutine
+   take it for its answer. It becomes a RuntimeError, as out of a generator; any other exception stays. */
+void weir__py_bar_stop(const char *whose);
 /* Whether it is one of the package's own; -1 with another exception. */
 int weir__py_is_error(PyObject *exception);
 /*
@@ -267,6 +276,9 @@ int weir__py_parse(weir__py_call *call, PoolObject *pool, SessionObject *session
 /* Likewise, from those of pool.transaction(). */
 int weir__py_parse_transaction(weir__py_call *call, PoolObject *pool, PyObject *const *arguments,
                                Py_ssize_t count, PyObject *kwnames);
+/* The statements that transaction() is given, a list of tuples of a text and its parameters. NULL with an
+ * exception. */
+PyObject *weir__py_statements(PyObject *const *arguments, Py_ssize_t count);
 /* True or False; NULL (not given) is false. -1 with an exception. */
 int weir__py_flag(const char *name, PyObject *object, bool *out);
 /* "fetch" */
@@ -359,6 +371,8 @@ PyObject *weir__py_operation(weir__py_call *call);
 PyObject *weir__py_operation_started(weir__py_call *call);
 /* The core has answered: called by drain, which has taken it off the list. */
 void weir__py_answered(OperationObject *operation, weir_completion *completion);
+/* Whether somebody waits for it: it has no answer yet, and of a checkout the setup hook has not ended. */
+bool weir__py_awaited(OperationObject *operation);
 /* Nobody wants the answer any more. */
 void weir__py_abandon(OperationObject *operation);
 int weir__py_operation_traverse(PyObject *self, visitproc visit, void *arg);

@@ -154,7 +154,11 @@ local function finish(self, permit, ok, ...)
         self:record(permit, err == nil and "nil" or err)
         error(err, 0)
     end
-    self:record(permit, failed(...) and select(2, ...) or nil)
+    local err = nil
+    if failed(...) then
+        err = select(2, ...) -- false is one, too
+    end
+    self:record(permit, err)
     return ...
 end
 

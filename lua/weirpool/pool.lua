@@ -191,9 +191,10 @@ local function through_setup(pool, method, sql, ...)
 end
 
 local function statement(method, shape)
+    local way = shape < EXECUTEMANY and through_setup or through -- the others have no readonly
     return function(self, ...)
         if self.setup then
-            return through_setup(self, method, ...)
+            return way(self, method, ...)
         end
         return pool_execute(self.handle, self.host, shape, ...)
     end
@@ -236,6 +237,10 @@ local function each_in_turn(connection, statements, timeout)
     local answers = {}
     for i, item in ipairs(statements) do
         local list = type(item) == "table" and item or { item }
+        if type(list[1]) ~= "string" then
+            local text = "transaction: statement %d is no text, nor a list of a text and its parameters"
+            core.misuse(text:format(i))
+        end
         local given, err, state = core.session_execute(connection.handle, connection.host, EITHER,
             { list[1], timeout = timeout }, unpack(list, 2, list.n or #list))
         if given == nil then
@@ -251,6 +256,8 @@ end
 function Pool:transaction(statements, options)
     if not self.setup then
         return core.pool_transaction(self.handle, self.host, statements, options)
+    elseif type(statements) ~= "table" then
+        core.misuse("transaction: a list of statements is wanted, not a " .. type(statements))
     end
     local timeout = timeout_of(options)
     return borrowed(self, timeout, function(connection)
@@ -265,9 +272,11 @@ local function conclude(session, ok, ...)
     if not ok or failed(...) or session.returned then
         return give_back(session, ok, ...)
     end
-    local done, err, state = sessions.commit(session)
+    local ended, done, err, state = pcall(sessions.commit, session) -- Ctrl-C may end the wait
     session:close()
-    if not done then
+    if not ended then
+        error(done, 0)
+    elseif not done then
         return failure(err, state)
     end
     return ...
@@ -457,6 +466,11 @@ function Pool:history(metric, options)
         core.misuse("history: a table of options is wanted, not a " .. type(options))
     elseif options then
         since, step = options.since == nil and since or options.since or nil, options.step or nil
+    end
+    for name in pairs(options or {}) do
+        if name ~= "since" and name ~= "step" then
+            core.misuse("history: unknown option " .. tostring(name) .. ": it takes since and step")
+        end
     end
     core.reactor_dispatch(self.handle)
     return core.pool_history(self.handle, self.host, metric, since, step)

@@ -84,8 +84,14 @@ async def _gathered_async(pieces: Any) -> AsyncIterator[Any]:
         yield block
 
 
+def _read(block: Any) -> Any:
+    if block is None:  # not the end: what came so far would be kept as all of it
+        raise BlockingIOError("the file has nothing to read as yet: copy_in() wants one that waits")
+    return block
+
+
 def _blocks_of_file(file: Any) -> Iterator[Any]:
-    while block := file.read(BLOCK):
+    while block := _read(file.read(BLOCK)):
         yield block
 
 
@@ -93,7 +99,7 @@ async def _blocks_of_file_async(file: Any) -> AsyncIterator[Any]:
     """The file is read in the loop's executor, unless reading it is to be awaited."""
     loop = asyncio.get_running_loop()
     awaited = inspect.iscoroutinefunction(file.read)
-    while block := await (file.read(BLOCK) if awaited else loop.run_in_executor(None, file.read, BLOCK)):
+    while block := _read(await (file.read(BLOCK) if awaited else loop.run_in_executor(None, file.read, BLOCK))):
         yield block
 
 
@@ -335,16 +341,16 @@ def copy_records_sync(
 class _Copy:
     """A COPY to the client that has begun, or is about to. `checkout` lends the connection, which goes back at the end."""
 
-    __slots__ = ("__weakref__", "_begun", "_checkout", "_connection", "_over", "_sql", "_timeout", "rows")
+    __slots__ = ("__weakref__", "_begun", "_checkout", "_connection", "_lent", "_over", "_sql", "_timeout", "rows")
     rows: int | None
     """So many there were; None until the end."""
 
     def __init__(self, connection: object, sql: str, timeout: object, checkout: object) -> None:
         self._connection: Any = connection
-        self._checkout: Any = checkout  # in the pool's stead; or None
+        self._checkout: Any = checkout  # in the pool's stead; or None, also once it is entered
         self._sql = sql
         self._timeout = timeout
-        self._begun = self._over = False
+        self._begun = self._lent = self._over = False
         self.rows = None
 
     def _took(self, chunk: bytes | int) -> bytes | None:
@@ -357,7 +363,7 @@ class _Copy:
 
     def _finish(self) -> None:
         self._over = True
-        if self._checkout and self._connection:
+        if self._lent:
             self._connection.release()
 
     def close(self) -> None:
@@ -395,10 +401,21 @@ class CopyOut(_Copy):
         return chunk
 
     async def _begin(self) -> None:
-        if self._checkout:
-            self._connection = await self._checkout
+        if checkout := self._checkout:
+            self._checkout = None
+            connection = await checkout
+            if self._over:  # closed meanwhile
+                connection.release()
+                raise StopAsyncIteration
+            self._connection, self._lent = connection, True
         self._begun = True
         await self._connection._copy_out(self._sql, timeout=self._timeout)
+
+
+    def close(self) -> None:
+        if self._checkout:
+            self._checkout.close()  # else it would complain that it was never awaited
+        super().close()
 
 
 class SyncCopyOut(_Copy):
@@ -425,7 +442,7 @@ class SyncCopyOut(_Copy):
 
     def _begin(self) -> None:
         if self._checkout:
-            self._connection = self._checkout.__enter__()
+            self._connection, self._lent = self._checkout.__enter__(), True
         self._begun = True
         self._connection._copy_out(self._sql, timeout=self._timeout)
 
@@ -478,10 +495,11 @@ def copy_out(
     timeout: Any = ...,
     checkout: Any = None,
 ) -> Any:
+    chunks = CopyOut(connection, sql, timeout, checkout)
     if to is None:
-        return CopyOut(connection, sql, timeout, checkout)
+        return chunks
     _check_target(to)
-    return _write(CopyOut(connection, sql, timeout, checkout), to)
+    return _write(chunks, to)
 
 
 def copy_out_sync(

@@ -130,6 +130,7 @@ def drain_on_sigterm(
         start = _in_thread(weakref.ref(pool), grace)
     else:
         raise TypeError(f"a Pool or SyncPool is wanted, not {type(pool).__name__}")
+    pool._check_grace(grace)  # type: ignore[union-attr]
     handler = signal.getsignal(signal.SIGTERM)
     if handler is None:
         raise RuntimeError("SIGTERM has a handler that Python knows nothing of, and cannot call")

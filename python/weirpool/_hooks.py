@@ -10,7 +10,7 @@ from ._listen import Notice
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from . import Connection, SyncConnection
     from ._types import Alert
@@ -20,6 +20,15 @@ logger = logging.getLogger("weirpool")
 _tasks: set[asyncio.Task[None]] = set()
 
 
+def _refuse_awaitable(what: str, given: object) -> None:
+    """Where a hook is called, and nobody would await what it gives: it has not run."""
+    if not inspect.isawaitable(given):
+        return
+    if inspect.iscoroutine(given):
+        given.close()
+    raise TypeError(f"{what} must be a plain function; it gave something to be awaited")
+
+
 def log(level: int, line: str) -> None:
     logger.log(level, line)
 
@@ -27,7 +36,7 @@ def log(level: int, line: str) -> None:
 def notice(hook: Callable[[Notice], object], fields: tuple[Any, ...]) -> None:
     """What the server said on a connection of the pool."""
     try:
-        hook(Notice(*fields))
+        _refuse_awaitable("on_notice", hook(Notice(*fields)))
     except Exception:
         logger.exception("the hook on_notice has failed")
 
@@ -39,17 +48,15 @@ def alert(
     for hook in list(hooks):
         try:
             answer = hook(event.copy())
-            if inspect.isawaitable(answer):
+            if loop is None:
+                _refuse_awaitable("a callback of a blocking pool", answer)
+            elif inspect.isawaitable(answer):
                 _start_alert(answer, loop)
         except Exception:
             logger.exception("a callback for alerts has failed")
 
 
-def _start_alert(answer: Awaitable[object], loop: asyncio.AbstractEventLoop | None) -> None:
-    if loop is None:
-        if inspect.iscoroutine(answer):
-            answer.close()
-        raise TypeError("a callback of a blocking pool gave something to be awaited")
+def _start_alert(answer: Awaitable[object], loop: asyncio.AbstractEventLoop) -> None:
     task = loop.create_task(_await_alert(answer))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
@@ -87,7 +94,7 @@ async def _init(init: Callable[[Connection], Awaitable[object]], connection: Con
 def run_init(init: Callable[[SyncConnection], object], connection: SyncConnection) -> None:
     """A new connection of a blocking pool."""
     try:
-        init(connection)
+        _refuse_awaitable("the init hook of a blocking pool", init(connection))
     except Exception:
         connection.discard()
         logger.exception("the init hook has failed; its connection is closed")
@@ -98,19 +105,25 @@ def run_init(init: Callable[[SyncConnection], object], connection: SyncConnectio
         connection.release()
 
 
+# What of a call says how a transaction is to begin.
+_BEGIN = {
+    "transaction": ("isolation", "readonly", "deferrable"),
+    **dict.fromkeys(("execute", "fetch", "fetchrow", "fetchval"), ("readonly",)),
+}
+
+
 def _split(method: str, kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """How a transaction is to begin, if there is to be one, and the rest."""
-    names = ("isolation", "readonly", "deferrable") if method == "transaction" else ("readonly",)
+    names = _BEGIN.get(method, ())
     begin = {name: value for name, value in kwargs.items() if name in names and value is not False}
     return begin, {name: value for name, value in kwargs.items() if name not in names}
 
 
-def _statement(item: Any) -> Any:
-    return (item,) if isinstance(item, str) else item
-
-
-async def through(checkout: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A call of the pool's that runs on the connection which is borrowed for it, setup included."""
+async def through(checkout: Any, method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """
+    A call of the pool's that runs on the connection which is borrowed for it, setup included. args: of a transaction its
+    statements.
+    """
     begin, rest = _split(method, kwargs)
     async with checkout as connection:
         if method != "transaction" and not begin:
@@ -118,10 +131,10 @@ async def through(checkout: Any, method: str, args: tuple[Any, ...], kwargs: dic
         async with connection.transaction(**begin):
             if method != "transaction":
                 return await getattr(connection, method)(*args, **rest)
-            return [await connection._either(*_statement(item), **rest) for item in args[0]]
+            return [await connection._either(*statement, **rest) for statement in args]
 
 
-def through_sync(checkout: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def through_sync(checkout: Any, method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     begin, rest = _split(method, kwargs)
     with checkout as connection:
         if method != "transaction" and not begin:
@@ -129,4 +142,4 @@ def through_sync(checkout: Any, method: str, args: tuple[Any, ...], kwargs: dict
         with connection.transaction(**begin):
             if method != "transaction":
                 return getattr(connection, method)(*args, **rest)
-            return [connection._either(*_statement(item), **rest) for item in args[0]]
+            return [connection._either(*statement, **rest) for statement in args]

@@ -58,14 +58,14 @@ class Pipeline:
         self._started = self._connection._set_pipeline(True)
 
     async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
-        started = list(self._started)
         try:
-            if kind is None:
-                for operation in started:
+            while kind is None and any(operation._watch() for operation in self._started):
+                for operation in list(self._started):  # other tasks may start some meanwhile
                     answered = operation._watch()
                     if answered is not None:
                         await answered
         finally:
+            started = list(self._started)
             for operation in started:
                 operation._cut()
             self._connection._set_pipeline(False)

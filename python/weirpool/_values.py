@@ -199,5 +199,9 @@ class Codec(_Frozen):
         set_(self, "python_type", python_type)
         set_(self, "binary", format == "binary")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        form = "binary" if self.binary else "text"
+        return Codec, (self.decoder, self.encoder, self.python_type, form)
+
     def __repr__(self) -> str:
         return f"<Codec {'binary' if self.binary else 'text'}>"

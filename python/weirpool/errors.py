@@ -69,7 +69,7 @@ class Error(Exception):
         xid=None,
     ):
         super().__init__(message)
-        fields = dict(locals())
+        fields = dict(locals(), message=str(message))
         for name in ("self", "__class__"):
             del fields[name]
         for name, value in fields.items():

@@ -57,6 +57,8 @@ describe("a breaker of one's own", function()
         assert.equal(1, numbers.calls_succeeded)
         assert.equal("closed", numbers.state)
         assert.equal("a Lua error (table)", numbers.last_failure)
+        assert.is_false(select(2, breaker:call(function() return nil, false end)))
+        assert.equal(4, breaker:snapshot().calls_failed)
     end)
 
     it("leaves permits to their owner", function()

@@ -83,6 +83,7 @@ support.each("the monitor", function(db)
         assert.error_matches(function() pool:history("size", { since = -1 }) end, "since must be seconds")
         assert.error_matches(function() pool:history("size", 5) end, "a table of options")
         assert.error_matches(function() pool:history() end, "name of a metric")
+        assert.error_matches(function() pool:history("size", { sinse = 3 }) end, "unknown option sinse")
         assert(pool:close())
     end)
 

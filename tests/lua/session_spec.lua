@@ -15,6 +15,15 @@ support.each("a session", function(db)
         return assert(on:execute("insert into t values ($1)", value))
     end
 
+    --- A row's COMMIT takes so many seconds.
+    local function slow_commit(seconds)
+        assert(pool:execute_script(([[
+            create function slow() returns trigger language plpgsql as
+                $$ begin perform pg_sleep(%g); return null; end $$;
+            create constraint trigger slow after insert on t deferrable initially deferred
+                for each row execute function slow()]]):format(seconds)))
+    end
+
     it("commits when it is told to", function()
         local session = assert(pool:session())
         insert(session, 1)
@@ -31,11 +40,7 @@ support.each("a session", function(db)
 
     if db.name == "postgresql" then
         it("tells the number of a COMMIT that was not answered", function()
-            assert(pool:execute_script [[
-                create function slow() returns trigger language plpgsql as
-                    $$ begin perform pg_sleep(60); return null; end $$;
-                create constraint trigger slow after insert on t deferrable initially deferred
-                    for each row execute function slow()]])
+            slow_commit(60)
             for _, asks in ipairs { true, false } do
                 local other = assert(db.open { max_size = 1, command_timeout = 0.3, commit_xid = asks })
                 local session = assert(other:session())
@@ -48,6 +53,26 @@ support.each("a session", function(db)
                 session:close()
                 other:close(0)
             end
+        end)
+    end
+
+    if db.name == "postgresql" then
+        it("comes back when an error ends the wait for its COMMIT", function()
+            slow_commit(0.3)
+            local host, lent = pool.host, nil
+            function pool.host(what, ...) -- as Ctrl-C, which is looked for while a call waits
+                if what == "interrupt" then
+                    error("interrupted!", 0)
+                end
+                return host(what, ...)
+            end
+            local ok, err = pcall(pool.session, pool, function(session)
+                lent = session
+                insert(session, 1)
+            end)
+            assert.same({ false, "interrupted!", true }, { ok, err, lent.returned })
+            pool.host = host
+            assert.equal(1, assert(pool:fetchval("select 1")))
         end)
     end
 

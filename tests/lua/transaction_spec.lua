@@ -54,12 +54,20 @@ support.each("pool:transaction", function(db)
     end)
 
     it("takes nothing else", function()
-        assert.error_matches(function() pool:transaction "select 1" end, "a list of statements is wanted")
-        assert.error_matches(function() pool:transaction { 1 } end, "statement 1 is no text")
-        assert.error_matches(function() pool:transaction { "select 1", {} } end, "statement 2 is no text")
-        assert.error_matches(function()
-            pool:transaction({}, { reset = "never" })
-        end, "there is no option reset")
-        assert.error_matches(function() pool:transaction({}, { timeout = 0 }) end, "timeout")
+        local hooked = assert(db.open { setup = function() end })
+        for _, any in ipairs { pool, hooked } do
+            local function wrong(text, ...)
+                local given = { ... }
+                assert.error_matches(function() any:transaction(given[1], given[2]) end, text)
+            end
+            wrong("transaction: a list of statements is wanted", "select 1")
+            wrong("statement 1 is no text", { 1 })
+            wrong("statement 2 is no text", { "select 1", {} })
+            wrong("there is no option reset", {}, { reset = "never" })
+            wrong("timeout", {}, { timeout = 0 })
+            local text = { "select 1", readonly = true }
+            assert.error_matches(function() any:executemany(text, {}) end, "no option readonly")
+            assert.error_matches(function() any:execute_script(text) end, "no option readonly")
+        end
     end)
 end)

@@ -17,7 +17,7 @@ from decimal import Decimal
 
 import pytest
 import weirpool
-from support import no_warnings
+from support import for_python, no_warnings
 from weirpool import errors
 
 
@@ -56,6 +56,13 @@ def test_everything_public_has_a_docstring():
                 assert member.startswith("_") or is_described(thing, member), f"{name}.{member}"
     for name in errors.__all__:
         assert getattr(errors, name).__doc__, name
+
+
+def test_functions_show_how_they_are_called():
+    functions = {name: getattr(weirpool, name) for name in weirpool.__all__}
+    shown = {name: str(inspect.signature(thing)) for name, thing in functions.items() if inspect.isroutine(thing)}
+    assert shown["fingerprint"] == "(sql, /)" and shown["libpq_version"] == shown["sqlite_version"] == "()"
+    assert weirpool.fingerprint.__doc__.startswith("What a statement has")
 
 
 def test_docstrings_of_statements_say_what_their_time_is_over():
@@ -604,3 +611,30 @@ def test_many_parameters(pg_url, count):
         with pytest.raises(weirpool.ArgumentError):
             pool.fetchval("select 1", *range(65536))
         assert pool.fetchval("select $1::int8", 7) == 7
+
+
+def test_loaded_anew(url):
+    """By those who clear sys.modules: what it gives and raises is of the package that is there."""
+    program = """
+import pickle, sys, weirpool
+
+def use():
+    with weirpool.create_pool_sync(sys.argv[1], max_size=1) as pool:
+        with pool.session() as session:
+            row = session.fetchrow("select 1 as a")
+        assert type(row) is weirpool.Record and pickle.loads(pickle.dumps(row)) == row
+        try:
+            pool.execute("selec 1")
+        except weirpool.errors.SyntaxError:
+            print("ours")
+
+before = weirpool
+use()
+for name in [name for name in sys.modules if name.startswith("weirpool")]:
+    del sys.modules[name]
+import weirpool
+assert weirpool is not before
+use()
+"""
+    told = subprocess.run([sys.executable, "-c", program, url], env=for_python(), capture_output=True, text=True)
+    assert (told.stdout, told.stderr, told.returncode) == ("ours\nours\n", "", 0)

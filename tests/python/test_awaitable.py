@@ -280,3 +280,36 @@ def test_setup_is_part_of_the_checkout(url, run):
 
     with no_warnings():
         run(main)
+
+
+def test_a_checkout_awaited_by_two_while_its_setup_runs(url, run):
+    """The second is refused, and the first goes on."""
+
+    async def first(rows):
+        return (await anext(rows))[0]
+
+    async def main():
+        entered, gate = asyncio.Event(), asyncio.Event()
+
+        async def setup(connection):
+            entered.set()
+            await gate.wait()
+
+        async with weirpool.create_pool(url, max_size=1, setup=setup) as pool:
+            checkout, rows = pool.connection(), aiter(pool.stream("select 7"))
+            for again in (lambda: asyncio.ensure_future(checkout), lambda: asyncio.ensure_future(first(rows))):
+                entered.clear()
+                gate.clear()
+                task = again()
+                await entered.wait()
+                with pytest.raises(RuntimeError, match="being awaited already"):
+                    await again()
+                gate.set()
+                answer = await asyncio.wait_for(task, 30)
+                if answer != 7:
+                    answer.release()
+            rows.close()
+            assert pool.snapshot()["connections_closed"] == 0
+
+    with no_warnings():
+        run(main)

@@ -127,6 +127,16 @@ def test_what_is_raised_by_hand():
     assert counts(breaker) == {"failed": 1, "ignored": 1}
 
 
+@pytest.mark.parametrize("message", [OSError("gone"), "\udcff", "a\0b", 3, None], ids=repr)
+def test_messages_that_are_no_plain_text(message):
+    """What is raised by hand in a guarded block is what comes out of it."""
+    breaker = weirpool.CircuitBreaker(failure_threshold=1)
+    fail(breaker, weirpool.ConnectError(message))
+    assert breaker.state == "open"
+    with pytest.raises(weirpool.CircuitOpen), breaker:
+        pass
+
+
 def test_record_and_ignore():
     """By the beginnings of SQLSTATEs, by names, by classes, and by predicates."""
     violation = errors._make(20, "duplicate", "23505", *[None] * 11)

@@ -141,6 +141,30 @@ def test_a_source_that_raises_ends_the_copy(pg_url):
     go(main, pg_url)
 
 
+def test_a_file_that_does_not_wait(pg_url):
+    """More may come: what has come is not all."""
+
+    @contextlib.contextmanager
+    def pipe():
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        with open(read, "rb", buffering=0) as source, open(write, "wb", buffering=0) as target:
+            target.write(b"1,x\n")
+            yield source
+
+    async def main(pool, connection):
+        with pipe() as source, pytest.raises(BlockingIOError):
+            await connection.copy_in(CSV, source)
+        assert await pool.fetchval("select count(*) from t") == 0
+
+    go(main, pg_url)
+    with weirpool.create_pool_sync(pg_url, max_size=1) as pool, pipe() as source:
+        pool.execute(TABLE.replace("table t", "table u"))
+        with pytest.raises(BlockingIOError):
+            pool.copy_in("copy u from stdin (format csv)", source)
+        assert pool.fetchval("select count(*) from u") == 0
+
+
 def test_what_the_server_refuses(pg_url):
     async def main(pool, connection):
         backend = connection.info["backend"]
@@ -364,6 +388,31 @@ def test_breaking_out(pg_url, loop):
         assert pool.snapshot()["connections_lost"] == 0
 
     go(main, pg_url, loop=loop)
+
+
+def test_closing_before_it_begins(pg_url, run):
+    """Nothing is left: neither a connection nor a warning."""
+
+    async def main():
+        async with weirpool.create_pool(pg_url, min_size=1, max_size=1) as pool:
+            for _ in range(2):
+                pool.copy_out(ENDLESS).close()
+                pool.copy_out(ENDLESS)
+                with pytest.raises(TypeError, match="a path or an open file"):
+                    pool.copy_out(ENDLESS, to=5)
+            holder = await pool.connection()
+            chunks = pool.copy_out(ENDLESS)
+            first = asyncio.ensure_future(anext(chunks, None))
+            while not pool.snapshot()["waiting"]:
+                await asyncio.sleep(0)
+            chunks.close()
+            holder.release()
+            assert await first is None
+            assert await pool.fetchval("select 1", timeout=30) == 1
+            assert [chunk async for chunk in chunks] == []
+
+    with no_warnings():
+        run(main)
 
 
 def resident():

@@ -85,6 +85,10 @@ def test_arguments(sqlite_url):
     asyncio.run(until_drained(unopened))
     with pytest.raises(TypeError, match="a Pool or SyncPool is wanted, not str"):
         weirpool.drain_on_sigterm("pool")
+    before = signal.getsignal(signal.SIGTERM)
+    with weirpool.create_pool_sync(sqlite_url) as pool, pytest.raises(weirpool.ArgumentError, match="grace"):
+        weirpool.drain_on_sigterm(pool, grace="5")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 async def until_drained(pool):

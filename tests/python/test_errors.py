@@ -122,6 +122,8 @@ def test_made_by_hand():
     error = errors.Error("m", detail="d", hint="h")
     assert str(error) == "m\nDETAIL: d\nHINT: h" and error.sqlstate is None and error.retryable is False
     assert str(errors.PoolClosed()) == "" and repr(errors.PoolClosed("x")) == "PoolClosed('x')"
+    cause = OSError("gone")
+    assert str(errors.ConnectError(cause)) == "gone" and errors.ConnectError(cause).args == (cause,)
     with pytest.raises(TypeError):
         errors.Error("m", nope=1)
 

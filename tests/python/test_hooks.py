@@ -194,6 +194,10 @@ def test_setup_and_readonly(pg_url, run):
         assert pool.fetchval("select 1, 2", column=1, readonly=True) == 2
         with pytest.raises(weirpool.errors.ReadOnlySqlTransaction):
             pool.fetchval(write, readonly=True)
+        with pytest.raises(TypeError, match="executemany.*'readonly'"):
+            pool.executemany("select $1::int", [(1,)], readonly=False)
+        with pytest.raises(TypeError, match="execute_script.*'readonly'"):
+            pool.execute_script("select 1", readonly=True)
 
 
 def test_setup_that_fails(pg_url, run):
@@ -217,6 +221,46 @@ def test_setup_that_fails(pg_url, run):
 
     with no_warnings():
         run(main)
+
+
+@pytest.mark.parametrize("ends", [StopIteration, StopAsyncIteration])
+def test_setup_that_raises_the_end_of_an_iteration(pg_url, run, ends):
+    """It is no stream's end, and no session that is None."""
+
+    def at_once(connection):
+        raise ends
+
+    async def later(connection):
+        raise ends
+
+    async def read(rows):
+        return [row async for row in rows]
+
+    async def enter(checkout):
+        async with checkout:
+            raise AssertionError
+
+    async def main():
+        for setup in (at_once, later):
+            async with weirpool.create_pool(pg_url, max_size=1, setup=setup) as pool:
+                for use in (
+                    lambda: pool.fetch("select 1"),  # noqa: B023
+                    lambda: enter(pool.session()),  # noqa: B023
+                    lambda: read(pool.stream("select 1")),  # noqa: B023
+                    lambda: read(pool.copy_out("copy (select 1) to stdout")),  # noqa: B023
+                ):
+                    with pytest.raises(RuntimeError, match=f"raised {ends.__name__}"):
+                        await use()
+
+    run(main)
+    with weirpool.create_pool_sync(pg_url, max_size=1, setup=at_once) as pool:
+        for use in (
+            lambda: pool.fetch("select 1"),
+            lambda: list(pool.stream("select 1")),
+            lambda: list(pool.copy_out("copy (select 1) to stdout")),
+        ):
+            with pytest.raises(RuntimeError, match=f"the setup hook raised {ends.__name__}"):
+                use()
 
 
 def test_setup_that_is_cancelled(url, run):
@@ -439,6 +483,27 @@ def test_setup_must_be_awaitable(url, run):
                 await pool.session()
 
     run(main)
+
+
+def test_blocking_hooks_are_plain_functions(pg_url, caplog):
+    """What a coroutine function gives nobody would await: no connection is lent as if it had run."""
+
+    async def hook(_):
+        raise AssertionError
+
+    with no_warnings():
+        with weirpool.create_pool_sync(pg_url, max_size=1, setup=hook) as pool:
+            for use in (lambda: pool.fetchval("select 1"), pool.session().__enter__):
+                with pytest.raises(TypeError, match="setup hook of a blocking pool must be a plain function"):
+                    use()
+        with weirpool.create_pool_sync(pg_url, min_size=0, max_size=1, init=hook) as pool:
+            with pytest.raises(weirpool.ConnectError, match="init"):
+                pool.fetchval("select 1")
+        with weirpool.create_pool_sync(pg_url, max_size=1, on_notice=hook) as pool:
+            assert pool.execute("do 'begin raise notice $$x$$; end'") == "DO"
+    for what in ("the init hook of a blocking pool", "on_notice"):
+        assert f"{what} must be a plain function" in caplog.text
+    caplog.clear()  # its tracebacks hold the pool
 
 
 def test_blocking_hooks(url):

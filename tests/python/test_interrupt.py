@@ -1,12 +1,16 @@
 """Ctrl-C: a SIGINT to a process that waits in a blocking pool, or in asyncio.run."""
 
+import asyncio
 import contextlib
+import logging
+import signal
 import socket
 import subprocess
 import sys
 import time
 
 import pytest
+import weirpool
 from support import DEADLINE, for_python, until
 
 # What the child does; interrupted(wait) is what is interrupted, announce(when) says that it has come so far.
@@ -376,3 +380,54 @@ def test_asyncio_is_interrupted(server, pg_url, wait, loop):
         assert interrupt(process) < 10
         end(process)
     until(lambda: server.backends(pg_url) == 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+@pytest.mark.parametrize("where", ["a log line", "a notice", "a loop"])
+def test_a_signal_that_comes_into_other_code_is_heard(pg_url, number, where):
+    """Its handler's exception is neither the hook's, which would be logged, nor nobody's."""
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            signal.raise_signal(number)
+
+    class Loop(asyncio.SelectorEventLoop):
+        def call_soon(self, *arguments, **keywords):
+            if getattr(arguments[0], "__name__", "") == "flush" and not told:
+                told.append(True)
+                signal.raise_signal(number)
+            return super().call_soon(*arguments, **keywords)
+
+    async def crowd():
+        async with weirpool.create_pool(pg_url, max_size=1) as pool:
+            await asyncio.gather(*(pool.fetchval("select 1") for _ in range(16)))
+
+    def leave(*_):
+        raise SystemExit(3)
+
+    told = []
+    before = signal.signal(signal.SIGTERM, leave)
+    handler, loop = Handler(), Loop()
+    try:
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            if where == "a loop":
+                loop.run_until_complete(crowd())
+            elif where == "a notice":
+                with weirpool.create_pool_sync(
+                    pg_url, max_size=1, on_notice=lambda notice: signal.raise_signal(number)
+                ) as pool:
+                    pool.execute("do 'begin raise notice $$x$$; end'")
+                    raise AssertionError
+            else:
+                with weirpool.create_pool_sync(pg_url, max_size=1, echo=True) as pool:
+                    weirpool._hooks.logger.addHandler(handler)
+                    weirpool._hooks.logger.setLevel(logging.INFO)
+                    pool.execute("select 1")
+                    raise AssertionError
+    finally:
+        weirpool._hooks.logger.removeHandler(handler)
+        weirpool._hooks.logger.setLevel(logging.NOTSET)
+        signal.signal(signal.SIGTERM, before)
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+    assert where != "a loop" or told

@@ -2,6 +2,7 @@
 
 import copy
 import datetime as dt
+import gc
 import json
 import pickle
 from decimal import Decimal
@@ -93,6 +94,32 @@ def test_what_is_json(pools):
         with pytest.raises(weirpool.ArgumentError, match=rf"parameter \$1 .*{text}"):
             pool.fetchval("select $1::jsonb", odd)
     assert repr(Json([1])) == "Json([1])" and pickle.loads(pickle.dumps(Json([1]))).value == [1]
+
+
+class Meddler:
+    """Garbage in a cycle, whose finalizer changes a dict."""
+
+    def __init__(self, changed):
+        self.itself, self.changed = self, changed
+
+    def __del__(self):
+        self.changed.update((f"key {n}", "x") for n in range(2000))
+
+
+def test_a_dict_that_changes_meanwhile(pools):
+    was = gc.get_threshold()
+    for allocations in range(1, 60):  # of which one is within the call, where Python 3.11 collects as well
+        values = {"a": "b"}
+        gc.disable()
+        Meddler(values)
+        gc.set_threshold(allocations, 1, 1)
+        gc.enable()
+        try:
+            given = pools[0].fetchval("select $1::json", values)
+        finally:
+            gc.set_threshold(*was)
+        assert given["a"] == "b"
+        gc.collect()
 
 
 def test_json_that_python_cannot_hold(pools):

@@ -1,8 +1,10 @@
 """Types that a database has of its own, and codecs: through a pool, in binary form."""
 
 import asyncio
+import copy
 import datetime as dt
 import json
+import pickle
 from decimal import Decimal
 
 import pytest
@@ -245,6 +247,30 @@ def test_codecs_that_fail(url):
         assert pool.fetchval("select 1") == 1 and pool.snapshot()["size"] == 1
 
 
+@pytest.mark.parametrize("ends", [StopIteration, StopAsyncIteration])
+def test_a_codec_that_raises_the_end_of_an_iteration(url, run, ends):
+    """It ends no stream, and is nobody's answer."""
+
+    def decode(_text):
+        raise ends
+
+    async def main():
+        async with weirpool.create_pool(url, max_size=1, codecs={"mood": Codec(decode)}) as pool:
+            with pytest.raises(RuntimeError, match=f"a codec's decoder raised {ends.__name__}") as caught:
+                async for _ in pool.stream(moods):
+                    raise AssertionError
+            assert isinstance(caught.value.__cause__, ends)
+            with pytest.raises(RuntimeError, match="decoder"):
+                await asyncio.wait_for(asyncio.create_task(pool.fetch(moods)), 30)
+
+    moods = "select 'well'::mood"
+    run(main)
+    with weirpool.create_pool_sync(url, max_size=1, codecs={"mood": Codec(decode)}) as pool:
+        for rows in (pool.stream(moods), map(pool.fetch, [moods])):
+            with pytest.raises(RuntimeError, match="decoder"):
+                list(rows)
+
+
 def test_codecs_in_text_mode(url):
     with weirpool.create_pool_sync(url, max_size=1, statement_cache_size=0, codecs=CODECS) as pool:
         assert pool.fetchval("select 1") == 1
@@ -271,5 +297,8 @@ def test_what_is_no_codec():
         with pytest.raises(weirpool.OptionError, match=text):
             weirpool.create_pool_sync("sqlite://", codecs=bad)
     assert repr(Codec(format="binary")) == "<Codec binary>"
+    codec = Codec(bytes.hex, bytes.fromhex, str, "binary")
+    for twin in (copy.copy(codec), copy.deepcopy(codec), pickle.loads(pickle.dumps(codec))):
+        assert [getattr(twin, name) for name in Codec.__slots__] == [getattr(codec, name) for name in Codec.__slots__]
     with pytest.raises(AttributeError, match="a Codec does not change"):
         Codec().decoder = str

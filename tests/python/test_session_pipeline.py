@@ -65,6 +65,32 @@ def test_tasks_of_one_session(url, run):
     run(body)
 
 
+def test_another_task_starts_one_at_the_end(pg_url, run):
+    """It is waited for, too; then the connection is for one at a time again."""
+
+    async def body():
+        async with weirpool.create_pool(pg_url, max_size=1) as pool, pool.connection() as connection:
+
+            async def late():
+                await first
+                later.append(connection.fetchval("select pg_sleep(0.05)::text"))
+
+            later = []
+            async with connection.pipeline():
+                first = connection.fetchval("select pg_sleep(0.05)::text")
+                task = asyncio.ensure_future(late())
+            assert not connection.info["busy"]
+            assert await later[0] == ""
+            await task
+            running = asyncio.ensure_future(connection.fetchval("select pg_sleep(0.05)::text"))
+            await asyncio.sleep(0)
+            with pytest.raises(weirpool.SessionBusy):
+                await connection.fetchval("select 1")
+            await running
+
+    run(body)
+
+
 def test_a_failure_in_a_transaction(url, run):
     async def body():
         async with weirpool.create_pool(url, max_size=1) as pool:

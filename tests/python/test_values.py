@@ -466,14 +466,31 @@ def test_what_is_no_array(pools):
 
 
 def test_a_list_that_changes_meanwhile(pools):
-    class Vicious(Decimal):
-        def __str__(self):
+    class Vicious(uuid.UUID):
+        @property
+        def bytes(self):
             values.clear()
-            return "1"
+            return bytes(16)
 
-    values = [Vicious(1), *("x" * n for n in range(100, 200))]
-    values[1:] = [Decimal(n) for n in range(100)]
-    assert len(pools[0].fetchval("select $1::numeric[]", values)) == 101 and values == []
+    values = [Vicious(int=1), *("x" * n for n in range(100, 200))]
+    values[1:] = [uuid.UUID(int=n) for n in range(100)]
+    assert len(pools[0].fetchval("select $1::uuid[]", values)) == 101 and values == []
+
+
+def test_subclasses_are_what_their_values_are(pools):
+    class Money(Decimal):
+        def __str__(self):
+            return f"{self:.2f} EUR"
+
+    class Odd(dt.datetime):
+        def utcoffset(self):
+            return 5
+
+    for pool in pools:
+        assert pool.fetchval("select $1::numeric", Money("12.345")) == Decimal("12.345")
+        assert pool.fetchval("select $1::numeric[]", [Money("NaN"), Money("1e3")])[1] == 1000
+        with pytest.raises(weirpool.ArgumentError, match=r"parameter \$1 has a utcoffset\(\) that gives no timedelta"):
+            pool.fetchval("select $1::timestamptz", Odd(2024, 2, 29, tzinfo=dt.timezone.max))
 
 
 def test_wide_rows(pools):

@@ -134,9 +134,16 @@ def test_what_fails_at_commit(pg_url, run):
     run(body)
 
 
-def test_bad_arguments(on_pool):
+class Hollow(list):
+    def __iter__(self):
+        return iter(())
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_bad_arguments(on_pool, hooked):
     async def test(pool, insert):
         for bad, text in (
+            ([Hollow(["select 1"])], "an empty one"),
             ("select 1", "a list of statements, not a str"),
             ([1], "not int"),
             ([()], "an empty one"),
@@ -146,6 +153,9 @@ def test_bad_arguments(on_pool):
                 await pool.transaction(bad)
         with pytest.raises(weirpool.Error):
             await pool.transaction([(insert, 1), (insert,)])  # a parameter is missing
+        for arguments in ((), ([], []), (3,)):
+            with pytest.raises(TypeError):
+                await pool.transaction(*arguments)
         with pytest.raises(TypeError):
             await pool.transaction([(insert, 1)], nonsense=1)
         with pytest.raises(weirpool.ArgumentError, match="isolation"):
@@ -154,7 +164,10 @@ def test_bad_arguments(on_pool):
             await pool.transaction([(insert, 1)], timeout=0)
         assert await pool.fetchval("select count(*) from kept") == 0
 
-    on_pool(test)
+    async def setup(connection):
+        await connection.fetchval("select 1")
+
+    on_pool(test, setup=setup if hooked else None)
 
 
 def test_a_deadline(pg_url, run):
