@@ -3,7 +3,10 @@
 import asyncio
 import gc
 import logging
+import os
+import signal
 import socket
+import subprocess
 import time
 import traceback
 
@@ -61,6 +64,22 @@ def test_server_down_with_default_options(run):
         with weirpool.create_pool_sync(url) as pool, pytest.raises(weirpool.ConnectError) as caught:
             pool.fetchval("select 1")
         check(caught)
+
+
+def answers(server):
+    try:
+        return server.sql("select 1", database="template1") == "1"
+    except subprocess.CalledProcessError:
+        return False
+
+
+def test_a_crash_is_seen_before_it_is_felt(own_server):
+    """Each backend says, as a warning, that another one has crashed, and leaves: behind it the socket has its end."""
+    with weirpool.create_pool_sync(own_server.url(), min_size=4, max_size=4) as pool:
+        os.kill(pool.fetchval("select pg_backend_pid()"), signal.SIGKILL)
+        killed = time.monotonic()
+        until(lambda: answers(own_server) and time.monotonic() > killed + 0.2)  # pre_ping looks after 0.1 s
+        assert [pool.fetchval("select $1::int", n) for n in range(6)] == list(range(6))
 
 
 def test_a_blocking_pool_heals_alone(own_server):

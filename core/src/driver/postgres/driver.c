@@ -42,13 +42,17 @@ static void pg_tick(weir__conn *conn) {
         weir__pg_simple_tick(c);
 }
 
+/* Behind a server's last words, which may be a warning, the end is seen by a second look. */
 static bool pg_alive(weir__conn *conn) {
     weir__pgconn *c = (weir__pgconn *)conn;
-    char byte;
-    if (c->state != WEIR__PG_READY || c->fatal) return false;
-    ssize_t got = recv(c->own_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-    return got > 0 && weir__pg_receive(c);
+    for (int looks = 0; looks < 4; looks++) {
+        char byte;
+        if (c->state != WEIR__PG_READY || c->fatal) return false;
+        ssize_t got = recv(c->own_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+        if (!got || !weir__pg_receive(c)) return false;
+    }
+    return true;
 }
 
 static bool is_on(const PGconn *pg, const char *parameter) {
