@@ -404,13 +404,15 @@ support.each("a pool", function(db)
                 return connection:execute("select pg_sleep(0.1)")
             end })
             local nap = "select pg_sleep(0.15)"
-            local function refused(value, err)
+            local function refused(method, ...)
+                assert(pool:check_health()) -- the connection is free
+                local value, err = pool[method](pool, ...)
                 assert.is_nil(value)
                 assert.equal("CommandTimeout", err.class)
             end
-            refused(pool:fetchval { "select 1", timeout = 0.05 })
-            refused(pool:execute { nap, timeout = 0.2 })
-            refused(pool:transaction({ nap, nap, nap }, { timeout = 0.2 }))
+            refused("fetchval", { "select 1", timeout = 0.05 })
+            refused("execute", { nap, timeout = 0.2 })
+            refused("transaction", { nap, nap, nap }, { timeout = 0.2 })
             assert(pool:transaction({ nap, nap }, { timeout = 60 }))
         end)
     end
