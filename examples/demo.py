@@ -12,9 +12,11 @@ import argparse
 import asyncio
 import collections
 import json
+import logging
 import random
 import sys
 import tempfile
+import textwrap
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -44,6 +46,17 @@ ROWS = {
 Count = collections.Counter[str]
 
 
+class Said(logging.Handler):
+    """What the pool has to say to the program's log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
 async def shop(pool: weirpool.Pool, count: Count, seed: int) -> None:
     """One customer: mostly looks at an account, now and then moves money in a transaction."""
     choose = random.Random(seed)
@@ -61,6 +74,7 @@ async def shop(pool: weirpool.Pool, count: Count, seed: int) -> None:
 
 
 async def too_slow(pool: weirpool.Pool, count: Count) -> None:
+    """A statement without an end, which is given 200 ms."""
     count.update(checkouts=1, queries=1)
     try:
         await pool.fetchval(ENDLESS, timeout=0.2)
@@ -69,6 +83,7 @@ async def too_slow(pool: weirpool.Pool, count: Count) -> None:
 
 
 async def too_many(pool: weirpool.Pool, count: Count) -> None:
+    """Takes all connections and asks for one more, for 100 ms: the pool knows that it will wait in vain."""
     async with AsyncExitStack() as taken:
         for _ in range(CONNECTIONS):
             count["checkouts"] += 1
@@ -130,11 +145,12 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:9.3f}"
 
 
-def show(count: Count, snapshot: weirpool.Snapshot, elapsed: float, total: int) -> None:
+def show(count: Count, snapshot: weirpool.Snapshot, elapsed: float, total: int, lines: list[str]) -> None:
     rate = TASKS * ROUNDS / elapsed
     print(f"weirpool {weirpool.__version__}, SQLite {weirpool.sqlite_version()}, CPython {sys.version.split()[0]}")
     print(f"{TASKS} tasks on {CONNECTIONS} connections: {TASKS * ROUNDS} jobs in {elapsed:.2f} s, {rate:,.0f} a second")
     print(f"no money was lost: 100 accounts still hold {total:,}")
+    print("then, on purpose: a statement without an end, stopped after 200 ms, and a caller too many, for 100 ms")
     print()
     print("                      the program      the pool")
     program, pool = counted(count), said(snapshot)
@@ -146,12 +162,18 @@ def show(count: Count, snapshot: weirpool.Snapshot, elapsed: float, total: int) 
         latency = snapshot[name]
         cells = " ".join(map(milliseconds, (latency["p50"], latency["p90"], latency["p99"], latency["max"])))
         print(f"{title:<21}{cells} {latency['count']:>9,}")
+    print()
+    print("the pool's log, of the caller too many:")
+    for line in lines:
+        print(textwrap.fill(line, 110, initial_indent="  ", subsequent_indent="  "))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     arguments = parser.parse_args()
+    log = Said()
+    logging.getLogger("weirpool").addHandler(log)
     with tempfile.TemporaryDirectory() as folder:
         count, snapshot, elapsed, total = asyncio.run(work(f"sqlite:///{Path(folder, 'demo.db')}"))
     program, pool = counted(count), said(snapshot)
@@ -159,7 +181,7 @@ def main() -> int:
     if arguments.json:
         print(json.dumps({"program": program, "pool": snapshot, "seconds": elapsed, "equal": not wrong}, indent=2))
     else:
-        show(count, snapshot, elapsed, total)
+        show(count, snapshot, elapsed, total, log.lines)
     for name in wrong:
         print(f"{name}: the program counted {program[name]}, the pool {pool[name]}", file=sys.stderr)
     return 1 if wrong or total != 100_000 else 0

@@ -3,6 +3,7 @@
 # numbers only.
 set -eu
 cd "$(dirname "$0")/.."
+echo "installing what is missing and building the package: half a minute" >&2
 sh .ci/setup.sh demo >&2
 build/venv/bin/pip install -q --disable-pip-version-check . >&2
 exec build/venv/bin/python examples/demo.py "$@"
