@@ -195,8 +195,8 @@ class CircuitBreaker(Breaker):
 
     CircuitOpen, with its retry_after, is raised in the place of a call that is refused; its detail is the last
     failure. A call that ends with an exception has failed, unless that is one of Weirpool's that says nothing against
-    the database (a unique violation, a syntax error; one that you raise yourself counts by its class). A cancelled task, Ctrl-C and the like count neither way: put a
-    time-out inside of the breaker.
+    the database (a unique violation, a syntax error; one that you raise yourself counts by its class). A cancelled
+    task, Ctrl-C and the like count neither way: put a time-out inside of the breaker.
 
     name: for errors and metrics.
     record: what counts as failure besides; ignore: what does not count at all, and beats record, whatever form either

@@ -30,7 +30,10 @@ class _Managed:
 
     @property
     def options(self):
-        """What each option is in this pool, wherever it has come from, as a dict. As it was opened: resize() changes the snapshot."""
+        """What each option is in this pool, wherever it has come from, as a dict.
+
+        It is as the pool was opened: what resize() changes is in the snapshot.
+        """
         return {row[0]: _core.pool_option(self, row[0]) for row in _options.rows(_core.option_table)}
 
     @property
@@ -72,7 +75,14 @@ class _Managed:
         return metrics((self,), format=format, names=names)
 
     def holders(self, min_age=0.0):
-        """Who has held a connection for at least min_age seconds, the oldest loan first; a dict each."""
+        """Who has held a connection for at least min_age seconds, the oldest loan first; a dict each.
+
+        file, function, line: where it was checked out; the first two are None where that is unknown. age: seconds
+        since then.
+        statement: the beginning of its last statement's text, never its parameters. stack: the caller's stack, of one
+        in leak_stacks checkouts, or None. depth: transactions and savepoints that are open. busy: an operation runs.
+        leaked: it was reported. backend: the server's process id; None for SQLite.
+        """
         return self._holders(min_age)
 
     def health(self):
@@ -84,7 +94,8 @@ class _Managed:
             connections_lost (within a minute), exhausted (somebody waits for longer than a second), leaks, standby
             (a write was refused within a minute) degraded.
         last_check_age: seconds since a check ended; None before the first. latency: seconds, of the last that
-            passed. passed, failed, failures_in_a_row: checks; those that got no connection are in `failed` alone.
+            passed. passed, failed, failures_in_a_row: checks; those that waited in vain for a connection that others
+            hold are in `failed` alone.
         last_failure, connect_failure: what the last check that failed has said, and the last attempt to connect,
             while they fail; or None.
         """
@@ -329,8 +340,8 @@ _DOC = """{title}
 
 {how}
 
-url: postgresql://user:password@host:port/database, sqlite:///file.db (sqlite:////absolute/file.db), or
-    :memory:; when it is omitted, the environment variable {url}.
+url: postgresql://user:password@host:port/database, sqlite:///file.db (sqlite:////absolute/file.db), sqlite:// or
+    :memory: (one database in memory for the pool); when it is omitted, the environment variable {url}.
 init: {kind} that gets each new connection before anyone else does, and again whenever what a borrower left
     behind could only be undone together with what init had set; when it fails the connection is closed.
 setup: {kind} that gets the session at each checkout, within the checkout's time{setup}; when it fails, or is
@@ -344,8 +355,8 @@ on_notice: a function that gets each Notice(severity, sqlstate, message, detail,
     one notices are log lines of level debug.
 circuit_record, circuit_ignore: what counts as failure with the breaker for statements, and what does not count at all,
     which beats it whatever form either has, as with CircuitBreaker. Each is a str (see below), a class of exceptions, a
-    plain function that gets the exception, as the statement's caller does and in his thread, and gives True or False, or
-    an iterable of these. What a function raises is logged; then the strs judge alone. So they do of what no caller gets
+    plain function that gets the exception, as the statement's caller does and in his thread, and gives True or False,
+    or an iterable of these. What a function raises is logged; then the strs judge alone. So they do of what no caller gets
     to see (attempts to connect, probes, health checks, answers that nobody takes) and of a session's own time-out.
 
 Options; an option given here beats the same one in the URL's query, that beats the environment variable that is
