@@ -239,6 +239,7 @@ function weirpool.sqlite_adopt(path) end
 ---@field table? string
 ---@field column? string
 ---@field constraint? string
+---@field context? string where the server was: the functions and their lines, innermost first; in COPY the line and the column
 ---@field retry_after? number seconds until the pool tries again by itself
 ---@field cause? weirpool.Error of a fallback's failure: the refusal that it was to stand in for
 ---@field xid? integer of OutcomeUnknown: the transaction's number, for PostgreSQL's pg_xact_status()

@@ -87,12 +87,13 @@ typedef struct weir_error {
     int64_t retry_after_ms; /* the pool tries again by itself in so many ms; -1 unknown */
     const char *message;
     const char *severity, *detail, *hint, *schema, *table, *column, *constraint;
-    uint64_t xid; /* of an OutcomeUnknown: the transaction's number, for pg_xact_status(); 0 unknown */
-    void *owned;  /* memory behind the strings; not for callers */
+    const char *context; /* where the server was: functions and their lines, or a COPY's line and column */
+    uint64_t xid;        /* of an OutcomeUnknown: the transaction's number, for pg_xact_status(); 0 unknown */
+    void *owned;         /* memory behind the strings; not for callers */
 } weir_error;
 
 #define WEIR_ERROR_INIT                                                                                      \
-    { 0, false, "", 0, -1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL }
+    { 0, false, "", 0, -1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL }
 
 /* Frees what the error owns and sets it to WEIR_ERROR_INIT. NULL is accepted; may be called twice. Any
  * thread. */
