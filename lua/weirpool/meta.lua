@@ -258,7 +258,7 @@ function Error:parent() end
 --- A statement: its text, with $1, $2 … for the parameters, or that with options: {"select …", timeout = 0.5} or
 --- {text = "select …", timeout = 0.5}.
 ---   timeout   its own, instead of command_timeout; of a pool's statement over the wait for a connection and the run.
----             CommandTimeout when it passes, OutcomeTimeout for a write outside of transactions that may be done
+---             CommandTimeout when it passes, OutcomeTimeout for a write outside of transactions, or a COMMIT, that may be done
 ---   readonly  of a pool's execute, fetch, fetchrow, fetchval: it only reads, and the server refuses it otherwise. Up to
 ---             eight such statements share a transaction of the server's; PostgreSQL
 ---   column    of fetchval: 1 is the first, -1 the last
@@ -551,7 +551,7 @@ function Pool:run(options, fn) end
 --- Statements in a transaction of their own, sent as a whole, BEGIN to COMMIT, in one round trip. Each is a text, or a
 --- list of a text and its parameters (with a field n when they end with nil). Gives a list of what they gave: rows where
 --- a statement has columns, else the number of rows affected. When one fails nothing has changed; OutcomeUnknown when
---- COMMIT was sent and there was no answer, in time or at all.
+--- COMMIT was sent and there was no answer, OutcomeTimeout, which is one, when none came in time.
 ---@param statements (string|any[])[]
 ---@param options? weirpool.TransactionOptions
 ---@return any[]? answers

@@ -37,7 +37,7 @@ WEIR_BEGIN_DECLS
     X(ESERVER, 20, DatabaseError, Error, false, "the database reported an error")                            \
     X(EROLLEDBACK, 21, TransactionRolledBack, OperationalError, true, "COMMIT was answered by ROLLBACK")     \
     X(EOUTCOME, 22, OutcomeUnknown, OperationalError, false,                                                 \
-      "the connection was lost before the answer came: whether it took effect is unknown")                   \
+      "a COMMIT, or a write, was sent and not answered: whether it takes effect is unknown")                 \
     X(EVALUE, 23, DataError, DatabaseError, false, "a value cannot be converted")                            \
     X(ENOTSUP, 24, NotSupportedError, DatabaseError, false, "not supported by this database")                \
     X(EINTERNAL, 25, InternalError, DatabaseError, false, "internal error of weirpool")                      \
@@ -47,7 +47,7 @@ WEIR_BEGIN_DECLS
     X(EIDLE, 28, IdleInTransactionTimeout, PoolTimeout, true,                                                \
       "the transaction was idle for longer than idle_in_transaction_timeout, and was rolled back")           \
     X(EOUTCOMETIMEOUT, 29, OutcomeTimeout, OutcomeUnknown, false,                                            \
-      "a write was not answered in time: whether it takes effect is unknown")                                \
+      "a COMMIT, or a write, was not answered in time: whether it takes effect is unknown")                  \
     X(EOVERLOADED, 30, Overloaded, TooManyWaiting, true,                                                     \
       "callers have waited for longer than queue_target for too long")                                       \
     X(ECONNECTCIRCUITOPEN, 31, ConnectCircuitOpen, CircuitOpen, true,                                        \
