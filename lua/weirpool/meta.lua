@@ -652,7 +652,7 @@ function Pool:holders(min_age) end
 --- How a pool is. Ages and latency are in seconds.
 ---@class weirpool.Health
 ---@field status "healthy"|"degraded"|"unhealthy"
----@field reasons table<string, string> codes, and what they mean; empty when it is healthy. Unhealthy: closed, circuit_open, disconnected, checks_failing; degraded: check_failed, circuit_half_open, connect_failing, connections_lost, exhausted, leaks, standby
+---@field reasons table<string, string> codes, and what they mean; empty when it is healthy. Unhealthy: closed, circuit_open, disconnected (an attempt to connect has failed, or lasts for longer than a second), checks_failing; degraded: check_failed, circuit_half_open, connect_failing, connections_lost, exhausted, leaks, standby
 ---@field status_age number
 ---@field last_check_age? number
 ---@field latency? number of the last check that has passed
