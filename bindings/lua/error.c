@@ -103,6 +103,7 @@ int weir__lua_push_failure(lua_State *L, const weir_error *error) {
     set_text(L, "table", error->table);
     set_text(L, "column", error->column);
     set_text(L, "constraint", error->constraint);
+    set_text(L, "context", error->context);
     if (error->position > 0) {
         lua_pushinteger(L, error->position);
         lua_setfield(L, -2, "position");

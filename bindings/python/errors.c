@@ -18,12 +18,13 @@ static PyObject *retry_after(int64_t ms) {
 /* The arguments of weirpool.errors._make, in its order. */
 static PyObject *arguments_of(const weir_error *error) {
     const char *message = error->message ? error->message : weir_error_text(error->code);
-    return Py_BuildValue(
-        "(iNNNNNNNNNNNNN)", error->code, text(message), text(*error->sqlstate ? error->sqlstate : NULL),
-        PyBool_FromLong(error->retryable), text(error->severity), text(error->detail), text(error->hint),
-        error->position ? PyLong_FromLong(error->position) : Py_NewRef(Py_None), text(error->schema),
-        text(error->table), text(error->column), text(error->constraint), retry_after(error->retry_after_ms),
-        error->xid ? PyLong_FromUnsignedLongLong(error->xid) : Py_NewRef(Py_None));
+    return Py_BuildValue("(iNNNNNNNNNNNNNN)", error->code, text(message),
+                         text(*error->sqlstate ? error->sqlstate : NULL), PyBool_FromLong(error->retryable),
+                         text(error->severity), text(error->detail), text(error->hint),
+                         error->position ? PyLong_FromLong(error->position) : Py_NewRef(Py_None),
+                         text(error->schema), text(error->table), text(error->column),
+                         text(error->constraint), text(error->context), retry_after(error->retry_after_ms),
+                         error->xid ? PyLong_FromUnsignedLongLong(error->xid) : Py_NewRef(Py_None));
 }
 
 PyObject *weir__py_exception(const weir_error *error) {

@@ -486,7 +486,8 @@ static void pool_dealloc(PyObject *self) {
          "isolation, readonly, deferrable: as session() has them.\n"                                         \
          "timeout: seconds over waiting and running; None is without limit, omitted is the pool's options. " \
          "OutcomeUnknown\n"                                                                                  \
-         "when COMMIT was sent and there was no answer, in time or at all."},                                \
+         "when COMMIT was sent and there was no answer, OutcomeTimeout, which is one, when none came in "    \
+         "time."},                                                                                           \
         {"stream", FAST(pool_stream), FAST_FLAGS, WEIR__PY_DOC_STREAM("for", BORROWS)},                      \
         {"_listen", weir__py_listen, METH_VARARGS, NULL},                                                    \
         {"_listener_change", weir__py_listener_change, METH_VARARGS, NULL},                                  \

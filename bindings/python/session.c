@@ -334,9 +334,9 @@ static PyObject *sync_rollback(PyObject *self, PyObject *unused) {
 #define ENDS(form)                                                                                           \
     {"commit", form##_commit, METH_NOARGS,                                                                   \
      "commit($self, /)\n--\n\nCommits the session's transaction; the next statement begins another.\n\n"     \
-     "TransactionRolledBack: the database rolled back instead. OutcomeUnknown: the connection was lost "     \
-     "before\n"                                                                                              \
-     "COMMIT was answered."},                                                                                \
+     "TransactionRolledBack: the database rolled back instead. OutcomeUnknown: COMMIT was sent and not "     \
+     "answered;\n"                                                                                           \
+     "OutcomeTimeout, which is one, when its time was up."},                                                 \
         {"rollback", form##_rollback, METH_NOARGS,                                                           \
          "rollback($self, /)\n--\n\nRolls the session's transaction back; the next statement begins "        \
          "another."},                                                                                        \

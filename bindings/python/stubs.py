@@ -266,6 +266,7 @@ class Error(Exception):
     table: str | None
     column: str | None
     constraint: str | None
+    context: str | None
     retry_after: float | None
     xid: int | None
     def __init__(
@@ -282,6 +283,7 @@ class Error(Exception):
         table: str | None = None,
         column: str | None = None,
         constraint: str | None = None,
+        context: str | None = None,
         retry_after: float | None = None,
         xid: int | None = None,
     ) -> None: ...

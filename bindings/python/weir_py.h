@@ -491,7 +491,8 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     "timeout: seconds over all of it; None is without limit, omitted is the pool's command_timeout. In a "   \
     "blocking pool it\n"                                                                                     \
     "is looked at between two pieces of the source.\n"                                                       \
-    "OutcomeUnknown: the connection was lost after all had been sent, in autocommit."
+    "OutcomeUnknown: all had been sent and there was no answer, in autocommit; OutcomeTimeout: none in "     \
+    "time."
 #define WEIR__PY_DOC_COPY_RECORDS                                                                            \
     "copy_records($self, table, records, /, *, columns=None, schema=None, timeout=...)\n--\n\n"              \
     "Runs COPY ... FROM STDIN with values, and gives the number of rows. The quickest way to insert many."   \
@@ -504,7 +505,8 @@ PyObject *weir__py_transaction(SessionObject *session, PyObject *const *argument
     "has dates as text, say, must have them so from the first rows on.\n"                                    \
     "columns: what the values are for, in their order; None: all of the table's. They must be readable.\n"   \
     "timeout: seconds over all of it; None is without limit, omitted is the pool's command_timeout.\n"       \
-    "OutcomeUnknown: the connection was lost after all had been sent, in autocommit."
+    "OutcomeUnknown: all had been sent and there was no answer, in autocommit; OutcomeTimeout: none in "     \
+    "time."
 #define WEIR__PY_DOC_COPY_OUT                                                                                \
     "copy_out($self, sql, /, to=None, *, timeout=...)\n--\n\n"                                               \
     "Runs COPY ... TO STDOUT. Without `to` it gives an iterator of bytes: whole rows, about 64 KiB at a "    \

@@ -65,6 +65,9 @@ function Error:__tostring()
     if self.hint then
         lines[#lines + 1] = "HINT: " .. self.hint
     end
+    if self.context then
+        lines[#lines + 1] = "CONTEXT: " .. self.context
+    end
     if self.note then
         lines[#lines + 1] = "NOTE: " .. self.note
     end

@@ -239,6 +239,7 @@ function weirpool.sqlite_adopt(path) end
 ---@field table? string
 ---@field column? string
 ---@field constraint? string
+---@field context? string where the server was: the functions and their lines, innermost first; in COPY the line and the column
 ---@field retry_after? number seconds until the pool tries again by itself
 ---@field cause? weirpool.Error of a fallback's failure: the refusal that it was to stand in for
 ---@field xid? integer of OutcomeUnknown: the transaction's number, for PostgreSQL's pg_xact_status()
@@ -257,7 +258,7 @@ function Error:parent() end
 --- A statement: its text, with $1, $2 … for the parameters, or that with options: {"select …", timeout = 0.5} or
 --- {text = "select …", timeout = 0.5}.
 ---   timeout   its own, instead of command_timeout; of a pool's statement over the wait for a connection and the run.
----             CommandTimeout when it passes, OutcomeTimeout for a write outside of transactions that may be done
+---             CommandTimeout when it passes, OutcomeTimeout for a write outside of transactions, or a COMMIT, that may be done
 ---   readonly  of a pool's execute, fetch, fetchrow, fetchval: it only reads, and the server refuses it otherwise. Up to
 ---             eight such statements share a transaction of the server's; PostgreSQL
 ---   column    of fetchval: 1 is the first, -1 the last
@@ -550,7 +551,7 @@ function Pool:run(options, fn) end
 --- Statements in a transaction of their own, sent as a whole, BEGIN to COMMIT, in one round trip. Each is a text, or a
 --- list of a text and its parameters (with a field n when they end with nil). Gives a list of what they gave: rows where
 --- a statement has columns, else the number of rows affected. When one fails nothing has changed; OutcomeUnknown when
---- COMMIT was sent and there was no answer, in time or at all.
+--- COMMIT was sent and there was no answer, OutcomeTimeout, which is one, when none came in time.
 ---@param statements (string|any[])[]
 ---@param options? weirpool.TransactionOptions
 ---@return any[]? answers
@@ -651,7 +652,7 @@ function Pool:holders(min_age) end
 --- How a pool is. Ages and latency are in seconds.
 ---@class weirpool.Health
 ---@field status "healthy"|"degraded"|"unhealthy"
----@field reasons table<string, string> codes, and what they mean; empty when it is healthy. Unhealthy: closed, circuit_open, disconnected, checks_failing; degraded: check_failed, circuit_half_open, connect_failing, connections_lost, exhausted, leaks, standby
+---@field reasons table<string, string> codes, and what they mean; empty when it is healthy. Unhealthy: closed, circuit_open, disconnected (an attempt to connect has failed, or lasts for longer than a second), checks_failing; degraded: check_failed, circuit_half_open, connect_failing, connections_lost, exhausted, leaks, standby
 ---@field status_age number
 ---@field last_check_age? number
 ---@field latency? number of the last check that has passed

@@ -89,10 +89,10 @@ class _Managed:
         """How the pool is, as it knows without asking the server, as a dict.
 
         status: "healthy", "degraded" (it serves, but something is wrong) or "unhealthy" (it cannot serve), for
-            `status_age` seconds. reasons: why, a dict of codes and what they mean: closed, circuit_open, disconnected,
-            checks_failing (three in a row) are unhealthy; check_failed, circuit_half_open, connect_failing,
-            connections_lost (within a minute), exhausted (somebody waits for longer than a second), leaks, standby
-            (a write was refused within a minute) degraded.
+            `status_age` seconds. reasons: why, a dict of codes and what they mean: closed, circuit_open, disconnected
+            (an attempt to connect has failed, or lasts for longer than a second), checks_failing (three in a row) are
+            unhealthy; check_failed, circuit_half_open, connect_failing, connections_lost (within a minute), exhausted
+            (somebody waits for longer than a second), leaks, standby (a write was refused within a minute) degraded.
         last_check_age: seconds since a check ended; None before the first. latency: seconds, of the last that
             passed. passed, failed, failures_in_a_row: checks; those that waited in vain for a connection that others
             hold are in `failed` alone.

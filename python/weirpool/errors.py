@@ -44,6 +44,8 @@ class Error(Exception):
     """The column of that table."""
     constraint = None
     """The constraint that was violated."""
+    context = None
+    """Where the server was: the functions and their lines, innermost first; in COPY the line and the column."""
     retry_after = None
     """The pool tries again by itself in so many seconds."""
     xid = None
@@ -65,6 +67,7 @@ class Error(Exception):
         table=None,
         column=None,
         constraint=None,
+        context=None,
         retry_after=None,
         xid=None,
     ):
@@ -87,6 +90,8 @@ class Error(Exception):
             text += "\nDETAIL: " + self.detail
         if self.hint is not None:
             text += "\nHINT: " + self.hint
+        if self.context is not None:
+            text += "\nCONTEXT: " + self.context
         return text
 
 
@@ -171,6 +176,7 @@ def _make(
     table,
     column,
     constraint,
+    context,
     retry_after,
     xid,
 ):
@@ -187,6 +193,7 @@ def _make(
         table=table,
         column=column,
         constraint=constraint,
+        context=context,
         retry_after=retry_after,
         xid=xid,
     )

@@ -25,6 +25,7 @@ static void assert_is_init(const weir_error *error) {
     ck_assert_ptr_null(error->table);
     ck_assert_ptr_null(error->column);
     ck_assert_ptr_null(error->constraint);
+    ck_assert_ptr_null(error->context);
     ck_assert_ptr_null(error->owned);
 }
 
@@ -95,6 +96,7 @@ static const weir__report full = {
     .table = "things",
     .column = "id",
     .constraint = "things_pkey",
+    .context = "COPY things, line 2",
     .position = 15,
 };
 
@@ -110,6 +112,7 @@ static void assert_is_full(const weir_error *error) {
     ck_assert_str_eq(error->table, "things");
     ck_assert_str_eq(error->column, "id");
     ck_assert_str_eq(error->constraint, "things_pkey");
+    ck_assert_str_eq(error->context, "COPY things, line 2");
 }
 
 START_TEST(report_is_copied) {

@@ -505,6 +505,40 @@ START_TEST(of_use) {
 }
 END_TEST
 
+/* No connection has been made, and none is taken: that is no exhausted pool. */
+START_TEST(while_connecting_hangs) {
+    sizes(0, 1);
+    options.health_check_interval_ms = -1;
+    options.circuit_breaker = _i;
+    options.connect_timeout_ms = 60000;
+    rig_ready(&options);
+    for (int i = 0; i < 80; i++) weir__fake_next_connect(WEIR__FAKE_HANG, 0);
+    weir_op op = queue();
+    rig_advance(900);
+    ck_assert_int_eq(health().status, WEIR_HEALTHY);
+    rig_advance(200);
+    ck_assert_int_eq(health().status, WEIR_UNHEALTHY);
+    ck_assert_int_eq(health().reasons, 1u << WEIR_HEALTH_DISCONNECTED);
+    weir_reactor_cancel(rig.reactor, op);
+    ck_assert_int_eq(health().reasons, 1u << WEIR_HEALTH_DISCONNECTED);
+}
+END_TEST
+
+/* While one connection lives it serves, however long the next one takes. */
+START_TEST(while_another_connection_takes_long) {
+    sizes(1, 2);
+    options.health_check_interval_ms = -1;
+    rig_ready(&options);
+    weir_session session = lend();
+    weir__fake_next_connect(WEIR__FAKE_HANG, 0);
+    queue();
+    rig_advance(1200);
+    ck_assert(!has(WEIR_HEALTH_DISCONNECTED));
+    weir_session_release(session);
+    ck_assert_int_eq(health().status, WEIR_HEALTHY);
+}
+END_TEST
+
 START_TEST(half_open) {
     options.circuit.failure_threshold = 1;
     rig_ready(&options);
@@ -638,6 +672,7 @@ int main(void) {
                                   a_caller_asks,
                                   a_caller_is_refused,
                                   of_connecting,
+                                  while_another_connection_takes_long,
                                   half_open,
                                   the_history_is_bounded,
                                   names,
@@ -650,6 +685,7 @@ int main(void) {
                  {a_check_that_hangs_keeps_nobody, 2},
                  {a_failed_check_closes_its_connection, sizeof failures / sizeof *failures},
                  {of_use, 2},
+                 {while_connecting_hangs, 2},
                  {readonly_calls_are_no_news, 4},
                  {a_check_sees_the_role_change, 2}};
     Suite *suite = suite_create("health");

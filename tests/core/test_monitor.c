@@ -404,6 +404,24 @@ START_TEST(details_end_at_a_character) {
 }
 END_TEST
 
+/* Nothing has failed yet. */
+START_TEST(connecting_hangs) {
+    options.min_size = 0;
+    options.connect_timeout_ms = 60000;
+    options.alert_query_failure_rate = options.alert_checkout_failure_rate = -1;
+    watch();
+    weir__fake_next_connect(WEIR__FAKE_HANG, 0);
+    weir_op op = queue();
+    rig_advance(900);
+    quiet();
+    rig_advance(1500);
+    weir_alert alert = fired(WEIR_ALERT_DATABASE_UNHEALTHY);
+    ck_assert_uint_eq(alert.count, 0);
+    ck_assert_str_eq(alert.message, "the pool is unhealthy: disconnected");
+    weir_reactor_cancel(rig.reactor, op);
+}
+END_TEST
+
 START_TEST(an_outage) {
     options.alert_after = 3;
     options.alert_query_failure_rate = options.alert_checkout_failure_rate = -1;
@@ -644,6 +662,7 @@ int main(void) {
                                   usage_of_a_pool_that_nobody_drives,
                                   usage_of_a_share,
                                   breakers,
+                                  connecting_hangs,
                                   an_outage,
                                   a_drain_is_no_outage,
                                   rules_can_be_switched_off,

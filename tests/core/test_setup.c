@@ -42,6 +42,20 @@ START_TEST(a_setup_is_part_of_the_checkout) {
 }
 END_TEST
 
+START_TEST(a_setups_commit_that_is_late) {
+    weir_session s = lend_as(&checkout);
+    int depth;
+    weir_op op = 0;
+    ck_assert_int_eq(weir_session_begin(s, NULL, &depth, NULL), WEIR_OK);
+    ck_assert_int_eq(outcome(submit(s, "insert", -1), NULL), WEIR_OK);
+    weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0);
+    ck_assert_int_eq(weir_session_commit(s, depth, NULL, &op, NULL), WEIR_PENDING);
+    rig_advance(101);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_EOUTCOMETIMEOUT);
+    ck_assert_int_eq(weir_session_release(s), WEIR_ECHECKOUTTIMEOUT);
+}
+END_TEST
+
 START_TEST(a_setup_that_has_ended) {
     checkout.session_timeout_ms = 300;
     weir_session s = lend_as(&checkout);
@@ -235,6 +249,7 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = {a_setup_is_part_of_the_checkout,
+                                  a_setups_commit_that_is_late,
                                   a_setup_that_has_ended,
                                   a_session_that_ends_before_its_setup,
                                   a_setup_has_what_the_wait_has_left,

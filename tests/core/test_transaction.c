@@ -254,9 +254,18 @@ START_TEST(the_outcome_of_a_commit_is_unknown) {
     begin(s);
     run_sql(s, "select 1");
     weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0); /* until command_timeout */
-    ck_assert_int_eq(end(s, true, 1), WEIR_EOUTCOME);
+    ck_assert_int_eq(end(s, true, 1), WEIR_EOUTCOMETIMEOUT);
     ck_assert_int_eq(info_of(s).depth, 0);
     rig_advance(6000); /* a COMMIT is not cancelled: the connection is given up after a while */
+    s = lend();
+    begin(s); /* by the session's time */
+    run_sql(s, "select 1");
+    weir__fake_next_run(WEIR__FAKE_HANG, NULL, 0);
+    ck_assert_int_eq(weir_session_commit(s, 1, NULL, &op, NULL), WEIR_PENDING);
+    ck_assert_int_eq(weir_session_limit(s, 20, NULL), WEIR_OK);
+    rig_advance(22);
+    ck_assert_int_eq(outcome(op, NULL), WEIR_EOUTCOMETIMEOUT);
+    rig_advance(6000);
     s = lend();
     begin(s); /* by the holder's own going away */
     run_sql(s, "select 1");

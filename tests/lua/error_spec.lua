@@ -53,6 +53,22 @@ support.each("a failure", function(db)
         end
     end)
 
+    if db.name == "postgresql" then
+        it("tells where the server was", function()
+            local text = "create function f() returns int language plpgsql as 'begin return 1 / 0; end'"
+            assert(pool:execute(text))
+            local _, err = pool:fetchval("select f()")
+            assert.matches("PL/pgSQL function f() line 1 at RETURN", err.context, 1, true)
+            assert.matches("\nCONTEXT: " .. err.context, tostring(err), 1, true)
+            _, err = pool:fetch("select nosuch")
+            assert.is_nil(err.context)
+            local done
+            done, err = pool:copy_in("copy t from stdin", "7\t7\nacht\t8\n")
+            assert.is_nil(done)
+            assert.equal('COPY t, line 2, column a: "acht"', err.context)
+        end)
+    end
+
     it("reads well", function()
         local _, err = pool:execute("insert into t values (1, 2)")
         assert.matches("^UniqueViolation: .+%(SQLSTATE 23505%)", tostring(err))

@@ -78,9 +78,9 @@ def test_fields_from_postgresql(pg_url):
         with pytest.raises(errors.UndefinedFunction) as caught:
             pool.execute("select nope(1)")
         assert caught.value.position == 8 and "\nHINT: " in str(caught.value)
-        with pytest.raises(errors.RaiseException, match="^mine$"):
+        with pytest.raises(errors.RaiseException, match="^mine\nCONTEXT: PL/pgSQL function inline"):
             pool.execute("do $$ begin raise 'mine'; end $$")
-        with pytest.raises(errors.DatabaseError, match="^mine\nHINT: h$") as caught:
+        with pytest.raises(errors.DatabaseError, match="^mine\nHINT: h\nCONTEXT: ") as caught:
             pool.execute("do $$ begin raise 'mine' using errcode = 'ZZ123', hint = 'h'; end $$")
     # an unknown SQLSTATE of an unknown class is plainly the database's
     assert (
@@ -88,6 +88,28 @@ def test_fields_from_postgresql(pg_url):
         and caught.value.sqlstate == "ZZ123"
         and caught.value.hint == "h"
     )
+
+
+def test_the_context(pg_url):
+    """Where the server was: the functions with their lines, and the line and the column of a COPY."""
+    with weirpool.create_pool_sync(pg_url, max_size=1) as pool:
+        pool.execute("create function inner_one() returns int language plpgsql as 'begin\n return 1 / 0; end'")
+        pool.execute("create function outer_one() returns int language plpgsql as 'begin return inner_one(); end'")
+        with pytest.raises(errors.DivisionByZero) as caught:
+            pool.fetchval("select outer_one()")
+        inner, outer = (f"PL/pgSQL function {name}_one() line {line} at RETURN" for name, line in (("inner", 2), ("outer", 1)))
+        assert [line for line in caught.value.context.splitlines() if line.startswith("PL/")] == [inner, outer]
+        assert str(caught.value) == "division by zero\nCONTEXT: " + caught.value.context
+        twin = pickle.loads(pickle.dumps(caught.value))
+        assert twin.context == copy.copy(caught.value).context == caught.value.context
+        pool.execute("create table c (a int, b text)")
+        with pytest.raises(errors.InvalidTextRepresentation) as caught:
+            pool.copy_in("copy c from stdin", b"1\tx\nzwei\ty\n")
+        assert caught.value.context == 'COPY c, line 2, column a: "zwei"'
+        assert str(caught.value).endswith('\nCONTEXT: COPY c, line 2, column a: "zwei"')
+        with pytest.raises(errors.UndefinedColumn) as caught:
+            pool.execute("select nosuch")
+        assert caught.value.context is None and "CONTEXT" not in str(caught.value)
 
 
 def test_fields_from_sqlite(sqlite_url):
@@ -119,8 +141,8 @@ def test_pickles_and_copies():
 
 
 def test_made_by_hand():
-    error = errors.Error("m", detail="d", hint="h")
-    assert str(error) == "m\nDETAIL: d\nHINT: h" and error.sqlstate is None and error.retryable is False
+    error = errors.Error("m", detail="d", hint="h", context="c")
+    assert str(error) == "m\nDETAIL: d\nHINT: h\nCONTEXT: c" and error.sqlstate is None and error.retryable is False
     assert str(errors.PoolClosed()) == "" and repr(errors.PoolClosed("x")) == "PoolClosed('x')"
     cause = OSError("gone")
     assert str(errors.ConnectError(cause)) == "gone" and errors.ConnectError(cause).args == (cause,)

@@ -170,6 +170,95 @@ def test_a_query_that_calls_a_function(pg_url):
     on_pool(main, pg_url)
 
 
+SLOW_COMMIT = """
+    create function effect() returns int language sql as 'insert into t values (1) returning 1';
+    create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(1.5); return null; end';
+    create constraint trigger slow after insert on t deferrable initially deferred
+        for each row execute function slow()
+"""
+INSERT = "insert into t values (1)"
+DURING_COMMIT = 0.6
+
+
+def insert(on):
+    return on.execute(INSERT)
+
+
+async def committing(pool, numbers, **options):
+    async with pool.session(**options) as session:
+        await insert(session)
+        numbers.append(int(await session.fetchval("select pg_current_xact_id()::text")))
+
+
+async def its_commit_is_in_doubt(attempt, kind=weirpool.OutcomeTimeout, numbers=None):
+    with pytest.raises(weirpool.OutcomeUnknown) as caught:
+        await attempt
+    error = caught.value
+    assert type(error) is kind and not error.retryable, error
+    assert isinstance(error, TimeoutError) == (kind is weirpool.OutcomeTimeout)
+    assert numbers is None or error.xid in numbers
+
+
+def test_a_commit(pg_url):
+    """Whichever time is up; but not when the pool itself ends it."""
+
+    async def stream(pool):
+        async with pool.connection() as connection:
+            async for _ in connection.stream("select effect()", timeout=DURING_COMMIT):
+                pass
+
+    async def inner(pool):
+        async with pool.connection() as connection, connection.transaction():
+            await insert(connection)
+
+    async def closed(server):
+        numbers = []
+        text = "select count(*) from pg_stat_activity where query = 'COMMIT' and backend_xid = any($1::text[]::xid[])"
+        async with weirpool.create_pool(pg_url) as pool:
+            attempt = asyncio.ensure_future(committing(pool, numbers))
+            while not attempt.done() and not await server.fetchval(text, [str(number) for number in numbers]):
+                await asyncio.sleep(0.01)
+            await pool.close(grace=0)
+            await its_commit_is_in_doubt(attempt, weirpool.OutcomeUnknown, numbers)
+
+    async def main(pool):
+        numbers, soon = [], {"timeout": DURING_COMMIT}
+        await pool.execute_script(SLOW_COMMIT)
+        async with (
+            weirpool.create_pool(pg_url, circuit_breaker=False, command_timeout=DURING_COMMIT) as hasty,
+            weirpool.create_pool(pg_url, circuit_breaker=False) as other,
+        ):
+            await asyncio.gather(
+                its_commit_is_in_doubt(committing(hasty, numbers), numbers=numbers),
+                its_commit_is_in_doubt(inner(hasty)),
+                its_commit_is_in_doubt(hasty.run(insert)),
+                its_commit_is_in_doubt(hasty.transaction([INSERT])),
+                its_commit_is_in_doubt(committing(other, numbers, **soon), numbers=numbers),
+                its_commit_is_in_doubt(other.run(insert, **soon)),
+                its_commit_is_in_doubt(other.transaction([INSERT], **soon)),
+                its_commit_is_in_doubt(stream(other)),
+                its_commit_is_in_doubt(other.copy_in("copy t from stdin", b"1\n", **soon)),
+            )
+        await closed(pool)
+        await pool.execute("truncate t")
+
+    on_pool(main, pg_url)
+
+
+def test_a_commit_on_a_blocking_pool(pg_url):
+    with weirpool.create_pool_sync(pg_url, max_size=3, circuit_breaker=False) as pool:
+        pool.execute("create table t (a int)")
+        pool.execute_script(SLOW_COMMIT)
+        with pytest.raises(weirpool.OutcomeTimeout) as caught, pool.session(timeout=DURING_COMMIT) as session:
+            insert(session)
+            number = int(session.fetchval("select pg_current_xact_id()::text"))
+        assert caught.value.xid == number
+        with pytest.raises(weirpool.OutcomeTimeout):
+            pool.transaction([INSERT], timeout=DURING_COMMIT)
+        with pytest.raises(weirpool.OutcomeTimeout):
+            pool.run(insert, timeout=DURING_COMMIT)
+
+
 def test_it_is_not_repeated(pg_url):
     """pool.run() does not take it for a lost connection."""
     attempts = 0

@@ -244,6 +244,16 @@ def test_connect_timeout(run, silent_port):
     run(main)
 
 
+def test_while_connecting_hangs(silent_port):
+    """That is no pool that is too small, and says so."""
+    url = f"postgresql://app@127.0.0.1:{silent_port}/x"
+    with weirpool.create_pool_sync(url, min_size=0, max_size=1, circuit_breaker=False) as pool:
+        with pytest.raises(weirpool.CheckoutTimeout, match="none is there, and 1 attempt to make one has not ended"):
+            pool.fetchval("select 1", timeout=0.05)
+        until(lambda: pool.health()["status"] != "healthy")
+        assert list(pool.health()["reasons"]) == ["disconnected"]
+
+
 def test_a_cancelled_open(run, silent_port):
     async def main():
         before = descriptors()

@@ -180,7 +180,7 @@ def test_a_deadline(pg_url, run):
             await pool.transaction(change)
             async with pool.session() as session:
                 await session.execute("update kept set n = 10")
-                with pytest.raises(weirpool.OutcomeUnknown) as caught:
+                with pytest.raises(weirpool.OutcomeTimeout) as caught:
                     await pool.transaction(change, timeout=0.1)
                 assert not caught.value.retryable
                 while await session.fetchval("select count(*) from pg_locks where not granted"):

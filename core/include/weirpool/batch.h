@@ -39,8 +39,8 @@ WEIR_API size_t weir_batch_failed(const weir_batch *batch);
  * and running together, as in weir_pool_execute. Without statements it is done at once: WEIR_OK. WEIR_EINVAL:
  * one of them begins or ends a transaction or savepoint by its first keyword (COMMIT, ROLLBACK TO …).
  * WEIR_PENDING: WEIR_DONE_BATCH follows, with the error of the first statement that failed, or WEIR_EOUTCOME
- * when COMMIT was sent and there was no answer; a time-out may be such a case. In the pool's numbers it is
- * one query.
+ * when COMMIT was sent and there was no answer, WEIR_EOUTCOMETIMEOUT when none came in time. In the pool's
+ * numbers it is one query.
  */
 WEIR_API int weir_pool_transaction(weir_pool *pool, weir_batch *batch, const weir_transaction *begin,
                                    const weir_run *run, void *token, weir_op *op, weir_error *error);

@@ -30,7 +30,7 @@ WEIR_API int weir_session_copy_in(weir_session session, weir_statement *statemen
 WEIR_API int weir_session_copy_put(weir_session session, const void *data, size_t length, void *token,
                                    weir_op *op, weir_error *error);
 /* That was all. WEIR_PENDING; the completion's result tells how many rows there were (weir_result_affected).
-   WEIR_EOUTCOME: the connection was lost after this, in autocommit. */
+   WEIR_EOUTCOME: there was no answer to this, in autocommit; WEIR_EOUTCOMETIMEOUT: none in time. */
 WEIR_API int weir_session_copy_end(weir_session session, void *token, weir_op *op, weir_error *error);
 
 /* Begins a COPY … TO STDOUT; complete when the server has begun. Otherwise as weir_session_copy_in. */

@@ -37,7 +37,7 @@ WEIR_BEGIN_DECLS
     X(ESERVER, 20, DatabaseError, Error, false, "the database reported an error")                            \
     X(EROLLEDBACK, 21, TransactionRolledBack, OperationalError, true, "COMMIT was answered by ROLLBACK")     \
     X(EOUTCOME, 22, OutcomeUnknown, OperationalError, false,                                                 \
-      "the connection was lost before the answer came: whether it took effect is unknown")                   \
+      "a COMMIT, or a write, was sent and not answered: whether it takes effect is unknown")                 \
     X(EVALUE, 23, DataError, DatabaseError, false, "a value cannot be converted")                            \
     X(ENOTSUP, 24, NotSupportedError, DatabaseError, false, "not supported by this database")                \
     X(EINTERNAL, 25, InternalError, DatabaseError, false, "internal error of weirpool")                      \
@@ -47,7 +47,7 @@ WEIR_BEGIN_DECLS
     X(EIDLE, 28, IdleInTransactionTimeout, PoolTimeout, true,                                                \
       "the transaction was idle for longer than idle_in_transaction_timeout, and was rolled back")           \
     X(EOUTCOMETIMEOUT, 29, OutcomeTimeout, OutcomeUnknown, false,                                            \
-      "a write was not answered in time: whether it takes effect is unknown")                                \
+      "a COMMIT, or a write, was not answered in time: whether it takes effect is unknown")                  \
     X(EOVERLOADED, 30, Overloaded, TooManyWaiting, true,                                                     \
       "callers have waited for longer than queue_target for too long")                                       \
     X(ECONNECTCIRCUITOPEN, 31, ConnectCircuitOpen, CircuitOpen, true,                                        \
@@ -87,12 +87,13 @@ typedef struct weir_error {
     int64_t retry_after_ms; /* the pool tries again by itself in so many ms; -1 unknown */
     const char *message;
     const char *severity, *detail, *hint, *schema, *table, *column, *constraint;
-    uint64_t xid; /* of an OutcomeUnknown: the transaction's number, for pg_xact_status(); 0 unknown */
-    void *owned;  /* memory behind the strings; not for callers */
+    const char *context; /* where the server was: functions and their lines, or a COPY's line and column */
+    uint64_t xid;        /* of an OutcomeUnknown: the transaction's number, for pg_xact_status(); 0 unknown */
+    void *owned;         /* memory behind the strings; not for callers */
 } weir_error;
 
 #define WEIR_ERROR_INIT                                                                                      \
-    { 0, false, "", 0, -1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL }
+    { 0, false, "", 0, -1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL }
 
 /* Frees what the error owns and sets it to WEIR_ERROR_INIT. NULL is accepted; may be called twice. Any
  * thread. */

@@ -16,7 +16,8 @@ WEIR_BEGIN_DECLS
 #define WEIR_HEALTH_REASONS(X)                                                                               \
     X(CLOSED, 0, UNHEALTHY, "closed", "the pool is closed, or closes")                                       \
     X(CIRCUIT_OPEN, 1, UNHEALTHY, "circuit_open", "a circuit breaker refuses calls")                         \
-    X(DISCONNECTED, 2, UNHEALTHY, "disconnected", "no connection lives, and the last attempt has failed")    \
+    X(DISCONNECTED, 2, UNHEALTHY, "disconnected",                                                            \
+      "no connection lives, and the last attempt has failed, or lasts for longer than a second")             \
     X(CHECKS_FAILING, 3, UNHEALTHY, "checks_failing", "three checks or more in a row have failed")           \
     X(CHECK_FAILED, 4, DEGRADED, "check_failed", "the last check has failed")                                \
     X(CIRCUIT_HALF_OPEN, 5, DEGRADED, "circuit_half_open", "the circuit breaker lets calls in by and by")    \

@@ -48,8 +48,8 @@ WEIR_API int64_t weir_retry_cut(const weir_retry *retry, int64_t timeout_ms, int
  * An attempt has failed with this error. The pause before the next one in milliseconds, at least 1; -1: there
  * is to be none. Repeated are transactions that were undone by a serialization failure (40001), a deadlock
  * (40P01), the loss of the connection or a failure to connect, as long as the error is retryable: so never
- * after WEIR_EOUTCOME, and never after any other error. An error with retry_after_ms puts the pause off until
- * then.
+ * after WEIR_EOUTCOME or WEIR_EOUTCOMETIMEOUT, and never after any other error. An error with retry_after_ms
+ * puts the pause off until then.
  */
 WEIR_API int64_t weir_retry_next(weir_retry *retry, const weir_error *error, int64_t now_ns);
 /* After weir_retry_next gave -1: what the caller is to be told beside the error, "given up after 4 attempts:

@@ -54,8 +54,8 @@ WEIR_API int weir_session_begin(weir_session session, const weir_transaction *be
 /*
  * Ends the innermost transaction or savepoint, which must be the one of that depth (WEIR_ETRANSACTION
  * otherwise). WEIR_OK: at once, nothing had been sent. WEIR_PENDING: the completion tells: WEIR_EROLLEDBACK
- * when the database rolled back instead, WEIR_EOUTCOME when the answer was lost. The transaction has ended
- * for the session in every case.
+ * when the database rolled back instead, WEIR_EOUTCOME when there was no answer, WEIR_EOUTCOMETIMEOUT when it
+ * did not come in time. The transaction has ended for the session in every case.
  */
 WEIR_API int weir_session_commit(weir_session session, int depth, void *token, weir_op *op,
                                  weir_error *error);

@@ -52,10 +52,10 @@ static const struct {
 
 /* Errors for when there is no memory for an error. They are shared by all threads and never written. */
 static weir_error fixed_errors[] = {
-    {WEIR_ENOMEM, true, "", 0, -1, "out of memory", NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL},
-    {WEIR_ENOMEM, false, "", 0, -1, "out of memory", NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL},
+    {WEIR_ENOMEM, true, "", 0, -1, "out of memory", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL},
+    {WEIR_ENOMEM, false, "", 0, -1, "out of memory", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL},
     {WEIR_EINTERNAL, false, "", 0, -1, "internal error of weirpool", NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-     0, NULL},
+     NULL, 0, NULL},
 };
 
 enum { NO_MEMORY, NO_MEMORY_AND_NO_REPEAT, NO_ERROR_GIVEN };
@@ -123,13 +123,13 @@ void weir_error_free(weir_error *error) {
     weir__free(error);
 }
 
-enum { TEXTS = 8 };
+enum { TEXTS = 9 };
 
 /* Copies the texts into one block; without memory the code's general text is the message. For new errors. */
 static void set_texts(weir_error *error, const char *const texts[TEXTS]) {
-    const char **const fields[TEXTS] = {&error->message, &error->severity,  &error->detail,
-                                        &error->hint,    &error->schema,    &error->table,
-                                        &error->column,  &error->constraint};
+    const char **const fields[TEXTS] = {&error->message, &error->severity,   &error->detail,
+                                        &error->hint,    &error->schema,     &error->table,
+                                        &error->column,  &error->constraint, &error->context};
     size_t total = 0, sizes[TEXTS];
     for (int i = 0; i < TEXTS; i++) {
         sizes[i] = texts[i] ? strlen(texts[i]) + 1 : 0;
@@ -187,8 +187,9 @@ int weir__fail_report(weir_error *error, const weir__report *report) {
     if (!error) return fresh.code;
     fresh.retryable = is_retryable_sqlstate(fresh.sqlstate);
     fresh.position = report->position;
-    const char *const texts[TEXTS] = {report->message, report->severity, report->detail, report->hint,
-                                      report->schema,  report->table,    report->column, report->constraint};
+    const char *const texts[TEXTS] = {report->message, report->severity,   report->detail,
+                                      report->hint,    report->schema,     report->table,
+                                      report->column,  report->constraint, report->context};
     set_texts(&fresh, texts);
     return replace(error, &fresh);
 }
@@ -204,10 +205,11 @@ int weir__fail_chain(weir_error *error) {
 int weir__error_copy(weir_error *to, const weir_error *from) {
     if (!to || to == from) return from->code;
     weir_error fresh = *from;
-    const char *const texts[TEXTS] = {from->message, from->severity, from->detail, from->hint,
-                                      from->schema,  from->table,    from->column, from->constraint};
+    const char *const texts[TEXTS] = {from->message, from->severity,   from->detail,
+                                      from->hint,    from->schema,     from->table,
+                                      from->column,  from->constraint, from->context};
     fresh.message = fresh.severity = fresh.detail = fresh.hint = NULL;
-    fresh.schema = fresh.table = fresh.column = fresh.constraint = NULL;
+    fresh.schema = fresh.table = fresh.column = fresh.constraint = fresh.context = NULL;
     set_texts(&fresh, texts);
     return replace(to, &fresh);
 }

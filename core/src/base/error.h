@@ -14,7 +14,8 @@ int weir__fail(weir_error *error, int code, const char *format, ...) WEIR_PRINTF
    WEIR_ESERVER (who cancelled is known only above). retryable follows the SQLSTATE: 40001, 40P01, 55P03,
    53xxx, 57P01-57P05, 08xxx. */
 typedef struct weir__report {
-    const char *severity, *sqlstate, *message, *detail, *hint, *schema, *table, *column, *constraint;
+    const char *severity, *sqlstate, *message, *detail, *hint, *schema, *table, *column, *constraint,
+        *context;
     int position;
 } weir__report;
 int weir__fail_report(weir_error *error, const weir__report *report);

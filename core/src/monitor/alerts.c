@@ -120,8 +120,11 @@ static void write_message(const weir__alert *alert, char *out, size_t size) {
     double value = alert->value, threshold = alert->threshold, window = alert->window;
     switch (alert->type) {
     case WEIR_ALERT_DATABASE_UNHEALTHY:
-        snprintf(out, size, "the pool is unhealthy after %llu failure%s in a row: %s", count,
-                 count == 1 ? "" : "s", alert->detail);
+        if (!count)
+            snprintf(out, size, "the pool is unhealthy: %s", alert->detail);
+        else
+            snprintf(out, size, "the pool is unhealthy after %llu failure%s in a row: %s", count,
+                     count == 1 ? "" : "s", alert->detail);
         break;
     case WEIR_ALERT_CIRCUIT_BREAKER_OPEN:
         snprintf(out, size, "a circuit breaker %s open: %s", value > 0 ? "is" : "was", alert->detail);

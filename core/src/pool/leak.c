@@ -180,7 +180,15 @@ void weir__leak_waits(weir_pool *pool, const weir__task *task, int64_t now) {
 
 const char *weir__leak_why(const weir__task *task, char *text, size_t size) {
     const weir__slot *slot = held_by(task->pool, task);
+    int trying = task->pool->counts[WEIR__CONNECTING];
     char who[WEIR__SITE_TEXT];
+    if (trying && !weir__pool_live(task->pool)) {
+        snprintf(
+            text, size,
+            "no connection could be made in time: none is there, and %d attempt%s to make one %s not ended",
+            trying, trying == 1 ? "" : "s", trying == 1 ? "has" : "have");
+        return text;
+    }
     if (!slot && task->pool->ceiling.why) {
         snprintf(text, size, "no connection came free in time: %s", task->pool->ceiling.why);
         return text;

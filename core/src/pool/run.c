@@ -144,6 +144,9 @@ void weir__task_fail(weir__task *task, const weir_error *why) {
         weir__op_fail(&task->op, why);
 }
 
+/* What becomes of a code where nobody knows whether it is done. */
+static int in_doubt(int code) { return is_late(code) ? WEIR_EOUTCOMETIMEOUT : WEIR_EOUTCOME; }
+
 void weir__task_give_up(weir__task *task, const weir__flight *flight, const weir_error *why, bool doubtful) {
     weir_error unknown = WEIR_ERROR_INIT;
     int64_t now = weir__reactor_now(task->pool->reactor);
@@ -153,12 +156,11 @@ void weir__task_give_up(weir__task *task, const weir__flight *flight, const weir
     /* What we or its caller break off says nothing of the server, be its outcome known or not. */
     if (!late && code != WEIR_ELOST) weir__guard_cancel(task->pool, &task->permit, now);
     if (weir__task_commits(task)) {
-        weir__fail(&unknown, WEIR_EOUTCOME, "COMMIT was sent and not answered: %s", text);
+        weir__fail(&unknown, in_doubt(code), "COMMIT was sent and not answered: %s", text);
         unknown.xid = task->slot->conn ? task->slot->conn->xid : 0;
         why = &unknown;
     } else if (doubtful && !task->batch) { /* a transaction goes by its COMMIT alone */
-        weir__fail(&unknown, late ? WEIR_EOUTCOMETIMEOUT : WEIR_EOUTCOME,
-                   "%s: whether it takes effect is unknown", text);
+        weir__fail(&unknown, in_doubt(code), "%s: whether it takes effect is unknown", text);
         why = &unknown;
     }
     end_query(flight, code, why, task, now);

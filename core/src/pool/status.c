@@ -87,7 +87,16 @@ static bool is_shut(weir_breaker_state state) {
     return state == WEIR_BREAKER_OPEN || state == WEIR_BREAKER_FORCED_OPEN;
 }
 
-static unsigned of_server(weir_pool *pool) {
+/* An attempt to connect may hang: it has been under way for so long. */
+static bool connecting_lasts(const weir_pool *pool, int64_t now) {
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        const weir__slot *slot = pool->slots[i];
+        if (slot->state == WEIR__CONNECTING && now - slot->begun_at > LONG_WAIT) return true;
+    }
+    return false;
+}
+
+static unsigned of_server(weir_pool *pool, int64_t now) {
     weir_breaker_state queries = weir__guard_state(pool, WEIR_BREAKER_QUERIES);
     weir_breaker_state connects = weir__guard_state(pool, WEIR_BREAKER_CONNECTS);
     bool lives = weir__pool_live(pool);
@@ -96,6 +105,7 @@ static unsigned of_server(weir_pool *pool) {
     if (queries == WEIR_BREAKER_HALF_OPEN) found |= BIT(CIRCUIT_HALF_OPEN);
     if (pool->failures) found |= lives ? BIT(CONNECT_FAILING) : BIT(DISCONNECTED);
     if (is_shut(connects) && lives) found |= BIT(CONNECT_FAILING);
+    if (!lives && connecting_lasts(pool, now)) found |= BIT(DISCONNECTED);
     return found;
 }
 
@@ -111,14 +121,19 @@ static bool has_long_wait(const weir_pool *pool, int64_t now) {
 
 static bool is_of_late(int64_t at, int64_t now) { return at && now - at < OF_LATE; }
 
+/* What is still being made is taken by nobody. */
+static bool is_exhausted(const weir_pool *pool, int64_t now) {
+    if (!pool->waiting || pool->counts[WEIR__IDLE] || weir__pool_room(pool) > 0) return false;
+    return (weir__pool_live(pool) || !pool->counts[WEIR__CONNECTING]) && has_long_wait(pool, now);
+}
+
 static unsigned of_use(const weir_pool *pool, int64_t now) {
     const weir__pool_health *health = &pool->health;
     unsigned found = 0;
     if (health->failures) found |= health->failures < FAILING ? BIT(CHECK_FAILED) : BIT(CHECKS_FAILING);
     if (is_of_late(health->lost_at, now)) found |= BIT(CONNECTIONS_LOST);
     if (is_of_late(health->refused_at, now)) found |= BIT(STANDBY);
-    if (pool->waiting && !pool->counts[WEIR__IDLE] && weir__pool_room(pool) <= 0 && has_long_wait(pool, now))
-        found |= BIT(EXHAUSTED);
+    if (is_exhausted(pool, now)) found |= BIT(EXHAUSTED);
     for (size_t i = 0; i < pool->slot_count; i++)
         if (pool->slots[i]->leaked) found |= BIT(LEAKS);
     return found;
@@ -134,7 +149,7 @@ static weir_health_status status_of(unsigned found) {
 /* A change goes to the history, and to the log. */
 static unsigned look(weir_pool *pool, int64_t now) {
     weir__pool_health *health = &pool->health;
-    unsigned found = weir__pool_shut(pool) ? BIT(CLOSED) : of_server(pool) | of_use(pool, now);
+    unsigned found = weir__pool_shut(pool) ? BIT(CLOSED) : of_server(pool, now) | of_use(pool, now);
     weir_health_status status = status_of(found), before = health->status;
     if (status == before) return found;
     health->status = status;

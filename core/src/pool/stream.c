@@ -344,7 +344,7 @@ static void expired(weir__timer *timer) {
     int64_t now = weir__reactor_now(slot->pool->reactor);
     if (stream->flight && stream->sent == STEP_END) { /* a COMMIT on its way is let finish */
         if (is_wrapped(stream) && stream->complete)
-            fail_with(stream, WEIR_EOUTCOME, "the stream's COMMIT was sent and not answered in time");
+            fail_with(stream, WEIR_EOUTCOMETIMEOUT, "the stream's COMMIT was sent and not answered in time");
     } else {
         bool told = is_told(stream);
         cancel_flight(stream);

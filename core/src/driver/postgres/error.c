@@ -19,6 +19,7 @@ int weir__pg_report(weir_error *error, const PGresult *result) {
         .table = PQresultErrorField(result, PG_DIAG_TABLE_NAME),
         .column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME),
         .constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME),
+        .context = PQresultErrorField(result, PG_DIAG_CONTEXT),
         .position = position ? atoi(position) : 0,
     };
     if (report.sqlstate && report.message) return weir__fail_report(error, &report);
