@@ -465,6 +465,41 @@ support.each("a pool's holders", function(db)
         end)
     end)
 
+    it("wait for another connection by name", function() -- in vain: all coroutines wait with them
+        local lines = {}
+        weirpool.log(function(_, line)
+            lines[#lines + 1] = line
+        end)
+        local pool = assert(db.open { max_size = 1, checkout_timeout = 0.02 })
+        local session = assert(pool:session())
+        local waits = {
+            function()
+                return pool:session()
+            end,
+            function()
+                return pool:fetchval "select 1"
+            end,
+            function()
+                return pool:transaction { "select 1" }
+            end,
+            coroutine.wrap(function()
+                return pool:connection()
+            end),
+        }
+        for n, wait in ipairs(waits) do
+            local _, err = wait()
+            assert.equal("CheckoutTimeout", err.class)
+            assert.matches("the caller itself holds one, checked out by .*pool_spec.lua", err.message)
+            assert.equal(n, pool:snapshot().checkouts_nested)
+        end
+        local told = table.concat(lines, "\n")
+        assert.matches("pool_spec.lua.* holds a connection and waits for another one", told)
+        session:close()
+        assert.equal(1, pool:fetchval "select 1")
+        assert.equal(#waits, pool:snapshot().checkouts_nested)
+        weirpool.log(false)
+    end)
+
     it("loses a transaction in which nothing is run", function()
         local pool = assert(db.open { max_size = 1, idle_in_transaction_timeout = 0.02 })
         local session = assert(pool:session())
