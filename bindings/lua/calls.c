@@ -182,7 +182,8 @@ static int acquire_body(lua_State *L) {
     weir_checkout checkout;
     weir_checkout_init(&checkout);
     checkout.transaction = lua_toboolean(L, FIRST);
-    weir__lua_read_checkout(L, FIRST + 1, &checkout, checkout.transaction ? &checkout.begin : NULL);
+    weir__lua_read_checkout(L, FIRST + 1, &checkout, checkout.transaction ? &checkout.begin : NULL,
+                            !lua_isnoneornil(L, FIRST + 4));
     checkout.setup = lua_toboolean(L, FIRST + 2);
     checkout.call = lua_toboolean(L, FIRST + 3);
     weir__lua_retry_cut(L, FIRST + 4, &checkout.checkout_timeout_ms);

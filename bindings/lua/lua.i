@@ -196,7 +196,7 @@
     }
 }
 %typemap(in) const weir_transaction *begin (weir_transaction begin = {NULL, false, false}) {
-    weir__lua_read_checkout(L, $input, NULL, &begin);
+    weir__lua_read_checkout(L, $input, NULL, &begin, false);
     $1 = &begin;
 }
 %typemap(in, numinputs=0) weir_session_info *out (weir_session_info info) "$1 = &info;"

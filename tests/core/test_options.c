@@ -131,6 +131,8 @@ static const struct {
     {"circuit_recovery_timeout", NONE, "circuit_recovery_timeout cannot be none"},
     {"circuit_window", STRING("calls"), "circuit_window=calls|count|time"},
     {"circuit_ignore", STRING("08,UniqeViolation"), "circuit_ignore=UniqeViolation|UniqueViolation"},
+    {"circuit_ignore", STRING("UniqeViolation"), "begins: did you mean UniqueViolation?"},
+    {"circuit_ignore", STRING("NoSuchError"), "give such as ConnectionLost, UniqueViolation, 08, with commas"},
     {"circuit_failure_treshold", INT(3), "did you mean circuit_failure_threshold?"},
     {"circuit_name", STRING("x"), "unknown option circuit_name"},
     {"name", STRING(""), "name is 0 bytes long"},
