@@ -1,12 +1,15 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/number.h"
+#include "base/text.h"
 #include "driver/postgres/encode.h"
 
 #define MESSAGE_MAX                                                                                          \
@@ -76,11 +79,19 @@ static const char *place_text(const weir__pgplace *at, char *buffer, size_t size
     return buffer;
 }
 
-int weir__pg_refuse_kind(const weir__pgplace *at, const weir_value *value, const char *wanted) {
+static int refuse(const weir__pgplace *at, const weir_value *value, const char *wanted, const char *remedy) {
     char where[64], type[160];
-    return weir__fail(
-        at->error, WEIR_EVALUE, "parameter %s: %s takes %s, not %s", place_text(at, where, sizeof where),
-        type_text(weir__pg_known(at), at->type, type, sizeof type), wanted, weir_type_name(value->type));
+    return weir__fail(at->error, WEIR_EVALUE, "parameter %s: %s takes %s, not %s%s",
+                      place_text(at, where, sizeof where),
+                      type_text(weir__pg_known(at), at->type, type, sizeof type), wanted,
+                      weir_type_name(value->type), remedy);
+}
+
+int weir__pg_refuse_kind(const weir__pgplace *at, const weir_value *value, const char *wanted) {
+    return refuse(at, value, wanted,
+                  value->type == WEIR_TYPE_RECORD
+                      ? ": the values of a row are no parameters of their own, give them one by one"
+                      : "");
 }
 
 static int refuse_value(const weir__pgplace *at, const char *value, const char *why) {
@@ -213,10 +224,23 @@ int weir__pg_put_any(const weir__pgplace *at, const weir_value *value) {
 
 /* ---- scalars */
 
+/* A decimal: how hosts give a whole number that 64 bits do not hold. */
+static bool is_huge(const weir_value *value) {
+    const char *text = value->as.bytes.data;
+    char *end;
+    errno = 0;
+    strtoll(text, &end, 10);
+    return errno == ERANGE && end == text + value->as.bytes.length;
+}
+
 static int put_integer(const weir__pgplace *at, const weir_value *value, int64_t least, int64_t most,
                        size_t size) {
     if (value->type == WEIR_TYPE_FLOAT)
         return weir__pg_refuse_kind(at, value, "int (convert it, even when it is a whole number)");
+    if (value->type == WEIR_TYPE_NUMERIC && is_huge(value)) {
+        char text[WEIR__QUOTE_SIZE];
+        return refuse_value(at, weir__quote(text, value->as.bytes.data), "is out of range for");
+    }
     if (value->type != WEIR_TYPE_INT) return weir__pg_refuse_kind(at, value, "int");
     int64_t n = value->as.integer;
     if (n < least || n > most) {
@@ -359,7 +383,8 @@ static int put_json(const weir__pgplace *at, const weir_value *value) {
     case WEIR_TYPE_MAP:
         return weir__pg_put_literal(at, value);
     default:
-        return weir__pg_refuse_kind(at, value, "json, a list of what JSON has, or its text");
+        return refuse(at, value, "json, a list of what JSON has, or its text",
+                      ": of a single value give the text, or in Python weirpool.Json(value)");
     }
 }
 

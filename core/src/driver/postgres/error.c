@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "driver/postgres/pg.h"
 
-int weir__pg_report(weir_error *error, const PGresult *result) {
+int weir__pg_report(weir_error *error, const PGresult *result, const char *hint) {
     const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
     const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
     weir__report report = {
@@ -14,7 +14,7 @@ int weir__pg_report(weir_error *error, const PGresult *result) {
         .sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE),
         .message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
         .detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
-        .hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT),
+        .hint = hint ? hint : PQresultErrorField(result, PG_DIAG_MESSAGE_HINT),
         .schema = PQresultErrorField(result, PG_DIAG_SCHEMA_NAME),
         .table = PQresultErrorField(result, PG_DIAG_TABLE_NAME),
         .column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME),
