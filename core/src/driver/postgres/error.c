@@ -73,7 +73,8 @@ static void append_part(weir__buffer *out, const char *part, size_t length) {
     weir__buffer_append(out, part, length);
 }
 
-/* A line of libpq's, unless it is there already: a second try without encryption is refused like the first. */
+/* A line of libpq's, unless it is there already: a second try without encryption is refused like the first.
+ */
 static void append_line(weir__buffer *out, const char *line, size_t length, const char *sqlstate) {
     size_t end = out->length;
     if (end) weir__buffer_text(out, "; ");
