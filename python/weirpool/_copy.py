@@ -514,7 +514,10 @@ def copy_out(
     if to is None:
         return chunks
     _check_target(to)
-    return _write(chunks, to)
+    rows = _write(chunks, to)
+    owner = "Pool" if checkout else type(connection).__name__
+    setattr(rows, "__qualname__", owner + ".copy_out")  # for Python's warning that it was never awaited
+    return rows
 
 
 def copy_out_sync(

@@ -228,6 +228,32 @@ def test_what_signatures_show_as_default_can_be_given(pg_url, run):
     run(main)
 
 
+def test_what_is_not_entered(sqlite_url, run):
+    async def main():
+        async with weirpool.create_pool(sqlite_url) as pool:
+            for make, what in ((pool.session, "session"), (pool.connection, "connection")):
+                checkout = make()
+                with pytest.raises(AttributeError) as caught:
+                    _ = checkout.fetchval
+                assert str(caught.value) == (
+                    f"fetchval is of the {what} itself, which `async with` gives: async with pool.{what}() as {what}:"
+                )
+                assert not hasattr(checkout, "fetchvall") and not hasattr(checkout, "__len__")
+                assert hasattr(checkout, "commit") is False
+                checkout.close()
+
+    run(main)
+    with weirpool.create_pool_sync(sqlite_url) as pool:
+        for make, what, name in ((pool.session, "session", "commit"), (pool.connection, "connection", "execute")):
+            checkout = make()
+            with pytest.raises(AttributeError, match=rf"^{name} is of the {what} itself, which `with` gives: with pool"):
+                getattr(checkout, name)
+            with pytest.raises(AttributeError, match="has no attribute 'fetchvall'"):
+                _ = checkout.fetchvall
+            with checkout:
+                pass
+
+
 def test_wrong_numbers_of_parameters(url, run):
     async def main():
         async with weirpool.create_pool(url, max_size=1) as pool:
