@@ -53,6 +53,7 @@
 %ignore weir_session_release_unused;
 %ignore weir_session_release;
 %ignore weir_session_discard;
+%ignore weir_session_init_failed;
 %ignore weir_session_execute;
 %ignore weir_session_limit;
 %ignore weir_session_watch;

@@ -315,9 +315,13 @@ support.each("a pool", function(db)
         -- a failed init is a failed attempt to connect: callers are refused until the pool has tried again
         local value, err
         local deadline = os.time() + 10
+        local details = {}
         repeat
             value, err = pool:fetchval("select 1")
+            details[#details + 1] = err and err.detail
         until value or not err:is("ConnectError") or os.time() > deadline
+        assert.matches("not today", details[1])
+        assert.equal("nor now", details[#details])
         assert.equal(1, value, tostring(err))
         assert.equal(3, calls)
         local all = table.concat(lines, "\n")
