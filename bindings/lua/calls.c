@@ -154,7 +154,10 @@ static int sleep_body(lua_State *L) {
 
 int weir__lua_pool_sleep(lua_State *L) { return weir__lua_guard(L, sleep_body); }
 
-/* Who asks. */
+/* Who asks: whoever waits keeps all coroutines waiting, so that none of them can give him what it has. */
+static uint64_t owner_of(const weir_lua_pool *home) { return (uint64_t)(uintptr_t)home; }
+
+/* … and where. */
 static void set_where(lua_State *L, lua_Debug *frame, weir_checkout *checkout, weir_lua_session *session) {
     if (!weir__lua_caller(L, frame)) {
         snprintf(session->where, sizeof session->where, "an unknown place");
@@ -179,7 +182,8 @@ static int acquire_body(lua_State *L) {
     weir_checkout checkout;
     weir_checkout_init(&checkout);
     checkout.transaction = lua_toboolean(L, FIRST);
-    weir__lua_read_checkout(L, FIRST + 1, &checkout, checkout.transaction ? &checkout.begin : NULL);
+    weir__lua_read_checkout(L, FIRST + 1, &checkout, checkout.transaction ? &checkout.begin : NULL,
+                            !lua_isnoneornil(L, FIRST + 4));
     checkout.setup = lua_toboolean(L, FIRST + 2);
     checkout.call = lua_toboolean(L, FIRST + 3);
     weir__lua_retry_cut(L, FIRST + 4, &checkout.checkout_timeout_ms);
@@ -189,6 +193,7 @@ static int acquire_body(lua_State *L) {
     lua_Debug frame;
     set_where(L, &frame, &checkout, session);
     set_stack(L, call->home->pool, &checkout);
+    checkout.owner = owner_of(call->home);
     int code =
         weir_pool_acquire(call->home->pool, &checkout, NULL, &session->session, &call->op, &call->error);
     bool waits = code == WEIR_PENDING;
@@ -223,6 +228,7 @@ weir_run weir__lua_run(const weir_lua_call *call, enum weir_lua_shape shape) {
     weir_run_init(&run);
     run.timeout_ms = call->how.timeout_ms;
     run.readonly = call->how.readonly;
+    run.owner = owner_of(call->home);
     run.script = shape == WEIR_LUA_SCRIPT;
     return run;
 }
@@ -249,6 +255,7 @@ static int pool_transaction_body(lua_State *L) {
     weir_transaction begin = {0};
     weir_run run;
     weir_run_init(&run);
+    run.owner = owner_of(call->home);
     run.timeout_ms = weir__lua_read_transaction(L, FIRST + 1, &begin);
     if (!weir__lua_build_batch(L, call, FIRST)) return weir__lua_call_fail(L, call);
     int code =

@@ -117,7 +117,9 @@ int weir__lua_session_return(lua_State *L) {
     bool out = session->out;
     session->out = false;
     if (out && session->home->pool) {
-        if (lua_toboolean(L, 2))
+        if (lua_type(L, 3) == LUA_TSTRING)
+            weir_session_init_failed(session->session, lua_tostring(L, 3));
+        else if (lua_toboolean(L, 2))
             weir_session_discard(session->session);
         else
             weir_session_release(session->session);

@@ -53,6 +53,7 @@
 %ignore weir_session_release_unused;
 %ignore weir_session_release;
 %ignore weir_session_discard;
+%ignore weir_session_init_failed;
 %ignore weir_session_execute;
 %ignore weir_session_limit;
 %ignore weir_session_watch;
@@ -196,7 +197,7 @@
     }
 }
 %typemap(in) const weir_transaction *begin (weir_transaction begin = {NULL, false, false}) {
-    weir__lua_read_checkout(L, $input, NULL, &begin);
+    weir__lua_read_checkout(L, $input, NULL, &begin, false);
     $1 = &begin;
 }
 %typemap(in, numinputs=0) weir_session_info *out (weir_session_info info) "$1 = &info;"

@@ -56,12 +56,13 @@ static bool read_loan(lua_State *L, const char *name, weir_checkout *checkout) {
     return true;
 }
 
-void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, weir_transaction *begin) {
+void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, weir_transaction *begin,
+                             bool retries) {
     if (!begin_options(L, index)) return;
     while (lua_next(L, index)) {
         const char *name = option_name(L);
         if (!(checkout && read_loan(L, name, checkout)) && !(begin && read_begin(L, name, begin)))
-            weir__lua_misuse(L, "there is no option %s here: %s%s%s", name,
+            weir__lua_misuse(L, "there is no option %s here: %s%s%s%s", name, retries ? "retries, " : "",
                              checkout ? "timeout, checkout_timeout, reset" : "",
                              checkout && begin ? ", " : "", begin ? "isolation, readonly, deferrable" : "");
         lua_pop(L, 1);

@@ -202,8 +202,11 @@ void weir__lua_add(lua_State *L, int index, weir_statement *statement, int numbe
     weir_value value;
     int top = lua_gettop(L);
     if (!weir__lua_to_value(L, index, number, &value))
-        weir__lua_misuse(L, "parameter %d: a %s cannot be the value of a parameter", number,
-                         luaL_typename(L, index));
+        weir__lua_misuse(
+            L, "parameter %d: a %s cannot be the value of a parameter%s", number, luaL_typename(L, index),
+            lua_istable(L, index) ? ": an array is weirpool.array{...}, JSON a string; options stand "
+                                    "in the statement's table, {\"select ...\", timeout = 1}"
+                                  : "");
     weir_statement_add(statement, &value);
     lua_settop(L, top);
 }

@@ -193,14 +193,16 @@ void weir__lua_pool_free(weir_lua_pool *home);
 /* A new handle, without a session as yet, for the pool whose handle is at index `pool`, or whose session's
  * is. */
 weir_lua_session *weir__lua_push_session(lua_State *L, int pool);
-/* (handle, discard): gives the session back. False when it was back already. */
+/* (handle, discard, why its init failed or nil): gives the session back. False when it was back already. */
 int weir__lua_session_return(lua_State *L);
 
 /* ---- options.c */
 bool weir__lua_check_flag(lua_State *L, const char *name); /* the value on top, a boolean */
 /* Reads the table at that index, or nil. Strings are borrowed from the table. Raises an error for what it
-   does not know. `begin` NULL: no transaction, so no isolation either; `checkout` NULL: nothing else. */
-void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, weir_transaction *begin);
+   does not know. `begin` NULL: no transaction, so no isolation either; `checkout` NULL: nothing else.
+   `retries`: pool:run has taken that out. */
+void weir__lua_read_checkout(lua_State *L, int index, weir_checkout *checkout, weir_transaction *begin,
+                             bool retries);
 /* As weir__lua_read_checkout, of pool:transaction. Returns its time-out. */
 int64_t weir__lua_read_transaction(lua_State *L, int index, weir_transaction *begin);
 /* The texts stay the table's. */

@@ -405,15 +405,30 @@ static PyObject *items_of(PyObject *const *arguments, Py_ssize_t count) {
     return weir__py_fail(WEIR_EINVAL, "transaction() takes a list of statements, not a str");
 }
 
+/* What is wrong is wrong with that statement, from 1. */
+static void blame_statement(Py_ssize_t number) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *said = value ? PyObject_GetAttrString(value, "message") : NULL;
+    PyObject *message = said ? PyUnicode_FromFormat("statement %zd: %S", number, said) : NULL;
+    if (!message || PyObject_SetAttrString(value, "message", message) < 0) weir__py_forget();
+    Py_XDECREF(said);
+    Py_XDECREF(message);
+    PyErr_Restore(type, value, traceback);
+}
+
 PyObject *weir__py_statements(PyObject *const *arguments, Py_ssize_t count) {
     PyObject *items = items_of(arguments, count);
     PyObject *list = items ? PyList_New(PyTuple_GET_SIZE(items)) : NULL;
     for (Py_ssize_t i = 0; list && i < PyTuple_GET_SIZE(items); i++) {
         PyObject *parts = parts_of(PyTuple_GET_ITEM(items, i));
-        if (parts)
+        if (parts) {
             PyList_SET_ITEM(list, i, parts);
-        else
+        } else {
+            blame_statement(i + 1);
             Py_CLEAR(list);
+        }
     }
     Py_XDECREF(items);
     return list;
@@ -429,6 +444,7 @@ static weir_batch *parse_batch(PyObject *const *arguments, Py_ssize_t count, con
         if (statement && weir_batch_add(batch, statement, &error) != WEIR_OK) weir__py_raise(&error);
         weir_statement_unref(statement);
         if (!PyErr_Occurred()) continue;
+        blame_statement(i + 1);
         weir_batch_free(batch);
         batch = NULL;
     }

@@ -322,6 +322,31 @@ void weir__py_checkout_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
+/* Who uses what he has not entered is told so. */
+static bool is_of_the_lent(const CheckoutObject *checkout, bool sync, PyObject *name) {
+    PyTypeObject *const types[2][2] = {{weir__py.connection, weir__py.session},
+                                       {weir__py.sync_connection, weir__py.sync_session}};
+    PyTypeObject *lent = types[sync][checkout->how.transaction];
+    return PyUnicode_READ_CHAR(name, 0) != '_' && PyObject_HasAttr((PyObject *)lent, name);
+}
+
+PyObject *weir__py_checkout_getattr(PyObject *self, PyObject *name) {
+    PyObject *type, *error, *traceback, *value = PyObject_GenericGetAttr(self, name);
+    if (value || !PyErr_ExceptionMatches(PyExc_AttributeError)) return value;
+    CheckoutObject *checkout = (CheckoutObject *)self;
+    bool sync = PyObject_TypeCheck(self, weir__py.sync_checkout);
+    PyErr_Fetch(&type, &error, &traceback);
+    bool early = is_of_the_lent(checkout, sync, name);
+    PyErr_Restore(type, error, traceback);
+    const char *what = checkout->how.transaction ? "session" : "connection",
+               *with = sync ? "with" : "async with";
+    if (early)
+        PyErr_Format(PyExc_AttributeError,
+                     "%U is of the %s itself, which `%s` gives: %s pool.%s() as %s:", name, what, with, with,
+                     what, what);
+    return NULL;
+}
+
 static PyMethodDef checkout_methods[] = {
     {"__aenter__", enter, METH_NOARGS, NULL},
     {"__aexit__", (PyCFunction)(void (*)(void))leave, METH_FASTCALL, NULL},
@@ -332,6 +357,7 @@ static PyType_Slot checkout_slots[] = {
     {Py_tp_clear, weir__py_checkout_clear},
     {Py_tp_dealloc, weir__py_checkout_dealloc},
     {Py_tp_methods, checkout_methods},
+    {Py_tp_getattro, weir__py_checkout_getattr},
     {0, NULL}};
 static PyType_Spec checkout_spec = {"weirpool._core.Checkout", sizeof(CheckoutObject), 0,
                                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |

@@ -56,6 +56,17 @@ static PyObject *session_discard(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+/* Of a new connection, whose init has failed: as discard. */
+static PyObject *session_init_failed(PyObject *self, PyObject *why) {
+    SessionObject *session = (SessionObject *)self;
+    const char *text = PyUnicode_AsUTF8(why);
+    if (!text) return NULL;
+    if (session->returned) Py_RETURN_NONE;
+    if (session->pool->engine->pool) weir_session_init_failed(session->handle, text);
+    returned(session);
+    Py_RETURN_NONE;
+}
+
 static PyObject *session_transaction(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
                                      PyObject *kwnames) {
     return weir__py_transaction((SessionObject *)self, arguments, count, kwnames);
@@ -167,6 +178,7 @@ static PyMethodDef lent_methods[] = {
      "isolation: \"read uncommitted\", \"read committed\", \"repeatable read\" or \"serializable\"; None is "
      "the\n"
      "database's default. deferrable: PostgreSQL, with serializable and readonly."},
+    {"_init_failed", session_init_failed, METH_O, NULL},
     {"_copy_in", FAST(weir__py_copy_begin_in), FAST_FLAGS, NULL},
     {"_copy_out", FAST(weir__py_copy_begin_out), FAST_FLAGS, NULL},
     {"_copy_put", weir__py_copy_put, METH_O, NULL},

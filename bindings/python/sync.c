@@ -69,6 +69,7 @@ static PyTypeObject *add_type(PyObject *module, const char *name, PyMethodDef *m
                            {Py_tp_clear, weir__py_checkout_clear},
                            {Py_tp_dealloc, weir__py_checkout_dealloc},
                            {Py_tp_methods, methods},
+                           {Py_tp_getattro, weir__py_checkout_getattr},
                            {0, NULL}};
     PyType_Spec spec = {name, sizeof(CheckoutObject), 0,
                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |

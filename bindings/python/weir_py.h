@@ -414,6 +414,8 @@ int weir__py_note_function(CheckoutObject *checkout, PyObject *function);
 int weir__py_checkout_traverse(PyObject *self, visitproc visit, void *arg);
 int weir__py_checkout_clear(PyObject *self);
 void weir__py_checkout_dealloc(PyObject *self);
+/* As any attribute; what the session or connection has, and it has not, says so. */
+PyObject *weir__py_checkout_getattr(PyObject *self, PyObject *name);
 int weir__py_checkout_types(PyObject *module);
 /* The context managers; whether they are to be awaited is the pool's matter. NULL with an exception. */
 PyObject *weir__py_checkout(PoolObject *pool, bool transaction, PyObject *const *arguments, Py_ssize_t count,

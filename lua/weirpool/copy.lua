@@ -191,6 +191,7 @@ function copy.copy_records(connection, table_name, rows, options)
     options = check_options(options)
     local next_row, columns = rows_of(rows), column_names(options.columns)
     local into = quoted(table_name, "the table")
+    local schema, bare = table_name:match "^(.*)%.(.*)$"
     if options.schema ~= nil then
         into = quoted(options.schema, "the schema") .. "." .. into
     end
@@ -198,6 +199,10 @@ function copy.copy_records(connection, table_name, rows, options)
     local like = ("select %s from %s where false"):format(columns == "" and "*" or columns, into)
     local encoder, err, state = core.copy_rows(connection.handle, connection.host, { like, timeout = left() })
     if not encoder then
+        if schema and options.schema == nil and err.class == "UndefinedTable" then
+            local hint = "a schema is given as such: copy_records(%q, rows, {schema = %q})"
+            err.hint = hint:format(bare, schema)
+        end
         return failure(err, state)
     end
     local blocks = encoded(connection, encoder, next_row)

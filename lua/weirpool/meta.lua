@@ -3,7 +3,8 @@
 --
 -- Three rules hold everywhere:
 --   * A failure at run time is `nil, err, sqlstate`: a weirpool.Error, and its SQLSTATE when the database gave one.
---     `assert(…)` raises the error object, which reads well when it is printed.
+--     `assert(…)` raises the error object, which reads well when it is printed. Under LuaJIT, whose assert raises the last
+--     of its arguments, the error comes a second time, as the fourth value.
 --   * Misuse is error(), blamed on the calling line: a wrong type, an unknown option, a session after its return.
 --   * Times are seconds, fractions allowed. `false` (or weirpool.null) switches a time-out off, nil leaves the default,
 --     and 0 is misuse: only close takes it, for no grace.

@@ -27,8 +27,10 @@ local function run_init(pool, init, handle)
         connection:close()
         return
     end
-    connection:discard()
-    log.emit(core.LOG_ERROR, pool.name .. ": init has failed: " .. tostring(ok and second or first))
+    local why = tostring(ok and second or first)
+    connection.returned = true
+    core.session_return(handle, true, why)
+    log.emit(core.LOG_ERROR, pool.name .. ": init has failed: " .. why)
 end
 
 --- An alert has fired, or is resolved. Never raises.

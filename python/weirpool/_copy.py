@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias, Union
 
 from . import _core
-from .errors import Error
+from .errors import Error, UndefinedTable
 
 
 class SupportsRead(Protocol):
@@ -232,8 +232,15 @@ class _Records:
         self.like = f"select {', '.join(names) or '*'} from {self.table} where false"
         self.encoder: Any = None
         self.form = "binary"
+        self.dotted = table.rpartition(".") if schema is None else ("", "", table)
         self.count = 100  # in the next block
         self._clock = None if timeout is ... else _core._Retry(0, timeout)  # type: ignore[attr-defined]
+
+    def explain(self, error: Exception) -> None:
+        """There may be no such table because the name is that of a schema's."""
+        schema, dot, table = self.dotted
+        if dot and isinstance(error, UndefinedTable):
+            error.hint = f"a schema is given as such: copy_records({table!r}, …, schema={schema!r})"
 
     def timeout(self) -> Any:
         """What is left of it."""
@@ -311,7 +318,11 @@ async def copy_records(
 ) -> int:
     _check_records(records, True)
     rows = _Records(connection, table, columns, schema, timeout)
-    rows.encoder = await connection._rows_like(rows.like, timeout=rows.timeout())
+    try:
+        rows.encoder = await connection._rows_like(rows.like, timeout=rows.timeout())
+    except Error as error:
+        rows.explain(error)
+        raise
     if hasattr(records, "__aiter__"):
         return await _copy_awaited(rows, records.__aiter__())
     source = rows.begun(iter(records))
@@ -330,7 +341,11 @@ def copy_records_sync(
 ) -> int:
     _check_records(records, False)
     rows = _Records(connection, table, columns, schema, timeout)
-    rows.encoder = connection._rows_like(rows.like, timeout=rows.timeout())
+    try:
+        rows.encoder = connection._rows_like(rows.like, timeout=rows.timeout())
+    except Error as error:
+        rows.explain(error)
+        raise
     source = rows.begun(iter(records))
     return copy_in_sync(connection, rows.sql(), source, timeout=rows.timeout())
 
@@ -499,7 +514,10 @@ def copy_out(
     if to is None:
         return chunks
     _check_target(to)
-    return _write(chunks, to)
+    rows = _write(chunks, to)
+    owner = "Pool" if checkout else type(connection).__name__
+    setattr(rows, "__qualname__", owner + ".copy_out")  # for Python's warning that it was never awaited
+    return rows
 
 
 def copy_out_sync(

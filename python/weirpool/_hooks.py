@@ -69,6 +69,16 @@ async def _await_alert(answer: Awaitable[object]) -> None:
         logger.exception("a callback for alerts has failed")
 
 
+def _give_up(connection: Any, error: Exception) -> None:
+    """The init of a new connection has failed: whoever waits for it is told why."""
+    try:
+        why = f"{type(error).__name__}: {error}"
+        why.encode()
+    except Exception:
+        why = type(error).__name__
+    connection._init_failed(why)
+
+
 def start_init(
     loop: asyncio.AbstractEventLoop, init: Callable[[Connection], Awaitable[object]], connection: Connection
 ) -> None:
@@ -80,9 +90,15 @@ def start_init(
 
 async def _init(init: Callable[[Connection], Awaitable[object]], connection: Connection) -> None:
     try:
-        await init(connection)
-    except Exception:
-        connection.discard()
+        answer = init(connection)
+        if not inspect.isawaitable(answer):
+            raise TypeError(
+                "the init hook of an asynchronous pool must be a coroutine function (async def); it gave "
+                + type(answer).__name__
+            )
+        await answer
+    except Exception as error:
+        _give_up(connection, error)
         logger.exception("the init hook has failed; its connection is closed")
     except BaseException:
         connection.discard()
@@ -95,8 +111,8 @@ def run_init(init: Callable[[SyncConnection], object], connection: SyncConnectio
     """A new connection of a blocking pool."""
     try:
         _refuse_awaitable("the init hook of a blocking pool", init(connection))
-    except Exception:
-        connection.discard()
+    except Exception as error:
+        _give_up(connection, error)
         logger.exception("the init hook has failed; its connection is closed")
     except BaseException:
         connection.discard()

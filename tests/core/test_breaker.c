@@ -617,6 +617,10 @@ START_TEST(options_by_name) {
     weir_value text = {.type = WEIR_TYPE_TEXT, .as.bytes = {"x", 1}};
     assert_fails(set("failure_rate", text, &error), &error, "failure_rate|a ratio from 0 to 1");
     assert_fails(set("failure_treshold", half, &error), &error, "did you mean failure_threshold?");
+    assert_fails(set("treshold", half, &error), &error, "did you mean failure_threshold?");
+    assert_fails(set("half_opne", half, &error), &error, "did you mean half_open_timeout?");
+    assert_fails(set("calls", half, &error), &error, "unknown option calls: there are ");
+    assert_fails(set("record_what", half, &error), &error, "unknown option record_what: there are ");
     assert_fails(set("recovery_jitter", (weir_value){.type = WEIR_TYPE_NULL}, &error), &error,
                  "recovery_jitter|cannot be none");
     ck_assert_int_eq(weir_breaker_options_set(NULL, "name", &half, NULL), WEIR_EINVAL);

@@ -657,7 +657,7 @@ START_TEST(a_failing_init_backs_off) {
         if (died)
             weir__fake_kill(weir__fake_conn_at(0)); /* which is no better */
         else
-            weir_session_discard(next_init());
+            ck_assert_int_eq(weir_session_init_failed(next_init(), "said so"), WEIR_OK);
         rig_advance(0);
         weir_reactor_dispatch(rig.reactor);
         rig.clock.now += 2 * WEIR__MS;
@@ -670,6 +670,27 @@ START_TEST(a_failing_init_backs_off) {
     if (!rig.pool->counts[WEIR__PREPARING]) ck_assert_int_eq(refused(&error), WEIR_ECONNECT);
     weir_error_clear(&error);
     ck_assert_int_gt(rig.pool->failures, 1);
+}
+END_TEST
+
+START_TEST(a_failed_init_says_why) {
+    char why[] = "no such role";
+    weir_error error = WEIR_ERROR_INIT;
+    bounds(1, 1, 0);
+    options.init_hook = true;
+    options.retry_min_ms = options.retry_max_ms = 1000;
+    rig_open(&options, 1, &options, NULL);
+    weir_session s = next_init();
+    ck_assert_int_eq(weir_session_init_failed(s, why), WEIR_OK);
+    why[0] = '\0'; /* it was copied */
+    ck_assert_int_eq(refused(&error), WEIR_ECONNECT);
+    ck_assert_ptr_nonnull(strstr(error.message, "the init of a new connection failed"));
+    ck_assert_str_eq(error.detail, "no such role");
+    weir_error_clear(&error);
+    ck_assert_int_eq(weir_session_init_failed(s, "again"), WEIR_ESTALE);
+    ck_assert_int_eq(weir_session_init_failed((weir_session){0}, NULL), WEIR_EINVAL);
+    weir_completion c;
+    while (weir_reactor_next(rig.reactor, &c)) ck_assert_int_eq(c.kind, WEIR_DONE_OPEN);
 }
 END_TEST
 
@@ -711,6 +732,7 @@ int main(void) {
                                   no_memory_for_a_connection,
                                   each_new_connection_is_initialised,
                                   a_failing_init_backs_off,
+                                  a_failed_init_says_why,
                                   closing_amid_an_init};
     Suite *suite = suite_create("pool");
     TCase *tc = tcase_create("pool");

@@ -56,7 +56,8 @@ static void check_fails(const char *sqlstate, const char *fragment) {
     ck_assert(p.lost);
     ck_assert_msg(p.why.code == WEIR_ECONNECT, "%d %s", p.why.code, p.why.message);
     ck_assert_str_eq(p.why.sqlstate, sqlstate);
-    ck_assert_msg(strstr(p.why.message, fragment) != NULL, "%s", p.why.message);
+    const char *found = strstr(p.why.message, fragment);
+    ck_assert_msg(found && !strstr(found + 1, fragment), "%s", p.why.message);
     ck_assert_ptr_null(strstr(p.why.message, "LOCATION"));
     ck_assert_ptr_null(strchr(p.why.message, '\n'));
     if (*sqlstate) ck_assert_ptr_null(strstr(p.why.message, sqlstate));
@@ -101,7 +102,7 @@ START_TEST(refusals) {
     with_url("postgresql://nobody@localhost:%d/weir", server->port);
     check_fails("28000", "\"nobody\" does not exist");
     with_url("postgresql://weir@127.0.0.1:%d/weir", dead_port());
-    check_fails("", "Connection refused");
+    check_fails("", "Connection refused; Is the server running on that host");
     with_url("postgresql://weir@/weir?host=/nonexistent");
     check_fails("", "No such file");
     with_url("postgresql://weir@no.such.host.invalid/weir");
@@ -111,6 +112,9 @@ START_TEST(refusals) {
     with_socket("");
     options.server_settings = (const char *const[]){"work_mem", "nonsense", NULL};
     check_fails("22023", "work_mem");
+    with_url("postgresql://weir:%s@127.0.0.1:%d/weir", PG_SERVER_PASSWORD_URL, server->port);
+    options.server_settings = (const char *const[]){"nope", "1", NULL};
+    check_fails("42704", "unrecognized configuration parameter \"nope\"");
 }
 END_TEST
 

@@ -102,9 +102,9 @@ support.each("copy_records", function(db)
         end
         on_one(function(connection)
             for _, case in ipairs {
-                { { 1, 2 }, "parameter %$2 of set 3001: text takes text, not int" },
-                { { math.floor(2 ^ 31), "x" }, "%$1 of set 3001: 2147483648" },
-                { { 1, "a\0b" }, "%$2 of set 3001: a text with a NUL" },
+                { { 1, 2 }, "^record 3001, column b: text takes text, not int" },
+                { { math.floor(2 ^ 31), "x" }, "^record 3001, column a: 2147483648" },
+                { { 1, "a\0b" }, "^record 3001, column b: a text with a NUL" },
             } do
                 local value, err = connection:copy_records("t", until_row(case[1]))
                 assert.is_nil(value)
@@ -121,6 +121,10 @@ support.each("copy_records", function(db)
             local value, err = connection:copy_records("missing", { { 1 } })
             assert.is_nil(value)
             assert.equal("UndefinedTable", err.class)
+            assert.is_nil(err.hint)
+            value, err = connection:copy_records("public.t", { { 1 } })
+            assert.is_nil(value)
+            assert.equal('a schema is given as such: copy_records("t", rows, {schema = "public"})', err.hint)
         end)
         assert.equal(0, count())
     end)

@@ -315,9 +315,13 @@ support.each("a pool", function(db)
         -- a failed init is a failed attempt to connect: callers are refused until the pool has tried again
         local value, err
         local deadline = os.time() + 10
+        local details = {}
         repeat
             value, err = pool:fetchval("select 1")
+            details[#details + 1] = err and err.detail
         until value or not err:is("ConnectError") or os.time() > deadline
+        assert.matches("not today", details[1])
+        assert.equal("nor now", details[#details])
         assert.equal(1, value, tostring(err))
         assert.equal(3, calls)
         local all = table.concat(lines, "\n")
@@ -465,6 +469,41 @@ support.each("a pool's holders", function(db)
         support.misuse("min_age", function()
             pool:holders(-1)
         end)
+    end)
+
+    it("wait for another connection by name", function() -- in vain: all coroutines wait with them
+        local lines = {}
+        weirpool.log(function(_, line)
+            lines[#lines + 1] = line
+        end)
+        local pool = assert(db.open { max_size = 1, checkout_timeout = 0.02 })
+        local session = assert(pool:session())
+        local waits = {
+            function()
+                return pool:session()
+            end,
+            function()
+                return pool:fetchval "select 1"
+            end,
+            function()
+                return pool:transaction { "select 1" }
+            end,
+            coroutine.wrap(function()
+                return pool:connection()
+            end),
+        }
+        for n, wait in ipairs(waits) do
+            local _, err = wait()
+            assert.equal("CheckoutTimeout", err.class)
+            assert.matches("the caller itself holds one, checked out by .*pool_spec.lua", err.message)
+            assert.equal(n, pool:snapshot().checkouts_nested)
+        end
+        local told = table.concat(lines, "\n")
+        assert.matches("pool_spec.lua.* holds a connection and waits for another one", told)
+        session:close()
+        assert.equal(1, pool:fetchval "select 1")
+        assert.equal(#waits, pool:snapshot().checkouts_nested)
+        weirpool.log(false)
     end)
 
     it("loses a transaction in which nothing is run", function()

@@ -1,5 +1,6 @@
 """Whatever is given, the answer is an exception that says what is wrong, and never the password."""
 
+import decimal
 import functools
 import inspect
 import io
@@ -227,6 +228,32 @@ def test_what_signatures_show_as_default_can_be_given(pg_url, run):
     run(main)
 
 
+def test_what_is_not_entered(sqlite_url, run):
+    async def main():
+        async with weirpool.create_pool(sqlite_url) as pool:
+            for make, what in ((pool.session, "session"), (pool.connection, "connection")):
+                checkout = make()
+                with pytest.raises(AttributeError) as caught:
+                    _ = checkout.fetchval
+                assert str(caught.value) == (
+                    f"fetchval is of the {what} itself, which `async with` gives: async with pool.{what}() as {what}:"
+                )
+                assert not hasattr(checkout, "fetchvall") and not hasattr(checkout, "__len__")
+                assert hasattr(checkout, "commit") is False
+                checkout.close()
+
+    run(main)
+    with weirpool.create_pool_sync(sqlite_url) as pool:
+        for make, what, name in ((pool.session, "session", "commit"), (pool.connection, "connection", "execute")):
+            checkout = make()
+            with pytest.raises(AttributeError, match=rf"^{name} is of the {what} itself, which `with` gives: with pool"):
+                getattr(checkout, name)
+            with pytest.raises(AttributeError, match="has no attribute 'fetchvall'"):
+                _ = checkout.fetchvall
+            with checkout:
+                pass
+
+
 def test_wrong_numbers_of_parameters(url, run):
     async def main():
         async with weirpool.create_pool(url, max_size=1) as pool:
@@ -239,6 +266,39 @@ def test_wrong_numbers_of_parameters(url, run):
             assert await pool.fetchval("select 1") == 1
 
     run(main)
+
+
+@pytest.mark.parametrize(
+    ("sql", "value", "words"),
+    [
+        ("select $1::jsonb", 5, r"jsonb takes json, .*, not int: .* weirpool\.Json\(value\)"),
+        ("select $1::bigint", 2**70, "1180591620717411303424 is out of range for bigint"),
+        ("select $1::bigint", -(2**63) - 1, "-9223372036854775809 is out of range for bigint"),
+        ("select $1::integer", 10**70, r"1000+\.\.\. is out of range for integer"),
+        ("select $1::bigint", decimal.Decimal(5), "bigint takes int, not numeric"),
+        ("select $1::bigint", decimal.Decimal("5e30"), "bigint takes int, not numeric"),
+        ("select $1::integer", (1,), "integer takes int, not record: .* give them one by one"),
+    ],
+)
+def test_a_value_that_does_not_fit(pg_url, sql, value, words):
+    with weirpool.create_pool_sync(pg_url, max_size=1) as pool, pytest.raises(weirpool.DataError, match=words):
+        pool.fetchval(sql, value)
+
+
+def test_placeholders_of_others(pg_url, sqlite_url):
+    with weirpool.create_pool_sync(pg_url, max_size=1) as pool:
+        for sql in ("select n from (select 1 as n) t where n = ?", "select n from (select 1 as n) t where n = %s"):
+            with pytest.raises(weirpool.ProgrammingError) as caught:
+                pool.fetchval(sql, 1)
+            assert caught.value.hint == "parameters are written $1, $2 ..., and the text has no $1"
+        for sql, parameters in (("selct $1::int", (1,)), ("select n = ?", ())):
+            with pytest.raises(weirpool.ProgrammingError) as caught:
+                pool.fetchval(sql, *parameters)
+            assert caught.value.hint is None
+    with weirpool.create_pool_sync(sqlite_url) as pool:
+        for sql, words in (("select $1::int", r"has no ::, write CAST\(\$1 AS type\)"), ("select :id", "write \\$1, ")):
+            with pytest.raises(weirpool.NotSupportedError, match=words):
+                pool.fetchval(sql, 1)
 
 
 def test_too_many_parameters(pg_url, run):

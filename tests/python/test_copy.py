@@ -400,6 +400,8 @@ def test_closing_before_it_begins(pg_url, run):
                 pool.copy_out(ENDLESS)
                 with pytest.raises(TypeError, match="a path or an open file"):
                     pool.copy_out(ENDLESS, to=5)
+                with pytest.warns(RuntimeWarning, match=r"coroutine 'Pool\.copy_out' was never awaited"):
+                    pool.copy_out(ENDLESS, to="nowhere")
             holder = await pool.connection()
             chunks = pool.copy_out(ENDLESS)
             first = asyncio.ensure_future(anext(chunks, None))

@@ -136,9 +136,9 @@ def rows_until(count, last):
 @pytest.mark.parametrize(
     ("last", "error", "words"),
     [
-        ((1, 2), weirpool.DataError, r"parameter \$2 of set 3001: text takes text, not int"),
-        ((2**31, "x"), weirpool.DataError, r"\$1 of set 3001: 2147483648 is out of range for integer"),
-        ((1, "a\0b"), weirpool.DataError, r"\$2 of set 3001: a text with a NUL"),
+        ((1, 2), weirpool.DataError, r"^record 3001, column b: text takes text, not int"),
+        ((2**31, "x"), weirpool.DataError, r"^record 3001, column a: 2147483648 is out of range for integer"),
+        ((1, "a\0b"), weirpool.DataError, r"^record 3001, column b: a text with a NUL"),
         ((1, object()), weirpool.ArgumentError, r"parameter \$2 is of type object"),
         ((1,), weirpool.ArgumentError, "set"),
         (5, weirpool.ArgumentError, "each set of parameters must be a sequence"),
@@ -154,6 +154,22 @@ def test_a_bad_row_ends_it_and_nothing_is_kept(pg_url, last, error, words):
             await connection.copy_records("t", rows_until(3000, last))
         assert await connection.fetchval("select count(*) from t") == 0
         assert connection.info["backend"] == backend
+
+    go(main, pg_url)
+
+
+def test_a_schema_in_the_name(pg_url):
+    async def main(pool, connection):
+        for one in (pool, connection):
+            with pytest.raises(errors.UndefinedTable) as caught:
+                await one.copy_records("public.t", [(1, "x")])
+            assert caught.value.hint == "a schema is given as such: copy_records('t', …, schema='public')"
+            with pytest.raises(errors.UndefinedTable) as caught:
+                await one.copy_records("public.t", [(1, "x")], schema="public")
+            assert caught.value.hint is None
+        with weirpool.create_pool_sync(pg_url) as blocking:
+            with pytest.raises(errors.UndefinedTable, match="schema='public'"):
+                blocking.copy_records("public.t", [(1, "x")])
 
     go(main, pg_url)
 
@@ -180,7 +196,7 @@ def test_texts_for_dates(pg_url):
         day = datetime.date(2024, 2, 29)
         assert await connection.copy_records("days", [("2024-02-29", 1), (day, 2)]) == 2
         assert await connection.fetchval("select count(*) from days where d = $1", day) == 2
-        with pytest.raises(weirpool.DataError, match="set 3001 has a value that goes as text"):
+        with pytest.raises(weirpool.DataError, match="record 3001 has a value that goes as text"):
             await connection.copy_records("days", [*([(day, 1)] * 3000), ("2024-02-29", 1)])
         assert await connection.fetchval("select count(*) from days") == 2
 

@@ -5,6 +5,7 @@ import contextlib
 import contextvars
 import io
 import logging
+import re
 import threading
 import time
 
@@ -91,6 +92,9 @@ def test_init_that_fails(url, run, caplog):
                 raise ValueError("no good")
 
         async with weirpool.create_pool(url, min_size=1, max_size=1, init=init, retry_min=0.001) as pool:
+            with pytest.raises(weirpool.ConnectError) as caught:
+                await pool.fetchval("select 1")
+            assert caught.value.detail == "ValueError: no good"
             assert await insistently(lambda: pool.fetchval("select 1")) == 1
             assert len(attempts) == 3
         records = [r for r in caplog.records if r.name == "weirpool" and r.exc_info]
@@ -99,6 +103,29 @@ def test_init_that_fails(url, run, caplog):
         )
         caplog.clear()  # its tracebacks hold the pool
         records.clear()
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (3, "TypeError: the init hook of an asynchronous pool must be a coroutine function .*; it gave int"),
+        (None, "ValueError"),  # with a text that is none
+    ],
+)
+def test_init_must_be_awaitable(url, run, caplog, answer, said):
+    def init(connection):
+        if answer is None:
+            raise ValueError("\ud800")
+        return answer
+
+    async def main():
+        async with weirpool.create_pool(url, min_size=0, max_size=1, init=init) as pool:
+            with pytest.raises(weirpool.ConnectError) as caught:
+                await pool.fetchval("select 1")
+            assert re.fullmatch(said, caught.value.detail)
+        caplog.clear()  # its tracebacks hold the pool
 
     run(main)
 
@@ -614,8 +641,9 @@ def test_blocking_hooks_that_fail(url, caplog):
     with weirpool.create_pool_sync(
         url, min_size=0, max_size=1, init=init, setup=setup, retry_min=0.001
     ) as pool:
-        with pytest.raises(weirpool.ConnectError, match="init"):
+        with pytest.raises(weirpool.ConnectError, match="init") as caught:
             pool.fetchval("select 1")
+        assert caught.value.detail == "ValueError: no good"
         told = True
         for use in (lambda: pool.fetchval("select 1"), lambda: pool.session().__enter__()):
             with pytest.raises(KeyError, match="not now"):

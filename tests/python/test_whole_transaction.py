@@ -139,6 +139,27 @@ class Hollow(list):
         return iter(())
 
 
+def test_the_statement_is_named(on_pool):
+    async def test(pool, insert):
+        for bad, words in (
+            ([(insert, 1), (insert, object())], "statement 2: parameter $1 is of type object"),
+            ([(insert, 1), (insert,)], "statement 2: the statement takes 1 parameter, "),
+            ([insert.replace("$1", "1"), 5], "statement 2: each statement must be a str"),
+            ([(insert, 1), (insert, 2), (insert, b"")], "statement 3: parameter $1: integer takes int, not bytes"),
+            ([(insert, 1), "begin"], "statement 2: "),
+        ):
+            if pool.database_system == "sqlite" and "takes int" in words:
+                continue
+            with pytest.raises(weirpool.Error) as caught:
+                await pool.transaction(bad)
+            assert str(caught.value).startswith(words), caught.value
+        with pytest.raises(weirpool.errors.UniqueViolation) as caught:
+            await pool.transaction([(insert, 1), (insert, 1)])
+        assert "statement" not in str(caught.value)
+
+    on_pool(test)
+
+
 @pytest.mark.parametrize("hooked", [False, True])
 def test_bad_arguments(on_pool, hooked):
     async def test(pool, insert):

@@ -19,6 +19,9 @@ WEIR_API int weir_session_release(weir_session session);
 WEIR_API int weir_session_release_unused(weir_session session);
 /* As release, but the connection is closed, and replaced when the pool wants one. */
 WEIR_API int weir_session_discard(weir_session session);
+/* As discard, of a WEIR_EVENT_INIT's session whose init has failed. Whoever waits for a connection is told
+   `why`, as the detail of his WEIR_ECONNECT; copied. NULL: nobody knows. */
+WEIR_API int weir_session_init_failed(weir_session session, const char *why);
 
 /* Ends the setup of a loan that was checked out with `setup`. WEIR_ECHECKOUTTIMEOUT (of a `call`
    WEIR_ECOMMANDTIMEOUT): it came too late, and the connection is closed. Of other loans: nothing happens. */

@@ -36,6 +36,17 @@ int weir_session_release_unused(weir_session session) {
 
 int weir_session_discard(weir_session session) { return give_back(session, true); }
 
+int weir_session_init_failed(weir_session session, const char *why) {
+    weir__slot *slot;
+    int code = weir__enter_session(session, &slot, NULL);
+    if (code) return code;
+    session.pool->init_failure = why;
+    weir__session_return(slot, true);
+    session.pool->init_failure = NULL;
+    weir__leave(session.pool->reactor);
+    return WEIR_OK;
+}
+
 int weir_session_ready(weir_session session, weir_error *error) {
     weir__slot *slot;
     int code = weir__enter_session(session, &slot, error);

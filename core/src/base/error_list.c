@@ -84,11 +84,11 @@ static int check_item(const char *name, const char *item, size_t length, weir_er
         if (strlen(known) == length && memcmp(known, item, length) == 0) return WEIR_OK;
     snprintf(text, sizeof text, "%.*s", (int)(length < sizeof text ? length : sizeof text - 1), item);
     const char *near = weir__nearest(text, name_at, NULL);
-    return weir__fail(error, WEIR_EOPTION,
-                      "%s=%s is neither the name of an error nor how a SQLSTATE begins: give %s%s%s, with "
-                      "commas between them",
-                      name, weir__quote(shown, text), near ? near : "ConnectionLost",
-                      near ? "" : ", UniqueViolation", near ? "" : ", 08");
+    return weir__fail(
+        error, WEIR_EOPTION, "%s=%s is neither the name of an error nor how a SQLSTATE begins: %s%s%s", name,
+        weir__quote(shown, text),
+        near ? "did you mean " : "give such as ConnectionLost, UniqueViolation, 08, with commas between them",
+        near ? near : "", near ? "?" : "");
 }
 
 int weir__error_list_check(const char *name, const char *list, weir_error *error) {

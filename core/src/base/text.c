@@ -1,5 +1,6 @@
 #include "base/text.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #define LONGEST_NAME 32 /* a longer one is like no other */
@@ -31,18 +32,41 @@ static size_t distance(const char *a, const char *b) {
     return last[columns];
 }
 
-const char *weir__nearest(const char *name, const char *(*at)(const void *arg, size_t row), const void *arg) {
+/* The least distance to a name, or to its first or last words: "size", of max_size. */
+static size_t distance_to_part(const char *name, const char *other) {
+    char part[LONGEST_NAME + 1];
+    size_t best = SIZE_MAX;
+    for (const char *at = strchr(other, '_'); at; at = strchr(at + 1, '_')) {
+        memcpy(part, other, (size_t)(at - other));
+        part[at - other] = '\0';
+        best = smaller(best, smaller(distance(name, part), distance(name, at + 1)));
+    }
+    return best;
+}
+
+static const char *nearest(const char *name, const char *(*at)(const void *arg, size_t row), const void *arg,
+                           size_t (*measure)(const char *name, const char *other), bool *single) {
     const char *found = NULL, *other;
-    size_t best = strlen(name) / 2 + 1;
-    if (strlen(name) > LONGEST_NAME) return NULL;
+    size_t best = strlen(name) / 3 + 1;
     for (size_t row = 0; (other = at(arg, row)); row++) {
         if (strlen(other) > LONGEST_NAME) continue;
-        size_t far = distance(name, other);
+        size_t far = measure(name, other);
+        if (far == best && found) *single = false;
         if (far >= best) continue;
         best = far;
         found = other;
+        *single = true;
     }
     return found;
+}
+
+const char *weir__nearest(const char *name, const char *(*at)(const void *arg, size_t row), const void *arg) {
+    bool single = false;
+    if (strlen(name) > LONGEST_NAME) return NULL;
+    const char *whole = nearest(name, at, arg, distance, &single);
+    if (whole) return whole;
+    const char *part = nearest(name, at, arg, distance_to_part, &single);
+    return part && single ? part : NULL;
 }
 
 bool weir__utf8_valid(const char *text, size_t length) {

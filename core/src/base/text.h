@@ -13,8 +13,8 @@ bool weir__utf8_valid(const char *text, size_t length);
 /* Where to cut a text of that length so that no UTF-8 character is left in two: hosts decode it strictly. */
 size_t weir__whole_characters(const char *text, size_t length);
 
-/* The name that comes nearest to a misspelt one, of those that at(arg, 0 …) gives until NULL; NULL when none
-   is near. */
+/* The name that comes nearest to a misspelt one, of those that at(arg, 0 …) gives until NULL, or the only one
+   whose first or last words come nearest to it; NULL when none is near. */
 const char *weir__nearest(const char *name, const char *(*at)(const void *arg, size_t row), const void *arg);
 
 #endif

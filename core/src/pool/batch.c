@@ -80,13 +80,26 @@ size_t weir_batch_failed(const weir_batch *batch) { return batch ? batch->failed
 
 /* ---- running ---- */
 
+/* The server's own words stay as they are. */
+static void name_statement(weir_error *error, size_t number) {
+    if (!error) return;
+    if (error->code != WEIR_EVALUE && error->code != WEIR_EINVAL && error->code != WEIR_ENOTSUP) return;
+    weir_error said = WEIR_ERROR_INIT;
+    weir__fail(&said, error->code, "statement %zu: %s", number + 1,
+               error->message ? error->message : weir_error_text(error->code));
+    weir_error_clear(error);
+    *error = said;
+}
+
 int weir__batch_start(weir_pool *pool, weir_batch *batch, const char *begin, weir_error *error) {
     int code = WEIR_OK;
     if (atomic_exchange(&batch->running, true)) return busy(error);
     clear(batch);
     for (size_t i = 0; code == WEIR_OK && i < batch->count; i++) {
         code = weir__share_judge_part(pool, batch->statements[i], error);
-        if (code != WEIR_OK) batch->failed = i;
+        if (code == WEIR_OK) continue;
+        batch->failed = i;
+        name_statement(error, i);
     }
     if (code != WEIR_OK) {
         batch->running = false;
@@ -202,6 +215,7 @@ static void take(weir__flight *flight) {
             weir__error_copy(&batch->error, request->error);
         else
             batch->error.code = request->code;
+        name_statement(&batch->error, flight->number);
         batch->failed = request->code == WEIR_EOUTCOME ? batch->count : flight->number;
     }
 }

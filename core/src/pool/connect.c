@@ -269,6 +269,7 @@ void weir__slot_prepare(weir__slot *slot) {
 void weir__slot_init_failed(weir__slot *slot, int code, const char *what) {
     weir_error why = WEIR_ERROR_INIT;
     weir__fail(&why, code, "the init of a new connection %s", what);
+    why.detail = slot->pool->init_failure;
     attempt_failed(slot, code == WEIR_ECONNECTTIMEOUT ? WEIR_OUTCOME_FAILURE : WEIR_OUTCOME_SUCCESS, &why);
     weir_error_clear(&why);
 }

@@ -299,6 +299,7 @@ struct weir_pool {
     int64_t retry_at;
     weir__timer retry;
     weir_error last_error;
+    const char *init_failure; /* what its host says of the init that is being given up; else NULL */
 
     weir__leak_action leak_action;
     int64_t leak_ns;        /* the option leak_threshold; WEIR__NEVER: none */

@@ -153,7 +153,7 @@ static void on_notice(void *arg, const PGresult *result) {
     c->notices++;
     if (weir__pg_is_fatal(result)) {
         /* With no request running libpq has nowhere else to put the server's farewell. */
-        weir__pg_report(&c->last_words, result);
+        weir__pg_report(&c->last_words, result, NULL);
         c->fatal = true;
         return;
     }
@@ -167,7 +167,8 @@ static void on_notice(void *arg, const PGresult *result) {
         .where = PQresultErrorField(result, PG_DIAG_CONTEXT),
     };
     /* In the midst of a commit that waits for a standby this warning is the server's farewell. */
-    if (notice.sqlstate && strcmp(notice.sqlstate, "57P01") == 0) weir__pg_report(&c->last_words, result);
+    if (notice.sqlstate && strcmp(notice.sqlstate, "57P01") == 0)
+        weir__pg_report(&c->last_words, result, NULL);
     if (!notice.message) notice.message = PQresultErrorMessage(result); /* libpq's own */
     c->base.env->host->noticed(&c->base, &notice);
 }

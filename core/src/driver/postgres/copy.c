@@ -217,12 +217,12 @@ static void begin_copy_out(weir__pgconn *c, weir__pgop *op) {
 static void take_error(weir__pgconn *c, weir__pgop *op, const PGresult *result) {
     bool fatal = weir__pg_is_fatal(result);
     if (fatal) {
-        weir__pg_report(&c->last_words, result);
+        weir__pg_report(&c->last_words, result, NULL);
         c->fatal = true;
     }
     if (PQstatus(c->pg) == CONNECTION_BAD && !PQresultErrorField(result, PG_DIAG_SQLSTATE)) return;
     if ((fatal && weir__pg_op_is_unknown(op)) || op->error.code != WEIR_OK) return;
-    weir__pg_report(&op->error, result);
+    weir__pg_report(&op->error, result, NULL);
     if (fatal) weir__pg_recode(&op->error, WEIR_ELOST);
     weir__pg_op_judge(op);
 }

@@ -1,14 +1,18 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/number.h"
+#include "base/text.h"
 #include "driver/postgres/encode.h"
 
+#define PLACE_SIZE 128
 #define MESSAGE_MAX                                                                                          \
     ((size_t)(1 << 30) - 65536) /* the server's limit, less some room for a message's frame                  \
                                  */
@@ -66,32 +70,45 @@ static const char *type_text(const weir__pgtypes *types, Oid type, char *buffer,
     return buffer;
 }
 
-/* "$2", and for an executemany "$2 of set 7". */
+/* "parameter $2", of an executemany "parameter $2 of set 7", of a COPY "record 7, column b". */
 static const char *place_text(const weir__pgplace *at, char *buffer, size_t size) {
-    if (at->statement->many) {
-        snprintf(buffer, size, "$%zu of set %zu", at->number + 1, at->args->before + at->set + 1);
-    } else {
-        snprintf(buffer, size, "$%zu", at->number + 1);
-    }
+    const char *column = at->args->columns;
+    char shown[WEIR__QUOTE_SIZE];
+    for (size_t i = 0; column && i < at->number; i++) column += strlen(column) + 1;
+    size_t set = at->args->before + at->set + 1;
+    if (column)
+        snprintf(buffer, size, "record %zu, column %s", set, weir__quote(shown, column));
+    else if (at->statement->many)
+        snprintf(buffer, size, "parameter $%zu of set %zu", at->number + 1, set);
+    else
+        snprintf(buffer, size, "parameter $%zu", at->number + 1);
     return buffer;
 }
 
+static int refuse(const weir__pgplace *at, const weir_value *value, const char *wanted, const char *remedy) {
+    char where[PLACE_SIZE], type[160];
+    return weir__fail(at->error, WEIR_EVALUE, "%s: %s takes %s, not %s%s",
+                      place_text(at, where, sizeof where),
+                      type_text(weir__pg_known(at), at->type, type, sizeof type), wanted,
+                      weir_type_name(value->type), remedy);
+}
+
 int weir__pg_refuse_kind(const weir__pgplace *at, const weir_value *value, const char *wanted) {
-    char where[64], type[160];
-    return weir__fail(
-        at->error, WEIR_EVALUE, "parameter %s: %s takes %s, not %s", place_text(at, where, sizeof where),
-        type_text(weir__pg_known(at), at->type, type, sizeof type), wanted, weir_type_name(value->type));
+    return refuse(at, value, wanted,
+                  value->type == WEIR_TYPE_RECORD
+                      ? ": the values of a row are no parameters of their own, give them one by one"
+                      : "");
 }
 
 static int refuse_value(const weir__pgplace *at, const char *value, const char *why) {
-    char where[64], type[160];
-    return weir__fail(at->error, WEIR_EVALUE, "parameter %s: %s %s %s", place_text(at, where, sizeof where),
-                      value, why, type_text(weir__pg_known(at), at->type, type, sizeof type));
+    char where[PLACE_SIZE], type[160];
+    return weir__fail(at->error, WEIR_EVALUE, "%s: %s %s %s", place_text(at, where, sizeof where), value, why,
+                      type_text(weir__pg_known(at), at->type, type, sizeof type));
 }
 
 int weir__pg_refuse_text(const weir__pgplace *at, const char *why) {
-    char where[64];
-    return weir__fail(at->error, WEIR_EVALUE, "parameter %s: %s", place_text(at, where, sizeof where), why);
+    char where[PLACE_SIZE];
+    return weir__fail(at->error, WEIR_EVALUE, "%s: %s", place_text(at, where, sizeof where), why);
 }
 
 /* ---- putting */
@@ -213,10 +230,23 @@ int weir__pg_put_any(const weir__pgplace *at, const weir_value *value) {
 
 /* ---- scalars */
 
+/* A decimal: how hosts give a whole number that 64 bits do not hold. */
+static bool is_huge(const weir_value *value) {
+    const char *text = value->as.bytes.data;
+    char *end;
+    errno = 0;
+    strtoll(text, &end, 10);
+    return errno == ERANGE && end == text + value->as.bytes.length;
+}
+
 static int put_integer(const weir__pgplace *at, const weir_value *value, int64_t least, int64_t most,
                        size_t size) {
     if (value->type == WEIR_TYPE_FLOAT)
         return weir__pg_refuse_kind(at, value, "int (convert it, even when it is a whole number)");
+    if (value->type == WEIR_TYPE_NUMERIC && is_huge(value)) {
+        char text[WEIR__QUOTE_SIZE];
+        return refuse_value(at, weir__quote(text, value->as.bytes.data), "is out of range for");
+    }
     if (value->type != WEIR_TYPE_INT) return weir__pg_refuse_kind(at, value, "int");
     int64_t n = value->as.integer;
     if (n < least || n > most) {
@@ -359,7 +389,8 @@ static int put_json(const weir__pgplace *at, const weir_value *value) {
     case WEIR_TYPE_MAP:
         return weir__pg_put_literal(at, value);
     default:
-        return weir__pg_refuse_kind(at, value, "json, a list of what JSON has, or its text");
+        return refuse(at, value, "json, a list of what JSON has, or its text",
+                      ": of a single value give the text, or in Python weirpool.Json(value)");
     }
 }
 
@@ -451,8 +482,11 @@ void weir__pg_args_free(weir__pgargs *args) {
     weir__free(args->offsets);
     weir__free(args->cells);
     weir__buffer_free(&args->blob);
-    *args = (weir__pgargs){
-        .blob = WEIR__BUFFER_INIT, .types = args->types, .finite = args->finite, .before = args->before};
+    *args = (weir__pgargs){.blob = WEIR__BUFFER_INIT,
+                           .types = args->types,
+                           .finite = args->finite,
+                           .before = args->before,
+                           .columns = args->columns};
 }
 
 int weir__pg_encode(weir__pgargs *args, const weir_statement *statement, size_t set, const Oid *types,

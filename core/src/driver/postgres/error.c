@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "driver/postgres/pg.h"
 
-int weir__pg_report(weir_error *error, const PGresult *result) {
+int weir__pg_report(weir_error *error, const PGresult *result, const char *hint) {
     const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
     const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
     weir__report report = {
@@ -14,7 +14,7 @@ int weir__pg_report(weir_error *error, const PGresult *result) {
         .sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE),
         .message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
         .detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
-        .hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT),
+        .hint = hint ? hint : PQresultErrorField(result, PG_DIAG_MESSAGE_HINT),
         .schema = PQresultErrorField(result, PG_DIAG_SCHEMA_NAME),
         .table = PQresultErrorField(result, PG_DIAG_TABLE_NAME),
         .column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME),
@@ -71,9 +71,19 @@ static bool is_location(const char *line, size_t length) {
 
 static void append_part(weir__buffer *out, const char *part, size_t length) {
     while (length && (*part == ' ' || *part == '\t')) part++, length--;
-    if (!length) return;
-    if (out->length) weir__buffer_char(out, ' ');
     weir__buffer_append(out, part, length);
+}
+
+/* A line of libpq's, unless it is there already: a second try without encryption is refused like the first.
+ */
+static void append_line(weir__buffer *out, const char *line, size_t length, const char *sqlstate) {
+    size_t end = out->length;
+    if (end) weir__buffer_text(out, "; ");
+    size_t start = out->length, head = sqlstate ? (size_t)(sqlstate - line) : length;
+    append_part(out, line, head);
+    if (sqlstate) append_part(out, sqlstate + 7, length - head - 7);
+    size_t added = out->length - start;
+    if (!out->broken && (!added || memmem(out->data, end, out->data + start, added))) out->length = end;
 }
 
 /* One line out of libpq's; *sqlstate becomes the last one that the server gave. */
@@ -81,13 +91,8 @@ static void flatten(const char *text, weir__buffer *out, char sqlstate[6]) {
     while (*text) {
         size_t length = strcspn(text, "\n");
         const char *found = find_sqlstate(text, length);
-        if (found) {
-            memcpy(sqlstate, found, 5);
-            append_part(out, text, (size_t)(found - text) - 1); /* one of the two blanks goes */
-            append_part(out, found + 7, length - (size_t)(found - text) - 7);
-        } else if (!is_location(text, length)) {
-            append_part(out, text, length);
-        }
+        if (found) memcpy(sqlstate, found, 5);
+        if (found || !is_location(text, length)) append_line(out, text, length, found);
         text += length + (text[length] == '\n');
     }
 }

@@ -409,7 +409,8 @@ int weir__pg_cursor(const weir_statement *statement, unsigned number, size_t row
                     weir_error *error);
 
 /* ---- error.c */
-int weir__pg_report(weir_error *error, const PGresult *result);
+/* hint: in the place of the server's own; or NULL. */
+int weir__pg_report(weir_error *error, const PGresult *result, const char *hint);
 /* Whether the server ends the connection with this report. */
 bool weir__pg_is_fatal(const PGresult *result);
 /* WEIR_ECONNECT from a failed attempt, the server's SQLSTATE included (the verbosity must be

@@ -145,7 +145,7 @@ static bool may_have_happened(const weir__pgop *op, weir__pgstep_kind kind) {
 
 /* The server says farewell while it was about this request: it has not come to those behind. */
 static void note_farewell(weir__pgconn *c, const weir__pgop *op, const PGresult *result) {
-    weir__pg_report(&c->last_words, result);
+    weir__pg_report(&c->last_words, result, NULL);
     c->fatal = true;
     for (weir__link *link = op->link.next; link != &c->ops; link = link->next)
         weir__container(link, weir__pgop, link)->unheard = true;
@@ -156,7 +156,7 @@ static bool joins(const weir__pgop *op) { return op->request && op->request->rea
 
 static void lose_mode(weir__pgconn *c, const PGresult *result) {
     weir_error why = WEIR_ERROR_INIT;
-    weir__pg_report(&why, result);
+    weir__pg_report(&why, result, NULL);
     weir__pg_recode(&why, WEIR_ELOST);
     weir__pg_lose(c, &why);
 }
@@ -164,6 +164,15 @@ static void lose_mode(weir__pgconn *c, const PGresult *result) {
 /* Without SQLSTATE it is libpq that tells of the loss of the connection: that is seen to elsewhere. */
 static bool tells_of_loss(const weir__pgconn *c, const PGresult *result) {
     return PQstatus(c->pg) == CONNECTION_BAD && !PQresultErrorField(result, PG_DIAG_SQLSTATE);
+}
+
+/* The server takes the ? and %s of other libraries for operators, and says so. */
+static const char *hint_of(const weir__pgop *op, const PGresult *result) {
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const weir_statement *statement = op->request ? op->request->statement : NULL;
+    bool unread = sqlstate && strncmp(sqlstate, "42", 2) == 0 && statement && statement->parameters &&
+                  !strstr(statement->sql, "$1");
+    return unread ? "parameters are written $1, $2 ..., and the text has no $1" : NULL;
 }
 
 static void take_error(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, const PGresult *result) {
@@ -183,7 +192,7 @@ static void take_error(weir__pgconn *c, weir__pgop *op, weir__pgstep_kind kind, 
     if (kind == WEIR__STEP_COMMAND) op->command_answered = true;
     if (kind == WEIR__STEP_READONLY && joins(op)) return; /* all of the group are sent again */
     if (op->error.code != WEIR_OK) return;
-    weir__pg_report(&op->error, result);
+    weir__pg_report(&op->error, result, hint_of(op, result));
     if (fatal) weir__pg_recode(&op->error, WEIR_ELOST);
     weir__pg_op_judge(op);
     look_for_staleness(op, kind, result);

@@ -14,6 +14,7 @@ typedef struct pg_copy_rows {
     bool begun, text;           /* the format is settled once it has begun */
     weir__pgargs args, as_text; /* a row; as_text: without types */
     weir__buffer data;
+    char *names; /* of the columns, each with its NUL */
     size_t columns;
     Oid column_types[];
 } pg_copy_rows;
@@ -91,7 +92,7 @@ static int put_text(pg_copy_rows *rows, const weir_statement *sets, size_t set, 
 static int mixed(const pg_copy_rows *rows, size_t set, weir_error *error) {
     return weir__fail(
         error, WEIR_EVALUE,
-        "set %zu has a value that goes as text, and those before it went in binary form: give a "
+        "record %zu has a value that goes as text, and those before it went in binary form: give a "
         "column values of one kind in all rows",
         rows->args.before + set + 1);
 }
@@ -144,7 +145,16 @@ static void free_rows(weir_copy_rows *base) {
     weir__pg_args_free(&rows->as_text);
     weir__buffer_free(&rows->data);
     weir__pgtypes_unref(rows->types);
+    weir__free(rows->names);
     weir__free(rows);
+}
+
+static char *names_of(const PGresult *like) {
+    size_t size = 1;
+    for (int i = 0; i < PQnfields(like); i++) size += strlen(PQfname(like, i)) + 1;
+    char *names = weir__malloc(size), *end = names;
+    for (int i = 0; names && i < PQnfields(like); i++) end = stpcpy(end, PQfname(like, i)) + 1;
+    return names;
 }
 
 weir_copy_rows *weir__pg_copy_rows(const PGresult *like, const weir__pgtypes *types, bool finite,
@@ -152,7 +162,10 @@ weir_copy_rows *weir__pg_copy_rows(const PGresult *like, const weir__pgtypes *ty
     static const weir__copy_rows_class class_ = {encode, format, free_rows};
     size_t columns = (size_t)PQnfields(like);
     pg_copy_rows *rows = weir__calloc(1, sizeof *rows + columns * sizeof *rows->column_types);
-    if (!rows) {
+    char *names = names_of(like);
+    if (!rows || !names) {
+        weir__free(rows);
+        weir__free(names);
         weir__fail(error, WEIR_ENOMEM, "out of memory for an encoder of rows");
         return NULL;
     }
@@ -161,6 +174,7 @@ weir_copy_rows *weir__pg_copy_rows(const PGresult *like, const weir__pgtypes *ty
     rows->known = (weir__pgtypes *)types;
     rows->args.types = rows->as_text.types = &rows->known;
     rows->args.finite = rows->as_text.finite = finite;
+    rows->args.columns = rows->as_text.columns = rows->names = names;
     rows->columns = columns;
     for (size_t i = 0; i < columns; i++) rows->column_types[i] = PQftype(like, (int)i);
     return &rows->base;

@@ -147,9 +147,10 @@ typedef struct weir__pgargs {
         char bytes[WEIR_VALUE_TEXT];
     } * cells; /* what is short */
     size_t capacity;
-    weir__buffer blob;           /* what is not, and is not in the statement in that form */
-    size_t total;                /* bytes of all values together */
-    size_t before;               /* sets that went before those of this statement, for the errors */
+    weir__buffer blob;   /* what is not, and is not in the statement in that form */
+    size_t total;        /* bytes of all values together */
+    size_t before;       /* sets that went before those of this statement, for the errors */
+    const char *columns; /* … and, where sets are records, the columns' names, each with its NUL; or NULL */
     weir__pgtypes *const *types; /* where the pool keeps what it knows of the database's own types; or NULL */
     bool finite;                 /* the server has no infinite intervals: it is older than 17 */
 } weir__pgargs;

@@ -31,8 +31,9 @@ static int count_dollars(weir__sqlite_statement *statement, weir_error *error) {
         const char *name = weir__sqlite.bind_parameter_name(statement->handle, slot);
         if (!name || name[0] == '?') continue;
         if (number_of(name) == 0) {
-            weir__fail(error, WEIR_ENOTSUP, "the parameter %.40s has a name: write $1, $2 …, or ? by place",
-                       name);
+            weir__fail(error, WEIR_ENOTSUP, "the parameter %.40s has a name: %s", name,
+                       strstr(name, "::") ? "SQLite has no ::, write CAST($1 AS type)"
+                                          : "write $1, $2 …, or ? by place");
             return -1;
         }
         dollars++;
