@@ -72,8 +72,8 @@ def test_states_by_hand():
 def test_what_counts():
     """Weirpool's own errors by the core's table; any other exception; not what cancels."""
     breaker = weirpool.CircuitBreaker()
-    violation = errors._make(20, "duplicate", "23505", *[None] * 11)
-    shutdown = errors._make(20, "bye", "57P01", *[None] * 11)
+    violation = errors._make(20, "duplicate", "23505", *[None] * 12)
+    shutdown = errors._make(20, "bye", "57P01", *[None] * 12)
     for error in (violation, weirpool.LockTimeout("…"), shutdown, weirpool.ConnectionLost("…"), ValueError()):
         fail(breaker, error)
     for refusal in (weirpool.CircuitOpen("another's"), weirpool.ConnectCircuitOpen("a pool's")):
@@ -108,8 +108,8 @@ def test_what_is_raised_by_hand():
         (weirpool.ProgrammingError("what?"), "succeeded"),
         (errors.DivisionByZero("1/0"), "succeeded"),
         # of the core, with a SQLSTATE whose class stands for a code, too
-        (errors._make(20, "1/0", "22012", *[None] * 11), "succeeded"),
-        (errors._make(20, "broken", "XX001", *[None] * 11), "failed"),
+        (errors._make(20, "1/0", "22012", *[None] * 12), "succeeded"),
+        (errors._make(20, "broken", "XX001", *[None] * 12), "failed"),
     ]:
         breaker = weirpool.CircuitBreaker()
         fail(breaker, error)
@@ -139,7 +139,7 @@ def test_messages_that_are_no_plain_text(message):
 
 def test_record_and_ignore():
     """By the beginnings of SQLSTATEs, by names, by classes, and by predicates."""
-    violation = errors._make(20, "duplicate", "23505", *[None] * 11)
+    violation = errors._make(20, "duplicate", "23505", *[None] * 12)
 
     def is_quota(error):
         return "quota" in str(error)
