@@ -51,9 +51,10 @@ def test_a_server_that_takes_no_more_is_believed(server, pg_url, run):
     async def main():
         async with weirpool.create_pool(url, min_size=0, max_size=20, adaptive_size=True) as pool:
             assert pool.snapshot()["limit"] == 5  # to begin with
-            assert await outcomes(pool, 12, "select 1 from pg_sleep(0.05)") == [1] * 12
+            while not pool.snapshot()["connections_failed"]:  # until it has asked for a fourth one
+                assert await outcomes(pool, 12, "select 1 from pg_sleep(0.05)") == [1] * 12
             first = pool.snapshot()
-            assert first["limit"] <= 3 and first["connections_failed"] >= 1
+            assert first["limit"] <= 3
             assert await outcomes(pool, 12, "select 1 from pg_sleep(0.05)") == [1] * 12
             assert pool.snapshot()["connections_started"] == first["connections_started"]  # no further attempt
 
