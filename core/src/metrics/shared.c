@@ -15,7 +15,10 @@
 #include "metrics/render.h"
 
 #define MAGIC "weirpool"
-enum { FORMAT = 1, PAGE = 4096, LOCK_TRIES = 100, STABLE_TRIES = 100 };
+enum { FORMAT = 1, PAGE = 4096, STABLE_TRIES = 100 };
+/* Milliseconds for which the lock is asked for: to read, which a host may do again; and to join, which
+   readers that come one upon the other may hold up, and which comes once. */
+enum { READ_TRIES = 100, JOIN_TRIES = 500 };
 
 /* What the file begins with. A process that finds another header leaves the file alone. */
 typedef struct header {
@@ -86,7 +89,7 @@ static bool is_held(int fd, size_t byte) {
 /* Nobody keeps it for longer than some copying takes, unless he is stopped meanwhile. */
 static bool lock_places(int fd, short type) {
     const struct timespec pause = {0, 1000000};
-    for (int i = 0; i < LOCK_TRIES; i++) {
+    for (int tries = type == F_RDLCK ? READ_TRIES : JOIN_TRIES; tries; tries--) {
         if (lock_byte(fd, 0, type)) return true;
         if (errno != EAGAIN && errno != EACCES && errno != EINTR) return false;
         nanosleep(&pause, NULL);
