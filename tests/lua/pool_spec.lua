@@ -477,7 +477,7 @@ support.each("a pool's holders", function(db)
             lines[#lines + 1] = line
         end)
         local pool = assert(db.open { max_size = 1, checkout_timeout = 0.02 })
-        local session = assert(pool:session())
+        local session = assert(pool:session { checkout_timeout = 60 }) -- the connection is being made
         local waits = {
             function()
                 return pool:session()
@@ -501,7 +501,7 @@ support.each("a pool's holders", function(db)
         local told = table.concat(lines, "\n")
         assert.matches("pool_spec.lua.* holds a connection and waits for another one", told)
         session:close()
-        assert.equal(1, pool:fetchval "select 1")
+        assert.equal(1, pool:fetchval { "select 1", timeout = 60 })
         assert.equal(#waits, pool:snapshot().checkouts_nested)
         weirpool.log(false)
     end)
