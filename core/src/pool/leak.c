@@ -182,7 +182,7 @@ const char *weir__leak_why(const weir__task *task, char *text, size_t size) {
     const weir__slot *slot = held_by(task->pool, task);
     int trying = task->pool->counts[WEIR__CONNECTING];
     char who[WEIR__SITE_TEXT];
-    if (trying && !weir__pool_live(task->pool)) {
+    if (trying && !weir__pool_live(task->pool) && !task->pool->ceiling.why) {
         snprintf(
             text, size,
             "no connection could be made in time: none is there, and %d attempt%s to make one %s not ended",
