@@ -1,15 +1,16 @@
 /* The blocking forms of the context managers: `with pool.session()`, `with connection.transaction()`. */
 #include "weir_py.h"
 
-/* A coroutine that nobody would await: the hook has not run. -1 with an exception. */
+/* What nobody would await: the hook has not run. -1 with an exception. */
 static int refuse_awaitable(PyObject *given) {
+    static PyObject *hook;
     PyAsyncMethods *async = Py_TYPE(given)->tp_as_async;
     if (!async || !async->am_await) return 0;
-    PyObject *answer = PyCoro_CheckExact(given) ? PyObject_CallMethod(given, "close", NULL) : NULL;
+    PyObject *refuse = weir__py_lazy(&hook, "weirpool._hooks", "refuse_awaitable");
+    PyObject *answer =
+        refuse ? PyObject_CallFunction(refuse, "sO", "the setup hook of a blocking pool", given) : NULL;
     Py_XDECREF(answer);
-    PyErr_Format(PyExc_TypeError, "the setup hook of a blocking pool must be a plain function; it gave %s",
-                 Py_TYPE(given)->tp_name);
-    return -1;
+    return answer ? 0 : -1;
 }
 
 /* The session, after the pool's setup hook; without it the connection is closed. */

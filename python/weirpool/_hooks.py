@@ -20,7 +20,7 @@ logger = logging.getLogger("weirpool")
 _tasks: set[asyncio.Task[None]] = set()
 
 
-def _refuse_awaitable(what: str, given: object) -> None:
+def refuse_awaitable(what: str, given: object) -> None:
     """Where a hook is called, and nobody would await what it gives: it has not run."""
     if not inspect.isawaitable(given):
         return
@@ -36,7 +36,7 @@ def log(level: int, line: str) -> None:
 def notice(hook: Callable[[Notice], object], fields: tuple[Any, ...]) -> None:
     """What the server said on a connection of the pool."""
     try:
-        _refuse_awaitable("on_notice", hook(Notice(*fields)))
+        refuse_awaitable("on_notice", hook(Notice(*fields)))
     except Exception:
         logger.exception("the hook on_notice has failed")
 
@@ -49,7 +49,7 @@ def alert(
         try:
             answer = hook(event.copy())
             if loop is None:
-                _refuse_awaitable("a callback of a blocking pool", answer)
+                refuse_awaitable("a callback of a blocking pool", answer)
             elif inspect.isawaitable(answer):
                 _start_alert(answer, loop)
         except Exception:
@@ -110,7 +110,7 @@ async def _init(init: Callable[[Connection], Awaitable[object]], connection: Con
 def run_init(init: Callable[[SyncConnection], object], connection: SyncConnection) -> None:
     """A new connection of a blocking pool."""
     try:
-        _refuse_awaitable("the init hook of a blocking pool", init(connection))
+        refuse_awaitable("the init hook of a blocking pool", init(connection))
     except Exception as error:
         _give_up(connection, error)
         logger.exception("the init hook has failed; its connection is closed")
